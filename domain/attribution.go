@@ -1,0 +1,278 @@
+package domain
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Facts are everything that one decision about a postback rests on. The caller has locked the
+// click, so that they hold until the decision is written.
+type Facts struct {
+	Postback Postback
+	// Now is the instant of the decision: the receipt's or, for a held postback, a later one.
+	Now time.Time
+	// DecideBy is the end of its grace, for a postback that is held already (rule 14).
+	DecideBy *time.Time
+	Click    Click
+	// AtClick is the offer's version at the click: order and timing are judged by it.
+	AtClick *Offer
+	// Current is the offer's version now: money, pending period, caps and review go by it.
+	Current *Offer
+	// Currency and RewardRatio are the tenant's (rules 36, 38).
+	Currency    string
+	RewardRatio *Micros
+	// PartnerCaps are those of the click's partner.
+	PartnerCaps Caps
+	// Authenticated says that the advertiser's security was set and passed (rule 67).
+	Authenticated bool
+	// Session are all conversions of this click, oldest first.
+	Session []Conversion
+	// Member are the live conversions of the same member and event from other clicks (rule 6).
+	Member []Conversion
+}
+
+// Decision is what becomes of a postback.
+type Decision struct {
+	Outcome Outcome
+	Reason  Reason
+	// Existing is the conversion that is answered where none is made.
+	Existing *Conversion
+	// New is the conversion to write, for accepted and for a first rejection.
+	New *NewConversion
+	// EventID and DecideBy are set when held (rule 14).
+	EventID  uuid.UUID
+	DecideBy time.Time
+}
+
+// NewConversion is a conversion as it is decided, money frozen (rule 24).
+type NewConversion struct {
+	EventID           uuid.UUID
+	Status            Status
+	Reason            Reason
+	CreatedAt         time.Time
+	CompletedAt       time.Time
+	CompletionTrusted bool
+	ReleaseAt         *time.Time
+	NeedsReview       bool
+	Amount            *Micros
+	Revenue           Micros
+	Payout            Micros
+	Reward            Micros
+	UniquePer         UniquePer
+	ClosesSession     bool
+	// Slots are what it takes from caps and budget when it is live.
+	Slots []Slot
+	// OverCap says that it is live without a slot, until a person approves it (rule 31).
+	OverCap bool
+}
+
+// Decide applies rules 3 to 22 and 35 to 38 to one postback whose click is known and whose sender
+// has passed rule 67. Caps and budget are left to the caller, which takes the Slots in the
+// deciding transaction and calls OverCap when one is exhausted.
+func Decide(f Facts) Decision {
+	event, reason := f.event()
+	if reason != ReasonNone {
+		return Decision{Outcome: OutcomeRefused, Reason: reason}
+	}
+	if d, done := f.duplicate(event); done {
+		return d
+	}
+	n := f.newConversion(event)
+	timing := f.timing(event)
+	reason, decideBy := f.refusal(timing, &n)
+	if !decideBy.IsZero() {
+		return Decision{Outcome: OutcomeHeld, EventID: event.ID, DecideBy: decideBy}
+	}
+	if reason != ReasonNone {
+		return f.Reject(n, reason)
+	}
+	f.settleStatus(event, &n)
+	return Decision{Outcome: OutcomeAccepted, New: &n}
+}
+
+// refusal runs the checks in their one order: the session, the window, the order, the gap, the
+// money. A decideBy that is set means held.
+func (f *Facts) refusal(t timing, n *NewConversion) (reason Reason, decideBy time.Time) {
+	if f.sessionClosed(t) { // rule 63
+		return ReasonSessionClosed, time.Time{}
+	}
+	if f.deadlinePassed(t) { // rules 18, 19
+		return ReasonDeadlinePassed, time.Time{}
+	}
+	if !f.predecessorsDone(t) { // rules 12 to 14
+		if by := f.decideBy(); f.Now.Before(by) {
+			return ReasonNone, by
+		}
+		return ReasonOutOfSequence, time.Time{}
+	}
+	if f.tooSoon(t) { // rules 15 to 17
+		return ReasonTooSoon, time.Time{}
+	}
+	if f.Postback.Currency != "" && f.Postback.Currency != f.Currency { // rule 38
+		return ReasonCurrencyMismatch, time.Time{}
+	}
+	if f.Current.ConversionType == ConversionTypeRevShare && n.Amount == nil { // rule 35
+		return ReasonMissingAmount, time.Time{}
+	}
+	if t.done.Sub(f.Click.ClickedAt) < f.Current.MinClickToConversion() { // rule 47
+		return ReasonFraudTime, time.Time{}
+	}
+	return ReasonNone, time.Time{}
+}
+
+// decideBy is when the grace of an early event ends (rule 14). It runs from the first decision and
+// not from the receipt, so that a predecessor that waits behind it in a backlog is not too late.
+func (f *Facts) decideBy() time.Time {
+	if f.DecideBy != nil {
+		return *f.DecideBy
+	}
+	return f.Now.Add(f.AtClick.Grace())
+}
+
+// Event is the goal that a postback means, or nil.
+func (f *Facts) Event() *Event {
+	event, _ := f.event()
+	return event
+}
+
+// event is the goal that a postback means (rules 3, 4).
+func (f *Facts) event() (*Event, Reason) {
+	if f.Current.OfferType == OfferTypeSingleEvent {
+		return &f.Current.Events[0], ReasonNone
+	}
+	if f.Postback.EventID == "" {
+		return nil, ReasonMissingEvent
+	}
+	if event := f.Current.EventByName(f.Postback.EventID); event != nil {
+		return event, ReasonNone
+	}
+	return nil, ReasonUnknownEvent
+}
+
+// duplicate finds the conversion that this postback is a retry of (rules 5 to 7), or the rejection
+// that only a person may heal (rules 10, 25).
+func (f *Facts) duplicate(event *Event) (Decision, bool) {
+	for i := range f.Session {
+		c := &f.Session[i]
+		switch {
+		case c.EventID != event.ID:
+		case c.Status.Live() && f.repeats(event, c):
+			return Decision{Outcome: OutcomeDuplicate, Reason: ReasonDuplicate, Existing: c}, true
+		case c.Status == StatusRejected && !c.Reason.Heals() && c.Reason != ReasonSessionClosed && f.repeats(event, c):
+			return Decision{Outcome: OutcomeRejected, Reason: c.Reason, Existing: c}, true
+		}
+	}
+	if !event.AllowRepetitions && len(f.Member) > 0 { // rule 6
+		return Decision{Outcome: OutcomeDuplicate, Reason: ReasonDuplicate, Existing: &f.Member[0]}, true
+	}
+	return Decision{}, false
+}
+
+// repeats says whether the postback is a retry of a conversion of the same event, rather than
+// another occurrence of it.
+func (f *Facts) repeats(event *Event, c *Conversion) bool {
+	if !event.AllowRepetitions || event.OncePerSession { // rules 5, 7
+		return true
+	}
+	if f.Postback.ConversionID != "" {
+		return c.CnvConversionID == f.Postback.ConversionID
+	}
+	// Without an id only time tells a network retry from a repeat; either may have come first.
+	return f.Postback.ReceivedAt.Sub(c.ReceivedAt).Abs() < event.Dedupe()
+}
+
+// sameIdentity says whether the same rejection of a postback is the row that is there (rule 10):
+// repeats are told apart by their ids, and without one they share it at any distance.
+func (f *Facts) sameIdentity(event *Event, c *Conversion) bool {
+	return !event.AllowRepetitions || event.OncePerSession || c.CnvConversionID == f.Postback.ConversionID
+}
+
+// Reject is the decision for a rejection: the same one again returns the row that is there
+// (rule 10), a first one is written.
+func (f *Facts) Reject(n NewConversion, reason Reason) Decision {
+	event := f.Current.EventByID(n.EventID)
+	for i := range f.Session {
+		c := &f.Session[i]
+		if c.EventID == n.EventID && c.Status == StatusRejected && c.Reason == reason && f.sameIdentity(event, c) {
+			return Decision{Outcome: OutcomeRejected, Reason: reason, Existing: c}
+		}
+	}
+	// ClosesSession stays: a person may yet make it live (rule 25).
+	n.Status, n.Reason, n.ReleaseAt, n.NeedsReview = StatusRejected, reason, nil, false
+	return Decision{Outcome: OutcomeRejected, Reason: reason, New: &n}
+}
+
+// OverCap is the decision for a conversion whose slot was not to be had: Rejected, or by the
+// offer's policy Pending, uncounted, until a person approves (rules 31, 32).
+func (f *Facts) OverCap(n NewConversion, reason Reason) Decision {
+	if !reason.IsCap() || f.Current.OverCapPolicy != OverCapPolicyPending {
+		return f.Reject(n, reason)
+	}
+	n.Status, n.ReleaseAt, n.NeedsReview, n.OverCap, n.Slots = StatusPending, nil, true, true, nil
+	return Decision{Outcome: OutcomeAccepted, New: &n}
+}
+
+// newConversion freezes everything but status (rule 24).
+func (f *Facts) newConversion(event *Event) NewConversion {
+	done, trusted := f.completion()
+	n := NewConversion{
+		EventID: event.ID, CreatedAt: f.Now, CompletedAt: done, CompletionTrusted: trusted,
+		UniquePer: f.uniquePer(event), ClosesSession: event.IsEndPoint,
+	}
+	if amount, err := ParseAmount(f.Postback.Amount); err == nil {
+		n.Amount = &amount
+	}
+	n.Revenue, n.Payout, n.Reward = f.money(event, n.Amount)
+	n.Slots = Slots(f.Current, event, f.Click.PartnerID, f.PartnerCaps, n.Revenue)
+	return n
+}
+
+func (f *Facts) uniquePer(event *Event) UniquePer {
+	switch {
+	case event.AllowRepetitions && event.OncePerSession:
+		return UniquePerClick
+	case event.AllowRepetitions:
+		return UniquePerNone
+	case f.Click.PubMemberID != nil:
+		return UniquePerMember
+	default:
+		return UniquePerClick
+	}
+}
+
+// settleStatus sets Pending or Success (rules 21, 22) and, for a repeat, the stricter of its own
+// and the first live one's (rule 8).
+func (f *Facts) settleStatus(event *Event, n *NewConversion) {
+	n.Status = StatusSuccess
+	if event.RequiresApproval || f.Current.RewardType == RewardTypeManual {
+		n.Status, n.NeedsReview = StatusPending, true
+	} else if event.PendingTime != nil && *event.PendingTime > 0 {
+		releaseAt := n.CreatedAt.Add(event.PendingTime.Days())
+		n.Status, n.ReleaseAt = StatusPending, &releaseAt
+	}
+	if !event.AllowRepetitions {
+		return
+	}
+	for _, first := range f.Session {
+		if first.EventID != event.ID || !first.Status.Live() {
+			continue
+		}
+		if first.Status == StatusPending {
+			n.followPending(first)
+		}
+		return
+	}
+}
+
+// followPending keeps a repeat Pending as long as the first one is (rule 8).
+func (n *NewConversion) followPending(first Conversion) {
+	n.Status = StatusPending
+	if first.NeedsReview || n.NeedsReview {
+		n.NeedsReview, n.ReleaseAt = true, nil
+		return
+	}
+	if n.ReleaseAt == nil || (first.ReleaseAt != nil && n.ReleaseAt.Before(*first.ReleaseAt)) {
+		n.ReleaseAt = first.ReleaseAt
+	}
+}

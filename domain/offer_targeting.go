@@ -1,0 +1,128 @@
+package domain
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+func (f *docFields) targeting() Targeting {
+	t := Targeting{ShowForUnknownGender: f.flag("showForUnknownGender", false)}
+	f.ages(&t)
+	t.CategoryIDs = f.ids("categoryIds", true, f.categoryKnown)
+	t.Countries = f.codes("countryIds", true, "a country's lookup id or ISO 3166 code", ParseCountry)
+	t.States = f.codes("stateIds", false, "a state's lookup id or ISO 3166-2 code", ParseState)
+	t.ZipCodes = f.zipCodes()
+	t.Genders = f.codes("genderIds", false, "a gender's lookup id or name", ParseGender)
+	t.PlacementIDs = f.ids("placementIds", false, f.terms.PlacementExists)
+	t.Devices = f.devices()
+	for _, state := range t.States {
+		if country, _, _ := strings.Cut(state, "-"); len(t.Countries) > 0 && !slices.Contains(t.Countries, country) {
+			f.warn(f.at("stateIds"), "%s is in none of the targeted countries: nobody can match it", state)
+		}
+	}
+	return t
+}
+
+func (f *docFields) ages(t *Targeting) {
+	var ages AgeRange
+	known := func(id uuid.UUID) (ok bool) {
+		if ages, ok = AgeRangeByID(id); !ok && f.terms.Age != nil {
+			ages, ok = f.terms.Age(id)
+		}
+		return ok
+	}
+	if id, ok := f.id("ageId", true, known); ok {
+		t.AgeID, t.MinAge, t.MaxAge = id, ages.Min, ages.Max
+	}
+}
+
+func (r *docReader) categoryKnown(id uuid.UUID) bool {
+	_, ok := CategoryByID(id)
+	return ok || r.terms.CategoryKnown != nil && r.terms.CategoryKnown(id)
+}
+
+// ids are a list of known ids without repeats; empty, never nil.
+func (f *docFields) ids(name string, required bool, known func(uuid.UUID) bool) []uuid.UUID {
+	ids, seen := []uuid.UUID{}, map[uuid.UUID]bool{}
+	for _, item := range f.list(name, required, 0, maxTargets) {
+		if id, ok := f.idAt(item.path, item.docNode, known); ok && !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// codes are a list of lookup values by their codes, without repeats; empty, never nil.
+func (f *docFields) codes(name string, required bool, what string, parse func(string) (LookupItem, bool)) []string {
+	codes, seen := []string{}, map[string]bool{}
+	for _, item := range f.list(name, required, 0, maxTargets) {
+		value, ok := parse(item.text)
+		if !ok || item.kind != docString && item.kind != docNumber {
+			f.fail(item.path, "must be %s", what)
+			continue
+		}
+		if !seen[value.Code] {
+			seen[value.Code] = true
+			codes = append(codes, value.Code)
+		}
+	}
+	return codes
+}
+
+// zipCodes are kept as written, in upper case. A number is taken for its digits.
+func (f *docFields) zipCodes() []string {
+	codes, seen := []string{}, map[string]bool{}
+	for _, item := range f.list("zipCodes", false, 0, maxZipCodes) {
+		if item.kind == docNumber && allDigits(item.text) {
+			item.kind = docString
+		}
+		text, ok := f.plain(item.path, item.docNode, maxZipCode, false)
+		if !ok {
+			continue
+		}
+		text = strings.ToUpper(strings.TrimSpace(text))
+		key := postalKey(text)
+		if key == "" {
+			f.fail(item.path, "must not be empty")
+		} else if !seen[key] {
+			seen[key] = true
+			codes = append(codes, text)
+		}
+	}
+	return codes
+}
+
+// devices are one type, several in a list, or several in one string with commas. All, wherever
+// it stands, is everyone.
+func (f *docFields) devices() []string {
+	devices := []string{}
+	node, ok := f.optional("deviceType")
+	if !ok {
+		return devices
+	}
+	path, items := f.at("deviceType"), node.items
+	switch {
+	case node.kind == docString:
+		items = nil
+		for part := range strings.SplitSeq(node.text, ",") {
+			items = append(items, docNode{kind: docString, text: part})
+		}
+	case node.kind != docList:
+		f.fail(path, "must be a string or a list, not %s", node.kind)
+	case len(items) > 2*len(deviceTypes):
+		f.fail(path, "has more than %d values", 2*len(deviceTypes))
+		return devices
+	}
+	for _, item := range items {
+		if device := f.wordAt(path, item, deviceTypes); device != "" && !slices.Contains(devices, device) {
+			devices = append(devices, device)
+		}
+	}
+	if slices.Contains(devices, deviceAll) {
+		return []string{}
+	}
+	return devices
+}

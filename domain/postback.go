@@ -1,0 +1,58 @@
+package domain
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Postback is one conversion message as it was received: what travels in the postback stream and
+// what the rules read. Nothing in it is secret: the security token is a keyed hash already, and a
+// signed text that would contain the token is sealed (rule 67).
+type Postback struct {
+	ID         uuid.UUID `json:"id"`
+	ReceivedAt time.Time `json:"receivedAt"`
+	Method     string    `json:"method"`
+	Path       string    `json:"path"`
+	SourceIP   string    `json:"sourceIp"`
+	// Params are all parameters as sent, secrets replaced, for the log.
+	Params map[string]string `json:"params"`
+	// AdvertiserKey is the {advertiserKey} of the path, or empty.
+	AdvertiserKey string `json:"advertiserKey,omitempty"`
+	// Refused is set when the edge could already tell: malformed, or a forged click id.
+	Refused Reason `json:"refused,omitempty"`
+
+	// ClickID is nil when it was missing or malformed.
+	ClickID *uuid.UUID `json:"clickId,omitempty"`
+	EventID string     `json:"eventId,omitempty"`
+	// Amount is as sent; rule 35 reads it.
+	Amount       string `json:"amount,omitempty"`
+	Currency     string `json:"currency,omitempty"`
+	ConversionID string `json:"conversionId,omitempty"`
+	// CompletedAt is the advertiser's claim; rule 19 says when it is believed.
+	CompletedAt *time.Time `json:"completedAt,omitempty"`
+	Subs        []string   `json:"subs,omitempty"`
+
+	// TokenHashes are the keyed hashes of security_token, one per secret key; empty without one.
+	TokenHashes []string `json:"tokenHashes,omitempty"`
+	Signed      *Signed  `json:"signed,omitempty"`
+}
+
+// Signed is what an HMAC-signed postback proves itself with.
+type Signed struct {
+	Timestamp time.Time `json:"timestamp"`
+	Nonce     string    `json:"nonce"`
+	Signature string    `json:"signature"`
+	// SealedText is the canonical text that was signed, sealed: its query may contain the token.
+	SealedText string `json:"sealedText"`
+}
+
+// Answer is what a postback's sender is told.
+type Answer struct {
+	PostbackID   uuid.UUID  `json:"postbackId"`
+	Outcome      Outcome    `json:"outcome"`
+	Reason       Reason     `json:"reason,omitempty"`
+	ConversionID *uuid.UUID `json:"conversionId,omitempty"`
+	Status       Status     `json:"status,omitempty"`
+	ReleaseAt    *time.Time `json:"releaseAt,omitempty"`
+}

@@ -1,0 +1,115 @@
+package domain
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// timing is when an event was completed, and the version of it that order and timing go by.
+type timing struct {
+	event   *Event // as at the click; as now when it was added since
+	offer   *Offer
+	done    time.Time
+	trusted bool
+}
+
+func (f *Facts) timing(current *Event) timing {
+	t := timing{event: f.AtClick.EventByID(current.ID), offer: f.AtClick}
+	if t.event == nil {
+		t.event, t.offer = current, f.Current
+	}
+	t.done, t.trusted = f.completion()
+	return t
+}
+
+// first finds the earliest live conversion of an event in the session: with repeats on, the event
+// counts as completed by its first occurrence.
+func (f *Facts) first(eventID uuid.UUID) *Conversion {
+	var first *Conversion
+	for i := range f.Session {
+		c := &f.Session[i]
+		if c.EventID == eventID && c.Status.Live() && (first == nil || c.CompletedAt.Before(first.CompletedAt)) {
+			first = c
+		}
+	}
+	return first
+}
+
+// ordered says whether an event takes part in the order: numbered, active, and able to convert.
+func ordered(e *Event) bool {
+	return e.SequenceNumber != nil && e.Status != GoalStatusDeleted && e.RecordAs != RecordAsClick
+}
+
+// predecessorsDone says whether every smaller-numbered event of the session is live (rule 12;
+// equal numbers are siblings, rule 13; nil waits for nobody, rule 11). Order is judged by the
+// times of completion where both are trusted, else by arrival (rule 14).
+func (f *Facts) predecessorsDone(t timing) bool {
+	if t.event.SequenceNumber == nil {
+		return true
+	}
+	for i := range t.offer.Events {
+		e := &t.offer.Events[i]
+		if !ordered(e) || *e.SequenceNumber >= *t.event.SequenceNumber {
+			continue
+		}
+		if !f.doneBefore(e.ID, t) {
+			return false
+		}
+	}
+	return true
+}
+
+// doneBefore says whether an occurrence of an event is live and was there before t.
+func (f *Facts) doneBefore(eventID uuid.UUID, t timing) bool {
+	return slices.ContainsFunc(f.Session, func(c Conversion) bool {
+		return c.EventID == eventID && c.Status.Live() && !(t.trusted && c.CompletionTrusted && c.CompletedAt.After(t.done))
+	})
+}
+
+// tooSoon says whether the event came before its minimum time: since the latest of the events with
+// the next smaller number (rules 15, 16), and for a repeat since the occurrence before (rule 17).
+func (f *Facts) tooSoon(t timing) bool {
+	if t.event.MinTimeFromPreviousEvent == nil || *t.event.MinTimeFromPreviousEvent == 0 {
+		return false
+	}
+	least := t.event.MinTimeFromPreviousEvent.Hours()
+	if t.done.Sub(f.previous(t)) < least {
+		return true
+	}
+	if !t.event.AllowRepetitions {
+		return false
+	}
+	for _, c := range f.Session {
+		if c.EventID == t.event.ID && c.Status.Live() && !c.CompletedAt.After(t.done) && t.done.Sub(c.CompletedAt) < least {
+			return true
+		}
+	}
+	return false
+}
+
+// previous is the instant that the minimum time counts from.
+func (f *Facts) previous(t timing) time.Time {
+	if t.event.SequenceNumber == nil {
+		return f.Click.ClickedAt
+	}
+	next, found := 0, false
+	for i := range t.offer.Events {
+		e := &t.offer.Events[i]
+		if ordered(e) && *e.SequenceNumber < *t.event.SequenceNumber && (!found || *e.SequenceNumber > next) {
+			next, found = *e.SequenceNumber, true
+		}
+	}
+	latest := f.Click.ClickedAt
+	for i := range t.offer.Events {
+		e := &t.offer.Events[i]
+		if !found || !ordered(e) || *e.SequenceNumber != next {
+			continue
+		}
+		if c := f.first(e.ID); c != nil && c.CompletedAt.After(latest) {
+			latest = c.CompletedAt
+		}
+	}
+	return latest
+}
