@@ -1,0 +1,190 @@
+// Package keyring makes and checks everything that rests on OFFERFLOW_SECRET_KEYS: click ids with
+// their MAC, keyed hashes of tokens, and sealed secrets. Every process has the same keys; the first
+// one is used for making, all of them for checking, so that keys can be rotated.
+package keyring
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// minKeyBytes is the least length of one secret key.
+const minKeyBytes = 32
+
+// Keyring holds the subkeys of all secret keys, current one first.
+type Keyring struct{ keys []subkeys }
+
+type subkeys struct {
+	id   string // short public name of the key, kept beside what it hashed or sealed
+	mac  []byte
+	hash []byte
+	aead cipher.AEAD
+}
+
+// Parse reads OFFERFLOW_SECRET_KEYS: one or more keys of at least 32 bytes in hex or base64,
+// separated by commas, the current one first.
+func Parse(list string) (*Keyring, error) {
+	ring := &Keyring{}
+	for i, text := range strings.Split(list, ",") {
+		key, err := decodeKey(strings.TrimSpace(text))
+		if err != nil {
+			return nil, fmt.Errorf("OFFERFLOW_SECRET_KEYS: key %d: %w", i+1, err)
+		}
+		sub, err := derive(key)
+		if err != nil {
+			return nil, err
+		}
+		ring.keys = append(ring.keys, sub)
+	}
+	return ring, nil
+}
+
+// Generate makes the text of a new secret key.
+func Generate() string {
+	key := make([]byte, minKeyBytes)
+	_, _ = rand.Read(key) // never fails: crypto/rand aborts the program instead
+	return hex.EncodeToString(key)
+}
+
+func decodeKey(text string) ([]byte, error) {
+	key, err := hex.DecodeString(text)
+	if err != nil {
+		key, err = base64.StdEncoding.DecodeString(text)
+	}
+	if err != nil || len(key) < minKeyBytes {
+		return nil, fmt.Errorf("not %d or more bytes in hex or base64 (make one with: openssl rand -hex 32)", minKeyBytes)
+	}
+	return key, nil
+}
+
+func derive(key []byte) (subkeys, error) {
+	sub := func(purpose string) []byte {
+		out, err := hkdf.Key(sha256.New, key, nil, "offerflow "+purpose, 32)
+		if err != nil {
+			panic(err) // 32 bytes are never too many
+		}
+		return out
+	}
+	block, err := aes.NewCipher(sub("seal"))
+	if err != nil {
+		return subkeys{}, err
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return subkeys{}, err
+	}
+	return subkeys{id: hex.EncodeToString(sub("id")[:4]), mac: sub("id mac"), hash: sub("token hash"), aead: aead}, nil
+}
+
+// macBytes is the length of the MAC at the end of an id. A guess passes once in 16 million times
+// and then only costs a look-up; 50 random bits remain for each millisecond.
+const macBytes = 3
+
+// NewID mints a UUIDv7 of an instant whose tail is a MAC, for click and postback ids: a forged id
+// is refused without a look-up.
+func (k *Keyring) NewID(at time.Time) uuid.UUID {
+	var id uuid.UUID
+	_, _ = rand.Read(id[6:])
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli()))
+	copy(id[:6], ms[2:])
+	id[6] = 0x70 | id[6]&0x0f
+	id[8] = 0x80 | id[8]&0x3f
+	copy(id[16-macBytes:], k.keys[0].tail(id))
+	return id
+}
+
+// Genuine says whether id was minted by NewID under any of the keys.
+func (k *Keyring) Genuine(id uuid.UUID) bool {
+	if id.Version() != 7 {
+		return false
+	}
+	for _, key := range k.keys {
+		if subtle.ConstantTimeCompare(id[16-macBytes:], key.tail(id)) == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+func (s subkeys) tail(id uuid.UUID) []byte {
+	mac := hmac.New(sha256.New, s.mac)
+	mac.Write(id[:16-macBytes])
+	return mac.Sum(nil)[:macBytes]
+}
+
+// IDTime is the instant in a UUIDv7, to the millisecond, UTC.
+func IDTime(id uuid.UUID) time.Time {
+	var ms [8]byte
+	copy(ms[2:], id[:6])
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:]))).UTC()
+}
+
+// Hash is the keyed hash of a token under the current key, as the database keeps it.
+func (k *Keyring) Hash(token string) string { return k.keys[0].hashOf(token) }
+
+// Hashes are the hashes of a token under every key, current one first, for look-ups.
+func (k *Keyring) Hashes(token string) []string {
+	out := make([]string, len(k.keys))
+	for i, key := range k.keys {
+		out[i] = key.hashOf(token)
+	}
+	return out
+}
+
+func (s subkeys) hashOf(token string) string {
+	mac := hmac.New(sha256.New, s.hash)
+	mac.Write([]byte(token))
+	return s.id + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// Seal encrypts a secret for the database or the stream.
+func (k *Keyring) Seal(plain []byte) string {
+	key := k.keys[0]
+	nonce := make([]byte, key.aead.NonceSize())
+	_, _ = rand.Read(nonce)
+	return key.id + ":" + base64.RawURLEncoding.EncodeToString(key.aead.Seal(nonce, nonce, plain, nil))
+}
+
+// ErrSealed is returned by Open for a text that none of the keys sealed, or that was changed.
+var ErrSealed = errors.New("sealed value cannot be opened with OFFERFLOW_SECRET_KEYS")
+
+// Open decrypts what Seal made.
+func (k *Keyring) Open(sealed string) ([]byte, error) {
+	id, text, _ := strings.Cut(sealed, ":")
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return nil, ErrSealed
+	}
+	for _, key := range k.keys {
+		if key.id != id || len(raw) < key.aead.NonceSize() {
+			continue
+		}
+		plain, err := key.aead.Open(nil, raw[:key.aead.NonceSize()], raw[key.aead.NonceSize():], nil)
+		if err == nil {
+			return plain, nil
+		}
+	}
+	return nil, ErrSealed
+}
+
+// NewToken makes a random secret of 32 bytes with a readable prefix, such as "of_".
+func NewToken(prefix string) string {
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw)
+	return prefix + base64.RawURLEncoding.EncodeToString(raw)
+}
