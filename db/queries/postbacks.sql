@@ -1,0 +1,37 @@
+-- name: GetPostback :one
+SELECT * FROM postbacks WHERE id = $1;
+
+-- name: UpsertPostback :exec
+-- The log row with its decision. A held one gets its end state by a later upsert.
+INSERT INTO postbacks (tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason,
+  conversion_id, status, release_at, authenticated, decided_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, conversion_id = excluded.conversion_id,
+  status = excluded.status, release_at = excluded.release_at, decided_at = excluded.decided_at
+WHERE postbacks.outcome = 'held';
+
+-- name: PostbacksOfClick :many
+SELECT * FROM postbacks WHERE tenant_id = $1 AND click_id = $2 ORDER BY id LIMIT 1000;
+
+-- name: InsertHeld :exec
+INSERT INTO held_postbacks (tenant_id, postback_id, click_id, event_id, message, decide_by) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (postback_id) DO NOTHING;
+
+-- name: DeleteHeld :exec
+DELETE FROM held_postbacks WHERE tenant_id = $1 AND postback_id = $2;
+
+-- name: HeldOfClick :many
+SELECT * FROM held_postbacks WHERE tenant_id = $1 AND click_id = $2 ORDER BY postback_id;
+
+-- name: InsertNonce :one
+-- The postback that used the nonce first: the caller's own means that it is fresh.
+INSERT INTO nonces (tenant_id, advertiser_id, nonce, postback_id, seen_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant_id, advertiser_id, nonce) DO UPDATE SET nonce = excluded.nonce
+RETURNING postback_id;
+
+-- name: IsRepeat :one
+-- Whether a postback was decided already, or repeats an event of its click that is live and takes
+-- no repetitions: neither needs the click's workflow.
+SELECT (EXISTS (SELECT 1 FROM postbacks p WHERE p.id = @postback_id AND p.outcome <> 'held')
+  OR EXISTS (SELECT 1 FROM conversions c WHERE c.tenant_id = @tenant_id AND c.click_id = @click_id AND c.status <> 'Rejected'
+    AND c.unique_per <> 'none' AND c.cnv_event_id = @cnv_event_id))::boolean AS repeat;

@@ -1,0 +1,12 @@
+-- name: InsertTenant :exec
+INSERT INTO tenants (tenant_id, name, product, email, currency, timezone, reward_ratio_micros, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: GetTenantForUpdate :one
+SELECT * FROM tenants WHERE tenant_id = $1 FOR UPDATE;
+
+-- name: UpdateSettings :one
+UPDATE tenants SET timezone = @timezone, next_timezone = @next_timezone, next_timezone_at = @next_timezone_at,
+  reward_ratio_micros = @reward_ratio_micros, fallback_url = @fallback_url, goals_enabled = @goals_enabled,
+  fraud_checks = @fraud_checks, version = version + 1
+WHERE tenant_id = @tenant_id RETURNING version;

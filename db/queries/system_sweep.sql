@@ -1,0 +1,10 @@
+-- Across tenants, by the system role.
+
+-- name: SystemOverdueHeld :many
+SELECT DISTINCT tenant_id, click_id FROM held_postbacks WHERE decide_by < $1 LIMIT $2;
+
+-- name: SystemOverduePending :many
+SELECT tenant_id, id, release_at FROM conversions WHERE status = 'Pending' AND release_at < $1 ORDER BY release_at LIMIT $2;
+
+-- name: SystemEnsurePartitions :exec
+SELECT offerflow_ensure_partitions('clicks', @months::int), offerflow_ensure_partitions('postbacks', @months::int);

@@ -1,0 +1,2 @@
+-- name: GetTenant :one
+SELECT * FROM tenants WHERE tenant_id = $1;

@@ -1,0 +1,131 @@
+// Package db is PostgreSQL: migrations, queries by noun, and transactions that know their tenant.
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/exaring/otelpgx"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// The two roles that do all the work. Neither owns anything.
+const (
+	roleApp    = "offerflow_app"
+	roleSystem = "offerflow_system"
+)
+
+// Store opens transactions in one of the two roles. It holds two pools, because a connection's
+// role is set when it is made and is never switched afterwards.
+type Store struct {
+	app    *pgxpool.Pool
+	system *pgxpool.Pool
+}
+
+// Open connects both pools. url is a login that is a member of both roles; Migrate grants them to
+// the login that it runs as. Each pool takes at most maxConns connections.
+func Open(ctx context.Context, url string, maxConns int32) (*Store, error) {
+	app, err := openPool(ctx, url, roleApp, maxConns)
+	if err != nil {
+		return nil, err
+	}
+	system, err := openPool(ctx, url, roleSystem, maxConns)
+	if err != nil {
+		app.Close()
+		return nil, err
+	}
+	return &Store{app: app, system: system}, nil
+}
+
+func openPool(ctx context.Context, url, role string, maxConns int32) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("database address: %w", err)
+	}
+	config.MaxConns = maxConns
+	config.ConnConfig.RuntimeParams["role"] = role
+	config.ConnConfig.RuntimeParams["application_name"] = role
+	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	// Times come back in UTC whatever the server's zone: answers and histories show them as they are.
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		conn.TypeMap().RegisterType(&pgtype.Type{
+			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+		})
+		return nil
+	}
+	config.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName())
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("database as role %s (has `offerflow migrate` run?): %w", role, err)
+	}
+	return pool, nil
+}
+
+// Close waits for running transactions and closes both pools.
+func (s *Store) Close() {
+	s.app.Close()
+	s.system.Close()
+}
+
+// Ping says whether the database answers.
+func (s *Store) Ping(ctx context.Context) error { return s.app.Ping(ctx) }
+
+// Tenant runs fn in one transaction of the application's role that sees exactly one tenant. It
+// commits when fn returns nil. The zero tenant sees nothing but its own rows, of which there are
+// none but the operator's.
+func (s *Store) Tenant(ctx context.Context, tenantID uuid.UUID, fn func(tx pgx.Tx) error) error {
+	// Begin and set in one round trip; a UUID's text needs no quoting.
+	begin := "begin; select set_config('offerflow.tenant', '" + tenantID.String() + "', true)"
+	return inTx(ctx, s.app, pgx.TxOptions{BeginQuery: begin}, fn)
+}
+
+// System runs fn in one transaction of the system role, which crosses tenants: for loaders,
+// consumers, schedules and the operator. Its queries live in files of their own, system_*.sql.
+func (s *Store) System(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	return inTx(ctx, s.system, pgx.TxOptions{}, fn)
+}
+
+// SystemPool is for single statements of the system role, without a transaction of their own.
+func (s *Store) SystemPool() *pgxpool.Pool { return s.system }
+
+func inTx(ctx context.Context, pool *pgxpool.Pool, options pgx.TxOptions, fn func(tx pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, pool, options, fn)
+}
+
+// UniqueViolation names the unique index that err broke, or "".
+func UniqueViolation(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "23505" {
+		return pg.ConstraintName
+	}
+	return ""
+}
+
+// ForeignKeyViolation names the foreign key that err broke, or "".
+func ForeignKeyViolation(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "23503" {
+		return pg.ConstraintName
+	}
+	return ""
+}
+
+// Retryable says whether the same transaction may succeed when run again: serialization failures,
+// deadlocks and lost connections.
+func Retryable(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "40001" || pg.Code == "40P01" || pg.Code == "57P01" || pg.Code == "53300"
+	}
+	return pgconn.SafeToRetry(err)
+}
