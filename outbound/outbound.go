@@ -1,0 +1,190 @@
+// Package outbound is the only way out to addresses that tenants choose (rule 53): it resolves,
+// vets every address, dials a vetted one, follows no redirect and keeps 64 KiB of the answer.
+package outbound
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+)
+
+// Timeout bounds one request from the look-up of the name to the end of the answer (rule 51).
+const Timeout = 15 * time.Second
+
+// Limits of one request (rule 53).
+const (
+	dialTimeout       = 5 * time.Second
+	maxAnswerBytes    = 64 << 10
+	maxAnswerHeader   = 64 << 10
+	maxErrorBytes     = 500
+	maxAddressesTried = 4
+	idleConnections   = 256
+	idlePerHost       = 32
+	idleTimeout       = 30 * time.Second
+)
+
+// Caller calls what CheckURL lets pass.
+type Caller struct {
+	allow   []netip.Prefix
+	resolve Resolver
+	clients map[string]*http.Client
+}
+
+// Answer is what came of one request. StatusCode is 0 when there was no answer; Error says why.
+type Answer struct {
+	StatusCode int
+	RetryAfter string
+	// Body is at most 64 KiB of valid text without NUL: PostgreSQL's text takes no other.
+	Body    string
+	Error   string
+	At      time.Time
+	Latency time.Duration
+}
+
+// New makes the way out. allow are the operator's exceptions, inside which http and any
+// port are allowed; resolve nil is the system's resolver.
+func New(allow []netip.Prefix, resolve Resolver) *Caller {
+	return newCaller(allow, resolve, nil)
+}
+
+func newCaller(allow []netip.Prefix, resolve Resolver, tlsConfig *tls.Config) *Caller {
+	if resolve == nil {
+		resolve = systemResolver
+	}
+	o := &Caller{resolve: resolve}
+	for _, prefix := range allow {
+		o.allow = append(o.allow, prefix.Masked())
+	}
+	o.clients = map[string]*http.Client{"http": o.client("http", nil), "https": o.client("https", tlsConfig)}
+	return o
+}
+
+// client makes one client per scheme, because what a dial may reach depends on the scheme.
+func (o *Caller) client(scheme string, tlsConfig *tls.Config) *http.Client {
+	return &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			// No Proxy: one from the environment would resolve and dial in our place.
+			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+				return o.dial(ctx, scheme, address)
+			},
+			TLSClientConfig: tlsConfig,
+			// What is not unpacked cannot burst.
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: maxAnswerHeader,
+			MaxIdleConns:           idleConnections,
+			MaxIdleConnsPerHost:    idlePerHost,
+			IdleConnTimeout:        idleTimeout,
+			TLSHandshakeTimeout:    Timeout,
+		},
+	}
+}
+
+// dial connects to an address that was vetted in this very call: a name that has changed its
+// answer since it was saved is judged by the new one.
+func (o *Caller) dial(ctx context.Context, scheme, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, errURLMalformed
+	}
+	t := target{host: host, usual: scheme == "https" && (port == "443" || port == "8443")}
+	addrs, err := o.vet(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	dialer := net.Dialer{Timeout: dialTimeout, Control: o.control}
+	for _, addr := range addrs[:min(len(addrs), maxAddressesTried)] {
+		var conn net.Conn
+		conn, err = dialer.DialContext(ctx, "tcp", net.JoinHostPort(addr.String(), port))
+		if err == nil {
+			return conn, nil
+		}
+	}
+	return nil, err
+}
+
+// control is the last look, at the address that the kernel is about to be given.
+func (o *Caller) control(_, address string, _ syscall.RawConn) error {
+	bound, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return errURLNotPublic
+	}
+	addr := bound.Addr()
+	if addr.Zone() == "" && within(o.allow, addr.Unmap()) || isPublic(addr) {
+		return nil
+	}
+	return errURLNotPublic
+}
+
+// Post sends one request and always returns an Answer: a failure is an answer without a status.
+func (o *Caller) Post(ctx context.Context, raw string, header http.Header, body []byte) Answer {
+	begin := time.Now()
+	answer := o.post(ctx, raw, header, body)
+	answer.At, answer.Latency = begin.UTC(), time.Since(begin)
+	return answer
+}
+
+func (o *Caller) post(ctx context.Context, raw string, header http.Header, body []byte) Answer {
+	if _, err := checkForm(raw); err != nil {
+		return Answer{Error: err.Error()}
+	}
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, raw, bytes.NewReader(body))
+	if err != nil {
+		return Answer{Error: errURLMalformed.Error()}
+	}
+	request.Header = header.Clone()
+	if request.Header == nil {
+		request.Header = http.Header{}
+	}
+	// Not sent. It tells the transport that the request may be repeated when the receiver closed an
+	// idle connection at that very moment: a receiver goes by the message's id.
+	request.Header["Idempotency-Key"] = nil
+	response, err := o.clients[request.URL.Scheme].Do(request)
+	if err != nil {
+		return Answer{Error: errorText(err)}
+	}
+	defer response.Body.Close()
+	// The status decides. A body that breaks off or never ends takes nothing back.
+	text, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+	return Answer{
+		StatusCode: response.StatusCode, RetryAfter: response.Header.Get("Retry-After"), Body: cleanText(text, maxAnswerBytes),
+	}
+}
+
+// errorText says what went wrong without the URL, whose query may hold a secret of the tenant's.
+func errorText(err error) string {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	var timeout net.Error
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
+		return fmt.Sprintf("no answer within %s", Timeout)
+	}
+	return cleanText([]byte(err.Error()), maxErrorBytes)
+}
+
+// cleanText makes text that PostgreSQL takes from bytes that a stranger sent.
+func cleanText(raw []byte, limit int) string {
+	text := strings.ReplaceAll(strings.ToValidUTF8(string(raw), "\uFFFD"), "\x00", "\uFFFD")
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
+}
