@@ -1,0 +1,74 @@
+package activities
+
+import (
+	"context"
+
+	"github.com/stretchr/testify/require"
+)
+
+// books are questions about everything that is stored, each of which must find nothing. They hold
+// after every test.
+var books = []struct{ rule, wrong string }{
+	{"rule 5: two live conversions of one event and click", `
+		SELECT click_id::text FROM conversions WHERE status <> 'Rejected' AND unique_per <> 'none' GROUP BY tenant_id, click_id, event_id HAVING count(*) > 1`},
+	{"rule 6: two live conversions of one event and member", `
+		SELECT pub_member_id FROM conversions WHERE status <> 'Rejected' AND unique_per = 'member' GROUP BY tenant_id, pub_member_id, event_id HAVING count(*) > 1`},
+	{"rule 12 of the invariants: one transition per state change", `
+		SELECT c.id::text FROM conversions c LEFT JOIN transitions t ON t.conversion_id = c.id
+		GROUP BY c.id HAVING count(t.sequence) <> c.sequence OR min(t.sequence) <> 1 OR max(t.sequence) <> c.sequence`},
+	{"the last transition is how the conversion stands", `
+		SELECT c.id::text FROM conversions c JOIN transitions t ON t.conversion_id = c.id AND t.sequence = c.sequence
+		WHERE (t.to_status, t.reason) <> (c.status, c.rejection_reason)`},
+	{"exactly one news per transition, with its sequence", `
+		SELECT coalesce(t.conversion_id::text, o.payload->>'conversionId') FROM transitions t
+		FULL JOIN (SELECT payload FROM outbox WHERE payload ? 'conversionId') o
+			ON o.payload->>'conversionId' = t.conversion_id::text AND (o.payload->>'sequence')::bigint = t.sequence AND o.payload->>'status' = t.to_status
+		GROUP BY 1, t.sequence, o.payload->>'sequence' HAVING count(*) <> 1 OR count(t.conversion_id) <> 1 OR count(o.payload) <> 1`},
+	{"rule 41: a transaction that does not sum to zero", `
+		SELECT transaction_id::text FROM ledger_entries GROUP BY transaction_id, currency HAVING sum(amount_micros) <> 0`},
+	{"rule 42: a ledger transaction without its transition", `
+		SELECT l.id::text FROM ledger_transactions l LEFT JOIN transitions t USING (tenant_id, conversion_id, sequence) WHERE t.conversion_id IS NULL`},
+	{"rule 25: the net of a life is the reward of a success or nothing", `
+		SELECT c.id::text FROM conversions c LEFT JOIN ledger_transactions t ON t.conversion_id = c.id LEFT JOIN ledger_entries e ON e.transaction_id = t.id
+		GROUP BY c.id HAVING coalesce(sum(e.amount_micros) FILTER (WHERE e.account = 'member_points'), 0)
+			<> CASE WHEN c.status = 'Success' AND NOT c.is_test AND c.pub_member_id IS NOT NULL THEN c.reward_micros ELSE 0 END`},
+	{"rule 41: revenue and payout of a success are posted, of nothing else", `
+		SELECT c.id::text FROM conversions c LEFT JOIN ledger_transactions t ON t.conversion_id = c.id LEFT JOIN ledger_entries e ON e.transaction_id = t.id
+		GROUP BY c.id HAVING coalesce(sum(e.amount_micros) FILTER (WHERE e.account = 'advertiser_receivable'), 0)
+				<> CASE WHEN c.status = 'Success' AND NOT c.is_test THEN c.revenue_micros ELSE 0 END
+			OR coalesce(-sum(e.amount_micros) FILTER (WHERE e.account = 'partner_payable'), 0)
+				<> CASE WHEN c.status = 'Success' AND NOT c.is_test AND c.partner_id IS NOT NULL THEN c.payout_micros ELSE 0 END`},
+	{"rule 42: a balance that is not the fold of its entries", `
+		SELECT coalesce(b.pub_member_id, e.party) FROM member_balances b FULL JOIN (SELECT tenant_id, party, sum(amount_micros) AS points
+			FROM ledger_entries WHERE account = 'member_points' GROUP BY 1, 2) e ON e.tenant_id = b.tenant_id AND e.party = b.pub_member_id
+		WHERE b.points_micros IS DISTINCT FROM e.points`},
+	{"rule 28: a counter that is not the recount of what is live", `
+		SELECT k.scope || ' ' || k.period || ' ' || k.period_start || ': ' || k.value FROM cap_counters k WHERE k.value <> (
+			SELECT CASE WHEN k.scope = 'budget' THEN coalesce(sum(c.revenue_micros), 0) ELSE count(*) END FROM conversions c
+			WHERE c.tenant_id = k.tenant_id AND c.is_counted
+				AND k.scope_id = CASE k.scope WHEN 'event' THEN c.event_id WHEN 'partner' THEN c.partner_id ELSE c.offer_id END
+				AND CASE k.period WHEN 'day' THEN c.counted_day WHEN 'week' THEN c.counted_week WHEN 'month' THEN c.counted_month ELSE k.period_start END = k.period_start)`},
+	{"rule 28: counted means live", `SELECT id::text FROM conversions WHERE is_counted AND status = 'Rejected'`},
+	{"rule 14: held rows are those whose postback is held", `
+		SELECT coalesce(h.postback_id, p.id)::text FROM held_postbacks h FULL JOIN (SELECT id FROM postbacks WHERE outcome = 'held') p ON p.id = h.postback_id
+		WHERE h.postback_id IS NULL OR p.id IS NULL`},
+	{"every conversion is its postback's", `
+		SELECT c.id::text FROM conversions c LEFT JOIN postbacks p ON p.id = c.postback_id AND p.conversion_id = c.id WHERE p.id IS NULL`},
+}
+
+func (rig *decisionRig) requireBooks() {
+	rig.t.Helper()
+	ctx := context.WithoutCancel(rig.t.Context())
+	for _, book := range books {
+		rows, err := rig.Store.SystemPool().Query(ctx, book.wrong)
+		require.NoError(rig.t, err, book.rule)
+		var wrong []string
+		for rows.Next() {
+			var one string
+			require.NoError(rig.t, rows.Scan(&one))
+			wrong = append(wrong, one)
+		}
+		require.NoError(rig.t, rows.Err(), book.rule)
+		require.Empty(rig.t, wrong, book.rule)
+	}
+}

@@ -1,0 +1,327 @@
+package activities
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/domain"
+)
+
+func TestRule2AConversionIsItsClicks(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A")})
+	click := rig.click(o)
+	answer := rig.post(click, "A", func(p *domain.Postback) {
+		p.Params = map[string]string{"offer_id": uuid.NewString(), "aff_id": uuid.NewString(), "pub_member_id": "somebody else"}
+		p.Amount, p.ConversionID, p.Subs = "7.5", "their-1", []string{"s1"}
+	})
+	require.Equal(t, domain.OutcomeAccepted, answer.Outcome)
+	row := rig.conversion(answer.ConversionID)
+	require.Equal(t, []any{o.ID, rig.advertiserID, rig.partner, *click.PubMemberID}, []any{row.OfferID, row.AdvertiserID, *row.PartnerID, *row.PubMemberID})
+	require.Equal(t, []any{"7.5", *decimal("7.5"), "their-1", []string{"s1"}}, []any{row.CnvAmount, *row.AmountMicros, row.CnvConversionID, row.CnvSubs})
+	require.Equal(t, []domain.Micros{2_500_000, 1_000_000, 100_000_000}, []domain.Micros{row.RevenueMicros, row.PayoutMicros, row.RewardMicros})
+	require.Equal(t, int64(100_000_000), value[int64](rig, "SELECT points_micros FROM member_balances WHERE pub_member_id = $1", *click.PubMemberID))
+	require.Equal(t, int64(6), value[int64](rig, "SELECT count(*) FROM ledger_entries"))
+}
+
+func TestRule1PostbacksOfNoClick(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A")})
+	_, ok, err := rig.ClickOf(t.Context(), uuid.New())
+	require.NoError(t, err)
+	require.False(t, ok)
+	refused := rig.click(o, func(c *domain.Click) { c.RefusedReason = domain.ReasonOfferInactive })
+	_, ok, err = rig.ClickOf(t.Context(), refused.ID)
+	require.NoError(t, err)
+	require.False(t, ok, "rule 46: an id that was given to nobody")
+	good := rig.click(o)
+	_, ok, err = rig.ClickOf(t.Context(), good.ID)
+	require.NoError(t, err)
+	require.True(t, ok)
+
+	keyed := rig.postback(good, "A", func(p *domain.Postback) { p.AdvertiserKey = rig.advertiserID.String() })
+	for range 2 {
+		answer, err := rig.Refuse(t.Context(), keyed, domain.ReasonUnknownClick)
+		require.NoError(t, err)
+		require.Equal(t, domain.OutcomeRefused, answer.Outcome)
+	}
+	keyless := rig.postback(good, "A", func(p *domain.Postback) { p.AdvertiserKey = "nobody's" })
+	_, err = rig.Refuse(t.Context(), keyless, domain.ReasonMalformed)
+	require.NoError(t, err)
+	require.Equal(t, rig.tenantID, *value[*uuid.UUID](rig, "SELECT tenant_id FROM postbacks WHERE id = $1", keyed.ID), "in that tenant's log")
+	require.Nil(t, value[*uuid.UUID](rig, "SELECT tenant_id FROM postbacks WHERE id = $1", keyless.ID), "in the operator's")
+}
+
+func TestDecideIsIdempotentByPostback(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 16)
+	o := rig.offer([]domain.Event{goal("A", repeats, pendingFor("1")), goal("B", numbered(2)), goal("F", numbered(1))})
+	click := rig.click(o)
+	for _, event := range []string{"A", "B", "unknown"} {
+		p := rig.postback(click, event)
+		first := rig.decide(p).Answer
+		answers := make([]domain.Answer, 50)
+		atOnce(t, len(answers), func(i int) error {
+			decided, err := rig.Decide(t.Context(), rig.tenantID, p)
+			answers[i] = decided.Answer
+			return err
+		})
+		for _, answer := range answers {
+			require.Equal(t, first, answer, "the same postback, the same answer")
+		}
+	}
+	require.Equal(t, int64(1), value[int64](rig, "SELECT count(*) FROM conversions"))
+	require.Equal(t, int64(3), value[int64](rig, "SELECT count(*) FROM postbacks"))
+	require.Equal(t, int64(1), value[int64](rig, "SELECT count(*) FROM held_postbacks"))
+
+	fresh := rig.postback(click, "A")
+	fresh.ReceivedAt = fresh.ReceivedAt.Add(time.Minute)
+	conversions := make([]*uuid.UUID, 50)
+	atOnce(t, len(conversions), func(i int) error {
+		decided, err := rig.Decide(t.Context(), rig.tenantID, fresh)
+		conversions[i] = decided.Answer.ConversionID
+		return err
+	})
+	for _, id := range conversions {
+		require.Equal(t, conversions[0], id, "also when no answer was there before")
+	}
+}
+
+func TestRule5AnswersOfADuplicate(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A", pendingFor("1"))})
+	click := rig.click(o)
+	first := rig.decide(rig.postback(click, "A"))
+	release := rig.now().Add(24 * time.Hour)
+	require.Equal(t, domain.StatusPending, first.Answer.Status)
+	require.Equal(t, release, *first.Answer.ReleaseAt)
+	require.Equal(t, []ConversionStart{{TenantID: rig.tenantID, ConversionID: *first.Answer.ConversionID, ReleaseAt: &release}}, first.Waiting)
+
+	again := rig.decide(rig.postback(click, "A"))
+	require.Equal(t, domain.OutcomeDuplicate, again.Answer.Outcome)
+	require.Equal(t, first.Answer.ConversionID, again.Answer.ConversionID)
+	require.True(t, release.Equal(*again.Answer.ReleaseAt))
+	require.Empty(t, again.Waiting)
+	repeat, err := rig.RepeatOf(t.Context(), rig.tenantID, rig.postback(click, "A"))
+	require.NoError(t, err)
+	require.True(t, repeat)
+	repeat, err = rig.RepeatOf(t.Context(), rig.tenantID, rig.postback(rig.click(o), "A"))
+	require.NoError(t, err)
+	require.False(t, repeat)
+}
+
+func TestRule6AcrossClicks(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 16)
+	o := rig.offer([]domain.Event{goal("A"), goal("R", repeats), goal("S", repeats, func(e *domain.Event) { e.OncePerSession = true })})
+	const n = 60
+	one := "one member"
+	clicks := rig.clicks(o, n, func(_ int, c *domain.Click) { c.PubMemberID = &one })
+	for _, c := range []struct {
+		event string
+		live  int64
+	}{{"A", 1}, {"R", n}, {"S", n}} {
+		atOnce(t, n, func(i int) error {
+			_, err := rig.Decide(t.Context(), rig.tenantID, rig.postback(clicks[i], c.event))
+			return err
+		})
+		live := value[int64](rig, "SELECT count(*) FROM conversions WHERE status <> 'Rejected' AND cnv_event_id = $1", c.event)
+		require.Equal(t, c.live, live, "rules 6, 7: event %s", c.event)
+	}
+	require.Equal(t, int64(n-1), value[int64](rig, "SELECT count(*) FROM postbacks WHERE outcome = 'duplicate'"))
+
+	nobody := rig.clicks(o, 5, func(_ int, c *domain.Click) { c.PubMemberID = nil })
+	for _, click := range nobody {
+		require.Equal(t, domain.OutcomeAccepted, rig.post(click, "A").Outcome, "rule 6: only where the click carries a member")
+	}
+}
+
+func TestRule9IdenticalPostbacksAtOnce(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, raceConns)
+	o := rig.offer([]domain.Event{goal("A"), goal("R", repeats)})
+	click := rig.click(o)
+	for _, event := range []string{"A", "R"} { // rule 7: identical repeats are retries of one
+		answers := make([]domain.Answer, 1000)
+		atOnce(t, len(answers), func(i int) error {
+			decided, err := rig.Decide(t.Context(), rig.tenantID, rig.postback(click, event, func(p *domain.Postback) { p.ConversionID = "1" }))
+			answers[i] = decided.Answer
+			return err
+		})
+		accepted := 0
+		for _, answer := range answers {
+			if answer.Outcome == domain.OutcomeAccepted {
+				accepted++
+			}
+			require.Equal(t, answers[0].ConversionID, answer.ConversionID)
+		}
+		require.Equal(t, 1, accepted)
+	}
+	require.Equal(t, int64(2), value[int64](rig, "SELECT count(*) FROM conversions"))
+}
+
+func TestRule10TheSameRejectionAgain(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A")}, func(o *domain.Offer) { o.ConversionType = domain.ConversionTypeRevShare })
+	click := rig.click(o)
+	first := rig.post(click, "A")
+	require.Equal(t, domain.ReasonMissingAmount, first.Reason)
+	news := value[int64](rig, "SELECT count(*) FROM outbox")
+	rig.wait(time.Hour)
+	again := rig.post(click, "A")
+	require.Equal(t, domain.OutcomeRejected, again.Outcome)
+	require.Equal(t, first.ConversionID, again.ConversionID)
+	require.Equal(t, news, value[int64](rig, "SELECT count(*) FROM outbox"), "no second news")
+	healed := rig.post(click, "A", func(p *domain.Postback) { p.Amount = "10" })
+	require.Equal(t, domain.OutcomeAccepted, healed.Outcome)
+	require.NotEqual(t, first.ConversionID, healed.ConversionID)
+	require.Equal(t, domain.StatusRejected, rig.conversion(first.ConversionID).Status, "the rejected row stays")
+}
+
+func TestRule14Held(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A", numbered(1)), goal("B", numbered(2), pendingFor("1")), goal("C", numbered(3))})
+	click := rig.click(o)
+	early := rig.postback(click, "C")
+	decided := rig.decide(early)
+	end := rig.now().Add(time.Hour)
+	require.Equal(t, domain.OutcomeHeld, decided.Answer.Outcome)
+	require.Equal(t, end, *decided.HeldUntil)
+	rig.wait(time.Minute)
+	rig.post(click, "B")
+	again, err := rig.DecideHeld(t.Context(), rig.tenantID, click.ID)
+	require.NoError(t, err)
+	require.True(t, end.Equal(*again.HeldUntil), "the earliest end")
+
+	rig.Decisions = rig.restarted(rig.Store) // what is held is in the database alone
+	rig.wait(time.Minute)
+	landed := rig.decide(rig.postback(click, "A"))
+	require.Equal(t, domain.OutcomeAccepted, landed.Answer.Outcome)
+	require.Nil(t, landed.HeldUntil)
+	require.Len(t, landed.Waiting, 1, "B became Pending by it")
+	require.Equal(t, domain.OutcomeAccepted, rig.decide(early).Answer.Outcome, "the same postback later answers with its end state")
+	require.Equal(t, int64(3), value[int64](rig, "SELECT count(*) FROM conversions WHERE status <> 'Rejected'"))
+}
+
+func TestRule14TheGraceEnds(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A", numbered(1)), goal("B", numbered(2), approval)})
+	click := rig.click(o)
+	early := rig.postback(click, "B")
+	rig.decide(early)
+	rig.wait(time.Hour - time.Microsecond)
+	decided, err := rig.DecideHeld(t.Context(), rig.tenantID, click.ID)
+	require.NoError(t, err)
+	require.NotNil(t, decided.HeldUntil)
+	rig.wait(time.Microsecond)
+	rig.Decisions = rig.restarted(rig.Store)
+	atOnce(t, 8, func(int) error { _, err := rig.DecideHeld(t.Context(), rig.tenantID, click.ID); return err })
+	answer := rig.decide(early).Answer
+	require.Equal(t, domain.OutcomeRejected, answer.Outcome)
+	require.Equal(t, domain.ReasonOutOfSequence, answer.Reason)
+	rejected := answer.ConversionID
+	rig.post(click, "A")
+	healed := rig.post(click, "B")
+	require.Equal(t, domain.OutcomeAccepted, healed.Outcome, "rule 10: it heals")
+	require.NotEqual(t, rejected, healed.ConversionID)
+}
+
+func TestRule14ApprovedPredecessor(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A", numbered(1)), goal("B", numbered(2), pendingFor("1"))})
+	click := rig.click(o)
+	rejected := rig.post(click, "A", func(p *domain.Postback) { p.Currency = "EUR" })
+	require.Equal(t, domain.OutcomeHeld, rig.post(click, "B").Outcome, "rule 12: Rejected does not count")
+	settled := rig.review(rejected.ConversionID, domain.ActionApprove)
+	require.Empty(t, settled.Error)
+	require.Len(t, settled.After.Waiting, 1, "rule 14: a predecessor that a person approves lands too")
+}
+
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A", func(e *domain.Event) { e.DeadlineDays = decimal("2") }), goal("B")})
+	click := rig.click(o)
+	before := rig.post(click, "B")
+	edited := rig.edit(o, func(o *domain.Offer) {
+		o.IsPaused = true
+		o.Events[0].DeadlineDays, o.Events[0].SequenceNumber, o.Events[0].PendingTime = decimal("1"), new(int), decimal("3")
+		o.Events[0].MinTimeFromPreviousEvent = decimal("1000")
+		o.Events[0].Revenue, o.Events[0].Reward = decimal("9"), decimal("5")
+		o.Events[1].Revenue, o.Events[1].PendingTime = decimal("8"), decimal("9")
+	})
+	rig.wait(48 * time.Hour)
+	answer := rig.post(click, "A")
+	require.Equal(t, domain.OutcomeAccepted, answer.Outcome, "rules 12, 15, 18, 20: the version at the click")
+	row := rig.conversion(answer.ConversionID)
+	require.Equal(t, []domain.Micros{9_000_000, 5_000_000}, []domain.Micros{row.RevenueMicros, row.RewardMicros}, "rule 24: money of the version now")
+	require.Equal(t, edited.Version, row.OfferVersion)
+	require.Equal(t, rig.now().Add(72*time.Hour), row.ReleaseAt.UTC(), "rule 21")
+
+	rig.edit(edited, func(o *domain.Offer) {
+		o.Events[0].Revenue, o.Events[0].Reward, o.Events[0].PendingTime = decimal("1"), decimal("1"), decimal("100")
+	})
+	rig.wait(72 * time.Hour)
+	settled := rig.review(answer.ConversionID, domain.ActionRelease, byTimer)
+	require.Equal(t, domain.StatusSuccess, settled.Status, "rule 26: the pending period it was made with")
+	require.Equal(t, domain.Micros(5_000_000), settled.Reward, "rule 24: frozen")
+	row = rig.conversion(before.ConversionID)
+	require.Equal(t, domain.Micros(2_500_000), row.RevenueMicros, "rule 24: frozen")
+	require.Equal(t, domain.StatusSuccess, row.Status, "rule 26")
+}
+
+func TestTestClicksPostNothing(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A")})
+	click := rig.click(o, func(c *domain.Click) { c.IsTest = true })
+	answer := rig.post(click, "A")
+	require.Equal(t, domain.StatusSuccess, answer.Status)
+	rig.review(answer.ConversionID, domain.ActionReverse)
+	require.Zero(t, value[int64](rig, "SELECT count(*) FROM ledger_transactions"))
+	require.Zero(t, value[int64](rig, "SELECT count(*) FROM member_balances"))
+	require.Equal(t, int64(2), value[int64](rig, "SELECT count(*) FROM outbox WHERE (payload->>'isTest')::boolean"), "its callbacks are real")
+}
+
+func TestTheLedgerCannotBeChanged(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A")})
+	rig.post(rig.click(o), "A")
+	transaction := value[uuid.UUID](rig, "SELECT id FROM ledger_transactions")
+	insert := "INSERT INTO ledger_entries (tenant_id, transaction_id, line, account, currency, amount_micros) VALUES "
+	for _, c := range []struct{ name, sql, code string }{
+		{"rule 41: a line alone", insert + "($1, $2, 90, 'publisher_revenue', 'USD', 5)", "23514"},
+		{"rule 41: currencies do not make up for each other",
+			insert + "($1, $2, 90, 'publisher_revenue', 'USD', 5), ($1, $2, 91, 'member_points', 'PTS', -5)", "23514"},
+		{"rule 41: an edit", "UPDATE ledger_entries SET amount_micros = amount_micros * 2 WHERE tenant_id = $1 AND transaction_id = $2", "42501"},
+		{"rule 41: a deletion", "DELETE FROM ledger_entries WHERE tenant_id = $1 AND transaction_id = $2", "42501"},
+		{"rule 41: an edit of the transaction", "UPDATE ledger_transactions SET at = now() WHERE tenant_id = $1 AND id = $2", "42501"},
+		{"rule 41: its deletion", "DELETE FROM ledger_transactions WHERE tenant_id = $1 AND id = $2", "42501"},
+		{"history is not edited", "UPDATE transitions SET note = 'x' WHERE tenant_id = $1 AND conversion_id <> $2", "42501"},
+		{"rule 42: one per transition", "INSERT INTO ledger_transactions SELECT tenant_id, gen_random_uuid(), conversion_id, sequence, at FROM ledger_transactions WHERE tenant_id = $1 AND id = $2", "23505"},
+	} {
+		for role, run := range map[string]func(func(pgx.Tx) error) error{
+			"application": func(fn func(pgx.Tx) error) error { return rig.Store.Tenant(t.Context(), rig.tenantID, fn) },
+			"system":      func(fn func(pgx.Tx) error) error { return rig.Store.System(t.Context(), fn) },
+		} {
+			err := run(func(tx pgx.Tx) error {
+				_, err := tx.Exec(context.WithoutCancel(t.Context()), c.sql, rig.tenantID, transaction)
+				return err
+			})
+			require.ErrorContains(t, err, "SQLSTATE "+c.code, "%s by the role of the %s", c.name, role)
+		}
+	}
+}

@@ -1,0 +1,171 @@
+// Package activities holds the side effects, one file per noun. It is the only place that loads
+// facts, asks the domain, and writes what follows in one transaction; and the only place that maps
+// errors to retryable or not.
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
+)
+
+// Decisions makes and settles conversions. Its methods are idempotent and may be called by a
+// workflow or directly: what serialises them is the lock on the click's row.
+type Decisions struct {
+	Store *db.Store
+	Keys  *keyring.Keyring
+	// Nudge tells the relay that news was committed.
+	Nudge func()
+	// Now is the clock; time.Now outside of tests.
+	Now func() time.Time
+
+	versions sync.Map // versionKey → *domain.Offer; a version never changes
+}
+
+type versionKey struct {
+	offer   uuid.UUID
+	version int64
+}
+
+// ConversionStart is what a Conversion workflow waits for.
+type ConversionStart struct {
+	TenantID     uuid.UUID
+	ConversionID uuid.UUID
+	// ReleaseAt is nil while only a person can decide.
+	ReleaseAt *time.Time
+}
+
+// Decided is what a decision leaves to be done.
+type Decided struct {
+	Answer domain.Answer
+	// Waiting are conversions that became Pending and need somebody to wait for them.
+	Waiting []ConversionStart `json:",omitempty"`
+	// HeldUntil is when the next held postback of the click must be decided at the latest.
+	HeldUntil *time.Time `json:",omitempty"`
+	// SessionClosed says that the session's end point was reached.
+	SessionClosed bool `json:",omitempty"`
+}
+
+// queries is sqlc's; it has no state.
+var queries = dbgen.New()
+
+func (d *Decisions) offer(ctx context.Context, tx pgx.Tx, id uuid.UUID, version int64) (*domain.Offer, error) {
+	key := versionKey{id, version}
+	if cached, ok := d.versions.Load(key); ok {
+		return cached.(*domain.Offer), nil
+	}
+	row, err := queries.GetOfferVersion(ctx, tx, id, version)
+	if err != nil {
+		return nil, fmt.Errorf("offer %s version %d: %w", id, version, err)
+	}
+	var offer domain.Offer
+	if err := json.Unmarshal(row.Document, &offer); err != nil {
+		return nil, fmt.Errorf("offer %s version %d: %w", id, version, err)
+	}
+	d.versions.Store(key, &offer)
+	return &offer, nil
+}
+
+// scene is a locked click with everything that decisions about it go by.
+type scene struct {
+	click   dbgen.Click
+	context dbgen.DecisionContextRow
+	atClick *domain.Offer
+	current *domain.Offer
+	session []dbgen.Conversion
+}
+
+// lockScene locks the click and loads the rest; pgx.ErrNoRows means that there is no such click.
+func (d *Decisions) lockScene(ctx context.Context, tx pgx.Tx, tenantID, clickID uuid.UUID) (*scene, error) {
+	locked, err := queries.LockClick(ctx, tx, tenantID, clickID)
+	if err != nil {
+		return nil, err
+	}
+	s := &scene{click: locked.Click}
+	if s.context, err = queries.DecisionContext(ctx, tx, tenantID, clickID); err != nil {
+		return nil, err
+	}
+	if s.atClick, err = d.offer(ctx, tx, s.click.OfferID, s.click.OfferVersion); err != nil {
+		return nil, err
+	}
+	if s.current, err = d.offer(ctx, tx, s.click.OfferID, s.context.OfferVersion); err != nil {
+		return nil, err
+	}
+	s.session, err = queries.ConversionsOfClick(ctx, tx, tenantID, clickID)
+	return s, err
+}
+
+// periods are the tenant's calendar periods of an instant.
+func (s *scene) periods(at time.Time) (domain.Periods, error) {
+	zone, err := zoneOf(s.context.Timezone, s.context.NextTimezone, s.context.NextTimezoneAt)
+	if err != nil {
+		return domain.Periods{}, err
+	}
+	return domain.PeriodsAt(at, zone.At(at)), nil
+}
+
+func (s *scene) partnerCaps() domain.Caps {
+	c := s.context
+	return domain.Caps{Daily: c.DailyCap, Weekly: c.WeeklyCap, Monthly: c.MonthlyCap, AllTime: c.AllTimeCap}
+}
+
+func zoneOf(current string, next *string, nextAt *time.Time) (domain.Zone, error) {
+	location, err := time.LoadLocation(current)
+	if err != nil {
+		return domain.Zone{}, fmt.Errorf("time zone %q: %w", current, err)
+	}
+	zone := domain.Zone{Current: location}
+	if next == nil || nextAt == nil {
+		return zone, nil
+	}
+	if zone.Next, err = time.LoadLocation(*next); err != nil {
+		return domain.Zone{}, fmt.Errorf("time zone %q: %w", *next, err)
+	}
+	zone.NextAt = *nextAt
+	return zone, nil
+}
+
+// conversionFacts is what the rules know of a conversion's row.
+func conversionFacts(row *dbgen.Conversion) domain.Conversion {
+	return domain.Conversion{
+		ID: row.ID, ClickID: row.ClickID, EventID: row.EventID, Status: row.Status, Reason: row.RejectionReason,
+		Sequence: row.Sequence, ReceivedAt: row.ReceivedAt, CompletedAt: row.UserCompletedAt,
+		CompletionTrusted: row.CompletionTrusted, ReleaseAt: row.ReleaseAt, NeedsReview: row.NeedsReview,
+		CnvConversionID: row.CnvConversionID, ClosesSession: row.ClosesSession, IsCounted: row.IsCounted,
+		Revenue: row.RevenueMicros, Payout: row.PayoutMicros, Reward: row.RewardMicros,
+	}
+}
+
+func allFacts(rows []dbgen.Conversion) []domain.Conversion {
+	facts := make([]domain.Conversion, len(rows))
+	for i := range rows {
+		facts[i] = conversionFacts(&rows[i])
+	}
+	return facts
+}
+
+// maxTries bounds how often one transaction is run again after it met another: a unique index
+// that another decision filled first, a deadlock, a lost connection.
+const maxTries = 8
+
+// again runs fn in a tenant's transaction until it neither collides nor deadlocks.
+func (d *Decisions) again(ctx context.Context, tenantID uuid.UUID, fn func(tx pgx.Tx) error) error {
+	var err error
+	for range maxTries {
+		err = d.Store.Tenant(ctx, tenantID, fn)
+		if err == nil || (db.UniqueViolation(err) == "" && !db.Retryable(err)) {
+			return err
+		}
+	}
+	return err
+}

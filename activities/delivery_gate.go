@@ -1,0 +1,111 @@
+package activities
+
+import (
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Limits of rule 52, per process.
+const (
+	// maxPerEndpoint is how many attempts one endpoint may have in flight.
+	maxPerEndpoint = 32
+	// maxFirstAttempts is how many first attempts all endpoints together may have in flight: it
+	// bounds memory. What finds it used up goes to the durable retry.
+	maxFirstAttempts = 512
+	// breakAfter failures in a row, an endpoint's news skips its first attempt for breakFor.
+	breakAfter = 5
+	breakFor   = 30 * time.Second
+)
+
+// gate keeps one dead or slow endpoint from delaying the others (rule 52). It never waits: it lets
+// an attempt through or says no, and the attempt is then made by the durable retry.
+type gate struct {
+	mu        sync.Mutex
+	first     int
+	endpoints map[uuid.UUID]*endpointLoad
+}
+
+type endpointLoad struct {
+	inFlight int
+	failures int
+	// openUntil is when a broken endpoint gets a first attempt again, as a probe.
+	openUntil time.Time
+}
+
+// enterFirst lets a first attempt through, unless the endpoint's breaker is open and the caller
+// does not insist.
+func (g *gate) enterFirst(endpoint uuid.UUID, now time.Time, insist bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	load := g.load(endpoint)
+	if load.failures >= breakAfter && !insist {
+		if now.Before(load.openUntil) {
+			return false
+		}
+		// One probe at a time: the others wait for what it finds.
+		load.openUntil = now.Add(breakFor)
+	}
+	if g.first >= maxFirstAttempts || load.inFlight >= maxPerEndpoint {
+		return false
+	}
+	g.first++
+	load.inFlight++
+	return true
+}
+
+// enterRetry lets an attempt of the durable retry through: its schedule is its own, whatever the
+// breaker says.
+func (g *gate) enterRetry(endpoint uuid.UUID) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	load := g.load(endpoint)
+	if load.inFlight >= maxPerEndpoint {
+		return false
+	}
+	load.inFlight++
+	return true
+}
+
+func (g *gate) load(endpoint uuid.UUID) *endpointLoad {
+	if g.endpoints == nil {
+		g.endpoints = map[uuid.UUID]*endpointLoad{}
+	}
+	load := g.endpoints[endpoint]
+	if load == nil {
+		load = &endpointLoad{}
+		g.endpoints[endpoint] = load
+	}
+	return load
+}
+
+// judge tells the breaker how one attempt went.
+func (g *gate) judge(endpoint uuid.UUID, ok bool, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	load := g.load(endpoint)
+	if ok {
+		load.failures = 0
+		return
+	}
+	load.failures++
+	if load.failures == breakAfter {
+		load.openUntil = now.Add(breakFor)
+		breakerOpened.Inc()
+	}
+}
+
+// leave gives back what enterFirst or enterRetry took.
+func (g *gate) leave(endpoint uuid.UUID, first bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if first {
+		g.first--
+	}
+	load := g.load(endpoint)
+	load.inFlight--
+	if load.inFlight == 0 && load.failures == 0 {
+		delete(g.endpoints, endpoint)
+	}
+}

@@ -1,0 +1,66 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// ClickOf finds the click that a postback names; ok is false when there is none such, or when it
+// is one whose id was given to nobody (rule 46).
+func (d *Decisions) ClickOf(ctx context.Context, clickID uuid.UUID) (click dbgen.SystemClickByIDRow, ok bool, err error) {
+	click, err = queries.SystemClickByID(ctx, d.Store.SystemPool(), clickID)
+	if errors.Is(err, pgx.ErrNoRows) || (err == nil && click.RefusedReason != domain.ReasonNone) {
+		return click, false, nil
+	}
+	return click, err == nil, err
+}
+
+// Refuse logs a postback that belongs to no click (rule 1). With an advertiser's key it is in that
+// tenant's log, without in the operator's.
+func (d *Decisions) Refuse(ctx context.Context, postback domain.Postback, reason domain.Reason) (domain.Answer, error) {
+	answer := domain.Answer{PostbackID: postback.ID, Outcome: domain.OutcomeRefused, Reason: reason}
+	params, err := json.Marshal(postback.Params)
+	if err != nil {
+		return answer, err
+	}
+	row := dbgen.UpsertPostbackParams{
+		ID: postback.ID, ReceivedAt: postback.ReceivedAt, ClickID: postback.ClickID, Method: postback.Method, Path: postback.Path,
+		SourceIp: postback.SourceIP, Params: params, Outcome: answer.Outcome, Reason: reason,
+		DecidedAt: d.Now().UTC().Truncate(time.Microsecond),
+	}
+	if postback.AdvertiserKey != "" {
+		advertiser, err := queries.SystemAdvertiserByKey(ctx, d.Store.SystemPool(), postback.AdvertiserKey)
+		if err == nil {
+			row.TenantID, row.AdvertiserID = &advertiser.TenantID, &advertiser.ID
+		} else if !errors.Is(err, pgx.ErrNoRows) {
+			return answer, err
+		}
+	}
+	if err := queries.UpsertPostback(ctx, d.Store.SystemPool(), row); err != nil {
+		return answer, fmt.Errorf("log postback %s: %w", postback.ID, err)
+	}
+	return answer, nil
+}
+
+// RepeatOf answers from the database what needs no workflow: a postback that was decided before,
+// or one whose decision can only be a duplicate of a live conversion. It saves the click's
+// workflow an Update for each (a run takes a limited number of them).
+func (d *Decisions) RepeatOf(ctx context.Context, tenantID uuid.UUID, postback domain.Postback) (bool, error) {
+	repeat := false
+	err := d.Store.Tenant(ctx, tenantID, func(tx pgx.Tx) (err error) {
+		repeat, err = queries.IsRepeat(ctx, tx, dbgen.IsRepeatParams{
+			TenantID: tenantID, ClickID: *postback.ClickID, PostbackID: postback.ID, CnvEventID: postback.EventID,
+		})
+		return err
+	})
+	return repeat, err
+}

@@ -1,0 +1,102 @@
+package activities
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/offerflow/offerflow/db"
+)
+
+// Sweep sets going what is overdue, and counts it.
+type Sweep struct {
+	Store      *db.Store
+	Decisions  *Decisions
+	Deliveries *Deliveries
+	// Start starts the wait of a conversion, or finds it running.
+	Start func(ctx context.Context, start ConversionStart) error
+}
+
+// Swept is what a sweep found.
+type Swept struct {
+	Held, Pending, Deliveries, Outbox int
+}
+
+// overdueAfter is how late something must be before the sweep takes it up: timers and relays have
+// their own way first.
+const overdueAfter = 2 * time.Minute
+
+// partitionsAhead is how many months' partitions are there before they are needed.
+const partitionsAhead = 3
+
+// sweepLimit bounds one kind in one sweep.
+const sweepLimit = 500
+
+var sweptTotal = promauto.NewCounterVec(prometheus.CounterOpts{
+	Name: "offerflow_swept_total", Help: "Overdue items that the sweep found, by kind. Zero in a healthy system.",
+}, []string{"kind"})
+
+// FindOverdue looks for overdue items of every kind.
+func (s *Sweep) FindOverdue(ctx context.Context) (swept Swept, err error) {
+	before := s.Decisions.Now().Add(-overdueAfter)
+	if swept.Held, err = s.held(ctx, before); err != nil {
+		return swept, err
+	}
+	if swept.Pending, err = s.pending(ctx, before); err != nil {
+		return swept, err
+	}
+	if swept.Deliveries, err = s.Deliveries.SweepDeliveries(ctx); err != nil {
+		return swept, err
+	}
+	if err := queries.SystemEnsurePartitions(ctx, s.Store.SystemPool(), partitionsAhead); err != nil {
+		return swept, err
+	}
+	outbox, err := queries.SystemOverdueOutbox(ctx, s.Store.SystemPool(), before)
+	if err != nil {
+		return swept, err
+	}
+	swept.Outbox = int(outbox) // the relay has them; what counts is that somebody hears of it
+	for kind, n := range map[string]int{"held": swept.Held, "pending": swept.Pending, "delivery": swept.Deliveries, "outbox": swept.Outbox} {
+		sweptTotal.WithLabelValues(kind).Add(float64(n))
+		if n > 0 {
+			slog.Warn("the sweep found overdue items", "kind", kind, "count", n)
+		}
+	}
+	return swept, nil
+}
+
+func (s *Sweep) held(ctx context.Context, before time.Time) (int, error) {
+	rows, err := queries.SystemOverdueHeld(ctx, s.Store.SystemPool(), before, sweepLimit)
+	if err != nil {
+		return 0, err
+	}
+	for _, row := range rows {
+		decided, err := s.Decisions.DecideHeld(ctx, row.TenantID, row.ClickID)
+		if err != nil {
+			return 0, err
+		}
+		for _, start := range decided.Waiting {
+			if err := s.Start(ctx, start); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return len(rows), nil
+}
+
+// pending starts the wait again: it fires at once and settles.
+func (s *Sweep) pending(ctx context.Context, before time.Time) (int, error) {
+	rows, err := queries.SystemOverduePending(ctx, s.Store.SystemPool(), &before, sweepLimit)
+	if err != nil {
+		return 0, err
+	}
+	for _, row := range rows {
+		if err := s.Start(ctx, ConversionStart{TenantID: row.TenantID, ConversionID: row.ID, ReleaseAt: row.ReleaseAt}); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), nil
+}

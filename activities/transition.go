@@ -1,0 +1,136 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// Who moves conversions, besides people.
+const (
+	actorPostback = "postback"
+	actorTimer    = "timer"
+)
+
+// transition is one step in a conversion's life.
+type transition struct {
+	from         domain.Status // empty at the start
+	to           domain.Status
+	reason       domain.Reason
+	sequence     int64
+	at           time.Time
+	actor        string
+	note         string
+	overrideCaps bool
+	requestID    string
+}
+
+// writeTransition writes a transition's history, its ledger transaction and its news. row is the
+// conversion as it stands after it.
+func (s *scene) writeTransition(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
+	err := queries.InsertTransition(ctx, tx, dbgen.InsertTransitionParams{
+		TenantID: row.TenantID, ConversionID: row.ID, Sequence: t.sequence, FromStatus: string(t.from), ToStatus: string(t.to),
+		Reason: string(t.reason), At: t.at, Actor: t.actor, Note: t.note, OverrideCaps: t.overrideCaps, RequestID: t.requestID,
+	})
+	if err != nil {
+		return err
+	}
+	if err := writeLedger(ctx, tx, row, t); err != nil {
+		return err
+	}
+	return s.writeNews(ctx, tx, row, t, offer)
+}
+
+// writeLedger posts a success, or the negative of one that is reversed (rules 23, 41, 42).
+func writeLedger(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition) error {
+	reversal := t.from == domain.StatusSuccess
+	if !reversal && t.to != domain.StatusSuccess {
+		return nil
+	}
+	posting := domain.Posting{
+		Currency: row.Currency, Revenue: row.RevenueMicros, Payout: row.PayoutMicros, Reward: row.RewardMicros,
+		AdvertiserID: row.AdvertiserID, PartnerID: row.PartnerID, MemberID: row.PubMemberID,
+	}
+	lines := posting.Lines(reversal)
+	if len(lines) == 0 || row.IsTest {
+		return nil
+	}
+	entries, err := json.Marshal(lines)
+	if err != nil {
+		return err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	err = queries.InsertLedgerTransaction(ctx, tx, dbgen.InsertLedgerTransactionParams{
+		TenantID: row.TenantID, ID: id, ConversionID: row.ID, Sequence: t.sequence, At: t.at,
+	})
+	if err != nil {
+		return err
+	}
+	if err := queries.InsertLedgerEntries(ctx, tx, row.TenantID, id, entries); err != nil {
+		return err
+	}
+	if row.PubMemberID == nil || row.RewardMicros == 0 {
+		return nil
+	}
+	points := row.RewardMicros
+	if reversal {
+		points = -points
+	}
+	return queries.AddPoints(ctx, tx, row.TenantID, *row.PubMemberID, points)
+}
+
+// writeNews puts the transition's news into the outbox.
+func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
+	document, err := json.Marshal(s.news(row, offer))
+	if err != nil {
+		return err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	payload, err := json.Marshal(stream.ConversionEvent{
+		ID: id, TenantID: row.TenantID, ConversionID: row.ID, ClickID: row.ClickID, Sequence: t.sequence, FromStatus: t.from,
+		Status: t.to, Reason: t.reason, At: t.at, IsTest: row.IsTest,
+		RewardWasSent: t.from == domain.StatusSuccess, Conversion: document,
+	})
+	if err != nil {
+		return err
+	}
+	return queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{TenantID: row.TenantID, ID: id, Subject: stream.SubjectConversion, Payload: payload})
+}
+
+// news is the callback document of a conversion as it stands (http.md).
+func (s *scene) news(row *dbgen.Conversion, offer *domain.Offer) domain.News {
+	click := &s.click
+	news := domain.News{
+		Status: row.Status, UserCompletedAt: row.UserCompletedAt, IsRewardSent: row.Status == domain.StatusSuccess,
+		ViewID: click.ViewID, ClickID: row.ClickID, ConversionID: row.ID, OfferID: row.OfferID, OfferName: offer.Name,
+		OfferAdvertiserID: row.AdvertiserID, OfferAdvertiserName: s.context.AdvertiserName,
+		OfferEventID: row.EventID, RewardPoints: row.RewardMicros.String(), Revenue: row.RevenueMicros.String(), Currency: row.Currency,
+		PubMemberID: click.PubMemberID, PubClickID: click.PubClickID, PubSessionID: click.PubSessionID, PubGender: click.PubGender,
+		PubAge: click.PubAge, PubGeoCountry: click.PubGeoCountry, PubGeoState: click.PubGeoState, PubPostalCode: click.PubPostalCode,
+		PubDevice: click.PubDevice, PubSubs: click.PubSubs, TrackSysEventID: row.CnvEventID,
+		TrackSysConversionID: row.CnvConversionID, TrackSysConversionAmount: row.CnvAmount, TrackSysConversionSubs: row.CnvSubs,
+		PartnerID: row.PartnerID, CreatedAt: row.CreatedAt, ClickTime: click.ClickedAt, ReleaseAt: row.ReleaseAt, IsTest: row.IsTest,
+	}
+	if event := offer.EventByID(row.EventID); event != nil {
+		news.EventID, news.EventName = event.EventID, event.Name
+	}
+	if s.context.PartnerName != nil {
+		news.PartnerName = *s.context.PartnerName
+	}
+	if row.Status == domain.StatusRejected {
+		news.RejectionReason = &row.RejectionReason
+	}
+	return news
+}
