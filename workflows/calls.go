@@ -1,0 +1,42 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// decisions is for references only: the worker's registered instance does the work.
+var decisions *activities.Decisions
+
+// store is the retry profile of everything that decides in the database: it retries until it
+// holds. Local activities cost no transition of their own.
+func store(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout: 10 * time.Second,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, MaximumInterval: 30 * time.Second},
+		Summary:             summary,
+	})
+}
+
+func decide(ctx workflow.Context, in AttributionInput, postback domain.Postback) (activities.Decided, error) {
+	var decided activities.Decided
+	err := workflow.ExecuteLocalActivity(store(ctx, "decide postback "+postback.ID.String()), decisions.Decide, in.TenantID, postback).Get(ctx, &decided)
+	return decided, err
+}
+
+func decideHeld(ctx workflow.Context, in AttributionInput) (activities.Decided, error) {
+	var decided activities.Decided
+	err := workflow.ExecuteLocalActivity(store(ctx, "decide held events"), decisions.DecideHeld, in.TenantID, in.ClickID).Get(ctx, &decided)
+	return decided, err
+}
+
+func settle(ctx workflow.Context, request activities.SettleRequest) (activities.Settled, error) {
+	var settled activities.Settled
+	err := workflow.ExecuteLocalActivity(store(ctx, string(request.Action)), decisions.Settle, request).Get(ctx, &settled)
+	return settled, err
+}
