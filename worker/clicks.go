@@ -1,0 +1,69 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.temporal.io/api/serviceerror"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+	"github.com/offerflow/offerflow/workflows"
+)
+
+const (
+	// clickMessages in work at once: each holds many clicks.
+	clickMessages = 4
+	// startsPerMessage in flight at once: the engine's history shards take no more writes anyway.
+	startsPerMessage = 16
+	// startsWhenBusy is what a drain takes while redirects are being served in this process.
+	startsWhenBusy = 2
+)
+
+// handleClicks makes a packed message's clicks into rows, and each into its parked workflow.
+func (w *Worker) handleClicks(ctx context.Context, msg jetstream.Msg) error {
+	var clicks []domain.Click
+	if err := json.Unmarshal(msg.Data(), &clicks); err != nil {
+		return fmt.Errorf("%w: clicks: %w", stream.ErrBad, err)
+	}
+	if err := w.clicks.Insert(ctx, msg.Data()); err != nil {
+		return err
+	}
+	if w.AttributionStart == StartOnFirstPostback {
+		return nil
+	}
+	starts, ctx := errgroup.WithContext(ctx)
+	limit := startsPerMessage
+	if w.Busy != nil && w.Busy() {
+		limit = startsWhenBusy
+	}
+	starts.SetLimit(limit)
+	for i := range clicks {
+		if clicks[i].RefusedReason == domain.ReasonNone {
+			starts.Go(func() error { return w.park(ctx, &clicks[i]) })
+		}
+		if i%64 == 63 {
+			_ = msg.InProgress() // a long message must not come again while it is in work
+		}
+	}
+	return starts.Wait()
+}
+
+// park starts a click's workflow without a first task. One that is there already is as good.
+func (w *Worker) park(ctx context.Context, click *domain.Click) error {
+	in := workflows.AttributionInput{TenantID: click.TenantID, ClickID: click.ID, SessionEndsAt: click.SessionEndsAt}
+	_, err := w.Temporal.ExecuteWorkflow(ctx, workflows.ParkedOptions(click, time.Now()), workflows.AttributionName, in)
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &started) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("park click %s: %w", click.ID, err)
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+// Package worker runs what happens behind the answers: workflows and activities, the stream's
+// consumers, the outbox relay and the schedules.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/keyring"
+	"github.com/offerflow/offerflow/stream"
+	"github.com/offerflow/offerflow/workflows"
+)
+
+// Start says when a click's workflow is started.
+type Start string
+
+// The values of OFFERFLOW_ATTRIBUTION_START.
+const (
+	StartOnClick         Start = "on_click"
+	StartOnFirstPostback Start = "on_first_postback"
+)
+
+// Worker holds what its parts need; all fields are set once, before Run.
+type Worker struct {
+	Store    *db.Store
+	Keys     *keyring.Keyring
+	Stream   *stream.Conn
+	Temporal client.Client
+	// Namespace is Temporal's.
+	Namespace string
+	Relay     *stream.Relay
+	// AttributionStart is OFFERFLOW_ATTRIBUTION_START.
+	AttributionStart Start
+	Deliveries       *activities.Deliveries
+	// Busy says that redirects are being served in this process now, so that draining a backlog
+	// yields to them; nil where there are none.
+	Busy func() bool
+
+	decisions *activities.Decisions
+	clicks    *activities.Clicks
+}
+
+// pollers of the task queue: two, the default, leave a busy worker waiting.
+const (
+	workflowPollers = 8
+	activityPollers = 4
+)
+
+// Run works until ctx is done, then lets what is in work finish. Any part that cannot start or
+// breaks ends all of it with its error.
+func (w *Worker) Run(ctx context.Context) error {
+	w.decisions = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now}
+	w.clicks = &activities.Clicks{Store: w.Store}
+	if err := workflows.EnsureSearchAttributes(ctx, w.Temporal, w.Namespace); err != nil {
+		return err
+	}
+	for _, engine := range []sdkworker.Worker{w.engine(), w.deliveryEngine()} {
+		if err := engine.Start(); err != nil {
+			return fmt.Errorf("temporal worker: %w", err)
+		}
+		// Stopped after the consumers: their Updates need these workers to complete.
+		defer engine.Stop()
+	}
+	if err := workflows.EnsureSchedules(ctx, w.Temporal); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, consumer := range w.consumers() {
+		group.Go(func() error { return w.Stream.Run(ctx, consumer) })
+	}
+	slog.Info("worker ready", "taskQueue", workflows.TaskQueue)
+	err := group.Wait()
+	w.Deliveries.Wait()
+	return err
+}
+
+func (w *Worker) engine() sdkworker.Worker {
+	engine := sdkworker.New(w.Temporal, workflows.TaskQueue, sdkworker.Options{
+		MaxConcurrentWorkflowTaskPollers: workflowPollers,
+		MaxConcurrentActivityTaskPollers: activityPollers,
+		WorkerStopTimeout:                20 * time.Second,
+		OnFatalError:                     func(err error) { slog.Error("temporal worker", "error", err) },
+	})
+	for name, function := range map[string]any{
+		workflows.AttributionName: workflows.Attribution,
+		workflows.ConversionName:  workflows.Conversion,
+		workflows.SweepName:       workflows.Sweep,
+	} {
+		engine.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
+	}
+	sweep := &activities.Sweep{Store: w.Store, Decisions: w.decisions, Deliveries: w.Deliveries, Start: w.startConversion}
+	for _, function := range []any{w.decisions.Decide, w.decisions.DecideHeld, w.decisions.Settle, sweep.FindOverdue} {
+		engine.RegisterActivity(function)
+	}
+	return engine
+}
+
+// deliveryEngine runs the durable retries on a queue of their own, so that slow receivers take no
+// slot from anything else.
+func (w *Worker) deliveryEngine() sdkworker.Worker {
+	engine := sdkworker.New(w.Temporal, activities.DeliveryTaskQueue, sdkworker.Options{
+		DisableWorkflowWorker: true, WorkerStopTimeout: 20 * time.Second,
+		OnFatalError: func(err error) { slog.Error("temporal worker", "error", err) },
+	})
+	w.Deliveries.Register(engine)
+	return engine
+}
+
+// consumers are what this process takes from the streams.
+func (w *Worker) consumers() []stream.Consumer {
+	return []stream.Consumer{
+		{Stream: stream.Clicks, Durable: "clicks", Parallel: clickMessages, Handle: w.handleClicks},
+		{Stream: stream.Postbacks, Durable: "postbacks", Parallel: postbacksInFlight, Handle: w.handlePostback},
+		{Stream: stream.Events, Durable: "callbacks", Filter: stream.SubjectConversion, Parallel: callbacksInFlight, Handle: w.handleConversion},
+		{Stream: stream.Events, Durable: "deliveries", Filter: stream.SubjectDelivery, Parallel: callbacksInFlight, Handle: w.handleDelivery},
+	}
+}
