@@ -1,0 +1,40 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// auditEntry is one state change: who did what, with before and after.
+type auditEntry struct {
+	ID     uuid.UUID       `json:"id"`
+	At     time.Time       `json:"at"`
+	Actor  string          `json:"actor" doc:"operator, or token and its id."`
+	Action string          `json:"action"`
+	Noun   string          `json:"noun"`
+	NounID string          `json:"nounId"`
+	Before json.RawMessage `json:"before" doc:"null for what was made."`
+	After  json.RawMessage `json:"after" doc:"null for what was removed."`
+}
+
+var auditListing = listing[auditEntry]{
+	from: "audit_log", columns: "id, at, actor, action, noun, noun_id, before, after",
+	fields: map[string]listField{
+		"at": {column: "at", kind: fieldTime}, "from": {column: "at", kind: fieldFrom, unordered: true},
+		"to": {column: "at", kind: fieldTo, unordered: true}, "actor": {column: "actor"}, "action": {column: "action"},
+		"noun": {column: "noun"}, "nounId": {column: "noun_id"},
+	},
+	order: "at", id: "id",
+	scan: func(row pgx.CollectableRow) (e auditEntry, err error) {
+		err = row.Scan(&e.ID, &e.At, &e.Actor, &e.Action, &e.Noun, &e.NounID, &e.Before, &e.After)
+		return e, err
+	},
+}
+
+func (s *Server) listAudit(ctx context.Context, in *ListInput) (*pageOutput[auditEntry], error) {
+	return listIn(ctx, s, auditListing, *in)
+}

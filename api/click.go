@@ -1,0 +1,223 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/domain"
+)
+
+// clickTracked is GET /c/{linkId}: the click is on disk before the member is sent on.
+func (t *Tracking) clickTracked(c *gin.Context) {
+	id, err := uuid.Parse(c.Param("linkId"))
+	if err != nil {
+		deadEnd(c)
+		return
+	}
+	found, err := t.offers.byLink(c.Request.Context(), id)
+	t.click(c, found, err)
+}
+
+// wallClickTracked is the same by offer, through its default link.
+func (t *Tracking) wallClickTracked(c *gin.Context) {
+	id, err := uuid.Parse(c.Query("offerId"))
+	if err != nil {
+		deadEnd(c)
+		return
+	}
+	found, err := t.offers.byOffer(c.Request.Context(), id)
+	t.click(c, found, err)
+}
+
+// linkProbed is HEAD on a link: somebody asks whether it is there. Nobody visits, so that no click
+// is made, and nothing says where the link leads.
+func (t *Tracking) linkProbed(c *gin.Context) {
+	id, err := uuid.Parse(c.Param("linkId"))
+	if err == nil {
+		_, err = t.offers.byLink(c.Request.Context(), id)
+	}
+	c.Header("Cache-Control", "no-store")
+	switch {
+	case err == nil:
+		c.Status(http.StatusOK)
+	case errors.Is(err, errTooManyMisses):
+		c.Status(http.StatusServiceUnavailable)
+	default:
+		c.Status(http.StatusNotFound)
+	}
+}
+
+// click redirects one member.
+func (t *Tracking) click(c *gin.Context, to target, err error) {
+	switch {
+	case errors.Is(err, errNoTarget):
+		deadEnd(c)
+		return
+	case err != nil:
+		if !errors.Is(err, errTooManyMisses) {
+			slog.WarnContext(c.Request.Context(), "link not found out", "error", err)
+		}
+		tryAgain(c, "Please try again.")
+		return
+	}
+	if isPrefetch(c.Request) {
+		// No click before the member clicks: browsers take a 503 for "not yet" and ask again.
+		c.Header("Vary", "Sec-Purpose, Purpose, X-Moz")
+		tryAgain(c, "")
+		return
+	}
+	params, tooLong := readClickParams(c.Request.URL.RawQuery)
+	if tooLong != "" {
+		// Cut short, it would name another member or click than the publisher's.
+		c.Header("Cache-Control", "no-store")
+		c.String(http.StatusBadRequest, "The parameter %s is too long.", tooLong)
+		return
+	}
+	t.record(c, to, &params)
+}
+
+// clickWait bounds how long a member waits for the disk; a stream that is that far behind is full.
+const clickWait = 5 * time.Second
+
+// record puts the click on disk, then sends the member on, or along the fallback chain with the
+// reason recorded (rule 46).
+func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
+	at := t.now()
+	clientIP := c.ClientIP()
+	userAgent := truncated(c.Request.UserAgent(), maxHeaderText)
+	visitor := parseVisitor(userAgent, params.device)
+	where := t.places.find(c, clientIP)
+	click := t.newClick(to, params, at)
+	click.IP, click.UserAgent = clientIP, userAgent
+	click.Referer = truncated(c.Request.Referer(), maxHeaderText)
+	click.Country, click.Device, click.OS, click.Browser = where.country, visitor.device, visitor.os, visitor.browser
+	click.RefusedReason = refusal(to, at, visitor, audience(to, params, where, visitor.device))
+	ctx, cancel := context.WithTimeout(c.Request.Context(), clickWait)
+	defer cancel()
+	if err := t.clicks.Publish(ctx, click); err != nil {
+		slog.WarnContext(c.Request.Context(), "click not recorded", "error", err)
+		tryAgain(c, "Please try again.")
+		return
+	}
+	if click.RefusedReason != domain.ReasonNone {
+		t.fallback(c, to, params)
+		return
+	}
+	sendOn(c, to.offer.destination, func(name string) string { return params.macro(name, to, click.ID) })
+}
+
+func (t *Tracking) newClick(to target, params *clickParams, at time.Time) *domain.Click {
+	return &domain.Click{
+		ID: t.keys.NewID(at), TenantID: to.link.TenantID, ClickedAt: at, LinkID: to.link.ID,
+		OfferID: to.offer.ID, OfferVersion: to.offer.Version, AdvertiserID: to.offer.AdvertiserID,
+		PartnerID: to.link.PartnerID, PlacementID: to.link.PlacementID, CreativeOrder: to.link.CreativeOrder,
+		PubMemberID: params.member(), PubClickID: params.clickID, PubSessionID: params.sessionID,
+		PubGender: params.gender, PubAge: params.age, PubGeoCountry: params.country, PubGeoState: params.state,
+		PubPostalCode: params.postalCode, PubDevice: params.device, PubSubs: params.filledSubs(),
+		ViewID: params.viewID, SessionEndsAt: to.offer.SessionEnd(at),
+	}
+}
+
+// refusal says why a click cannot convert; the first reason wins, what the offer's people must
+// mend before what the member is.
+func refusal(to target, at time.Time, who visitor, audience domain.Audience) domain.Reason {
+	switch {
+	case who.bot && !to.tenant.admitsBots: // rule 47
+		return domain.ReasonFraudBot
+	case to.offer.Status(at) != domain.OfferStatusActive: // rules 20, 46
+		return domain.ReasonOfferInactive
+	case to.partner != nil && to.partner.Status != "active":
+		return domain.ReasonPartnerBlocked
+	case to.offer.capped.at(at), to.partner != nil && to.partner.capped.at(at): // rules 29, 31
+		return domain.ReasonCapped
+	case !to.offer.Targeting.Matches(audience): // rule 45
+		return domain.ReasonOutOfTarget
+	default:
+		return domain.ReasonNone
+	}
+}
+
+// audience is what targeting judges at the click. Where the address tells the country, it counts;
+// what the publisher says in pub_geo_* counts only where nothing else is known, since it is a
+// claim. A state or postal code is believed within the country that is known.
+func audience(to target, params *clickParams, where place, device string) domain.Audience {
+	a := domain.Audience{Country: where.country, State: where.state, PostalCode: where.postalCode, Device: device, PlacementID: to.link.PlacementID}
+	if len(to.offer.Targeting.Countries)+len(to.offer.Targeting.States) > 0 {
+		claimed, _ := domain.ParseCountry(params.country)
+		if a.Country == "" {
+			a.Country = claimed.Code
+		}
+		if state, ok := domain.ParseStateIn(a.Country, params.state); ok && a.State == "" && state.CountryCode == a.Country {
+			a.State = state.Code
+		}
+	}
+	if a.PostalCode == "" {
+		a.PostalCode = params.postalCode
+	}
+	if age, err := strconv.Atoi(params.age); err == nil && age >= 0 {
+		a.Age = &age
+	}
+	if gender, ok := domain.ParseGender(params.gender); ok {
+		a.Gender = gender.Code
+	}
+	return a
+}
+
+// fallback is the chain of rule 46: the offer's address, the partner's, the tenant's, else a page.
+// No click id is given away.
+func (t *Tracking) fallback(c *gin.Context, to target, params *clickParams) {
+	chain := [3]*domain.Template{to.offer.fallback, nil, to.tenant.fallback}
+	if to.partner != nil {
+		chain[1] = to.partner.fallback
+	}
+	for _, address := range chain {
+		if address != nil {
+			sendOn(c, *address, func(name string) string { return params.macro(name, to, uuid.Nil) })
+			return
+		}
+	}
+	deadEnd(c)
+}
+
+// sendOn answers 302. The Location is fit for a header: the template has encoded what is not.
+func sendOn(c *gin.Context, to domain.Template, value func(string) string) {
+	header := c.Writer.Header()
+	header["Location"] = []string{to.ExpandString(value)}
+	header["Cache-Control"] = noStore
+	// The publisher's page is named to the advertiser by its origin only: its path may name a member.
+	header["Referrer-Policy"] = strictOrigin
+	c.Status(http.StatusFound)
+	c.Writer.WriteHeaderNow()
+}
+
+var (
+	noStore      = []string{"no-store"}
+	strictOrigin = []string{"strict-origin"}
+	deadEndPage  = []byte(`<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
+		`<title>Not available</title><p>This offer is not available.</p></html>`)
+)
+
+// deadEnd is the plain page at the end of the fallback chain, and for links that do not exist.
+func deadEnd(c *gin.Context) {
+	c.Writer.Header()["Cache-Control"] = noStore
+	c.Data(http.StatusNotFound, "text/html; charset=utf-8", deadEndPage)
+}
+
+// isPrefetch says whether a browser loads ahead of a click that may never come.
+func isPrefetch(r *http.Request) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Moz", "X-Purpose"} {
+		switch value := r.Header.Get(name); {
+		case value == "":
+		case len(value) >= 8 && (value[:8] == "prefetch"), value == "preview":
+			return true
+		}
+	}
+	return false
+}

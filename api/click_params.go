@@ -1,0 +1,148 @@
+package api
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Lengths of what a publisher may send with a click, and of the headers that are kept.
+const (
+	maxClickParam = 255
+	maxClickSub   = 1024
+	maxHeaderText = 512
+	pubSubs       = 15
+)
+
+// clickParams are the parameters of a click that mean something, clean. Of a parameter that is
+// given twice the first value counts.
+type clickParams struct {
+	memberID, clickID, sessionID, gender, age, country, state, postalCode, device, viewID, source string
+	subs                                                                                          [pubSubs]string
+}
+
+// readClickParams reads a query. tooLong names the first parameter that is longer than what can be
+// kept. A pair that is wrongly encoded is taken as it was sent: a member is not turned away for it.
+func readClickParams(query string) (p clickParams, tooLong string) {
+	for query != "" {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
+		name, value, _ := strings.Cut(pair, "=")
+		field, limit := p.field(unescaped(name))
+		if field == nil || *field != "" {
+			continue
+		}
+		text := unescaped(value)
+		if len(text) > limit {
+			return p, truncated(unescaped(name), 64)
+		}
+		*field = cleanText(text)
+	}
+	return p, ""
+}
+
+// unescaped decodes percent-encoding and plus signs, or returns what was sent.
+func unescaped(s string) string {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
+		return s
+	}
+	text, err := url.QueryUnescape(s)
+	if err != nil {
+		return s
+	}
+	return text
+}
+
+// field is where a parameter is kept and how long it may be; nil for a name that means nothing.
+func (p *clickParams) field(name string) (*string, int) {
+	if rest, ok := strings.CutPrefix(name, "pub_sub_"); ok {
+		if n, err := strconv.Atoi(rest); err == nil && n >= 1 && n <= pubSubs && rest[0] != '0' && rest[0] != '+' {
+			return &p.subs[n-1], maxClickSub
+		}
+		return nil, 0
+	}
+	switch name {
+	case "pub_member_id":
+		return &p.memberID, maxClickParam
+	case "pub_click_id":
+		return &p.clickID, maxClickParam
+	case "pub_session_id":
+		return &p.sessionID, maxClickParam
+	case "pub_gender":
+		return &p.gender, maxClickParam
+	case "pub_age":
+		return &p.age, maxClickParam
+	case "pub_geo_country":
+		return &p.country, maxClickParam
+	case "pub_geo_state":
+		return &p.state, maxClickParam
+	case "pub_postal_code":
+		return &p.postalCode, maxClickParam
+	case "pub_device":
+		return &p.device, maxClickParam
+	case "viewId":
+		return &p.viewID, maxClickParam
+	case "source":
+		return &p.source, maxClickSub
+	default:
+		return nil, 0
+	}
+}
+
+// member is nil when the publisher named none.
+func (p *clickParams) member() *string {
+	if p.memberID == "" {
+		return nil
+	}
+	return &p.memberID
+}
+
+// filledSubs are the subs up to the last one that was given.
+func (p *clickParams) filledSubs() []string {
+	for n := pubSubs; n > 0; n-- {
+		if p.subs[n-1] != "" {
+			return p.subs[:n]
+		}
+	}
+	return nil
+}
+
+// macro is the value of one macro of a destination. A nil clickID gives none away.
+func (p *clickParams) macro(name string, to target, clickID uuid.UUID) string {
+	switch name {
+	case "gk_click_id", "transaction_id":
+		if clickID == uuid.Nil {
+			return ""
+		}
+		return clickID.String()
+	case "gk_offer_id", "offer_id":
+		return to.offer.ID.String()
+	case "gk_offer_name", "offer_name":
+		return to.offer.Name
+	case "advertiser_id":
+		return to.offer.AdvertiserID.String()
+	case "affiliate_id":
+		if to.link.PartnerID == nil {
+			return ""
+		}
+		return to.link.PartnerID.String()
+	case "pub_member_id":
+		return p.memberID
+	case "pub_click_id":
+		return p.clickID
+	case "source":
+		return p.source
+	case "aff_sub":
+		return p.subs[0]
+	case "aff_sub2", "aff_sub3", "aff_sub4", "aff_sub5":
+		return p.subs[name[len(name)-1]-'1']
+	default:
+		field, _ := p.field(name)
+		if field == nil || !strings.HasPrefix(name, "pub_sub_") {
+			return ""
+		}
+		return *field
+	}
+}

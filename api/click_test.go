@@ -1,0 +1,194 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/domain"
+)
+
+const iPhone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1"
+
+func TestClickRedirects(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.load(t)
+	w := e.get("/c/"+e.link.ID.String()+"?pub_member_id=m+1&pub_sub_2=a%26b&pub_sub_15=z&pub_click_id=p&viewId=v&pub_member_id=other",
+		"User-Agent", iPhone, "X-Forwarded-For", "203.0.113.7", "Cf-Ipcountry", "DE", "Referer", "https://pub.example/x")
+	if w.Code != http.StatusFound || w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Referrer-Policy") == "" {
+		t.Fatalf("answer %d %v", w.Code, w.Header())
+	}
+	to, err := url.Parse(w.Header().Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	click := e.click[0]
+	q := to.Query()
+	if q.Get("s") != click.ID.String() || q.Get("m") != "m 1" || q.Get("x") != "a&b" || q.Get("n") != "Star & Co" ||
+		q.Get("p") != e.partner.ID.String() || q.Get("u") != "" {
+		t.Errorf("destination %s", to)
+	}
+	if !e.keys.Genuine(click.ID) || click.OfferVersion != 3 || *click.PubMemberID != "m 1" || click.IP != "203.0.113.7" ||
+		click.Country != "DE" || click.Device != domain.DeviceIOS || click.OS != "iOS" || click.ViewID != "v" || len(click.PubSubs) != 15 ||
+		click.Referer != "https://pub.example/x" || click.RefusedReason != "" || !click.SessionEndsAt.Equal(e.offer.SessionEnd(e.at)) {
+		t.Errorf("click %+v", click)
+	}
+}
+
+func TestClickByOffer(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.load(t)
+	if w := e.get("/wall?offerId=" + e.offer.ID.String() + "&pub_member_id=m"); w.Code != http.StatusFound {
+		t.Fatalf("answer %d", w.Code)
+	}
+	if w := e.get("/wall?offerId=nonsense"); w.Code != http.StatusNotFound {
+		t.Fatalf("answer %d", w.Code)
+	}
+}
+
+// Rule 46: a click that cannot convert is recorded with its reason and goes along the chain; no
+// click id is given away.
+func TestClickRefused(t *testing.T) {
+	t.Parallel()
+	young := 18
+	for name, c := range map[string]struct {
+		change func(*edge)
+		query  string
+		agent  string
+		reason domain.Reason
+	}{
+		"paused":           {func(e *edge) { e.offer.IsPaused = true }, "", iPhone, domain.ReasonOfferInactive},
+		"not launched":     {func(e *edge) { e.offer.LaunchAt = e.at.Add(time.Second) }, "", iPhone, domain.ReasonOfferInactive},
+		"expired":          {func(e *edge) { e.offer.ExpiresAt = &e.at }, "", iPhone, domain.ReasonOfferInactive},
+		"partner blocked":  {func(e *edge) { e.partner.Status = "blocked" }, "", iPhone, domain.ReasonPartnerBlocked},
+		"link preview":     {func(*edge) {}, "", "WhatsApp/2.23.20.0", domain.ReasonFraudBot},
+		"crawler":          {func(*edge) {}, "", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", domain.ReasonFraudBot},
+		"device":           {func(e *edge) { e.offer.Targeting.Devices = []string{domain.DeviceAndroid} }, "", iPhone, domain.ReasonOutOfTarget},
+		"country unknown":  {func(e *edge) { e.offer.Targeting.Countries = []string{"DE"} }, "", iPhone, domain.ReasonOutOfTarget},
+		"country claimed":  {func(e *edge) { e.offer.Targeting.Countries = []string{"DE"} }, "pub_geo_country=deu", iPhone, ""},
+		"state claimed":    {func(e *edge) { e.offer.Targeting.States = []string{"US-CA"} }, "pub_geo_country=US&pub_geo_state=CA", iPhone, ""},
+		"too young":        {func(e *edge) { e.offer.Targeting.MinAge = &young }, "pub_age=17", iPhone, domain.ReasonOutOfTarget},
+		"old enough":       {func(e *edge) { e.offer.Targeting.MinAge = &young }, "pub_age=18", iPhone, ""},
+		"curl is no bot":   {func(*edge) {}, "", "curl/8.5.0", ""},
+		"no user agent":    {func(*edge) {}, "", "", ""},
+		"go is no bot":     {func(*edge) {}, "", "Go-http-client/1.1", ""},
+		"headless browser": {func(*edge) {}, "", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/120.0.0.0 Safari/537.36", ""},
+		"bots admitted":    {func(e *edge) { e.tenant.FraudChecks = []byte(`{"bot":"off"}`) }, "", "WhatsApp/2.23.20.0", ""},
+	} {
+		e := newEdge(t)
+		e.tenant.FallbackUrl = "https://tenant.example/?c={gk_click_id}&m={pub_member_id}"
+		c.change(e)
+		e.load(t)
+		w := e.get("/c/"+e.link.ID.String()+"?pub_member_id=m&"+c.query, "User-Agent", c.agent)
+		if len(e.click) != 1 || e.click[0].RefusedReason != c.reason || w.Code != http.StatusFound {
+			t.Errorf("%s: %d, %+v", name, w.Code, e.click)
+			continue
+		}
+		if location := w.Header().Get("Location"); c.reason != "" && location != "https://tenant.example/?c=&m=m" {
+			t.Errorf("%s: sent to %s", name, location)
+		}
+	}
+}
+
+func TestFallbackChain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ offer, partner, tenant, want string }{
+		"offer's":   {"https://o.example/", "https://p.example/", "https://t.example/", "https://o.example/"},
+		"partner's": {"", "https://p.example/", "https://t.example/", "https://p.example/"},
+		"tenant's":  {"", "", "https://t.example/", "https://t.example/"},
+		"none":      {"", "", "", ""},
+	} {
+		e := newEdge(t)
+		e.offer.IsPaused = true
+		e.offer.FallbackURL, e.partner.FallbackUrl, e.tenant.FallbackUrl = c.offer, c.partner, c.tenant
+		e.load(t)
+		w := e.get("/c/" + e.link.ID.String())
+		want := http.StatusFound
+		if c.want == "" {
+			want = http.StatusNotFound
+		}
+		if w.Code != want || w.Header().Get("Location") != c.want || len(e.click) != 1 {
+			t.Errorf("%s: %d %s", name, w.Code, w.Header().Get("Location"))
+		}
+	}
+}
+
+func TestClickNotRecorded(t *testing.T) {
+	t.Parallel()
+	for name, paused := range map[string]bool{"to the destination": false, "to the fallback": true} {
+		e := newEdge(t)
+		e.offer.IsPaused, e.offer.FallbackURL = paused, "https://o.example/"
+		e.load(t)
+		e.failed = errors.New("stream is full")
+		w := e.get("/c/" + e.link.ID.String())
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || w.Header().Get("Location") != "" {
+			t.Errorf("%s: %d %v", name, w.Code, w.Header())
+		}
+	}
+}
+
+func TestClicksThatAreNone(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.load(t)
+	link := "/c/" + e.link.ID.String()
+	if w := e.get(link, "Sec-Purpose", "prefetch;prerender"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("prefetch: %d", w.Code)
+	}
+	if w := e.serve(httptest.NewRequest(http.MethodHead, link, nil)); w.Code != http.StatusOK || w.Header().Get("Location") != "" {
+		t.Errorf("HEAD: %d", w.Code)
+	}
+	if w := e.get(link + "?pub_member_id=" + strings.Repeat("x", 256)); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "pub_member_id") {
+		t.Errorf("too long: %d %s", w.Code, w.Body)
+	}
+	if w := e.get("/c/nonsense"); w.Code != http.StatusNotFound {
+		t.Errorf("no id: %d", w.Code)
+	}
+	if len(e.click) != 0 {
+		t.Errorf("clicks %+v", e.click)
+	}
+}
+
+// A peer that is not a trusted proxy says nothing about country and address.
+func TestCountryHeaderOfStrangers(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.load(t)
+	r := httptest.NewRequest(http.MethodGet, "/c/"+e.link.ID.String(), nil)
+	r.RemoteAddr = "198.51.100.9:99"
+	r.Header.Set("Cf-Ipcountry", "DE")
+	r.Header.Set("X-Forwarded-For", "203.0.113.7")
+	e.serve(r)
+	if e.click[0].Country != "" || e.click[0].IP != "198.51.100.9" {
+		t.Errorf("click %+v", e.click[0])
+	}
+}
+
+func TestClickTextIsStorable(t *testing.T) {
+	t.Parallel()
+	p, tooLong := readClickParams("pub_member_id=a%00b&pub_sub_1=%ff&pub_click_id=100%&pub_sub_01=no&pub_sub_16=no&=&&x")
+	if tooLong != "" || p.memberID != "a\uFFFDb" || p.subs[0] != "\uFFFD" || p.clickID != "100%" {
+		t.Errorf("%+v %s", p, tooLong)
+	}
+}
+
+func FuzzReadClickParams(f *testing.F) {
+	f.Add("pub_member_id=1&pub_sub_3=%zz")
+	f.Fuzz(func(t *testing.T, query string) {
+		p, _ := readClickParams(query)
+		for _, text := range append(p.subs[:], p.memberID, p.clickID, p.viewID, p.source) {
+			if strings.ContainsRune(text, 0) || len(text) > 3*maxClickSub || text != storable(text) {
+				t.Fatalf("%q", text)
+			}
+		}
+		_ = p.macro("pub_sub_3", target{}, uuid.Nil)
+	})
+}

@@ -1,0 +1,106 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+)
+
+// transitionView is one step in a conversion's life.
+type transitionView struct {
+	Sequence     int64     `json:"sequence"`
+	From         string    `json:"from" doc:"Empty at the start."`
+	To           string    `json:"to"`
+	Reason       string    `json:"reason" doc:"The rejection's reason; empty for other statuses."`
+	At           time.Time `json:"at"`
+	Actor        string    `json:"actor" doc:"postback, timer, operator, or token and its id."`
+	Note         string    `json:"note" doc:"What the person wrote."`
+	OverrideCaps bool      `json:"overrideCaps"`
+}
+
+// ledgerLineView is one line of the tenant's book.
+type ledgerLineView struct {
+	TransactionID uuid.UUID `json:"transactionId"`
+	ConversionID  uuid.UUID `json:"conversionId"`
+	Sequence      int64     `json:"sequence" doc:"The transition that posted it."`
+	At            time.Time `json:"at"`
+	Line          int       `json:"line"`
+	Account       string    `json:"account"`
+	Party         string    `json:"party" doc:"The advertiser, partner or member it concerns."`
+	Currency      string    `json:"currency" doc:"ISO 4217, or PTS for points."`
+	Amount        Decimal   `json:"amount"`
+}
+
+// conversionHistory is a conversion with every transition: who, when, why.
+type conversionHistory struct {
+	conversionView
+	History []transitionView `json:"history"`
+}
+
+type conversionDetail struct {
+	conversionHistory
+	Ledger []ledgerLineView `json:"ledger"`
+}
+
+type conversionOutput struct{ Body conversionDetail }
+
+func (s *Server) getConversion(ctx context.Context, in *ByID) (*conversionOutput, error) {
+	out := &conversionOutput{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		tenantID := principal(ctx).TenantID
+		row, err := dbgen.New().GetConversion(ctx, tx, tenantID, in.ID)
+		if err != nil {
+			return orNotFound(err)
+		}
+		transitions, err := dbgen.New().TransitionsOfConversion(ctx, tx, tenantID, in.ID)
+		if err != nil {
+			return err
+		}
+		histories, err := conversionHistories(ctx, tx, []dbgen.Conversion{row}, transitions)
+		if err != nil {
+			return err
+		}
+		out.Body.conversionHistory = histories[0]
+		out.Body.Ledger, err = ledgerOf(ctx, tx, []uuid.UUID{in.ID})
+		return err
+	})
+}
+
+// conversionHistories puts conversions, their names and their transitions together.
+func conversionHistories(ctx context.Context, tx pgx.Tx, rows []dbgen.Conversion, transitions []dbgen.Transition) ([]conversionHistory, error) {
+	views := make([]conversionView, len(rows))
+	for i := range rows {
+		views[i] = conversionOf(&rows[i])
+	}
+	if err := nameConversions(ctx, tx, views); err != nil {
+		return nil, err
+	}
+	steps := map[uuid.UUID][]transitionView{}
+	for _, t := range transitions {
+		steps[t.ConversionID] = append(steps[t.ConversionID], transitionView{
+			Sequence: t.Sequence, From: t.FromStatus, To: t.ToStatus, Reason: t.Reason, At: t.At.UTC(), Actor: t.Actor,
+			Note: t.Note, OverrideCaps: t.OverrideCaps,
+		})
+	}
+	histories := make([]conversionHistory, len(views))
+	for i, view := range views {
+		histories[i] = conversionHistory{conversionView: view, History: append([]transitionView{}, steps[view.ID]...)}
+	}
+	return histories, nil
+}
+
+func ledgerOf(ctx context.Context, tx pgx.Tx, conversionIDs []uuid.UUID) ([]ledgerLineView, error) {
+	rows, err := dbgen.New().LedgerOfConversions(ctx, tx, principal(ctx).TenantID, conversionIDs)
+	lines := make([]ledgerLineView, len(rows))
+	for i, row := range rows {
+		lines[i] = ledgerLineView{
+			TransactionID: row.TransactionID, ConversionID: row.ConversionID, Sequence: row.Sequence, At: row.At.UTC(),
+			Line: int(row.Line), Account: row.Account, Party: row.Party, Currency: row.Currency, Amount: Decimal(row.AmountMicros),
+		}
+	}
+	return lines, err
+}

@@ -1,0 +1,202 @@
+package api
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"log/slog"
+	"mime"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/domain"
+)
+
+// alsoCSV says in the OpenAPI document that a list is answered as JSON, a page of T, or as CSV.
+func alsoCSV[T any](r *router, path string) {
+	schemas := r.api.OpenAPI().Components.Schemas
+	r.api.OpenAPI().Paths[path].Get.Responses["200"].Content = map[string]*huma.MediaType{
+		"application/json": {Schema: schemas.Schema(reflect.TypeFor[page[T]](), true, "")},
+		"text/csv":         {Schema: &huma.Schema{Type: huma.TypeString, Description: "All rows that the filters leave, whatever the page."}},
+	}
+}
+
+// acceptsCSV says whether an Accept header names CSV.
+func acceptsCSV(accept string) bool {
+	for _, one := range strings.Split(accept, ",") {
+		kind, params, err := mime.ParseMediaType(one)
+		if err != nil || kind != "text/csv" {
+			continue
+		}
+		weight, err := strconv.ParseFloat(params["q"], 64)
+		return err != nil || weight > 0
+	}
+	return false
+}
+
+type csvColumn struct {
+	name string
+	cell func(c *conversionView) string
+}
+
+// conversionCSV are the columns of the export: the fields of the JSON answer under the same names.
+var conversionCSV = []csvColumn{
+	{"id", func(c *conversionView) string { return c.ID.String() }},
+	{"status", func(c *conversionView) string { return string(c.Status) }},
+	{"rejectionReason", func(c *conversionView) string { return string(orZero(c.RejectionReason)) }},
+	{"clickId", func(c *conversionView) string { return c.ClickID.String() }},
+	{"offerId", func(c *conversionView) string { return c.OfferID.String() }},
+	{"offerName", func(c *conversionView) string { return c.OfferName }},
+	{"eventId", func(c *conversionView) string { return c.EventID }},
+	{"eventName", func(c *conversionView) string { return c.EventName }},
+	{"partnerId", func(c *conversionView) string { return cellOf(c.PartnerID) }},
+	{"pubMemberId", func(c *conversionView) string { return orZero(c.PubMemberID) }},
+	{"revenue", func(c *conversionView) string { return c.Revenue.Micros().String() }},
+	{"payout", func(c *conversionView) string { return c.Payout.Micros().String() }},
+	{"reward", func(c *conversionView) string { return c.Reward.Micros().String() }},
+	{"currency", func(c *conversionView) string { return c.Currency }},
+	{"amount", func(c *conversionView) string { return cellOf((*domain.Micros)(c.Amount)) }},
+	{"createdAt", func(c *conversionView) string { return cellOfTime(&c.CreatedAt) }},
+	{"userCompletedAt", func(c *conversionView) string { return cellOfTime(&c.UserCompletedAt) }},
+	{"releaseAt", func(c *conversionView) string { return cellOfTime(c.ReleaseAt) }},
+	{"decidedAt", func(c *conversionView) string { return cellOfTime(c.DecidedAt) }},
+	{"sequenceNumber", func(c *conversionView) string { return strconv.FormatInt(c.SequenceNumber, 10) }},
+	{"offerEventId", func(c *conversionView) string { return c.OfferEventID.String() }},
+	{"advertiserId", func(c *conversionView) string { return c.AdvertiserID.String() }},
+	{"needsReview", func(c *conversionView) string { return strconv.FormatBool(c.NeedsReview) }},
+	{"cnvConversionId", func(c *conversionView) string { return c.CnvConversionID }},
+	{"isTest", func(c *conversionView) string { return strconv.FormatBool(c.IsTest) }},
+}
+
+func orZero[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+func cellOf[T fmt.Stringer](p *T) string {
+	if p == nil {
+		return ""
+	}
+	return (*p).String()
+}
+
+func cellOfTime(at *time.Time) string {
+	if at == nil {
+		return ""
+	}
+	return at.Format(time.RFC3339Nano)
+}
+
+// harmlessCell keeps a spreadsheet from running what a member or an advertiser called itself: a
+// text that would be read as a formula gets an apostrophe in front.
+func harmlessCell(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) {
+		return "'" + text
+	}
+	return text
+}
+
+const (
+	// csvBatch rows are read in one transaction and held in memory at a time.
+	csvBatch = 500
+	// csvPatience is how long a client may take for one batch.
+	csvPatience = time.Minute
+)
+
+// csvPlace is the last row of a batch: the next one starts behind it.
+type csvPlace struct {
+	completedAt time.Time
+	id          uuid.UUID
+}
+
+// conversionsCSV streams all rows of a filter. Each batch is a transaction of its own, so that a
+// slow client holds no connection; what rows are ordered by never changes, so that each is sent
+// once. The first batch is read before the answer begins: what is wrong by then is still a problem.
+func (s *Server) conversionsCSV(ctx context.Context, in ListInput, args []any) (func(huma.Context), error) {
+	if in.OrderBy != "" && !strings.EqualFold(in.OrderBy, fieldCompletedAt) {
+		return nil, badField("orderby", "must be "+fieldCompletedAt+" for CSV")
+	}
+	first, err := s.csvBatch(ctx, in, args, nil)
+	if err != nil {
+		return nil, err
+	}
+	return func(response huma.Context) {
+		response.SetHeader("Content-Type", "text/csv; charset=utf-8")
+		response.SetHeader("Content-Disposition", `attachment; filename="conversions.csv"`)
+		response.SetHeader("Cache-Control", "no-store")
+		if err := s.writeCSV(ctx, response, in, args, first); err != nil {
+			slog.WarnContext(ctx, "export broke off", "request_id", requestIDOf(ctx), "error", err)
+			panic(http.ErrAbortHandler) // half a file must not look like a whole one
+		}
+	}, nil
+}
+
+func (s *Server) writeCSV(ctx context.Context, response huma.Context, in ListInput, args []any, batch []conversionView) (err error) {
+	writer := humagin.Unwrap(response).Writer
+	control := http.NewResponseController(writer)
+	defer func() { _ = control.SetWriteDeadline(time.Time{}) }() // not every writer has deadlines
+	out := csv.NewWriter(writer)
+	header := make([]string, len(conversionCSV))
+	for i, column := range conversionCSV {
+		header[i] = column.name
+	}
+	_ = out.Write(header) // out.Error has it
+	for {
+		_ = control.SetWriteDeadline(time.Now().Add(csvPatience))
+		for i := range batch {
+			cells := make([]string, len(conversionCSV))
+			for column := range conversionCSV {
+				cells[column] = harmlessCell(conversionCSV[column].cell(&batch[i]))
+			}
+			_ = out.Write(cells)
+		}
+		out.Flush()
+		if out.Error() != nil || len(batch) < csvBatch {
+			return out.Error()
+		}
+		writer.Flush()
+		last := batch[len(batch)-1]
+		if batch, err = s.csvBatch(ctx, in, args, &csvPlace{last.UserCompletedAt, last.ID}); err != nil {
+			return err
+		}
+	}
+}
+
+// csvBatch reads the rows behind a place; nil is the start.
+func (s *Server) csvBatch(ctx context.Context, in ListInput, args []any, after *csvPlace) (batch []conversionView, err error) {
+	l := conversionListing
+	where, args, err := l.conditions(in, args)
+	if err != nil {
+		return nil, err
+	}
+	direction, beyond := "DESC", "<"
+	if in.OrderAsc {
+		direction, beyond = "ASC", ">"
+	}
+	if after != nil {
+		where += fmt.Sprintf(" AND (c.user_completed_at, c.id) %s ($%d, $%d)", beyond, len(args)+1, len(args)+2)
+		args = append(args, after.completedAt, after.id)
+	}
+	query := fmt.Sprintf("SELECT %s FROM %s%s ORDER BY c.user_completed_at %s, c.id %s LIMIT %d", l.columns, l.from, where, direction, direction, csvBatch)
+	err = s.tenant(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		if batch, err = pgx.CollectRows(rows, l.scan); err != nil {
+			return err
+		}
+		return nameConversions(ctx, tx, batch)
+	})
+	return batch, err
+}

@@ -1,0 +1,233 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// memberOffer is an offer that a member has clicked, with what came of it.
+type memberOffer struct {
+	OfferID       uuid.UUID     `json:"offerId"`
+	OfferName     string        `json:"offerName"`
+	OfferType     string        `json:"offerType"`
+	OfferStatus   string        `json:"offerStatus" doc:"Active, Pending or Expired, for new clicks."`
+	Progress      string        `json:"progress" enum:"InProgress,Finished,Expired" doc:"Expired: the last session is over and something was left undone."`
+	StartedAt     time.Time     `json:"startedAt" doc:"The first click."`
+	LastClickAt   time.Time     `json:"lastClickAt"`
+	SessionEndsAt time.Time     `json:"sessionEndsAt"`
+	Events        []memberEvent `json:"events" doc:"In display order."`
+}
+
+// memberEvent is how far a member is with one event.
+type memberEvent struct {
+	OfferEventID    uuid.UUID     `json:"offerEventId"`
+	EventID         string        `json:"eventId"`
+	Name            string        `json:"name"`
+	DisplayOrder    int           `json:"displayOrder"`
+	ShowOnOfferWall bool          `json:"showOnOfferWall"`
+	Status          string        `json:"status" enum:"not_started,pending,success,rejected"`
+	Reason          domain.Reason `json:"reason" doc:"Why it was rejected; else empty."`
+	Reward          *Decimal      `json:"reward" doc:"In points: what was or will be credited, else what the offer promises now; null where that depends on the sale."`
+	ReleaseAt       *time.Time    `json:"releaseAt" doc:"When a pending one is credited; null while a person must decide."`
+	HeldUntil       *time.Time    `json:"heldUntil" doc:"It has come early and waits until then for the event before it."`
+	CompletedAt     *time.Time    `json:"completedAt"`
+	ConversionID    *uuid.UUID    `json:"conversionId"`
+	Completions     int           `json:"completions" doc:"How often it was credited: more than once only for one that may be repeated."`
+}
+
+// States of an event's progress and of an offer's.
+const (
+	eventNotStarted = "not_started"
+	eventPending    = "pending"
+	eventSuccess    = "success"
+	eventRejected   = "rejected"
+
+	progressInProgress = "InProgress"
+	progressFinished   = "Finished"
+	progressExpired    = "Expired"
+)
+
+var memberOfferListing = listing[memberOffer]{
+	from: `(SELECT k.offer_id, min(k.clicked_at) AS started_at, max(k.clicked_at) AS last_click_at, max(k.session_ends_at) AS session_ends_at
+    FROM clicks k WHERE k.tenant_id = $1 AND k.pub_member_id = $2 AND k.refused_reason = '' AND NOT k.is_test GROUP BY k.offer_id) m
+  JOIN offers o ON o.id = m.offer_id`,
+	columns: "m.offer_id, m.started_at, m.last_click_at, m.session_ends_at",
+	fields: map[string]listField{
+		"offerId": {column: "m.offer_id", kind: fieldUUID}, "offerName": {column: "o.name", kind: fieldSearch},
+		"startedAt": {column: "m.started_at", kind: fieldTime}, "lastClickAt": {column: "m.last_click_at", kind: fieldTime},
+	},
+	order: "lastClickAt", id: "m.offer_id",
+	scan: func(row pgx.CollectableRow) (o memberOffer, err error) {
+		err = row.Scan(&o.OfferID, &o.StartedAt, &o.LastClickAt, &o.SessionEndsAt)
+		o.StartedAt, o.LastClickAt, o.SessionEndsAt = o.StartedAt.UTC(), o.LastClickAt.UTC(), o.SessionEndsAt.UTC()
+		return o, err
+	},
+}
+
+func (s *Server) memberOffers(ctx context.Context, in *memberListInput) (*pageOutput[memberOffer], error) {
+	out := &pageOutput[memberOffer]{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) (err error) {
+		if out.Body, err = list(ctx, tx, memberOfferListing, in.ListInput, principal(ctx).TenantID, in.Member); err != nil {
+			return err
+		}
+		m, err := loadMemberProgress(ctx, tx, in.Member, out.Body.Items)
+		if err != nil {
+			return err
+		}
+		for i := range out.Body.Items {
+			m.fill(&out.Body.Items[i], now())
+		}
+		return nil
+	})
+}
+
+// memberProgress is what the progress of a member in some offers is made of.
+type memberProgress struct {
+	tenant      dbgen.Tenant
+	offers      map[uuid.UUID]*domain.Offer
+	conversions map[eventOfOffer][]dbgen.Conversion
+	heldUntil   map[eventOfOffer]time.Time
+}
+
+type eventOfOffer struct{ offerID, eventID uuid.UUID }
+
+func loadMemberProgress(ctx context.Context, tx pgx.Tx, member string, items []memberOffer) (*memberProgress, error) {
+	m := &memberProgress{
+		offers: map[uuid.UUID]*domain.Offer{}, conversions: map[eventOfOffer][]dbgen.Conversion{}, heldUntil: map[eventOfOffer]time.Time{},
+	}
+	ids := make([]uuid.UUID, len(items))
+	for i, item := range items {
+		ids[i] = item.OfferID
+	}
+	tenantID := principal(ctx).TenantID
+	var err error
+	if m.tenant, err = dbgen.New().GetTenant(ctx, tx, tenantID); err != nil {
+		return nil, err
+	}
+	versions, err := dbgen.New().CurrentVersions(ctx, tx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, version := range versions {
+		var offer domain.Offer
+		if err := json.Unmarshal(version.Document, &offer); err != nil {
+			return nil, fmt.Errorf("offer %s: %w", version.ID, err)
+		}
+		m.offers[version.ID] = &offer
+	}
+	conversions, err := dbgen.New().ConversionsOfMember(ctx, tx, tenantID, member, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range conversions {
+		if key := (eventOfOffer{c.OfferID, c.EventID}); !c.IsTest {
+			m.conversions[key] = append(m.conversions[key], c)
+		}
+	}
+	held, err := dbgen.New().HeldOfMember(ctx, tx, tenantID, member, ids)
+	for _, h := range held {
+		m.heldUntil[eventOfOffer{h.OfferID, h.EventID}] = h.DecideBy.UTC()
+	}
+	return m, err
+}
+
+// fill completes an offer's item by its document as it is now.
+func (m *memberProgress) fill(item *memberOffer, at time.Time) {
+	offer := m.offers[item.OfferID]
+	item.OfferName, item.OfferType, item.OfferStatus = offer.Name, string(offer.OfferType), offer.Status(at)
+	item.Events = []memberEvent{}
+	done, waiting := true, false
+	for i := range offer.Events {
+		key := eventOfOffer{offer.ID, offer.Events[i].ID}
+		if !m.visible(offer, &offer.Events[i]) && len(m.conversions[key]) == 0 {
+			continue
+		}
+		event := m.event(offer, &offer.Events[i])
+		done = done && event.Status == eventSuccess
+		waiting = waiting || event.Status == eventPending || event.HeldUntil != nil
+		item.Events = append(item.Events, event)
+	}
+	slices.SortStableFunc(item.Events, func(a, b memberEvent) int { return cmp.Compare(a.DisplayOrder, b.DisplayOrder) })
+	switch {
+	case done && len(item.Events) > 0:
+		item.Progress = progressFinished
+	case !waiting && at.After(item.SessionEndsAt):
+		item.Progress = progressExpired
+	default:
+		item.Progress = progressInProgress
+	}
+}
+
+// visible says whether an event that has not happened is one to show: private goals, deleted ones
+// and ones that are only counted are not, nor other than the default one where goals are switched
+// off (rules 66, 69, 70).
+func (m *memberProgress) visible(offer *domain.Offer, event *domain.Event) bool {
+	if !m.tenant.GoalsEnabled && offer.DefaultEvent().ID != event.ID {
+		return false
+	}
+	return event.Status != domain.GoalStatusDeleted && event.RecordAs != domain.RecordAsClick && !event.IsPrivate
+}
+
+func (m *memberProgress) event(offer *domain.Offer, event *domain.Event) memberEvent {
+	key := eventOfOffer{offer.ID, event.ID}
+	out := memberEvent{
+		OfferEventID: event.ID, EventID: event.EventID, Name: event.Name, DisplayOrder: event.DisplayOrder,
+		ShowOnOfferWall: event.ShowOnOfferWall, Status: eventNotStarted, Reward: m.promised(offer, event),
+	}
+	if until, ok := m.heldUntil[key]; ok {
+		out.HeldUntil = &until
+	}
+	var shown *dbgen.Conversion
+	for i := range m.conversions[key] {
+		c := &m.conversions[key][i]
+		if c.Status == domain.StatusSuccess {
+			out.Completions++
+		}
+		// The newest live one; a rejected one only where there is none.
+		if shown == nil || c.Status.Live() || !shown.Status.Live() {
+			shown = c
+		}
+	}
+	if shown == nil {
+		return out
+	}
+	out.Status = map[domain.Status]string{
+		domain.StatusPending: eventPending, domain.StatusSuccess: eventSuccess, domain.StatusRejected: eventRejected,
+	}[shown.Status]
+	out.Reason, out.ConversionID, out.CompletedAt = shown.RejectionReason, &shown.ID, inUTC(&shown.UserCompletedAt)
+	if shown.Status.Live() {
+		out.Reward = decimalOf(&shown.RewardMicros)
+	}
+	if shown.Status == domain.StatusPending && !shown.NeedsReview {
+		out.ReleaseAt = inUTC(shown.ReleaseAt)
+	}
+	return out
+}
+
+// promised is the reward that an event would bring now (rules 35, 36); nil where it is a share of
+// a sale.
+func (m *memberProgress) promised(offer *domain.Offer, event *domain.Event) *Decimal {
+	var reward domain.Micros
+	switch {
+	case !event.HasReward:
+	case offer.ConversionType == domain.ConversionTypeRevShare:
+		return nil
+	case event.UseDefaultRatio && m.tenant.RewardRatioMicros != nil:
+		if event.HasRevenue && event.Revenue != nil {
+			reward, _ = event.Revenue.Times(*m.tenant.RewardRatioMicros) // too large counts as nothing, as in a decision
+		}
+	case event.Reward != nil:
+		reward = *event.Reward
+	}
+	return decimalOf(&reward)
+}

@@ -1,0 +1,130 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// requestSeconds is labelled by route template, never by path: a path has as many values as there
+// are links.
+var requestSeconds = promauto.NewHistogramVec(prometheus.HistogramOpts{
+	Name:    "offerflow_http_request_seconds",
+	Help:    "Time to answer HTTP requests, in seconds.",
+	Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+}, []string{"method", "route", "status"})
+
+type requestIDKey struct{}
+
+// requestIDOf is the id under which the log has the request.
+func requestIDOf(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
+
+// requestIDs takes the caller's X-Request-ID when it is harmless, or makes one.
+func requestIDs(c *gin.Context) {
+	id := c.GetHeader("X-Request-ID")
+	if !harmless(id) {
+		id = uuid.NewString()
+	}
+	c.Header("X-Request-ID", id)
+	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey{}, id))
+}
+
+func harmless(id string) bool {
+	for _, r := range id {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.') {
+			return false
+		}
+	}
+	return id != "" && len(id) <= 64
+}
+
+// observe writes the metrics and the access log: route templates only, since paths and queries
+// carry keys, members and tokens.
+func (r *router) observe(c *gin.Context) {
+	start := time.Now()
+	c.Next()
+	took := time.Since(start)
+	template, method, status := c.FullPath(), knownMethod(c.Request.Method), c.Writer.Status()
+	if template == "" {
+		template = "unmatched"
+	}
+	requestSeconds.WithLabelValues(method, template, strconv.Itoa(status)).Observe(took.Seconds())
+	level := slog.LevelInfo
+	if status < http.StatusInternalServerError && (r.quiet[template] || template == "unmatched") {
+		level = slog.LevelDebug
+	}
+	ctx := c.Request.Context()
+	slog.LogAttrs(ctx, level, "request", slog.String("method", method), slog.String("route", template),
+		slog.Int("status", status), slog.Float64("ms", float64(took.Microseconds())/1000),
+		slog.String("request_id", requestIDOf(ctx)), slog.String("actor", principal(ctx).Actor))
+}
+
+// knownMethod keeps invented methods out of the labels.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+// recovery answers a panic like any unknown error.
+func recovery(c *gin.Context) {
+	defer func() {
+		cause := recover()
+		if cause == nil {
+			return
+		}
+		if cause == http.ErrAbortHandler {
+			panic(cause)
+		}
+		slog.ErrorContext(c.Request.Context(), "panic", "request_id", requestIDOf(c.Request.Context()),
+			"panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+		if !c.Writer.Written() {
+			writeProblem(c, newProblem(http.StatusInternalServerError,
+				"Something went wrong here. The log has it under request "+requestIDOf(c.Request.Context())+"."))
+		}
+	}()
+	c.Next()
+}
+
+// bodyTimeout is how long a sender may take for its body.
+const bodyTimeout = 30 * time.Second
+
+// readBody reads the whole body within a size and a time, and leaves it to be read again. The
+// deadline is lifted afterwards: it would otherwise cancel a handler that runs past it.
+func readBody(limit int64) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if c.Request.Body == nil || c.Request.Body == http.NoBody {
+			return
+		}
+		control := http.NewResponseController(c.Writer)
+		_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer has deadlines
+		body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
+		_ = control.SetReadDeadline(time.Time{})
+		var tooLarge *http.MaxBytesError
+		switch {
+		case errors.As(err, &tooLarge):
+			writeProblem(c, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("At most %d bytes are taken here.", limit)))
+		case err != nil:
+			writeProblem(c, newProblem(http.StatusBadRequest, "The body did not arrive whole."))
+		default:
+			c.Request.Body = io.NopCloser(bytes.NewReader(body))
+		}
+	}
+}

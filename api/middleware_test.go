@@ -1,0 +1,45 @@
+package api
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+	"github.com/stretchr/testify/require"
+)
+
+// Not parallel: it changes the process's logger.
+func TestPanicsAndLogs(t *testing.T) {
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	defer slog.SetDefault(before)
+	engine := gin.New()
+	r := newRouter(&Server{}, engine)
+	engine.Use(requestIDs, r.observe, recovery)
+	raw(r, get, "/panic/{key}", public, "Panic", func(*gin.Context) { panic("boom") })
+	raw(r, get, "/fine", public, "Answer", func(c *gin.Context) { c.Status(http.StatusNoContent) })
+	send := func(path string) *httptest.ResponseRecorder {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+		request.Header.Set("Authorization", "ApiToken of_s3cret")
+		answer := httptest.NewRecorder()
+		engine.ServeHTTP(answer, request)
+		return answer
+	}
+	answer := send("/panic/k3y?security_token=hush")
+	require.Equal(t, http.StatusInternalServerError, answer.Code)
+	require.Equal(t, problemType, answer.Header().Get("Content-Type"))
+	require.NotContains(t, answer.Body.String(), "boom")
+	require.Contains(t, answer.Body.String(), answer.Header().Get("X-Request-ID"))
+	require.Contains(t, log.String(), `"panic":"boom"`)
+	send("/fine?security_token=hush")
+	require.Contains(t, log.String(), `"route":"/fine"`)
+	for _, secret := range []string{"hush", "s3cret", "k3y"} {
+		require.NotContains(t, log.String(), secret)
+	}
+	require.Equal(t, 2, strings.Count(log.String(), `"msg":"request"`))
+}

@@ -1,0 +1,95 @@
+package api
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// linkURL is the address that members click.
+func (s *Server) linkURL(id uuid.UUID) string { return s.Config.PublicURL + "/c/" + id.String() }
+
+type createLinkInput struct {
+	ID   uuid.UUID `path:"id" format:"uuid"`
+	Body struct {
+		PartnerID     *uuid.UUID `json:"partnerId,omitempty" format:"uuid"`
+		PlacementID   *uuid.UUID `json:"placementId,omitempty" format:"uuid"`
+		CreativeOrder *int32     `json:"creativeOrder,omitempty" minimum:"0" doc:"The order of one of the offer's creatives."`
+	} `required:"false"`
+}
+
+type linkDocument struct {
+	ID  uuid.UUID `json:"id"`
+	URL string    `json:"url"`
+}
+
+type linkOutput struct{ Body linkDocument }
+
+// createLink makes a tracking link, usable at once. An equal request gets the same link; one that
+// names nothing gets the offer's own.
+func (s *Server) createLink(ctx context.Context, in *createLinkInput) (*linkOutput, error) {
+	out := &linkOutput{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		offer, err := currentOffer(ctx, tx, in.ID)
+		if err != nil {
+			return err
+		}
+		if err := checkLink(ctx, tx, in, offer); err != nil {
+			return err
+		}
+		id, err := s.ensureLink(ctx, tx, in)
+		out.Body = linkDocument{ID: id, URL: s.linkURL(id)}
+		return err
+	})
+}
+
+func checkLink(ctx context.Context, tx pgx.Tx, in *createLinkInput, offer *domain.Offer) error {
+	lookups, bad := &offerLookups{ctx: ctx, tx: tx, tenantID: principal(ctx).TenantID}, checks{}
+	if id := in.Body.PartnerID; id != nil && !lookups.exists(dbgen.New().OfferPartnerExists)(*id) {
+		bad.add("partnerId", "there is no such partner")
+	}
+	if id := in.Body.PlacementID; id != nil && !lookups.exists(dbgen.New().OfferPlacementExists)(*id) {
+		bad.add("placementId", "there is no such placement")
+	}
+	if order := in.Body.CreativeOrder; order != nil &&
+		!slices.ContainsFunc(offer.Creatives, func(c domain.Creative) bool { return c.Order == int(*order) }) {
+		bad.add("creativeOrder", "the offer has no creative of this order")
+	}
+	if lookups.err != nil {
+		return lookups.err
+	}
+	return bad.err()
+}
+
+// ensureLink finds or makes the link. Its id carries our MAC, so that a redirect that has not heard
+// of it yet may always look it up.
+func (s *Server) ensureLink(ctx context.Context, tx pgx.Tx, in *createLinkInput) (uuid.UUID, error) {
+	tenantID, queries, body := principal(ctx).TenantID, dbgen.New(), in.Body
+	if body.PartnerID == nil && body.PlacementID == nil && body.CreativeOrder == nil {
+		link, err := queries.DefaultLink(ctx, tx, tenantID, in.ID)
+		return link.ID, err
+	}
+	at := now()
+	id := s.Keys.NewID(at)
+	made, err := queries.InsertLinkOnce(ctx, tx, dbgen.InsertLinkOnceParams{
+		TenantID: tenantID, ID: id, OfferID: in.ID, PartnerID: body.PartnerID, PlacementID: body.PlacementID,
+		CreativeOrder: body.CreativeOrder, CreatedAt: at,
+	})
+	if err != nil {
+		return id, err
+	}
+	if made == 0 {
+		link, err := queries.SameLink(ctx, tx, dbgen.SameLinkParams{
+			TenantID: tenantID, OfferID: in.ID, PartnerID: body.PartnerID, PlacementID: body.PlacementID, CreativeOrder: body.CreativeOrder,
+		})
+		return link.ID, err
+	}
+	return id, audit(ctx, tx, "create", "link", id.String(), nil, map[string]any{
+		"id": id, "offerId": in.ID, "partnerId": body.PartnerID, "placementId": body.PlacementID, "creativeOrder": body.CreativeOrder,
+	})
+}

@@ -1,0 +1,224 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
+
+	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
+)
+
+// OfferCache is everything that a redirect needs to know, in memory: nothing on its path touches
+// the database. It is loaded whole at the start, kept fresh by news of offers, and a link that it
+// misses costs one bounded look-up. Reads take no lock.
+type OfferCache struct {
+	store *db.Store
+	keys  *keyring.Keyring
+
+	links    idMap[dbgen.Link]
+	defaults idMap[dbgen.Link] // by offer: its default link
+	offers   idMap[cachedOffer]
+	partners idMap[cachedPartner]
+	tenants  idMap[cachedTenant]
+	// writing orders the replacement of offers, so that an older version never replaces a newer.
+	writing sync.Mutex
+
+	misses *missGuard
+	dirty  *dirtySet
+}
+
+// cachedOffer is the current version of an offer, its addresses taken apart.
+type cachedOffer struct {
+	domain.Offer
+	destination domain.Template
+	fallback    *domain.Template // nil without an address
+	capped      lapsing
+}
+
+type cachedPartner struct {
+	dbgen.Partner
+	fallback *domain.Template
+	capped   lapsing
+}
+
+type cachedTenant struct {
+	id           uuid.UUID
+	zone         domain.Zone
+	fallback     *domain.Template
+	goalsEnabled bool
+	// admitsBots says that the tenant switched off the one check that is on from the start (rule 47).
+	admitsBots bool
+}
+
+// lapsing is a state that ends by itself: the instant of its end, in Unix nanoseconds.
+type lapsing struct{ until atomic.Int64 }
+
+const forever = math.MaxInt64
+
+func (l *lapsing) at(now time.Time) bool { return now.UnixNano() < l.until.Load() }
+
+// idMap is a sync.Map with types: reads take no lock.
+type idMap[V any] struct{ m sync.Map }
+
+func (m *idMap[V]) get(id uuid.UUID) *V {
+	v, ok := m.m.Load(id)
+	if !ok {
+		return nil
+	}
+	return v.(*V)
+}
+
+func (m *idMap[V]) put(id uuid.UUID, v *V) { m.m.Store(id, v) }
+
+func (m *idMap[V]) all(yield func(*V) bool) {
+	m.m.Range(func(_, v any) bool { return yield(v.(*V)) })
+}
+
+// target is where a link leads.
+type target struct {
+	link    *dbgen.Link
+	offer   *cachedOffer
+	partner *cachedPartner // nil for a link without one
+	tenant  *cachedTenant
+}
+
+// errNoTarget is returned for a link or an offer that does not exist.
+var errNoTarget = errors.New("no such link")
+
+// errTooManyMisses is returned when unknown ids come faster than they may be looked up.
+var errTooManyMisses = errors.New("too many look-ups of unknown links")
+
+// NewOfferCache makes an empty cache; Load fills it, and Run keeps it fresh.
+func NewOfferCache(store *db.Store, keys *keyring.Keyring) *OfferCache {
+	return &OfferCache{store: store, keys: keys, misses: newMissGuard(), dirty: newDirtySet()}
+}
+
+// byLink finds where a link leads. Errors are errNoTarget, errTooManyMisses and the database's.
+func (c *OfferCache) byLink(ctx context.Context, id uuid.UUID) (target, error) {
+	link := c.links.get(id)
+	if link == nil {
+		return c.miss(ctx, id, c.fetchLink)
+	}
+	return c.complete(ctx, link)
+}
+
+// byOffer finds where an offer's default link leads.
+func (c *OfferCache) byOffer(ctx context.Context, offerID uuid.UUID) (target, error) {
+	link := c.defaults.get(offerID)
+	if link == nil {
+		return c.miss(ctx, offerID, c.fetchDefaultLink)
+	}
+	return c.complete(ctx, link)
+}
+
+// complete adds to a link what it refers to. A part that is missing was made in the same instant
+// as the link and its news is on the way: it is loaded now.
+func (c *OfferCache) complete(ctx context.Context, link *dbgen.Link) (target, error) {
+	if t, ok := c.known(link); ok {
+		return t, nil
+	}
+	return c.miss(ctx, link.ID, func(ctx context.Context, _ uuid.UUID) (*dbgen.Link, error) {
+		return link, c.fetchParts(ctx, link)
+	})
+}
+
+func (c *OfferCache) known(link *dbgen.Link) (target, bool) {
+	t := target{link: link, offer: c.offers.get(link.OfferID), tenant: c.tenants.get(link.TenantID)}
+	if link.PartnerID != nil {
+		if t.partner = c.partners.get(*link.PartnerID); t.partner == nil {
+			return t, false
+		}
+	}
+	return t, t.offer != nil && t.tenant != nil
+}
+
+// Bounds of the look-ups that misses cost. Ids that we minted may be looked up at any time: there
+// are only as many as there are links. All others share a small budget.
+const (
+	strangersPerSecond = 50
+	strangersBurst     = 100
+	parallelMisses     = 8
+	missTimeout        = 2 * time.Second
+	missesRemembered   = 8192
+	// missRemembered is short: a link may be made right after somebody asked for it.
+	missRemembered = time.Second
+)
+
+// missGuard keeps unknown ids from hammering the database.
+type missGuard struct {
+	flights   singleflight.Group
+	strangers *rate.Limiter
+	slots     chan struct{}
+	mu        sync.Mutex
+	unknown   map[uuid.UUID]time.Time
+}
+
+func newMissGuard() *missGuard {
+	return &missGuard{
+		strangers: rate.NewLimiter(strangersPerSecond, strangersBurst),
+		slots:     make(chan struct{}, parallelMisses), unknown: map[uuid.UUID]time.Time{},
+	}
+}
+
+func (g *missGuard) isUnknown(id uuid.UUID, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return now.Sub(g.unknown[id]) < missRemembered
+}
+
+func (g *missGuard) remember(id uuid.UUID, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.unknown) >= missesRemembered {
+		clear(g.unknown)
+	}
+	g.unknown[id] = now
+}
+
+// miss looks one id up, once for all that ask for it at the same time.
+func (c *OfferCache) miss(ctx context.Context, id uuid.UUID, fetch func(context.Context, uuid.UUID) (*dbgen.Link, error)) (target, error) {
+	if c.misses.isUnknown(id, time.Now()) {
+		return target{}, errNoTarget
+	}
+	found, err, _ := c.misses.flights.Do(string(id[:]), func() (any, error) {
+		if !c.keys.Genuine(id) && !c.misses.strangers.Allow() {
+			return target{}, errTooManyMisses
+		}
+		// The look-up serves everybody who waits: it does not end with the first one's request.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), missTimeout)
+		defer cancel()
+		select {
+		case c.misses.slots <- struct{}{}:
+			defer func() { <-c.misses.slots }()
+		case <-ctx.Done():
+			return target{}, errTooManyMisses
+		}
+		link, err := fetch(ctx, id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			c.misses.remember(id, time.Now())
+			return target{}, errNoTarget
+		}
+		if err != nil {
+			return target{}, err
+		}
+		t, ok := c.known(link)
+		if !ok {
+			slog.Error("link refers to what does not exist", "link", link.ID)
+			return target{}, errNoTarget
+		}
+		return t, nil
+	})
+	return found.(target), err
+}

@@ -1,0 +1,167 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// counterKey names one counter of caps or budgets.
+type counterKey struct {
+	scope  domain.CapScope
+	id     uuid.UUID
+	period domain.Period
+	start  string // a date: what PostgreSQL and the domain make of one may differ in its location
+}
+
+type counterValues map[counterKey]int64
+
+func indexCounters(rows []dbgen.CapCounter) counterValues {
+	values := make(counterValues, len(rows))
+	for _, row := range rows {
+		values[counterKey{domain.CapScope(row.Scope), row.ScopeID, domain.Period(row.Period), row.PeriodStart.Format(time.DateOnly)}] = row.Value
+	}
+	return values
+}
+
+// of is a counter's value in the period that t is in.
+func (v counterValues) of(scope domain.CapScope, id uuid.UUID, period domain.Period, periods domain.Periods) int64 {
+	return v[counterKey{scope, id, period, periods.Start(period).Format(time.DateOnly)}]
+}
+
+// refreshCaps reads the counters of all current periods in one query and judges every offer and
+// partner anew. News of an exhausted cap comes as an event at once; this is for what got lost, and
+// for slots that were given back.
+func (c *OfferCache) refreshCaps(ctx context.Context) error {
+	now := time.Now()
+	rows, err := dbgen.New().SystemCapCountersOn(ctx, c.store.SystemPool(), c.currentPeriods(now))
+	if err != nil {
+		return err
+	}
+	values := indexCounters(rows)
+	for offer := range c.offers.all {
+		if tenant := c.tenants.get(offer.TenantID); tenant != nil {
+			offer.capped.until.Store(offerCappedUntil(&offer.Offer, tenant, values, now))
+		}
+	}
+	for partner := range c.partners.all {
+		if tenant := c.tenants.get(partner.TenantID); tenant != nil {
+			partner.judge(tenant, values, now)
+		}
+	}
+	return nil
+}
+
+// refreshPartnerCaps judges one tenant's partners anew, those that have caps.
+func (c *OfferCache) refreshPartnerCaps(ctx context.Context, tenantID uuid.UUID) error {
+	var partners []*cachedPartner
+	var scopes []uuid.UUID
+	for partner := range c.partners.all {
+		if partner.TenantID == tenantID && len(capsOf(partner.Partner).Set()) > 0 {
+			partners, scopes = append(partners, partner), append(scopes, partner.ID)
+		}
+	}
+	tenant := c.tenants.get(tenantID)
+	if len(partners) == 0 || tenant == nil {
+		return nil
+	}
+	rows, err := dbgen.New().SystemCapCounters(ctx, c.store.SystemPool(), tenantID, scopes)
+	if err != nil {
+		return err
+	}
+	values, now := indexCounters(rows), time.Now()
+	for _, partner := range partners {
+		partner.judge(tenant, values, now)
+	}
+	return nil
+}
+
+func (p *cachedPartner) judge(tenant *cachedTenant, values counterValues, now time.Time) {
+	p.capped.until.Store(capsUntil(capsOf(p.Partner), domain.CapScopePartner, p.ID, tenant, values, now))
+}
+
+// currentPeriods are the first days of all periods that are current in any tenant's zone.
+func (c *OfferCache) currentPeriods(now time.Time) []time.Time {
+	seen := map[time.Time]bool{}
+	var starts []time.Time
+	for tenant := range c.tenants.all {
+		periods := domain.PeriodsAt(now, tenant.zone.At(now))
+		for _, period := range []domain.Period{domain.PeriodDay, domain.PeriodWeek, domain.PeriodMonth, domain.PeriodTotal} {
+			if start := periods.Start(period); !seen[start] {
+				seen[start] = true
+				starts = append(starts, start)
+			}
+		}
+	}
+	return starts
+}
+
+// offerCappedUntil is the instant until which an offer takes no new clicks because nothing on it
+// can convert (rules 31 to 33): its budget is used up, or each of its active events has reached a
+// cap or would cross the budget. 0 says that it is open.
+func offerCappedUntil(offer *domain.Offer, tenant *cachedTenant, values counterValues, now time.Time) int64 {
+	periods := domain.PeriodsAt(now, tenant.zone.At(now))
+	spent := values.of(domain.CapScopeBudget, offer.ID, offer.BudgetPeriod(), periods)
+	budgetEnd := int64(0)
+	if spent >= int64(offer.Budget) {
+		budgetEnd = periodEnd(offer.BudgetPeriod(), periods, tenant, now)
+	}
+	eventsEnd, any := int64(forever), false
+	for i := range offer.Events {
+		event := &offer.Events[i]
+		if !converts(offer, event, tenant) {
+			continue
+		}
+		any = true
+		end := capsUntil(event.Caps, domain.CapScopeEvent, event.ID, tenant, values, now)
+		if spent+int64(certainRevenue(offer, event)) > int64(offer.Budget) { // rule 32
+			end = max(end, periodEnd(offer.BudgetPeriod(), periods, tenant, now))
+		}
+		eventsEnd = min(eventsEnd, end)
+	}
+	if !any {
+		eventsEnd = 0
+	}
+	return max(budgetEnd, eventsEnd)
+}
+
+// converts says whether an event can make conversions (rules 69, 70).
+func converts(offer *domain.Offer, event *domain.Event, tenant *cachedTenant) bool {
+	if event.Status == domain.GoalStatusDeleted || event.RecordAs == domain.RecordAsClick {
+		return false
+	}
+	return tenant.goalsEnabled || offer.DefaultEvent() == event
+}
+
+// certainRevenue is what one conversion surely takes from the budget: a share of the sale may be
+// nothing.
+func certainRevenue(offer *domain.Offer, event *domain.Event) domain.Micros {
+	if offer.ConversionType != domain.ConversionTypeFlatRate || !event.HasRevenue || event.Revenue == nil {
+		return 0
+	}
+	return *event.Revenue
+}
+
+// capsUntil is the instant until which one of the caps is exhausted; 0 when none is.
+func capsUntil(caps domain.Caps, scope domain.CapScope, id uuid.UUID, tenant *cachedTenant, values counterValues, now time.Time) int64 {
+	periods, until := domain.PeriodsAt(now, tenant.zone.At(now)), int64(0)
+	for _, limit := range caps.Set() {
+		if values.of(scope, id, limit.Period, periods) >= limit.Ceiling {
+			until = max(until, periodEnd(limit.Period, periods, tenant, now))
+		}
+	}
+	return until
+}
+
+// periodEnd is the instant at which a period ends in the tenant's zone.
+func periodEnd(period domain.Period, periods domain.Periods, tenant *cachedTenant, now time.Time) int64 {
+	end, ends := periods.End(period)
+	if !ends {
+		return forever
+	}
+	return time.Date(end.Year(), end.Month(), end.Day(), 0, 0, 0, 0, tenant.zone.At(now)).UnixNano()
+}

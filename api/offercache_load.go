@@ -1,0 +1,246 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// Sizes of the pages that the tables are read in. Offer documents are the large ones.
+const (
+	loadPage      = 5000
+	loadOfferPage = 200
+)
+
+// Load reads everything. Nothing that the cache knows is ever deleted from the database, so that
+// loading again only replaces and adds, while redirects go on.
+func (c *OfferCache) Load(ctx context.Context) error {
+	start := time.Now()
+	for _, load := range []func(context.Context) error{c.loadTenants, c.loadPartners, c.loadOffers, c.loadLinks, c.refreshCaps} {
+		if err := load(ctx); err != nil {
+			return fmt.Errorf("load offers: %w", err)
+		}
+	}
+	slog.InfoContext(ctx, "offers loaded", "ms", time.Since(start).Milliseconds())
+	return nil
+}
+
+func (c *OfferCache) loadTenants(ctx context.Context) error {
+	return pages(loadPage, uuid.Nil, func(after uuid.UUID) ([]dbgen.Tenant, error) {
+		return dbgen.New().SystemCachedTenants(ctx, c.store.SystemPool(), after, loadPage)
+	}, func(row dbgen.Tenant) uuid.UUID {
+		c.putTenant(row)
+		return row.TenantID
+	})
+}
+
+func (c *OfferCache) loadPartners(ctx context.Context) error {
+	type key struct{ tenant, id uuid.UUID }
+	return pages(loadPage, key{}, func(after key) ([]dbgen.Partner, error) {
+		return dbgen.New().SystemCachedPartners(ctx, c.store.SystemPool(), after.tenant, after.id, loadPage)
+	}, func(row dbgen.Partner) key {
+		c.putPartner(row)
+		return key{row.TenantID, row.ID}
+	})
+}
+
+func (c *OfferCache) loadOffers(ctx context.Context) error {
+	return pages(loadOfferPage, uuid.Nil, func(after uuid.UUID) ([]dbgen.SystemCachedOffersRow, error) {
+		return dbgen.New().SystemCachedOffers(ctx, c.store.SystemPool(), after, loadOfferPage)
+	}, func(row dbgen.SystemCachedOffersRow) uuid.UUID {
+		c.putOffer(row.Version, row.Document, nil)
+		return row.ID
+	})
+}
+
+func (c *OfferCache) loadLinks(ctx context.Context) error {
+	return pages(loadPage, uuid.Nil, func(after uuid.UUID) ([]dbgen.Link, error) {
+		return dbgen.New().SystemCachedLinks(ctx, c.store.SystemPool(), after, loadPage)
+	}, func(row dbgen.Link) uuid.UUID {
+		c.putLink(&row)
+		return row.ID
+	})
+}
+
+// pages reads a table by its key until a page is not full.
+func pages[Row, Key any](size int, after Key, read func(Key) ([]Row, error), each func(Row) Key) error {
+	for {
+		rows, err := read(after)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			after = each(row)
+		}
+		if len(rows) < size {
+			return nil
+		}
+	}
+}
+
+func (c *OfferCache) putTenant(row dbgen.Tenant) {
+	zone, err := zoneOf(row)
+	if err != nil { // checked when it was saved: it has left the zone database since
+		slog.Error("time zone is not known here, UTC counts", "tenant", row.TenantID, "error", err)
+		zone = domain.Zone{Current: time.UTC}
+	}
+	checks := map[string]string{}
+	if err := json.Unmarshal(row.FraudChecks, &checks); err != nil {
+		slog.Error("fraud checks cannot be read", "tenant", row.TenantID, "error", err)
+	}
+	c.tenants.put(row.TenantID, &cachedTenant{
+		id: row.TenantID, zone: zone, fallback: compiled(row.FallbackUrl), goalsEnabled: row.GoalsEnabled,
+		admitsBots: checks["bot"] == fraudOff,
+	})
+}
+
+// compiled is an address taken apart, nil for none.
+func compiled(address string) *domain.Template {
+	if address == "" {
+		return nil
+	}
+	template := domain.CompileTemplate(address)
+	return &template
+}
+
+func (c *OfferCache) putPartner(row dbgen.Partner) {
+	partner := &cachedPartner{Partner: row, fallback: compiled(row.FallbackUrl)}
+	if old := c.partners.get(row.ID); old != nil && len(capsOf(row).Set()) > 0 {
+		partner.capped.until.Store(old.capped.until.Load()) // until the counters are read again
+	}
+	c.partners.put(row.ID, partner)
+}
+
+// putOffer replaces an older version, or the same one whose counters were read anew. Without
+// counters the state of the caps stays as it was.
+func (c *OfferCache) putOffer(version int64, document json.RawMessage, counters counterValues) {
+	offer := &cachedOffer{}
+	if err := json.Unmarshal(document, &offer.Offer); err != nil {
+		slog.Error("offer document cannot be read", "error", err)
+		return
+	}
+	offer.Version = version
+	offer.destination = domain.CompileTemplate(offer.TrackingSystemLink)
+	offer.fallback = compiled(offer.FallbackURL)
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	old := c.offers.get(offer.ID)
+	if old != nil && old.Version > version {
+		return
+	}
+	if tenant := c.tenants.get(offer.TenantID); counters != nil && tenant != nil {
+		offer.capped.until.Store(offerCappedUntil(&offer.Offer, tenant, counters, time.Now()))
+	} else if old != nil {
+		offer.capped.until.Store(old.capped.until.Load())
+	}
+	c.offers.put(offer.ID, offer)
+}
+
+// putLink keeps a link and, where it is an offer's own, remembers it as such. An offer that is
+// shared has one on each side; the one that is not the owner's is the publisher's, who sends the
+// members.
+func (c *OfferCache) putLink(link *dbgen.Link) {
+	c.links.put(link.ID, link)
+	if !link.IsDefault {
+		return
+	}
+	offer, old := c.offers.get(link.OfferID), c.defaults.get(link.OfferID)
+	if old == nil || offer == nil || link.TenantID != offer.TenantID || old.TenantID == link.TenantID {
+		c.defaults.put(link.OfferID, link)
+	}
+}
+
+func (c *OfferCache) fetchLink(ctx context.Context, id uuid.UUID) (*dbgen.Link, error) {
+	link, err := dbgen.New().SystemCachedLink(ctx, c.store.SystemPool(), id)
+	if err != nil {
+		return nil, err
+	}
+	return &link, c.fetchParts(ctx, &link)
+}
+
+func (c *OfferCache) fetchDefaultLink(ctx context.Context, offerID uuid.UUID) (*dbgen.Link, error) {
+	link, err := dbgen.New().SystemCachedDefaultLink(ctx, c.store.SystemPool(), offerID)
+	if err != nil {
+		return nil, err
+	}
+	return &link, c.fetchParts(ctx, &link)
+}
+
+// fetchParts loads what a link refers to and the cache does not know yet, then keeps the link.
+func (c *OfferCache) fetchParts(ctx context.Context, link *dbgen.Link) error {
+	if c.tenants.get(link.TenantID) == nil || link.PartnerID != nil && c.partners.get(*link.PartnerID) == nil {
+		if err := c.reloadTenant(ctx, link.TenantID); err != nil {
+			return err
+		}
+	}
+	if c.offers.get(link.OfferID) == nil {
+		if err := c.reloadOffer(ctx, link.OfferID); err != nil {
+			return err
+		}
+	}
+	c.putLink(link)
+	return nil
+}
+
+// reloadOffer reads an offer with its counters, and its default link.
+func (c *OfferCache) reloadOffer(ctx context.Context, id uuid.UUID) error {
+	row, err := dbgen.New().SystemCachedOffer(ctx, c.store.SystemPool(), id)
+	if err != nil {
+		return err
+	}
+	if c.tenants.get(row.TenantID) == nil {
+		if err := c.reloadTenant(ctx, row.TenantID); err != nil {
+			return err
+		}
+	}
+	var offer domain.Offer
+	if err := json.Unmarshal(row.Document, &offer); err != nil {
+		return err
+	}
+	scopes := []uuid.UUID{offer.ID}
+	for i := range offer.Events {
+		scopes = append(scopes, offer.Events[i].ID)
+	}
+	counters, err := dbgen.New().SystemCapCounters(ctx, c.store.SystemPool(), row.TenantID, scopes)
+	if err != nil {
+		return err
+	}
+	c.putOffer(row.Version, row.Document, indexCounters(counters))
+	// The same news tells of a partner's cap that a conversion of this offer has used up.
+	if err := c.refreshPartnerCaps(ctx, row.TenantID); err != nil {
+		return err
+	}
+	if c.defaults.get(id) != nil {
+		return nil
+	}
+	link, err := dbgen.New().SystemCachedDefaultLink(ctx, c.store.SystemPool(), id)
+	if err != nil {
+		return err
+	}
+	c.putLink(&link)
+	return nil
+}
+
+// reloadTenant reads a tenant's settings and its partners.
+func (c *OfferCache) reloadTenant(ctx context.Context, id uuid.UUID) error {
+	tenant, err := dbgen.New().SystemCachedTenant(ctx, c.store.SystemPool(), id)
+	if err != nil {
+		return err
+	}
+	partners, err := dbgen.New().SystemCachedPartnersOf(ctx, c.store.SystemPool(), id)
+	if err != nil {
+		return err
+	}
+	c.putTenant(tenant)
+	for _, row := range partners {
+		c.putPartner(row)
+	}
+	return c.refreshPartnerCaps(ctx, id)
+}

@@ -1,0 +1,227 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/db/dbtest"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// Rules 28, 31 to 33, 69 and 70: when an offer takes no new clicks, and until when.
+func TestOfferCappedUntil(t *testing.T) {
+	t.Parallel()
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 5, 13, 22, 30, 0, 0, time.UTC) // the 14th, a Thursday, in Berlin
+	midnight := time.Date(2026, 5, 15, 0, 0, 0, 0, berlin).UnixNano()
+	monday := time.Date(2026, 5, 18, 0, 0, 0, 0, berlin).UnixNano()
+	one, two := int64(1), int64(2)
+	first, second, offerID := newID(), newID(), newID()
+	value := func(scope domain.CapScope, id uuid.UUID, period domain.Period, start string, n int64) counterValues {
+		return counterValues{{scope, id, period, start}: n}
+	}
+	for name, c := range map[string]struct {
+		caps, secondCaps *domain.Caps
+		change           func(*domain.Offer, *cachedTenant)
+		values           counterValues
+		want             int64
+	}{
+		"nothing counted":         {&domain.Caps{Daily: &one}, nil, nil, nil, 0},
+		"day full":                {&domain.Caps{Daily: &one}, nil, nil, value("event", first, "day", "2026-05-14", 1), midnight},
+		"yesterday full":          {&domain.Caps{Daily: &one}, nil, nil, value("event", first, "day", "2026-05-13", 1), 0},
+		"week full":               {&domain.Caps{Daily: &one, Weekly: &two}, nil, nil, value("event", first, "week", "2026-05-11", 2), monday},
+		"for ever":                {&domain.Caps{AllTime: &one}, nil, nil, value("event", first, "total", "1970-01-01", 1), forever},
+		"one of two events":       {&domain.Caps{AllTime: &one}, &domain.Caps{}, nil, value("event", first, "total", "1970-01-01", 1), 0},
+		"the other is deleted":    {&domain.Caps{AllTime: &one}, &domain.Caps{}, func(o *domain.Offer, _ *cachedTenant) { o.Events[1].Status = "deleted" }, value("event", first, "total", "1970-01-01", 1), forever},
+		"the other only counts":   {&domain.Caps{AllTime: &one}, &domain.Caps{}, func(o *domain.Offer, _ *cachedTenant) { o.Events[1].RecordAs = "click" }, value("event", first, "total", "1970-01-01", 1), forever},
+		"goals are off":           {&domain.Caps{AllTime: &one}, &domain.Caps{}, func(_ *domain.Offer, t *cachedTenant) { t.goalsEnabled = false }, value("event", first, "total", "1970-01-01", 1), forever},
+		"budget used up":          {&domain.Caps{}, &domain.Caps{}, nil, value("budget", offerID, "day", "2026-05-14", 10_000_000), midnight},
+		"one more fits":           {&domain.Caps{}, nil, nil, value("budget", offerID, "day", "2026-05-14", 7_000_000), 0},
+		"one more would cross":    {&domain.Caps{}, nil, nil, value("budget", offerID, "day", "2026-05-14", 7_000_001), midnight},
+		"share of a sale may fit": {&domain.Caps{}, nil, func(o *domain.Offer, _ *cachedTenant) { o.ConversionType = "RevShare" }, value("budget", offerID, "day", "2026-05-14", 9_999_999), 0},
+	} {
+		revenue := domain.Micros(3_000_000)
+		offer := &domain.Offer{ID: offerID, BudgetType: domain.BudgetTypeDaily, Budget: 10_000_000, ConversionType: domain.ConversionTypeFlatRate}
+		offer.Events = []domain.Event{{ID: first, DisplayOrder: 1, HasRevenue: true, Revenue: &revenue, Caps: *c.caps}}
+		if c.secondCaps != nil {
+			offer.Events = append(offer.Events, domain.Event{ID: second, DisplayOrder: 2, Caps: *c.secondCaps})
+		}
+		tenant := &cachedTenant{zone: domain.Zone{Current: berlin}, goalsEnabled: true}
+		if c.change != nil {
+			c.change(offer, tenant)
+		}
+		if got := offerCappedUntil(offer, tenant, c.values, now); got != c.want {
+			t.Errorf("%s: until %v, want %v", name, time.Unix(0, got), time.Unix(0, c.want))
+		}
+	}
+}
+
+func TestLapsing(t *testing.T) {
+	t.Parallel()
+	var state lapsing
+	end := time.Now()
+	state.until.Store(end.UnixNano())
+	if !state.at(end.Add(-1)) || state.at(end) {
+		t.Error("a state must end at its end")
+	}
+}
+
+// save puts the edge's tenant, partner, offer and link into a database.
+func (e *edge) save(t *testing.T) *pgx.Conn {
+	t.Helper()
+	url := dbtest.New(t)
+	store, err := db.Open(context.Background(), url, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	e.offers = NewOfferCache(store, e.keys)
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	document, err := json.Marshal(e.offer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []struct {
+		sql  string
+		args []any
+	}{
+		{`INSERT INTO tenants (tenant_id, name, product, email, currency, timezone, created_at) VALUES ($1, 'n', 'publisher', 'e', 'USD', 'UTC', now())`, []any{e.tenant.TenantID}},
+		{`INSERT INTO advertisers (tenant_id, id, key, name, created_at) VALUES ($1, $2, 'k', 'n', now())`, []any{e.tenant.TenantID, e.offer.AdvertiserID}},
+		{`INSERT INTO partners (tenant_id, id, name, created_at) VALUES ($1, $2, 'n', now())`, []any{e.tenant.TenantID, e.partner.ID}},
+		{`INSERT INTO offers (tenant_id, id, advertiser_id, version, name, offer_type, is_paused, launch_at, created_at, updated_at)
+			VALUES ($1, $2, $3, 1, 'n', 'SingleEvent', false, now(), now(), now())`, []any{e.tenant.TenantID, e.offer.ID, e.offer.AdvertiserID}},
+		{`INSERT INTO offer_access (tenant_id, offer_id, side, created_at) VALUES ($1, $2, 'owner', now())`, []any{e.tenant.TenantID, e.offer.ID}},
+		{`INSERT INTO offer_versions (tenant_id, offer_id, version, document, created_at, created_by) VALUES ($1, $2, 1, $3, now(), 'x')`, []any{e.tenant.TenantID, e.offer.ID, document}},
+		{`INSERT INTO links (tenant_id, id, offer_id, partner_id, is_default, created_at) VALUES ($1, $2, $3, $4, true, now())`, []any{e.tenant.TenantID, e.link.ID, e.offer.ID, e.partner.ID}},
+	} {
+		if _, err := conn.Exec(context.Background(), statement.sql, statement.args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return conn
+}
+
+func TestOfferCacheLoads(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	conn := e.save(t)
+	ctx := context.Background()
+	if err := e.offers.Load(ctx); err != nil {
+		t.Fatal(err)
+	}
+	store := e.offers.store
+	e.offers.store = nil // what follows is in memory
+	found, err := e.offers.byLink(ctx, e.link.ID)
+	if err != nil || found.offer.ID != e.offer.ID || found.partner.ID != e.partner.ID || found.tenant.id != e.tenant.TenantID {
+		t.Fatalf("%+v %v", found, err)
+	}
+	if found, err = e.offers.byOffer(ctx, e.offer.ID); err != nil || found.link.ID != e.link.ID {
+		t.Fatalf("by offer: %+v %v", found, err)
+	}
+	e.offers.store = store
+	// The budget is used up: news of the offer says so, and the sweep would too.
+	for name, refresh := range map[string]func() error{
+		"by news": func() error {
+			e.offers.heard(newsOf(t, stream.OfferEvent{TenantID: e.tenant.TenantID, OfferID: &e.offer.ID}))
+			return e.offers.reloadDirty(ctx)
+		},
+		"by the sweep": func() error { return e.offers.refreshCaps(ctx) },
+	} {
+		for value, capped := range map[int64]bool{10_000_000: true, 1_000_000: false} {
+			if _, err := conn.Exec(ctx, `INSERT INTO cap_counters VALUES ($1, 'budget', $2, 'total', '1970-01-01', $3)
+				ON CONFLICT (tenant_id, scope, scope_id, period, period_start) DO UPDATE SET value = excluded.value`, e.tenant.TenantID, e.offer.ID, value); err != nil {
+				t.Fatal(err)
+			}
+			if err := refresh(); err != nil {
+				t.Fatal(err)
+			}
+			if found, _ := e.offers.byLink(ctx, e.link.ID); found.offer.capped.at(time.Now()) != capped {
+				t.Errorf("%s, at %d: capped %v", name, value, !capped)
+			}
+		}
+	}
+	// The tenant's news brings its partners.
+	if _, err := conn.Exec(ctx, "UPDATE partners SET status = 'blocked'"); err != nil {
+		t.Fatal(err)
+	}
+	e.offers.heard(newsOf(t, stream.OfferEvent{TenantID: e.tenant.TenantID}))
+	if err := e.offers.reloadDirty(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if found, _ := e.offers.byLink(ctx, e.link.ID); found.partner.Status != "blocked" {
+		t.Errorf("partner %+v", found.partner.Partner)
+	}
+}
+
+func newsOf(t *testing.T, event stream.OfferEvent) []byte {
+	t.Helper()
+	text, err := json.Marshal(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// A link that memory has not heard of yet costs one look-up, an unknown one no more than that.
+func TestOfferCacheMisses(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.save(t)
+	ctx := context.Background()
+	if found, err := e.offers.byLink(ctx, e.link.ID); err != nil || found.offer.ID != e.offer.ID || found.partner == nil {
+		t.Fatalf("%+v %v", found, err)
+	}
+	if e.offers.links.get(e.link.ID) == nil || e.offers.defaults.get(e.offer.ID) == nil {
+		t.Error("not remembered")
+	}
+	unknown := e.keys.NewID(time.Now())
+	for range 2 {
+		if _, err := e.offers.byLink(ctx, unknown); !errors.Is(err, errNoTarget) {
+			t.Errorf("unknown: %v", err)
+		}
+	}
+	if !e.offers.misses.isUnknown(unknown, time.Now()) || e.offers.misses.isUnknown(unknown, time.Now().Add(missRemembered)) {
+		t.Error("remembered for the wrong time")
+	}
+	refused := 0
+	for range 3 * strangersBurst {
+		if _, err := e.offers.byLink(ctx, uuid.New()); errors.Is(err, errTooManyMisses) {
+			refused++
+		}
+	}
+	if refused < strangersBurst {
+		t.Errorf("%d of %d look-ups of strangers refused", refused, 3*strangersBurst)
+	}
+	// Links of ours are found all the same.
+	e.offers.links.m.Delete(e.link.ID)
+	if _, err := e.offers.byLink(ctx, e.link.ID); err != nil {
+		t.Errorf("ours among strangers: %v", err)
+	}
+}
+
+func TestOlderVersionNeverReplacesNewer(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.load(t)
+	e.offer.Name = "older"
+	document, _ := json.Marshal(e.offer)
+	e.offers.putOffer(2, document, nil)
+	if name := e.offers.offers.get(e.offer.ID).Name; name == "older" {
+		t.Error("replaced")
+	}
+}

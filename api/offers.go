@@ -1,0 +1,342 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/microcosm-cc/bluemonday"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// offerDocument is the body of a request, byte for byte: domain.ParseOffer reads it, since names of
+// any case and unknown fields are taken, and every refusal names its field.
+type offerDocument json.RawMessage
+
+// UnmarshalJSON keeps what was sent.
+func (d *offerDocument) UnmarshalJSON(data []byte) error {
+	*d = append((*d)[:0], data...)
+	return nil
+}
+
+// Schema satisfies huma.SchemaProvider.
+func (offerDocument) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeObject, AdditionalProperties: true,
+		Description: "The offer document, as GET shows it. Names are matched without regard to case; unknown fields are listed in the warnings.",
+	}
+}
+
+type createOfferInput struct {
+	Product string `path:"product" doc:"The tenant's own product."`
+	Body    offerDocument
+}
+
+type createOfferOutput struct {
+	Body struct {
+		ID       uuid.UUID `json:"Id"`
+		Warnings []string  `json:"warnings"`
+		// What a client would ask for next.
+		RedirectLink string `json:"redirectLink"`
+		Version      int64  `json:"version"`
+	}
+}
+
+// createOffer makes an offer with its first version and its own link.
+func (s *Server) createOffer(ctx context.Context, in *createOfferInput) (*createOfferOutput, error) {
+	out := &createOfferOutput{}
+	err := s.tenant(ctx, func(tx pgx.Tx) error {
+		tenant, err := ownProduct(ctx, tx, in.Product)
+		if err != nil {
+			return err
+		}
+		offer, warnings, err := parseOffer(ctx, tx, tenant, in.Body, nil)
+		if err != nil {
+			return err
+		}
+		offer.ID, offer.TenantID, offer.Version = newID(), tenant.TenantID, 1
+		linkID, err := s.insertOffer(ctx, tx, &offer)
+		out.Body.ID, out.Body.Warnings, out.Body.Version = offer.ID, warnings, offer.Version
+		out.Body.RedirectLink = s.linkURL(linkID)
+		return err
+	})
+	s.nudge()
+	return out, err
+}
+
+// insertOffer writes a new offer: the row, the owner's key to it, the version, the link, the audit
+// entry and the news. It is for every way in which offers are made.
+func (s *Server) insertOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer) (linkID uuid.UUID, err error) {
+	at := now()
+	linkID = s.Keys.NewID(at)
+	queries := dbgen.New()
+	err = queries.InsertOffer(ctx, tx, dbgen.InsertOfferParams{
+		TenantID: offer.TenantID, ID: offer.ID, AdvertiserID: offer.AdvertiserID, Version: offer.Version, Name: offer.Name,
+		OfferType: string(offer.OfferType), IsPaused: offer.IsPaused, LaunchAt: offer.LaunchAt, ExpiresAt: offer.ExpiresAt,
+		CreatedAt: at, UpdatedAt: at,
+	})
+	if err == nil {
+		err = queries.InsertOfferAccess(ctx, tx, dbgen.InsertOfferAccessParams{
+			TenantID: offer.TenantID, OfferID: offer.ID, Side: "owner", CreatedAt: at,
+		})
+	}
+	if err == nil {
+		err = insertOfferVersion(ctx, tx, offer)
+	}
+	if err == nil {
+		err = queries.InsertLink(ctx, tx, dbgen.InsertLinkParams{
+			TenantID: offer.TenantID, ID: linkID, OfferID: offer.ID, IsDefault: true, CreatedAt: at,
+		})
+	}
+	if err == nil {
+		err = offerChanged(ctx, tx, "create", nil, offer)
+	}
+	return linkID, err
+}
+
+func insertOfferVersion(ctx context.Context, tx pgx.Tx, offer *domain.Offer) error {
+	document, err := json.Marshal(offer)
+	if err != nil {
+		return err
+	}
+	return dbgen.New().InsertOfferVersion(ctx, tx, dbgen.InsertOfferVersionParams{
+		TenantID: offer.TenantID, OfferID: offer.ID, Version: offer.Version, Document: document,
+		CreatedAt: now(), CreatedBy: principal(ctx).Actor,
+	})
+}
+
+// offerChanged writes the audit entry of a change, and the news for every redirect's memory.
+func offerChanged(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer) error {
+	var was any
+	if before != nil {
+		was = before.Document()
+	}
+	if err := audit(ctx, tx, action, "offer", after.ID.String(), was, after.Document()); err != nil {
+		return err
+	}
+	return announceOffers(ctx, tx, &after.ID)
+}
+
+type updateOfferInput struct {
+	Product string    `path:"product"`
+	ID      uuid.UUID `path:"id" format:"uuid"`
+	IfMatch string    `header:"If-Match" doc:"The version that the document was made from, as GET shows it."`
+	Body    offerDocument
+}
+
+type updateOfferOutput struct {
+	ETag string `header:"ETag"`
+	Body struct {
+		offerView
+		Warnings []string `json:"warnings"`
+	}
+}
+
+// updateOffer replaces the whole document with a new version. The version is looked at before
+// anything else; a document that changes nothing makes no version.
+func (s *Server) updateOffer(ctx context.Context, in *updateOfferInput) (*updateOfferOutput, error) {
+	out := &updateOfferOutput{}
+	err := s.tenant(ctx, func(tx pgx.Tx) error {
+		tenant, err := ownProduct(ctx, tx, in.Product)
+		if err != nil {
+			return err
+		}
+		before, err := lockOffer(ctx, tx, in.ID)
+		if err != nil {
+			return err
+		}
+		if err := checkIfMatch(in.IfMatch, before.Version); err != nil {
+			return err
+		}
+		after, warnings, err := parseOffer(ctx, tx, tenant, in.Body, before)
+		if err != nil {
+			return err
+		}
+		if err := saveOffer(ctx, tx, "update", before, &after); err != nil {
+			return err
+		}
+		out.Body.Warnings = warnings
+		out.Body.offerView, err = s.viewOffer(ctx, tx, in.ID)
+		out.ETag = etag(out.Body.Version)
+		return err
+	})
+	s.nudge()
+	return out, err
+}
+
+// lockOffer reads the current version of an offer, which stays current until the commit.
+func lockOffer(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*domain.Offer, error) {
+	row, err := dbgen.New().LockOffer(ctx, tx, id)
+	if err != nil {
+		return nil, orNotFound(err)
+	}
+	version, err := dbgen.New().GetOfferVersion(ctx, tx, id, row.Version)
+	if err != nil {
+		return nil, err
+	}
+	offer := &domain.Offer{}
+	if err := json.Unmarshal(version.Document, offer); err != nil {
+		return nil, err
+	}
+	offer.Version = row.Version
+	return offer, nil
+}
+
+// saveOffer writes the next version of a locked offer, unless nothing has changed.
+func saveOffer(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer) error {
+	after.ID, after.TenantID, after.Version = before.ID, before.TenantID, before.Version
+	if same, err := sameOffer(before, after); err != nil || same {
+		return err
+	}
+	after.Version++
+	if err := seedOfferCaps(ctx, tx, before, after); err != nil {
+		return err
+	}
+	if err := insertOfferVersion(ctx, tx, after); err != nil {
+		return err
+	}
+	changed, err := dbgen.New().UpdateOffer(ctx, tx, dbgen.UpdateOfferParams{
+		AdvertiserID: after.AdvertiserID, Version: after.Version, Name: after.Name, OfferType: string(after.OfferType),
+		IsPaused: after.IsPaused, LaunchAt: after.LaunchAt, ExpiresAt: after.ExpiresAt, UpdatedAt: now(),
+		ID: after.ID, WasVersion: before.Version,
+	})
+	if err != nil {
+		return err
+	}
+	if changed != 1 {
+		return errors.New("a locked offer was changed by somebody else")
+	}
+	return offerChanged(ctx, tx, action, before, after)
+}
+
+func sameOffer(before, after *domain.Offer) (bool, error) {
+	was, err := json.Marshal(before.Document())
+	if err != nil {
+		return false, err
+	}
+	is, err := json.Marshal(after.Document())
+	return bytes.Equal(was, is), err
+}
+
+// pauseOffer and resumeOffer may be sent any number of times.
+func (s *Server) pauseOffer(ctx context.Context, in *ByID) (*struct{}, error) {
+	return s.setPaused(ctx, in.ID, "pause", true)
+}
+
+func (s *Server) resumeOffer(ctx context.Context, in *ByID) (*struct{}, error) {
+	return s.setPaused(ctx, in.ID, "resume", false)
+}
+
+func (s *Server) setPaused(ctx context.Context, id uuid.UUID, action string, paused bool) (*struct{}, error) {
+	err := s.tenant(ctx, func(tx pgx.Tx) error {
+		before, err := lockOffer(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		after := *before
+		after.IsPaused = paused
+		return saveOffer(ctx, tx, action, before, &after)
+	})
+	s.nudge()
+	return nil, err
+}
+
+// ownProduct refuses a product in the path that is not the tenant's own.
+func ownProduct(ctx context.Context, tx pgx.Tx, product string) (dbgen.Tenant, error) {
+	tenant, err := dbgen.New().GetTenant(ctx, tx, principal(ctx).TenantID)
+	if err == nil && !strings.EqualFold(product, tenant.Product) {
+		err = forbidden("This tenant's product is " + tenant.Product + ".")
+	}
+	return tenant, err
+}
+
+// etag is a version as a header shows it.
+func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
+
+// checkIfMatch compares the version that a client changes with the current one.
+func checkIfMatch(header string, current int64) error {
+	header = strings.TrimSpace(header)
+	switch header {
+	case "":
+		return newProblem(http.StatusPreconditionRequired, "Send If-Match with the version that the change was made from.")
+	case "*":
+		return nil
+	}
+	version, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(header, "W/"), `"`), 10, 64)
+	if err != nil {
+		return badField("If-Match", "must be the number of a version")
+	}
+	if version != current {
+		return preconditionFailed("The offer has changed since: its version is "+strconv.FormatInt(current, 10)+" now.", current)
+	}
+	return nil
+}
+
+// markup is what people may write in keyPoints and offerDetails: formatting, lists, links,
+// pictures; no scripts, styles or forms.
+var markup = bluemonday.UGCPolicy()
+
+// parseOffer reads a document by the tenant's terms: its own advertisers, placements, ages and
+// categories are looked up in the transaction that will write the offer.
+func parseOffer(ctx context.Context, tx pgx.Tx, tenant dbgen.Tenant, document []byte, previous *domain.Offer) (domain.Offer, []string, error) {
+	lookups := &offerLookups{ctx: ctx, tx: tx, tenantID: tenant.TenantID}
+	offer, warnings, errs := domain.ParseOffer(document, domain.OfferTerms{
+		RewardRatio: tenant.RewardRatioMicros, GoalsEnabled: tenant.GoalsEnabled, Previous: previous, NewID: newID,
+		Sanitize: markup.Sanitize, Age: lookups.age, CategoryKnown: lookups.categoryKnown,
+		AdvertiserExists: lookups.exists(dbgen.New().OfferAdvertiserExists),
+		PlacementExists:  lookups.exists(dbgen.New().OfferPlacementExists),
+	})
+	if warnings == nil {
+		warnings = []string{}
+	}
+	return offer, warnings, errors.Join(lookups.err, errs.Err())
+}
+
+// offerLookups answers questions while a document is read, and keeps the first error.
+type offerLookups struct {
+	ctx      context.Context
+	tx       pgx.Tx
+	tenantID uuid.UUID
+	err      error
+}
+
+func (l *offerLookups) exists(ask func(context.Context, dbgen.DBTX, uuid.UUID, uuid.UUID) (bool, error)) func(uuid.UUID) bool {
+	return func(id uuid.UUID) bool {
+		if l.err != nil {
+			return false
+		}
+		var known bool
+		known, l.err = ask(l.ctx, l.tx, l.tenantID, id)
+		return known
+	}
+}
+
+func (l *offerLookups) age(id uuid.UUID) (domain.AgeRange, bool) {
+	if ages, ok := domain.AgeRangeByID(id); ok {
+		return ages, true
+	}
+	if l.err != nil {
+		return domain.AgeRange{}, false
+	}
+	row, err := dbgen.New().OfferAgeRange(l.ctx, l.tx, l.tenantID, id)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		l.err = err
+	}
+	return domain.AgeRange{Min: intOf(row.MinAge), Max: intOf(row.MaxAge)}, err == nil
+}
+
+func (l *offerLookups) categoryKnown(id uuid.UUID) bool {
+	if _, ok := domain.CategoryByID(id); ok {
+		return true
+	}
+	return l.exists(dbgen.New().OfferCategoryExists)(id)
+}

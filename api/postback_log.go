@@ -1,0 +1,130 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// postbackView is one postback as it was received, and what became of it.
+type postbackView struct {
+	ID            uuid.UUID         `json:"id"`
+	Time          time.Time         `json:"time" doc:"When it was received."`
+	SourceIP      string            `json:"sourceIp"`
+	Method        string            `json:"method"`
+	Path          string            `json:"path"`
+	Query         map[string]string `json:"query" doc:"All parameters as sent, by query, form or JSON; secrets replaced."`
+	Outcome       domain.Outcome    `json:"outcome"`
+	Reason        domain.Reason     `json:"reason"`
+	AdvertiserID  *uuid.UUID        `json:"advertiserId"`
+	ClickID       *uuid.UUID        `json:"clickId"`
+	ConversionID  *uuid.UUID        `json:"conversionId"`
+	Status        domain.Status     `json:"status" doc:"The conversion's status as it was at the decision."`
+	ReleaseAt     *time.Time        `json:"releaseAt"`
+	Authenticated bool              `json:"authenticated" doc:"Passed the advertiser's security."`
+	DecidedAt     time.Time         `json:"decidedAt"`
+}
+
+const postbackColumns = `p.id, p.received_at, p.source_ip, p.method, p.path, p.params, p.outcome, p.reason, p.advertiser_id, p.click_id,
+  p.conversion_id, p.status, p.release_at, p.authenticated, p.decided_at`
+
+func scanPostback(row pgx.CollectableRow) (postbackView, error) {
+	var p dbgen.Postback
+	err := row.Scan(&p.ID, &p.ReceivedAt, &p.SourceIp, &p.Method, &p.Path, &p.Params, &p.Outcome, &p.Reason, &p.AdvertiserID, &p.ClickID,
+		&p.ConversionID, &p.Status, &p.ReleaseAt, &p.Authenticated, &p.DecidedAt)
+	if err != nil {
+		return postbackView{}, err
+	}
+	return postbackOf(&p)
+}
+
+func postbackOf(p *dbgen.Postback) (postbackView, error) {
+	view := postbackView{
+		ID: p.ID, Time: p.ReceivedAt.UTC(), SourceIP: p.SourceIp, Method: p.Method, Path: p.Path, Query: map[string]string{},
+		Outcome: p.Outcome, Reason: p.Reason, AdvertiserID: p.AdvertiserID, ClickID: p.ClickID, ConversionID: p.ConversionID,
+		Status: p.Status, ReleaseAt: inUTC(p.ReleaseAt), Authenticated: p.Authenticated, DecidedAt: p.DecidedAt.UTC(),
+	}
+	return view, json.Unmarshal(p.Params, &view.Query)
+}
+
+// postbackLogFields can be ordered by id, which is the order of receipt and has an index, or by what
+// else is worth it.
+var postbackLogFields = map[string]listField{
+	"id": {column: "p.id", kind: fieldUUID}, "time": {column: "p.received_at", kind: fieldTime},
+	"from": {column: "p.received_at", kind: fieldFrom, unordered: true}, "to": {column: "p.received_at", kind: fieldTo, unordered: true},
+	"sourceIp": {column: "p.source_ip"}, "method": {column: "p.method"}, "path": {column: "p.path"},
+	"outcome": {column: "p.outcome"}, "reason": {column: "p.reason"}, "status": {column: "p.status"},
+	"advertiserId": {column: "p.advertiser_id", kind: fieldUUID}, "clickId": {column: "p.click_id", kind: fieldUUID},
+	"conversionId":  {column: "p.conversion_id", kind: fieldUUID},
+	"authenticated": {column: "p.authenticated", kind: fieldBool}, "decidedAt": {column: "p.decided_at", kind: fieldTime},
+}
+
+var postbackListing = listing[postbackView]{
+	from: "postbacks p", columns: postbackColumns, where: "p.tenant_id = $1", fields: postbackLogFields,
+	order: "id", id: "p.id", scan: scanPostback,
+}
+
+// unclaimedListing is the operator's log: what nothing tells whose it is. The one list that the
+// system role reads; its condition leaves out every tenant's rows.
+var unclaimedListing = listing[postbackView]{
+	from: "postbacks p", columns: postbackColumns, where: "p.tenant_id IS NULL", fields: postbackLogFields,
+	order: "id", id: "p.id", scan: scanPostback,
+}
+
+type postbackLogInput struct {
+	ListInput
+	From string `query:"from" doc:"Received at or after: RFC 3339, or a date."`
+	To   string `query:"to" doc:"Received before."`
+
+	request *http.Request
+}
+
+// Resolve satisfies huma.Resolver. from and to are short for the filters of the same names.
+func (in *postbackLogInput) Resolve(ctx huma.Context) []error {
+	in.request = humagin.Unwrap(ctx).Request
+	errs := in.ListInput.Resolve(ctx)
+	for name, value := range map[string]string{"from": in.From, "to": in.To} {
+		if value == "" {
+			continue
+		}
+		if _, err := parseTime(value); err != nil {
+			errs = append(errs, &huma.ErrorDetail{Location: name, Message: "must be a time of RFC 3339"})
+			continue
+		}
+		in.filters[name] = []string{value}
+	}
+	return errs
+}
+
+// admitsItself leaves the question of who may call a route to its handler.
+var admitsItself option = func(r *route) { r.who = public }
+
+// listPostbacks is a tenant's log, or for the operator without X-Tenant the operator's.
+func (s *Server) listPostbacks(ctx context.Context, in *postbackLogInput) (*pageOutput[postbackView], error) {
+	who := read
+	if token, ok := tokenOf(in.request); ok && in.request.Header.Get("X-Tenant") == "" && s.isOperator(token) {
+		who = operatorOnly
+	}
+	p, err := s.authenticate(in.request, who)
+	if err != nil {
+		return nil, err
+	}
+	ctx = withPrincipal(ctx, p)
+	if who != operatorOnly {
+		return listIn(ctx, s, postbackListing, in.ListInput, p.TenantID)
+	}
+	out := &pageOutput[postbackView]{}
+	return out, s.system(ctx, func(tx pgx.Tx) (err error) {
+		out.Body, err = list(ctx, tx, unclaimedListing, in.ListInput)
+		return err
+	})
+}

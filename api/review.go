@@ -1,0 +1,244 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+const (
+	// maxReviewed ids in one request; it is answered when all of them are done.
+	maxReviewed   = 100
+	maxNoteLength = 1000
+)
+
+type reviewInput struct {
+	Body struct {
+		Action       string         `json:"action" enum:"approve,reject,reverse"`
+		IDs          []string       `json:"ids,omitempty" doc:"At most 100 conversions."`
+		Filter       map[string]any `json:"filter,omitempty" doc:"Not taken here yet: name ids."`
+		Reason       string         `json:"reason,omitempty" doc:"Free text, kept in the history. Required with overrideCaps."`
+		OverrideCaps bool           `json:"overrideCaps,omitempty" doc:"Approve although a cap or the budget is exhausted."`
+		DryRun       bool           `json:"dryRun,omitempty" doc:"Change nothing; say what would happen. Caps and budget are looked at only when it is done."`
+	}
+}
+
+// reviewResult is how one conversion stands after a review, or would stand.
+type reviewResult struct {
+	ID              uuid.UUID      `json:"id"`
+	Status          *domain.Status `json:"status" doc:"null where there is no such conversion."`
+	RejectionReason *domain.Reason `json:"rejectionReason"`
+	Changed         bool           `json:"changed" doc:"false where it was so already, or could not be done."`
+	Error           string         `json:"error,omitempty"`
+}
+
+// reviewTotals are sums over the conversions that change; the action says in which direction.
+// Test conversions count, but move no money.
+type reviewTotals struct {
+	Count   int     `json:"count"`
+	Revenue Decimal `json:"revenue"`
+	Payout  Decimal `json:"payout"`
+	Reward  Decimal `json:"reward" doc:"In points."`
+}
+
+type reviewOutput struct {
+	Body struct {
+		Results []reviewResult `json:"results" doc:"In the order of ids, each once."`
+		Totals  reviewTotals   `json:"totals"`
+	}
+}
+
+// reviewRequest is a review as it was checked.
+type reviewRequest struct {
+	action       domain.Action
+	ids          []uuid.UUID
+	note         string
+	overrideCaps bool
+	// requestID names the request in every conversion's history: the same for a repeated request.
+	requestID string
+}
+
+// reviewConversions moves up to maxReviewed conversions for a person (rules 23, 25, 27).
+func (s *Server) reviewConversions(ctx context.Context, in *reviewInput) (*reviewOutput, error) {
+	request, err := checkReview(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.reviewed(ctx, request.ids)
+	if err != nil {
+		return nil, err
+	}
+	out := &reviewOutput{}
+	if in.Body.DryRun {
+		out.Body.Results, err = s.rehearse(ctx, request, rows)
+	} else {
+		out.Body.Results, err = s.perform(ctx, request, rows)
+	}
+	for _, result := range out.Body.Results {
+		if result.Changed {
+			out.Body.Totals.add(rows[result.ID])
+		}
+	}
+	return out, err
+}
+
+func checkReview(ctx context.Context, in *reviewInput) (*reviewRequest, error) {
+	var c checks
+	body := &in.Body
+	request := &reviewRequest{
+		action: domain.Action(body.Action), note: strings.TrimSpace(body.Reason), overrideCaps: body.OverrideCaps,
+		requestID: effectID(ctx).String(),
+	}
+	switch {
+	case body.Filter != nil:
+		c.add("filter", "is not taken yet: there are no bulk jobs; name up to %d ids", maxReviewed)
+	case len(body.IDs) == 0:
+		c.add("ids", "is required")
+	case len(body.IDs) > maxReviewed:
+		c.add("ids", "must be at most %d: there are no bulk jobs yet", maxReviewed)
+	default:
+		request.ids = c.uniqueIDs("ids", body.IDs)
+	}
+	switch {
+	case request.note == "" && request.overrideCaps:
+		c.add("reason", "is required with overrideCaps") // rule 25
+	case utf8.RuneCountInString(request.note) > maxNoteLength:
+		c.add("reason", "must be of at most %d characters", maxNoteLength)
+	case strings.ContainsRune(request.note, 0): // the database would refuse it again and again
+		c.add("reason", "contains a character that cannot be stored")
+	}
+	return request, c.err()
+}
+
+// uniqueIDs are the ids of a list, each once, in its order.
+func (c *checks) uniqueIDs(field string, texts []string) []uuid.UUID {
+	var ids []uuid.UUID
+	seen := map[uuid.UUID]bool{}
+	for i, text := range texts {
+		id, err := uuid.Parse(text)
+		if err != nil {
+			c.add(fmt.Sprintf("%s[%d]", field, i), "must be a UUID")
+			continue
+		}
+		if !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// reviewed are those of the ids that are conversions of the tenant.
+func (s *Server) reviewed(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*dbgen.Conversion, error) {
+	found := map[uuid.UUID]*dbgen.Conversion{}
+	return found, s.tenant(ctx, func(tx pgx.Tx) error {
+		rows, err := dbgen.New().ConversionsByIDs(ctx, tx, principal(ctx).TenantID, ids)
+		for i := range rows {
+			found[rows[i].ID] = &rows[i]
+		}
+		return err
+	})
+}
+
+func (t *reviewTotals) add(c *dbgen.Conversion) {
+	t.Count++
+	if c.IsTest {
+		return
+	}
+	t.Revenue += Decimal(c.RevenueMicros)
+	t.Payout += Decimal(c.PayoutMicros)
+	t.Reward += Decimal(c.RewardMicros)
+}
+
+// Errors of single conversions, worded as those of the decision itself.
+const (
+	errorNoConversion = "no such conversion"
+	errorAnotherLive  = "another conversion of the same event is live"
+)
+
+func standing(id uuid.UUID, status domain.Status, reason domain.Reason) reviewResult {
+	result := reviewResult{ID: id, Status: &status}
+	if reason != domain.ReasonNone {
+		result.RejectionReason = &reason
+	}
+	return result
+}
+
+// rehearse says what a review would do, by the same state machine (rule 27).
+func (s *Server) rehearse(ctx context.Context, request *reviewRequest, rows map[uuid.UUID]*dbgen.Conversion) ([]reviewResult, error) {
+	blocked := map[uuid.UUID]bool{}
+	if request.action == domain.ActionApprove {
+		err := s.tenant(ctx, func(tx pgx.Tx) error {
+			ids, err := dbgen.New().BlockedByLive(ctx, tx, principal(ctx).TenantID, request.ids)
+			for _, id := range ids {
+				blocked[id] = true
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	taken := map[string]bool{}
+	results := make([]reviewResult, len(request.ids))
+	for i, id := range request.ids {
+		row := rows[id]
+		if row == nil {
+			results[i] = reviewResult{ID: id, Error: errorNoConversion}
+			continue
+		}
+		results[i] = rehearseOne(request.action, row, blocked[id] || takes(taken, request.action, row))
+	}
+	return results, nil
+}
+
+func rehearseOne(action domain.Action, row *dbgen.Conversion, blocked bool) reviewResult {
+	facts := domain.Conversion{Status: row.Status, Reason: row.RejectionReason, NeedsReview: row.NeedsReview, ReleaseAt: row.ReleaseAt}
+	status, reason, err := domain.Move(facts, action, now())
+	result := standing(row.ID, row.Status, row.RejectionReason)
+	switch {
+	case errors.Is(err, domain.ErrNothingToDo): // as in Settle, nothing to complain of
+	case err != nil:
+		result.Error = err.Error()
+	case blocked:
+		result.Error = errorAnotherLive
+	default:
+		result = standing(row.ID, status, reason)
+		result.Changed = true
+	}
+	return result
+}
+
+// takes says whether an approval would come second to one of the same event earlier in the request
+// (rule 25: net reward is never more than one).
+func takes(taken map[string]bool, action domain.Action, row *dbgen.Conversion) (second bool) {
+	if action != domain.ActionApprove || row.Status.Live() {
+		return false
+	}
+	var keys []string
+	switch domain.UniquePer(row.UniquePer) {
+	case domain.UniquePerMember:
+		keys = []string{fmt.Sprint("click ", row.ClickID, row.EventID), fmt.Sprint("member ", orZero(row.PubMemberID), row.EventID)}
+	case domain.UniquePerClick:
+		keys = []string{fmt.Sprint("click ", row.ClickID, row.EventID)}
+	case domain.UniquePerNone:
+		if row.CnvConversionID != "" {
+			keys = []string{fmt.Sprint("repeat ", row.ClickID, row.EventID, row.CnvConversionID)}
+		}
+	}
+	for _, key := range keys {
+		second = second || taken[key]
+	}
+	for _, key := range keys {
+		taken[key] = true
+	}
+	return second
+}

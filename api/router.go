@@ -1,0 +1,186 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"reflect"
+	"regexp"
+	"runtime"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+)
+
+// router turns lines of the route table into Gin routes and OpenAPI operations.
+type router struct {
+	server *Server
+	engine *gin.Engine
+	api    huma.API
+	tag    string
+	// ids are the operation ids in use.
+	ids map[string]int
+	// quiet are the route templates whose successes are not worth a line in the log.
+	quiet map[string]bool
+}
+
+// route is what a line of the table says beside its handler.
+type route struct {
+	who        access
+	maxBody    int64
+	status     int
+	repeatable bool
+	quiet      bool
+	hidden     bool
+}
+
+// option changes a route from its defaults.
+type option func(*route)
+
+// Options of a line in the table.
+var (
+	// created and accepted are the statuses 201 and 202 of success.
+	created  option = func(r *route) { r.status = http.StatusCreated }
+	accepted option = func(r *route) { r.status = http.StatusAccepted }
+	// repeatable is for POSTs whose effect is not one database transaction: see idempotency.go.
+	repeatable option = func(r *route) { r.repeatable = true }
+	// quiet routes are logged only when they fail.
+	quiet option = func(r *route) { r.quiet = true }
+	// hidden routes are not in the OpenAPI document: other spellings of ones that are.
+	hidden option = func(r *route) { r.hidden = true }
+)
+
+// maxBody changes how many bytes of body a route takes.
+func maxBody(bytes int64) option { return func(r *route) { r.maxBody = bytes } }
+
+const (
+	defaultMaxBody = 1 << 20
+	offerMaxBody   = 2 << 20
+)
+
+func newRouter(s *Server, engine *gin.Engine) *router {
+	r := &router{server: s, engine: engine, ids: map[string]int{}, quiet: map[string]bool{}}
+	config := huma.DefaultConfig("Offerflow", "1.0.0")
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
+	config.CreateHooks = nil // no $schema members in answers
+	config.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
+	config.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[uuid.UUID](), reflect.TypeFor[uuidSchema]())
+	describe(config.OpenAPI)
+	r.api = huma.NewAPI(config, adapter{r})
+	return r
+}
+
+// uuidSchema is what ids look like, so that a malformed one is refused by its name.
+type uuidSchema struct{}
+
+// Schema satisfies huma.SchemaProvider.
+func (uuidSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "uuid"}
+}
+
+// group names the following lines in the OpenAPI document.
+func (r *router) group(name string) { r.tag = name }
+
+// adapter registers huma's operations with the middleware that their line in the table asks for.
+type adapter struct{ *router }
+
+// ServeHTTP satisfies huma.Adapter.
+func (a adapter) ServeHTTP(w http.ResponseWriter, req *http.Request) { a.engine.ServeHTTP(w, req) }
+
+// Handle satisfies huma.Adapter.
+func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
+	options := op.Metadata["route"].(route)
+	a.register(op.Method, op.Path, options, func(c *gin.Context) { handler(humagin.NewContext(op, c)) })
+}
+
+func (r *router) register(method, path string, options route, handler gin.HandlerFunc) {
+	path = strings.NewReplacer("{", ":", "}", "").Replace(path)
+	if options.quiet {
+		r.quiet[path] = true
+	}
+	chain := []gin.HandlerFunc{}
+	if options.who != public {
+		chain = append(chain, r.server.authorize(options.who))
+	}
+	if method != http.MethodGet {
+		chain = append(chain, readBody(options.maxBody))
+	}
+	if method == http.MethodPost && options.who != public {
+		chain = append(chain, r.server.idempotent(options))
+	}
+	r.engine.Handle(method, path, append(chain, handler)...)
+}
+
+// handle is one line of the table with a typed handler. Input and output are huma's: parameters by
+// tags, `Body` for the body; the OpenAPI document is made from them.
+func handle[I, O any](r *router, method, path string, who access, summary string,
+	handler func(context.Context, *I) (*O, error), options ...option) {
+	op, line := r.operation(method, path, who, summary, handler, options)
+	op.Metadata = map[string]any{"route": line}
+	op.Hidden = line.hidden
+	op.DefaultStatus = line.status
+	op.MaxBodyBytes = line.maxBody
+	op.BodyReadTimeout = -1 // readBody has read it
+	huma.Register(r.api, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handler(ctx, in)
+		if err != nil {
+			return nil, asProblem(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+// raw is one line of the table with a Gin handler, for what is not JSON. Path parameters are
+// written {name} as elsewhere.
+func raw(r *router, method, path string, who access, summary string, handler gin.HandlerFunc, options ...option) {
+	op, line := r.operation(method, path, who, summary, handler, options)
+	if !line.hidden {
+		for _, name := range pathParameter.FindAllStringSubmatch(path, -1) {
+			op.Parameters = append(op.Parameters, &huma.Param{
+				Name: name[1], In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString},
+			})
+		}
+		op.Responses = map[string]*huma.Response{"default": {Description: "See the description of the HTTP surface."}}
+		r.api.OpenAPI().AddOperation(&op)
+	}
+	r.register(method, path, line, handler)
+}
+
+var idempotencyParameter = &huma.Param{
+	Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: huma.TypeString},
+	Description: "The same key with the same request gives the first answer again, without a second effect.",
+}
+
+var pathParameter = regexp.MustCompile(`\{(\w+)\}`)
+
+func (r *router) operation(method, path string, who access, summary string, handler any, options []option) (huma.Operation, route) {
+	line := route{who: who, maxBody: defaultMaxBody}
+	for _, change := range options {
+		change(&line)
+	}
+	op := huma.Operation{
+		Method: method, Path: path, Summary: summary, Description: who.describe(),
+		OperationID: r.operationID(handler), Tags: []string{r.tag},
+	}
+	if who != public {
+		op.Security = []map[string][]string{{"ApiToken": {}}, {"Bearer": {}}}
+		if method == http.MethodPost {
+			op.Parameters = append(op.Parameters, idempotencyParameter)
+		}
+	}
+	return op, line
+}
+
+// operationID is the handler's own name; a handler on several paths gets a number.
+func (r *router) operationID(handler any) string {
+	name := runtime.FuncForPC(reflect.ValueOf(handler).Pointer()).Name()
+	name = strings.TrimSuffix(name[strings.LastIndex(name, ".")+1:], "-fm")
+	r.ids[name]++
+	if n := r.ids[name]; n > 1 {
+		return fmt.Sprintf("%s%d", name, n)
+	}
+	return name
+}

@@ -1,0 +1,93 @@
+package api
+
+import "net/http"
+
+// The methods, short enough for a table.
+const (
+	get    = http.MethodGet
+	post   = http.MethodPost
+	put    = http.MethodPut
+	patch  = http.MethodPatch
+	remove = http.MethodDelete
+)
+
+// routes is the whole surface: method, path, who may call it, what it does, its handler, options.
+func (s *Server) routes(r *router) {
+	r.group("Operator and set-up")
+	handle(r, post, "/api/v1/tenants", operatorOnly, "Make a tenant", s.createTenant, created)
+	handle(r, get, "/api/v1/tenants", operatorOnly, "List tenants", s.listTenants)
+	handle(r, post, "/api/v1/tokens", manage, "Make an API token", s.createToken, created)
+	handle(r, get, "/api/v1/tokens", manage, "List API tokens", s.listTokens)
+	handle(r, remove, "/api/v1/tokens/{id}", manage, "Revoke an API token", s.revokeToken)
+	handle(r, post, "/api/v1/advertisers", manage, "Make an advertiser", s.createAdvertiser, created)
+	handle(r, get, "/api/v1/advertisers", read, "List advertisers", s.listAdvertisers)
+	handle(r, get, "/api/v1/advertisers/{id}", read, "Get an advertiser", s.getAdvertiser)
+	handle(r, put, "/api/v1/advertisers/{id}", manage, "Change an advertiser", s.updateAdvertiser)
+	handle(r, post, "/api/v1/partners", manage, "Make a partner", s.createPartner, created)
+	handle(r, get, "/api/v1/partners", read, "List partners", s.listPartners)
+	handle(r, get, "/api/v1/partners/{id}", read, "Get a partner", s.getPartner)
+	handle(r, put, "/api/v1/partners/{id}", manage, "Change a partner", s.updatePartner)
+	handle(r, post, "/api/v1/placements", manage, "Make a placement", s.createPlacement, created)
+	handle(r, get, "/api/v1/placements", read, "List placements", s.listPlacements)
+	handle(r, get, "/api/v1/placements/{id}", read, "Get a placement", s.getPlacement)
+	handle(r, put, "/api/v1/placements/{id}", manage, "Change a placement", s.updatePlacement)
+	handle(r, get, "/api/v1/lookups/{kind}", read, "Get a whole lookup list", s.getLookup)
+	handle(r, post, "/api/v1/lookups/ages", manage, "Add an age range", s.createAge, created)
+	handle(r, post, "/api/v1/lookups/categories", manage, "Add a category", s.createCategory, created)
+	handle(r, get, "/api/v1/settings", read, "Get the tenant's settings", s.getSettings)
+	handle(r, put, "/api/v1/settings", manage, "Change the tenant's settings", s.updateSettings)
+
+	r.group("Offers")
+	handle(r, post, "/api/v1/sdk-offer-management/{product}/offers", manage, "Make an offer", s.createOffer, created, maxBody(offerMaxBody))
+	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers", read, "List offers", s.listOffers)
+	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers/{id}", read, "Get an offer", s.getOffer)
+	handle(r, put, "/api/v1/sdk-offer-management/{product}/offers/{id}", manage, "Replace an offer", s.updateOffer, maxBody(offerMaxBody))
+	handle(r, patch, "/api/v1/sdk-offer-management/offers/{id}/pause", manage, "Pause an offer", s.pauseOffer)
+	handle(r, patch, "/api/v1/sdk-offer-management/offers/{id}/resume", manage, "Resume an offer", s.resumeOffer)
+	handle(r, post, "/api/v1/offers/{id}/links", manage, "Make a tracking link", s.createLink, created)
+
+	r.group("Tracking")
+	raw(r, get, "/c/{linkId}", public, "Click a tracking link", s.Tracking.clickTracked, quiet)
+	raw(r, http.MethodHead, "/c/{linkId}", public, "Whether a tracking link is there", s.Tracking.linkProbed, quiet, hidden)
+	raw(r, get, "/api/v1/offer-link/redirect/{linkId}", public, "Click a tracking link", s.Tracking.clickTracked, quiet, hidden)
+	raw(r, get, "/api/v1/offer-wall/offer-link-redirect", public, "Click an offer's own link", s.Tracking.wallClickTracked, quiet)
+	for i, path := range []string{"/track", "/postback", "/api/v1/conversion"} {
+		options := []option{quiet, hidden}[:min(2, i+1)] // the first spelling is the documented one
+		raw(r, get, path, public, "Post a conversion", s.Tracking.postbackTracked, options...)
+		raw(r, post, path, public, "Post a conversion", s.Tracking.postbackTracked, options...)
+		raw(r, get, path+"/{advertiserKey}", public, "Post a conversion; for an id, the answer to an earlier one", s.Tracking.keyedGetTracked, options...)
+		raw(r, post, path+"/{advertiserKey}", public, "Post a conversion", s.Tracking.postbackTracked, options...)
+	}
+
+	r.group("Conversions, review, logs")
+	handle(r, get, "/api/v1/sdk-conversion-system/conversions", read, "List conversions, as JSON or CSV", s.listConversions)
+	alsoCSV[conversionView](r, "/api/v1/sdk-conversion-system/conversions")
+	handle(r, get, "/api/v1/conversions/{id}", read, "Get a conversion with its whole history", s.getConversion)
+	handle(r, post, "/api/v1/conversions/review", review, "Approve, reject or reverse conversions", s.reviewConversions, repeatable)
+	handle(r, get, "/api/v1/postbacks", read, "List every postback received", s.listPostbacks, admitsItself)
+	handle(r, get, "/api/v1/clicks/{id}", read, "Trace a click", s.traceClick)
+	handle(r, get, "/api/v1/members/{pub_member_id}/offers", read, "List a member's started and finished offers", s.memberOffers)
+	handle(r, get, "/api/v1/members/{pub_member_id}/balance", read, "Get a member's points", s.memberBalance)
+	handle(r, get, "/api/v1/members/{pub_member_id}/ledger", read, "List a member's entries", s.memberLedger)
+	handle(r, get, "/api/v1/audit", read, "List who did what", s.listAudit)
+
+	r.group("Callbacks")
+	handle(r, put, "/api/v1/callback-endpoint", manage, "Set the callback endpoint", s.putCallbackEndpoint)
+	handle(r, get, "/api/v1/callback-endpoint", read, "Get the callback endpoint", s.getCallbackEndpoint)
+	handle(r, post, "/api/v1/callback-endpoint/rotate", manage, "Make a new signing secret; the old one lives for 24 h more", s.rotateCallbackSecret)
+	handle(r, post, "/api/v1/callback-endpoint/test", manage, "Send a test callback", s.testCallbackEndpoint, accepted)
+	handle(r, get, "/api/v1/deliveries", read, "List deliveries with their attempts", s.listDeliveries)
+	handle(r, post, "/api/v1/deliveries/{id}/resend", manage, "Send a delivery again", s.resendDelivery, accepted)
+	handle(r, post, "/api/v1/deliveries/resend", manage, "Send again what a filter finds", s.resendDeliveries, accepted)
+
+	r.group("Offer wall")
+
+	r.group("Exchange")
+
+	r.group("Service")
+	raw(r, get, "/healthz", public, "Whether this process answers", s.healthz, quiet)
+	raw(r, get, "/readyz", public, "Whether every dependency answers, by name", s.readyz, quiet)
+	raw(r, get, "/metrics", public, "Metrics for Prometheus", s.metrics, quiet)
+	raw(r, get, "/openapi.json", public, "This document", s.openAPIDocument(r.api.OpenAPI()), quiet)
+	raw(r, get, "/docs", public, "The API as a page", s.docs, quiet)
+}

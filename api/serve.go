@@ -1,0 +1,41 @@
+package api
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/gin-gonic/gin"
+)
+
+// ServiceHandler is the surface of a process that serves no API: health and metrics.
+func (s *Server) ServiceHandler() http.Handler {
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	engine.Use(recovery)
+	engine.GET("/healthz", s.healthz)
+	engine.GET("/readyz", s.readyz)
+	engine.GET("/metrics", s.metrics)
+	return engine
+}
+
+// PrintOpenAPI writes the OpenAPI document, indented: it comes from the code and needs no server.
+func PrintOpenAPI(out io.Writer) error {
+	handler, err := new(Server).Handler()
+	if err != nil {
+		return err
+	}
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
+	var document json.RawMessage
+	if err := json.Unmarshal(answer.Body.Bytes(), &document); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(append(text, '\n'))
+	return err
+}

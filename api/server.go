@@ -1,0 +1,72 @@
+// Package api is the HTTP surface: one route table, typed handlers for the JSON API, raw ones for
+// tracking, and the rules that all of them share: who may call what, problems, lists, idempotency.
+package api
+
+import (
+	"net/http"
+	"net/netip"
+
+	"github.com/gin-gonic/gin"
+	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
+	"go.temporal.io/sdk/client"
+
+	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/keyring"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// Config is what the operator decides.
+type Config struct {
+	// PublicURL is the address that links and postback addresses are made with, without a slash at
+	// its end.
+	PublicURL string
+	// OperatorTokenHash is keyring.Hash of OFFERFLOW_OPERATOR_TOKEN; "" admits no operator.
+	OperatorTokenHash string
+	// TrustedProxies are the addresses and ranges that may say what the client's address is.
+	TrustedProxies []string
+	// CountryHeader is the header in which a trusted proxy names the client's country, or "".
+	CountryHeader string
+	// TemporalUIURL and TemporalNamespace make the links into the Temporal UI.
+	TemporalUIURL     string
+	TemporalNamespace string
+	// CallbackAllowCIDRs are the operator's exceptions to rule 53.
+	CallbackAllowCIDRs []netip.Prefix
+	// NATSMonitorURL is the stream server's monitoring address, which proves how it syncs.
+	NATSMonitorURL string
+}
+
+// Server answers HTTP requests. Its exported fields are set once, before Handler.
+type Server struct {
+	Store    *db.Store
+	Keys     *keyring.Keyring
+	Stream   *stream.Conn
+	Clicks   *stream.ClickPublisher
+	Temporal client.Client
+	Config   Config
+	// Relay is told that an outbox row was committed; nil where no relay runs in this process.
+	Relay interface{ Nudge() }
+	// Tracking is the public edge; StartTracking sets it.
+	Tracking *Tracking
+
+	tokens  tokenCache
+	running runningKeys
+}
+
+// Handler builds the whole surface.
+func (s *Server) Handler() (http.Handler, error) {
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	// Without this, Gin believes every X-Forwarded-For.
+	if err := engine.SetTrustedProxies(s.Config.TrustedProxies); err != nil {
+		return nil, err
+	}
+	engine.HandleMethodNotAllowed = true
+	engine.RedirectTrailingSlash = false
+	engine.UseRawPath = true // members' ids may hold escaped slashes
+	r := newRouter(s, engine)
+	engine.Use(otelgin.Middleware("offerflow"), requestIDs, r.observe, recovery)
+	engine.NoRoute(func(c *gin.Context) { writeProblem(c, notFound()) })
+	engine.NoMethod(func(c *gin.Context) { writeProblem(c, newProblem(http.StatusMethodNotAllowed, "")) })
+	s.routes(r)
+	return engine, nil
+}

@@ -1,0 +1,225 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+	_ "time/tzdata" // zones are the same wherever this runs
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+type settingsDocument struct {
+	Timezone string `json:"timezone" doc:"The zone that counts now, for caps and budgets."`
+	// NextTimezone takes over at NextTimezoneAt, a midnight there.
+	NextTimezone   *string           `json:"nextTimezone" doc:"Takes over at nextTimezoneAt."`
+	NextTimezoneAt *time.Time        `json:"nextTimezoneAt"`
+	Currency       string            `json:"currency"`
+	RewardRatio    *Decimal          `json:"rewardRatio" doc:"Points per currency unit."`
+	FallbackURL    string            `json:"fallbackUrl"`
+	GoalsEnabled   bool              `json:"goalsEnabled"`
+	FraudChecks    map[string]string `json:"fraudChecks" doc:"What each check does with a finding: off, refuse or hold."`
+}
+
+type settingsOutput struct{ Body settingsDocument }
+
+// settingsBody is a PUT's: what it leaves out stays as it is; null sets the default.
+type settingsBody struct {
+	Timezone     Optional[string]            `json:"timezone,omitempty" doc:"IANA name. A new zone starts at its next local midnight."`
+	RewardRatio  Optional[Decimal]           `json:"rewardRatio,omitempty" doc:"Points per currency unit; null is none."`
+	FallbackURL  Optional[string]            `json:"fallbackUrl,omitempty" doc:"Where clicks go that cannot convert."`
+	GoalsEnabled *bool                       `json:"goalsEnabled,omitempty" doc:"Off: only default goals convert."`
+	FraudChecks  Optional[map[string]string] `json:"fraudChecks,omitempty" doc:"What the named checks do with a finding: off, refuse or hold."`
+	Currency     *string                     `json:"currency,omitempty" doc:"As it is: it was set for good with the tenant."`
+
+	// Sent back as they were shown, they keep a planned change.
+	NextTimezone   Optional[string] `json:"nextTimezone,omitempty" readOnly:"true"`
+	NextTimezoneAt any              `json:"nextTimezoneAt,omitempty" readOnly:"true"`
+}
+
+type updateSettingsInput struct{ Body settingsBody }
+
+// fraudDefaults are the checks (rule 47) and what each does until the tenant says otherwise.
+var fraudDefaults = map[string]string{
+	"bot": fraudRefuse, "proxy": fraudOff, "ipVelocity": fraudOff, "deviceVelocity": fraudOff, "memberVelocity": fraudOff,
+	"blocklist": fraudOff, "clickToConversionTime": fraudOff, "accounts": fraudOff, "geo": fraudOff, "conversionRate": fraudOff,
+}
+
+// What a finding does (rule 48).
+const (
+	fraudOff    = "off"
+	fraudRefuse = "refuse"
+	fraudHold   = "hold"
+)
+
+func (s *Server) getSettings(ctx context.Context, _ *struct{}) (*settingsOutput, error) {
+	out := &settingsOutput{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		row, err := dbgen.New().GetTenant(ctx, tx, principal(ctx).TenantID)
+		if err != nil {
+			return orNotFound(err)
+		}
+		out.Body, err = settingsOf(row)
+		return err
+	})
+}
+
+func (s *Server) updateSettings(ctx context.Context, in *updateSettingsInput) (*settingsOutput, error) {
+	out := &settingsOutput{}
+	err := s.tenant(ctx, func(tx pgx.Tx) error {
+		row, err := dbgen.New().GetTenantForUpdate(ctx, tx, principal(ctx).TenantID)
+		if err != nil {
+			return orNotFound(err)
+		}
+		settleZone(&row, now())
+		before, err := settingsOf(row)
+		if err != nil {
+			return err
+		}
+		if err := changeSettings(&row, in.Body); err != nil {
+			return err
+		}
+		if err := updateSettingsRow(ctx, tx, row); err != nil {
+			return err
+		}
+		if out.Body, err = settingsOf(row); err != nil {
+			return err
+		}
+		return changedForRedirect(ctx, tx, "update", "settings", row.TenantID, before, out.Body)
+	})
+	s.nudge()
+	return out, err
+}
+
+func updateSettingsRow(ctx context.Context, tx pgx.Tx, row dbgen.Tenant) error {
+	_, err := dbgen.New().UpdateSettings(ctx, tx, dbgen.UpdateSettingsParams{
+		Timezone: row.Timezone, NextTimezone: row.NextTimezone, NextTimezoneAt: row.NextTimezoneAt,
+		RewardRatioMicros: row.RewardRatioMicros, FallbackUrl: row.FallbackUrl, GoalsEnabled: row.GoalsEnabled,
+		FraudChecks: row.FraudChecks, TenantID: row.TenantID,
+	})
+	return err
+}
+
+// changeSettings applies a body to a row.
+func changeSettings(row *dbgen.Tenant, body settingsBody) error {
+	var c checks
+	row.FallbackUrl = c.webURL("fallbackUrl", body.FallbackURL.or(row.FallbackUrl))
+	if body.RewardRatio.given {
+		row.RewardRatioMicros = c.notNegative("rewardRatio", body.RewardRatio.value)
+	}
+	if body.GoalsEnabled != nil {
+		row.GoalsEnabled = *body.GoalsEnabled
+	}
+	if body.Currency != nil && *body.Currency != row.Currency {
+		c.add("currency", "cannot be changed: money is never converted")
+	}
+	if body.Timezone.given && !sentBack(row, body) {
+		c.changeZone(row, body.Timezone.or(defaultTimezone), now())
+	}
+	if body.FraudChecks.given {
+		if err := c.changeFraudChecks(row, body.FraudChecks.or(nil)); err != nil {
+			return err
+		}
+	}
+	return c.err()
+}
+
+// sentBack says that a body holds the zones as they are, planned change included.
+func sentBack(row *dbgen.Tenant, body settingsBody) bool {
+	return row.NextTimezone != nil && body.NextTimezone.or("") == *row.NextTimezone && body.Timezone.or("") == row.Timezone
+}
+
+// changeFraudChecks keeps what differs from the defaults; null sets all of them back.
+func (c *checks) changeFraudChecks(row *dbgen.Tenant, given map[string]string) error {
+	kept := map[string]string{}
+	if given != nil {
+		if err := json.Unmarshal(row.FraudChecks, &kept); err != nil {
+			return err
+		}
+	}
+	for _, check := range sortedKeys(given) {
+		switch action := given[check]; {
+		case fraudDefaults[check] == "":
+			c.add("fraudChecks."+check, "is not a check; there are: %s", strings.Join(sortedKeys(fraudDefaults), ", "))
+		case action != fraudOff && action != fraudRefuse && action != fraudHold:
+			c.add("fraudChecks."+check, "must be off, refuse or hold")
+		default:
+			kept[check] = action
+		}
+	}
+	text, err := json.Marshal(kept)
+	row.FraudChecks = text
+	return err
+}
+
+// changeZone plans the change to a zone, at its next midnight; back to the zone that counts now
+// takes a planned change back.
+func (c *checks) changeZone(row *dbgen.Tenant, name string, at time.Time) {
+	name = c.timezone("timezone", name)
+	row.NextTimezone, row.NextTimezoneAt = nil, nil
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == row.Timezone {
+		return // timezone has complained, or nothing changes
+	}
+	midnight := nextMidnight(at, zone)
+	row.NextTimezone, row.NextTimezoneAt = &name, &midnight
+}
+
+// nextMidnight is the first instant of the next calendar day in a zone. Where clocks skip midnight,
+// that is the first one after it.
+func nextMidnight(at time.Time, zone *time.Location) time.Time {
+	local := at.In(zone)
+	midnight := time.Date(local.Year(), local.Month(), local.Day()+1, 0, 0, 0, 0, zone)
+	for midnight.Day() == local.Day() { // time.Date went back over a gap
+		midnight = midnight.Add(time.Hour)
+	}
+	return midnight.UTC()
+}
+
+// timezone is a zone by its IANA name.
+func (c *checks) timezone(field, name string) string {
+	name = strings.TrimSpace(name)
+	if _, err := time.LoadLocation(name); err != nil || name == "" || name == "Local" {
+		c.add(field, "is not a time zone of the IANA list, such as Europe/Berlin")
+	}
+	return name
+}
+
+// settleZone makes a planned zone that has taken over the current one.
+func settleZone(row *dbgen.Tenant, at time.Time) {
+	if row.NextTimezone != nil && row.NextTimezoneAt != nil && !at.Before(*row.NextTimezoneAt) {
+		row.Timezone, row.NextTimezone, row.NextTimezoneAt = *row.NextTimezone, nil, nil
+	}
+}
+
+// zoneOf is a tenant's calendar.
+func zoneOf(row dbgen.Tenant) (domain.Zone, error) {
+	current, err := time.LoadLocation(row.Timezone)
+	if err != nil {
+		return domain.Zone{}, err
+	}
+	zone := domain.Zone{Current: current}
+	if row.NextTimezone != nil && row.NextTimezoneAt != nil {
+		zone.NextAt = *row.NextTimezoneAt
+		zone.Next, err = time.LoadLocation(*row.NextTimezone)
+	}
+	return zone, err
+}
+
+func settingsOf(row dbgen.Tenant) (settingsDocument, error) {
+	settleZone(&row, now())
+	doc := settingsDocument{
+		Timezone: row.Timezone, NextTimezone: row.NextTimezone, NextTimezoneAt: row.NextTimezoneAt, Currency: row.Currency,
+		RewardRatio: decimalOf(row.RewardRatioMicros), FallbackURL: row.FallbackUrl, GoalsEnabled: row.GoalsEnabled,
+		FraudChecks: map[string]string{},
+	}
+	for check, action := range fraudDefaults {
+		doc.FraudChecks[check] = action
+	}
+	err := json.Unmarshal(row.FraudChecks, &doc.FraudChecks)
+	return doc, err
+}

@@ -1,0 +1,118 @@
+package api_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+type settings struct {
+	Timezone       string
+	NextTimezone   *string
+	NextTimezoneAt *time.Time
+	Currency       string
+	RewardRatio    *string
+	FallbackURL    string
+	GoalsEnabled   bool
+	FraudChecks    map[string]string
+}
+
+// nudges counts what the relay was told.
+type nudges struct{ count int }
+
+func (n *nudges) Nudge() { n.count++ }
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	relay := &nudges{}
+	site := newSite(t)
+	site.api.Relay = relay
+	tenantID, management := site.tenant("Loyal")
+	var got settings
+	management.put("/api/v1/settings", `{"rewardRatio":"100","fallbackUrl":"https://example.com/none","goalsEnabled":false,"fraudChecks":{"proxy":"hold"}}`).into(200, &got)
+	require.Equal(t, "100.00", *got.RewardRatio)
+	require.False(t, got.GoalsEnabled)
+	require.Equal(t, "hold", got.FraudChecks["proxy"])
+	require.Equal(t, "refuse", got.FraudChecks["bot"])
+	require.Equal(t, "off", got.FraudChecks["geo"])
+
+	t.Run("what is left out stays", func(t *testing.T) {
+		management.put("/api/v1/settings", `{"fraudChecks":{"geo":"refuse"}}`).into(200, &got)
+		require.Equal(t, "100.00", *got.RewardRatio)
+		require.Equal(t, "hold", got.FraudChecks["proxy"])
+		require.Equal(t, "refuse", got.FraudChecks["geo"])
+		management.put("/api/v1/settings", `{"rewardRatio":null,"fraudChecks":null}`).into(200, &got)
+		require.Nil(t, got.RewardRatio)
+		require.Equal(t, "off", got.FraudChecks["geo"])
+		require.Equal(t, "https://example.com/none", got.FallbackURL)
+	})
+	t.Run("refused", func(t *testing.T) {
+		management.put("/api/v1/settings", `{"timezone":"Nowhere","rewardRatio":"x","fallbackUrl":"x","fraudChecks":{"geo":"maybe","moon":"off"}}`).
+			refused(400, "timezone", "rewardRatio", "fallbackUrl", "fraudChecks.geo", "fraudChecks.moon")
+		management.put("/api/v1/settings", `{"currency":"EUR"}`).refused(400, "currency")
+	})
+	t.Run("the redirect hears of it", func(t *testing.T) {
+		require.NoError(t, site.store.System(t.Context(), func(tx pgx.Tx) error {
+			rows, err := tx.Query(t.Context(), "SELECT tenant_id, subject, payload->>'tenantId', payload->>'offerId' FROM outbox")
+			require.NoError(t, err)
+			var tenant uuid.UUID
+			var subject, named string
+			var offer *string
+			n := 0
+			_, err = pgx.ForEachRow(rows, []any{&tenant, &subject, &named, &offer}, func() error {
+				n++
+				require.Equal(t, tenantID, tenant.String())
+				require.Equal(t, "offerflow.events.offer", subject)
+				require.Equal(t, tenantID, named)
+				require.Nil(t, offer)
+				return nil
+			})
+			require.Equal(t, 3, n)
+			return err
+		}))
+		require.GreaterOrEqual(t, relay.count, 3)
+	})
+}
+
+func TestTimezoneChange(t *testing.T) {
+	t.Parallel()
+	site := newSite(t)
+	_, management := site.tenant("Loyal")
+	tokyo, err := time.LoadLocation("Asia/Tokyo")
+	require.NoError(t, err)
+	var got settings
+
+	// A new zone starts at its next local midnight; until then the old one counts.
+	management.put("/api/v1/settings", `{"timezone":"Asia/Tokyo"}`).into(200, &got)
+	require.Equal(t, "UTC", got.Timezone)
+	require.Equal(t, "Asia/Tokyo", *got.NextTimezone)
+	at := got.NextTimezoneAt.In(tokyo)
+	require.Equal(t, "00:00:00", at.Format(time.TimeOnly))
+	require.True(t, at.After(time.Now()) && at.Before(time.Now().Add(24*time.Hour+time.Minute)))
+
+	// What was read can be put back, and changes nothing.
+	shown := management.get("/api/v1/settings").body
+	management.put("/api/v1/settings", string(shown)).into(200, &got)
+	require.Equal(t, "Asia/Tokyo", *got.NextTimezone)
+	require.JSONEq(t, string(shown), string(management.get("/api/v1/settings").body))
+
+	// Back again before that: nothing is planned.
+	management.put("/api/v1/settings", `{"timezone":"UTC"}`).into(200, &got)
+	require.Nil(t, got.NextTimezone)
+
+	// Once midnight has passed, the new one counts, and the next change starts from it.
+	management.put("/api/v1/settings", `{"timezone":"Asia/Tokyo"}`).into(200, &got)
+	require.NoError(t, site.store.System(t.Context(), func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), "UPDATE tenants SET next_timezone_at = now() - interval '1 hour'")
+		return err
+	}))
+	management.get("/api/v1/settings").into(200, &got)
+	require.Equal(t, "Asia/Tokyo", got.Timezone)
+	require.Nil(t, got.NextTimezone)
+	management.put("/api/v1/settings", `{"timezone":"Europe/Berlin"}`).into(200, &got)
+	require.Equal(t, "Asia/Tokyo", got.Timezone)
+	require.Equal(t, "Europe/Berlin", *got.NextTimezone)
+}

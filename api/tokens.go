@@ -1,0 +1,134 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/keyring"
+)
+
+// tokenPrefix lets secret scanners know a token by sight.
+const tokenPrefix = "of_"
+
+type createTokenInput struct {
+	Body struct {
+		Name         string     `json:"name"`
+		Scope        string     `json:"scope" enum:"management,finance,readonly,partner,advertiser"`
+		ExpiresAt    *time.Time `json:"expiresAt,omitempty"`
+		PartnerID    *uuid.UUID `json:"partnerId,omitempty" doc:"Required by scope partner."`
+		AdvertiserID *uuid.UUID `json:"advertiserId,omitempty" doc:"Required by scope advertiser."`
+	}
+}
+
+type createTokenOutput struct {
+	Body struct {
+		ID    uuid.UUID `json:"id"`
+		Token string    `json:"token" doc:"Shown this once."`
+	}
+}
+
+// tokenDocument is a token without the token.
+type tokenDocument struct {
+	ID           uuid.UUID  `json:"id"`
+	Name         string     `json:"name"`
+	Scope        string     `json:"scope"`
+	PartnerID    *uuid.UUID `json:"partnerId"`
+	AdvertiserID *uuid.UUID `json:"advertiserId"`
+	ExpiresAt    *time.Time `json:"expiresAt"`
+	CreatedAt    time.Time  `json:"createdAt"`
+	RevokedAt    *time.Time `json:"revokedAt"`
+}
+
+func (s *Server) createToken(ctx context.Context, in *createTokenInput) (*createTokenOutput, error) {
+	token := keyring.NewToken(tokenPrefix)
+	row, err := newTokenRow(in)
+	if err != nil {
+		return nil, err
+	}
+	row.TenantID, row.TokenHash = principal(ctx).TenantID, s.Keys.Hash(token)
+	out := &createTokenOutput{}
+	out.Body.ID, out.Body.Token = row.ID, token
+	err = s.tenant(ctx, func(tx pgx.Tx) error {
+		if err := dbgen.New().InsertToken(ctx, tx, row); err != nil {
+			return err
+		}
+		return audit(ctx, tx, "create", "token", row.ID.String(), nil, tokenDocument{
+			ID: row.ID, Name: row.Name, Scope: row.Scope, PartnerID: row.PartnerID, AdvertiserID: row.AdvertiserID,
+			ExpiresAt: row.ExpiresAt, CreatedAt: row.CreatedAt,
+		})
+	})
+	if db.ForeignKeyViolation(err) != "" {
+		// Only the one that the scope takes is set.
+		if row.PartnerID != nil {
+			return nil, badField("partnerId", "there is no such partner")
+		}
+		return nil, badField("advertiserId", "there is no such advertiser")
+	}
+	return out, err
+}
+
+func newTokenRow(in *createTokenInput) (dbgen.InsertTokenParams, error) {
+	var c checks
+	body := in.Body
+	row := dbgen.InsertTokenParams{
+		ID: newID(), Name: c.name("name", body.Name), Scope: body.Scope, CreatedAt: now(),
+		PartnerID: body.PartnerID, AdvertiserID: body.AdvertiserID, ExpiresAt: body.ExpiresAt,
+	}
+	if (body.Scope == scopePartner) != (body.PartnerID != nil) {
+		c.add("partnerId", "goes with scope partner, and only with it")
+	}
+	if (body.Scope == scopeAdvertiser) != (body.AdvertiserID != nil) {
+		c.add("advertiserId", "goes with scope advertiser, and only with it")
+	}
+	if body.ExpiresAt != nil && !body.ExpiresAt.After(row.CreatedAt) {
+		c.add("expiresAt", "is in the past")
+	}
+	return row, c.err()
+}
+
+// ByID is the input of routes that take an id and nothing else.
+type ByID struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+}
+
+// revokeToken takes effect at once in this process, and within tokenCacheTTL in the others.
+func (s *Server) revokeToken(ctx context.Context, in *ByID) (*struct{}, error) {
+	err := s.tenant(ctx, func(tx pgx.Tx) error {
+		at := now()
+		row, err := dbgen.New().RevokeToken(ctx, tx, at, principal(ctx).TenantID, in.ID)
+		if err != nil {
+			return orNotFound(err)
+		}
+		if !row.RevokedAt.Equal(at) {
+			return nil // it was revoked before
+		}
+		return audit(ctx, tx, "revoke", "token", in.ID.String(), map[string]any{"name": row.Name, "scope": row.Scope},
+			map[string]any{"name": row.Name, "scope": row.Scope, "revokedAt": at})
+	})
+	s.tokens.forget()
+	return nil, err
+}
+
+var tokenListing = listing[tokenDocument]{
+	from: "api_tokens", columns: "id, name, scope, partner_id, advertiser_id, expires_at, created_at, revoked_at",
+	fields: map[string]listField{
+		"id": {column: "id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch}, "scope": {column: "scope"},
+		"partnerId":    {column: "partner_id", kind: fieldUUID},
+		"advertiserId": {column: "advertiser_id", kind: fieldUUID},
+		"createdAt":    {column: "created_at", kind: fieldTime}, "expiresAt": {column: "expires_at", kind: fieldTime},
+	},
+	order: "createdAt", id: "id",
+	scan: func(row pgx.CollectableRow) (t tokenDocument, err error) {
+		err = row.Scan(&t.ID, &t.Name, &t.Scope, &t.PartnerID, &t.AdvertiserID, &t.ExpiresAt, &t.CreatedAt, &t.RevokedAt)
+		return t, err
+	},
+}
+
+func (s *Server) listTokens(ctx context.Context, in *ListInput) (*pageOutput[tokenDocument], error) {
+	return listIn(ctx, s, tokenListing, *in)
+}

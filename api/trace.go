@@ -1,0 +1,155 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/workflows"
+)
+
+// clickTrace is everything that came of one click, on one page.
+type clickTrace struct {
+	Click       clickView           `json:"click"`
+	Findings    []finding           `json:"findings" doc:"Why it was refused or doubted."`
+	Postbacks   []tracedPostback    `json:"postbacks" doc:"The first 1000, oldest first."`
+	Conversions []conversionHistory `json:"conversions"`
+	Ledger      []ledgerLineView    `json:"ledger"`
+	Deliveries  []deliveryDocument  `json:"deliveries"`
+	WorkflowURL *string             `json:"workflowUrl" doc:"The click in the Temporal UI; null where it has no workflow: a refused one."`
+}
+
+// finding is one reason against a click or one of its conversions.
+type finding struct {
+	At           time.Time     `json:"at"`
+	Stage        string        `json:"stage" enum:"click,conversion"`
+	Reason       domain.Reason `json:"reason"`
+	ConversionID *uuid.UUID    `json:"conversionId"`
+}
+
+type tracedPostback struct {
+	postbackView
+	DecideBy *time.Time `json:"decideBy" doc:"When the grace of a held one ends (rule 14)."`
+}
+
+type traceOutput struct{ Body clickTrace }
+
+func (s *Server) traceClick(ctx context.Context, in *ByID) (*traceOutput, error) {
+	out := &traceOutput{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		row, err := dbgen.New().GetClick(ctx, tx, principal(ctx).TenantID, in.ID)
+		if err != nil {
+			return orNotFound(err)
+		}
+		trace := &out.Body
+		trace.Click = clickOf(&row)
+		if err := trace.loadConversions(ctx, tx); err != nil {
+			return err
+		}
+		if err := trace.loadPostbacks(ctx, tx); err != nil {
+			return err
+		}
+		trace.Findings = trace.findings()
+		trace.WorkflowURL = s.workflowURL(&row)
+		return nil
+	})
+}
+
+// loadConversions reads the click's conversions and what came of them.
+func (t *clickTrace) loadConversions(ctx context.Context, tx pgx.Tx) error {
+	tenantID := principal(ctx).TenantID
+	rows, err := dbgen.New().ConversionsOfClick(ctx, tx, tenantID, t.Click.ID)
+	if err != nil {
+		return err
+	}
+	transitions, err := dbgen.New().TransitionsOfClick(ctx, tx, tenantID, t.Click.ID)
+	if err != nil {
+		return err
+	}
+	if t.Conversions, err = conversionHistories(ctx, tx, rows, transitions); err != nil {
+		return err
+	}
+	ids := make([]uuid.UUID, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].ID
+	}
+	if t.Ledger, err = ledgerOf(ctx, tx, ids); err != nil {
+		return err
+	}
+	t.Deliveries, err = deliveriesOf(ctx, tx, ids)
+	return err
+}
+
+// maxTracedDeliveries bounds what one page shows.
+const maxTracedDeliveries = 1000
+
+func deliveriesOf(ctx context.Context, tx pgx.Tx, conversionIDs []uuid.UUID) ([]deliveryDocument, error) {
+	query := fmt.Sprintf("SELECT %s FROM %s WHERE tenant_id = $1 AND conversion_id = ANY($2) ORDER BY conversion_id, sequence, id LIMIT %d",
+		deliveryListing.columns, deliveryListing.from, maxTracedDeliveries)
+	rows, err := tx.Query(ctx, query, principal(ctx).TenantID, conversionIDs)
+	if err != nil {
+		return nil, err
+	}
+	deliveries, err := pgx.CollectRows(rows, deliveryListing.scan)
+	if err != nil {
+		return nil, err
+	}
+	return deliveries, addAttempts(ctx, tx, deliveries)
+}
+
+func (t *clickTrace) loadPostbacks(ctx context.Context, tx pgx.Tx) error {
+	tenantID := principal(ctx).TenantID
+	held, err := dbgen.New().HeldOfClick(ctx, tx, tenantID, t.Click.ID)
+	if err != nil {
+		return err
+	}
+	decideBy := map[uuid.UUID]*time.Time{}
+	for _, h := range held {
+		decideBy[h.PostbackID] = inUTC(&h.DecideBy)
+	}
+	rows, err := dbgen.New().PostbacksOfClick(ctx, tx, &tenantID, &t.Click.ID)
+	if err != nil {
+		return err
+	}
+	t.Postbacks = make([]tracedPostback, len(rows))
+	for i := range rows {
+		view, err := postbackOf(&rows[i])
+		if err != nil {
+			return err
+		}
+		t.Postbacks[i] = tracedPostback{postbackView: view, DecideBy: decideBy[view.ID]}
+	}
+	return nil
+}
+
+// findings are the click's refusal, and what the fraud checks and blocklists said of its
+// conversions.
+func (t *clickTrace) findings() []finding {
+	findings := []finding{}
+	if t.Click.RefusedReason != domain.ReasonNone {
+		findings = append(findings, finding{At: t.Click.ClickedAt, Stage: "click", Reason: t.Click.RefusedReason})
+	}
+	for _, c := range t.Conversions {
+		if reason := orZero(c.RejectionReason); strings.HasPrefix(string(reason), "fraud_") || reason == domain.ReasonBlocked {
+			findings = append(findings, finding{At: c.CreatedAt, Stage: "conversion", Reason: reason, ConversionID: &c.ID})
+		}
+	}
+	return findings
+}
+
+// workflowURL is the click's page in the Temporal UI. The slash of its id is part of the id.
+func (s *Server) workflowURL(click *dbgen.Click) *string {
+	if s.Config.TemporalUIURL == "" || click.RefusedReason != domain.ReasonNone {
+		return nil
+	}
+	address := strings.TrimSuffix(s.Config.TemporalUIURL, "/") + "/namespaces/" + url.PathEscape(s.Config.TemporalNamespace) +
+		"/workflows/" + url.PathEscape(workflows.ClickWorkflowID(click.ID))
+	return &address
+}

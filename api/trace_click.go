@@ -1,0 +1,56 @@
+package api
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// clickView is one redirect as it was recorded.
+type clickView struct {
+	ID            uuid.UUID     `json:"id"`
+	ClickedAt     time.Time     `json:"clickedAt"`
+	LinkID        uuid.UUID     `json:"linkId"`
+	OfferID       uuid.UUID     `json:"offerId"`
+	OfferVersion  int64         `json:"offerVersion" doc:"The version that order and timing go by."`
+	AdvertiserID  uuid.UUID     `json:"advertiserId"`
+	PartnerID     *uuid.UUID    `json:"partnerId"`
+	PlacementID   *uuid.UUID    `json:"placementId"`
+	CreativeOrder *int32        `json:"creativeOrder"`
+	PubMemberID   *string       `json:"pubMemberId"`
+	PubClickID    string        `json:"pubClickId"`
+	PubSessionID  string        `json:"pubSessionId"`
+	PubGender     string        `json:"pubGender"`
+	PubAge        string        `json:"pubAge"`
+	PubGeoCountry string        `json:"pubGeoCountry"`
+	PubGeoState   string        `json:"pubGeoState"`
+	PubPostalCode string        `json:"pubPostalCode"`
+	PubDevice     string        `json:"pubDevice"`
+	PubSubs       []string      `json:"pubSubs" doc:"pub_sub_1 and on."`
+	ViewID        string        `json:"viewId"`
+	IP            string        `json:"ip"`
+	UserAgent     string        `json:"userAgent"`
+	Referer       string        `json:"referer"`
+	Country       string        `json:"country"`
+	Device        string        `json:"device"`
+	OS            string        `json:"os"`
+	Browser       string        `json:"browser"`
+	RefusedReason domain.Reason `json:"refusedReason" doc:"Why it cannot convert; empty when it can."`
+	IsTest        bool          `json:"isTest"`
+	SessionEndsAt time.Time     `json:"sessionEndsAt" doc:"When nothing more can come of it."`
+}
+
+func clickOf(c *dbgen.Click) clickView {
+	return clickView{
+		ID: c.ID, ClickedAt: c.ClickedAt.UTC(), LinkID: c.LinkID, OfferID: c.OfferID, OfferVersion: c.OfferVersion,
+		AdvertiserID: c.AdvertiserID, PartnerID: c.PartnerID, PlacementID: c.PlacementID, CreativeOrder: c.CreativeOrder,
+		PubMemberID: c.PubMemberID, PubClickID: c.PubClickID, PubSessionID: c.PubSessionID, PubGender: c.PubGender,
+		PubAge: c.PubAge, PubGeoCountry: c.PubGeoCountry, PubGeoState: c.PubGeoState, PubPostalCode: c.PubPostalCode,
+		PubDevice: c.PubDevice, PubSubs: append([]string{}, c.PubSubs...), ViewID: c.ViewID, IP: c.Ip, UserAgent: c.UserAgent,
+		Referer: c.Referer, Country: c.Country, Device: c.Device, OS: c.Os, Browser: c.Browser, RefusedReason: c.RefusedReason,
+		IsTest: c.IsTest, SessionEndsAt: c.SessionEndsAt.UTC(),
+	}
+}

@@ -1,0 +1,122 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
+)
+
+// clickWriter puts a click on disk before it returns (stream.ClickPublisher).
+type clickWriter interface {
+	Publish(ctx context.Context, click *domain.Click) error
+}
+
+// messageWriter puts a message on disk before it returns (stream.Conn).
+type messageWriter interface {
+	Publish(ctx context.Context, subject, id string, data []byte) error
+}
+
+// Tracking is the public edge: clicks and postbacks. What it needs of the database is in memory.
+type Tracking struct {
+	keys     *keyring.Keyring
+	offers   *OfferCache
+	clicks   clickWriter
+	messages messageWriter
+	answers  answerSource
+	replies  *replies
+	places   placeFinder
+	// inWork bounds the postbacks that wait for their decision.
+	inWork chan struct{}
+	now    func() time.Time
+}
+
+// maxPostbacksInWork bounds the memory of waiting requests; above it senders get 503.
+const maxPostbacksInWork = 4096
+
+// StartTracking loads the offers, begins to listen for their news and for decisions, and leaves
+// the edge in s.Tracking. It is called once, before Handler; everything it started ends with ctx.
+// geoIPFile is a MaxMind database of countries or cities, or "".
+func (s *Server) StartTracking(ctx context.Context, geoIPFile string) error {
+	places, err := newPlaceFinder(s.Config, geoIPFile)
+	if err != nil {
+		return err
+	}
+	replies, err := listenForReplies(ctx, s.Stream.NATS)
+	if err != nil {
+		return fmt.Errorf("listen for decisions: %w", err)
+	}
+	offers := NewOfferCache(s.Store, s.Keys)
+	if err := offers.Subscribe(ctx, s.Stream); err != nil {
+		return fmt.Errorf("listen for news of offers: %w", err)
+	}
+	if err := offers.Load(ctx); err != nil {
+		return err
+	}
+	go offers.Run(ctx)
+	s.Tracking = &Tracking{
+		keys: s.Keys, offers: offers, clicks: s.Clicks, messages: s.Stream, answers: storedAnswers{s.Store},
+		replies: replies, places: places, inWork: make(chan struct{}, maxPostbacksInWork), now: now,
+	}
+	return nil
+}
+
+// retrySeconds is what senders and members are told to wait when nothing can be written.
+const retrySeconds = "2"
+
+// tryAgain is 503 on the hot paths: never 429, since senders of postbacks give up on any 4xx.
+func tryAgain(c *gin.Context, what string) {
+	c.Header("Retry-After", retrySeconds)
+	c.Header("Cache-Control", "no-store")
+	c.String(http.StatusServiceUnavailable, what)
+}
+
+// cleanText is what PostgreSQL and JSON can hold: NUL and invalid UTF-8 become U+FFFD rather than
+// nothing, so that a name that is compared byte for byte never becomes another one (rule 3).
+func cleanText(s string) string {
+	if isPlain(s) {
+		return s
+	}
+	return storable(s)
+}
+
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] == 0 || s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// truncated cuts a text that is kept for information only, between characters.
+func truncated(s string, limit int) string {
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "")
+	}
+	return cleanText(s)
+}
+
+// parsePrefixes reads addresses and ranges.
+func parsePrefixes(texts []string) ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	for _, text := range texts {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			prefixes = append(prefixes, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither an address nor a range", text)
+		}
+		prefixes = append(prefixes, prefix.Masked())
+	}
+	return prefixes, nil
+}

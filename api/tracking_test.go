@@ -1,0 +1,154 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// edge is the tracking edge with streams and answers in memory.
+type edge struct {
+	*Tracking
+	engine *gin.Engine
+	mu     sync.Mutex
+	failed error
+	click  []domain.Click
+	posted []stream.PostbackMessage
+	// decide makes the decision on a postback; nil makes none.
+	decide func(domain.Postback) *domain.Answer
+	stored map[uuid.UUID]domain.Answer
+
+	tenant  dbgen.Tenant
+	offer   domain.Offer
+	partner dbgen.Partner
+	link    dbgen.Link
+	at      time.Time
+}
+
+type clickRecorder struct{ *edge }
+
+func (r clickRecorder) Publish(_ context.Context, click *domain.Click) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.edge.click = append(r.edge.click, *click)
+	return r.failed
+}
+
+type messageRecorder struct{ *edge }
+
+func (r messageRecorder) Publish(_ context.Context, _, id string, data []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failed != nil {
+		return r.failed
+	}
+	var message stream.PostbackMessage
+	if err := json.Unmarshal(data, &message); err != nil {
+		return err
+	}
+	if id != message.Postback.ID.String() {
+		return errors.New("message id is not the postback's")
+	}
+	r.posted = append(r.posted, message)
+	if r.edge.decide != nil && message.ReplyTo != "" {
+		if answer := r.edge.decide(message.Postback); answer != nil {
+			reply, _ := json.Marshal(answer)
+			r.replies.heard(message.ReplyTo, reply)
+		}
+	}
+	return nil
+}
+
+type storedAnswerRecorder struct{ *edge }
+
+func (r storedAnswerRecorder) answer(_ context.Context, id uuid.UUID) (domain.Answer, error) {
+	answer, ok := r.stored[id]
+	if !ok {
+		return answer, pgx.ErrNoRows
+	}
+	return answer, nil
+}
+
+func newEdge(t *testing.T) *edge {
+	t.Helper()
+	gin.SetMode(gin.TestMode)
+	keys, err := keyring.Parse(keyring.Generate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &edge{at: time.Date(2026, 5, 13, 12, 0, 0, 0, time.UTC), stored: map[uuid.UUID]domain.Answer{}}
+	places, err := newPlaceFinder(Config{TrustedProxies: []string{"10.0.0.0/8"}, CountryHeader: "CF-IPCountry"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Tracking = &Tracking{
+		keys: keys, offers: NewOfferCache(nil, keys), clicks: clickRecorder{e}, messages: messageRecorder{e},
+		answers: storedAnswerRecorder{e}, replies: newReplies("_INBOX.test"), places: places,
+		inWork: make(chan struct{}, 4), now: func() time.Time { return e.at },
+	}
+	e.tenant = dbgen.Tenant{TenantID: newID(), Timezone: "UTC", FraudChecks: json.RawMessage("{}"), GoalsEnabled: true}
+	e.partner = dbgen.Partner{TenantID: e.tenant.TenantID, ID: newID(), Status: "active"}
+	e.offer = domain.Offer{
+		ID: newID(), TenantID: e.tenant.TenantID, Version: 3, AdvertiserID: newID(), Name: "Star & Co", OfferType: domain.OfferTypeSingleEvent,
+		TrackingSystemLink: "https://adv.example/?s={gk_click_id}&m={pub_member_id}&x={pub_sub_2}&n={offer_name}&p={affiliate_id}&u={nobody}",
+		ConversionType:     domain.ConversionTypeFlatRate, BudgetType: domain.BudgetTypeTotal, Budget: 10 * domain.MicrosPerUnit,
+		LaunchAt: e.at.Add(-time.Hour), SessionDays: 30 * domain.MicrosPerUnit,
+	}
+	revenue := domain.Micros(domain.MicrosPerUnit)
+	e.offer.Events = []domain.Event{{ID: newID(), HasRevenue: true, Revenue: &revenue}}
+	e.link = dbgen.Link{TenantID: e.tenant.TenantID, ID: keys.NewID(e.at), OfferID: e.offer.ID, PartnerID: &e.partner.ID, IsDefault: true}
+	e.engine = gin.New()
+	if err := e.engine.SetTrustedProxies([]string{"10.0.0.0/8"}); err != nil {
+		t.Fatal(err)
+	}
+	e.engine.GET("/c/:linkId", e.clickTracked)
+	e.engine.HEAD("/c/:linkId", e.linkProbed)
+	e.engine.GET("/wall", e.wallClickTracked)
+	e.engine.GET("/track", e.postbackTracked)
+	e.engine.POST("/track", e.postbackTracked)
+	e.engine.GET("/track/:advertiserKey", e.keyedGetTracked)
+	e.engine.POST("/track/:advertiserKey", e.postbackTracked)
+	return e
+}
+
+// load puts the edge's tenant, offer, partner and link into its memory.
+func (e *edge) load(t *testing.T) {
+	t.Helper()
+	document, err := json.Marshal(e.offer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.offers.putTenant(e.tenant)
+	e.offers.putPartner(e.partner)
+	e.offers.putOffer(e.offer.Version, document, nil)
+	e.offers.putLink(&e.link)
+}
+
+func (e *edge) serve(r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	e.engine.ServeHTTP(w, r)
+	return w
+}
+
+func (e *edge) get(path string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r.RemoteAddr = "10.1.1.1:1234"
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	return e.serve(r)
+}

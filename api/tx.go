@@ -1,0 +1,106 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// now is the instant in the database's precision.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// newID mints a UUIDv7.
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+// heldTx is the transaction of a POST with an Idempotency-Key: the effects join it, so that they
+// and the kept answer are committed together or not at all.
+type heldTx struct {
+	tx       pgx.Tx
+	tenantID uuid.UUID
+	system   bool
+}
+
+type heldTxKey struct{}
+
+func heldTxOf(ctx context.Context) (heldTx, bool) {
+	held, ok := ctx.Value(heldTxKey{}).(heldTx)
+	return held, ok
+}
+
+// tenant runs fn in one transaction that sees the principal's tenant only.
+func (s *Server) tenant(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	id := principal(ctx).TenantID
+	if held, ok := heldTxOf(ctx); ok && !held.system && held.tenantID == id {
+		return pgx.BeginFunc(ctx, held.tx, fn) // a savepoint
+	}
+	return s.Store.Tenant(ctx, id, fn)
+}
+
+// system runs fn in one transaction of the system role: for the operator's own routes.
+func (s *Server) system(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	if held, ok := heldTxOf(ctx); ok && held.system {
+		return pgx.BeginFunc(ctx, held.tx, fn)
+	}
+	return s.Store.System(ctx, fn)
+}
+
+// orNotFound turns a missing row into 404.
+func orNotFound(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return notFound()
+	}
+	return err
+}
+
+// audit writes who did what, with before and after: the documents as the API shows them, so that
+// no secret is among them. nil stands for "there was none".
+func audit(ctx context.Context, tx pgx.Tx, action, noun, id string, before, after any) error {
+	p := principal(ctx)
+	return auditIn(ctx, tx, p.TenantID, action, noun, id, before, after)
+}
+
+func auditIn(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, action, noun, id string, before, after any) error {
+	documents := [2]json.RawMessage{}
+	for i, v := range []any{before, after} {
+		if v == nil {
+			continue
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		documents[i] = text
+	}
+	return dbgen.New().InsertAudit(ctx, tx, dbgen.InsertAuditParams{
+		TenantID: tenantID, ID: newID(), At: now(), Actor: principal(ctx).Actor, Action: action, Noun: noun, NounID: id,
+		Before: documents[0], After: documents[1],
+	})
+}
+
+// announceOffers tells every redirect to load an offer anew, or with nil all that it knows of the
+// tenant: partners, placements, settings. Call nudge after the commit.
+func announceOffers(ctx context.Context, tx pgx.Tx, offerID *uuid.UUID) error {
+	tenantID := principal(ctx).TenantID
+	payload, err := json.Marshal(stream.OfferEvent{TenantID: tenantID, OfferID: offerID})
+	if err != nil {
+		return err
+	}
+	return dbgen.New().InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{
+		TenantID: tenantID, ID: newID(), Subject: stream.SubjectOffer, Payload: payload,
+	})
+}
+
+// nudge wakes the relay of this process, if there is one; without it the news goes out a moment
+// later.
+func (s *Server) nudge() {
+	if s.Relay != nil {
+		s.Relay.Nudge()
+	}
+}

@@ -1,0 +1,104 @@
+package api
+
+import (
+	"hash/maphash"
+	"strings"
+	"sync/atomic"
+
+	"github.com/mileusna/useragent"
+
+	"github.com/offerflow/offerflow/domain"
+)
+
+// visitor is what a User-Agent tells.
+type visitor struct {
+	device  string
+	os      string
+	browser string
+	bot     bool
+}
+
+// parseVisitor reads a User-Agent. claimedDevice is the publisher's pub_device, which is believed
+// where the header does not say.
+func parseVisitor(userAgent, claimedDevice string) visitor {
+	v := userAgents.read(userAgent)
+	if v.device == "" {
+		v.device = deviceOr(claimedDevice)
+	}
+	return v
+}
+
+// readUserAgent leaves the device empty where the header does not say.
+func readUserAgent(userAgent string) visitor {
+	if userAgent == "" {
+		return visitor{}
+	}
+	ua := useragent.Parse(userAgent)
+	v := visitor{os: cleanText(ua.OS), browser: truncated(ua.Name, 64), bot: knownBot(userAgent, &ua)}
+	switch ua.OS {
+	case useragent.IOS:
+		v.device = domain.DeviceIOS
+	case useragent.Android:
+		v.device = domain.DeviceAndroid
+	case useragent.MacOS:
+		v.device = domain.DeviceMacOS
+	case "":
+	default:
+		v.device = domain.DeviceBrowser
+	}
+	return v
+}
+
+// visitorCache remembers what User-Agents say: few are in use at a time, and reading one costs as
+// much as everything else that a redirect computes. It has a fixed size and takes no lock: two
+// that fall on the same slot replace each other.
+type visitorCache struct {
+	seed  maphash.Seed
+	slots [4096]atomic.Pointer[knownVisitor]
+}
+
+type knownVisitor struct {
+	userAgent string
+	visitor   visitor
+}
+
+var userAgents = &visitorCache{seed: maphash.MakeSeed()}
+
+func (c *visitorCache) read(userAgent string) visitor {
+	slot := &c.slots[maphash.String(c.seed, userAgent)%uint64(len(c.slots))]
+	if known := slot.Load(); known != nil && known.userAgent == userAgent {
+		return known.visitor
+	}
+	v := readUserAgent(userAgent)
+	slot.Store(&knownVisitor{userAgent: userAgent, visitor: v})
+	return v
+}
+
+func deviceOr(claimed string) string {
+	if device, ok := domain.ParseDevice(claimed); ok {
+		return device
+	}
+	return domain.DeviceBrowser
+}
+
+// previewers are link previews and crawlers that the parser does not tell from people.
+var previewers = []string{
+	"whatsapp/", "telegrambot", "slackbot", "slack-imgproxy", "discordbot", "linkedinbot", "skypeuripreview", "bingpreview",
+	"microsoftpreview", "redditbot", "pinterestbot", "vkshare", "snap url preview", "embedly", "iframely", "facebookexternalhit",
+	"facebot", "google-pagerenderer", "googleother", "bot/", "spider", "crawler",
+}
+
+// knownBot says whether a robot says of itself that it is one (rule 47, always on). Tools such as
+// curl and automated browsers are not known bots: people test links with them.
+func knownBot(userAgent string, ua *useragent.UserAgent) bool {
+	if ua.Bot && ua.Name != useragent.HeadlessChrome {
+		return true
+	}
+	lower := strings.ToLower(userAgent)
+	for _, name := range previewers {
+		if strings.Contains(lower, name) {
+			return true
+		}
+	}
+	return false
+}
