@@ -1,0 +1,111 @@
+// Package process wires Offerflow's parts into one process: configuration, connections, the API,
+// the worker, telemetry, and an orderly stop.
+package process
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/offerflow/offerflow/worker"
+)
+
+// Config is all of Offerflow's configuration, from the environment. Temporal's own is read from the
+// standard TEMPORAL_* names, tracing's from the standard OTEL_* names.
+type Config struct {
+	HTTPAddr       string   `env:"OFFERFLOW_HTTP_ADDR" envDefault:"127.0.0.1:8080" help:"where the API, tracking and console listen"`
+	WorkerHTTPAddr string   `env:"OFFERFLOW_WORKER_HTTP_ADDR" envDefault:"127.0.0.1:8081" help:"where a worker of its own serves /metrics and /healthz"`
+	PublicURL      string   `env:"OFFERFLOW_PUBLIC_URL" help:"what links and callbacks are made with; from the address when empty"`
+	OperatorToken  string   `env:"OFFERFLOW_OPERATOR_TOKEN" secret:"true" help:"the operator's token (required; standalone mints one)"`
+	SecretKeys     string   `env:"OFFERFLOW_SECRET_KEYS" secret:"true" help:"current and earlier secret keys, 32 bytes or more in hex each, separated by commas; the same on every process (required; standalone mints one)"`
+	TrustedProxies []string `env:"OFFERFLOW_TRUSTED_PROXIES" help:"addresses and ranges that may say what the client's address is"`
+	CountryHeader  string   `env:"OFFERFLOW_COUNTRY_HEADER" help:"header in which a trusted proxy names the client's country"`
+	GeoIPFile      string   `env:"OFFERFLOW_GEOIP_FILE" help:"MaxMind country or city database"`
+
+	DatabaseURL        string `env:"OFFERFLOW_DATABASE_URL" secret:"true" help:"PostgreSQL 15 or newer (required)"`
+	MigrateDatabaseURL string `env:"OFFERFLOW_MIGRATE_DATABASE_URL" secret:"true" help:"the schema owner's login for migrate; OFFERFLOW_DATABASE_URL when empty"`
+	DatabaseConns      int32  `env:"OFFERFLOW_DATABASE_CONNS" envDefault:"40" help:"connections that a process takes at most for each of its two roles"`
+
+	NATSURL        string `env:"OFFERFLOW_NATS_URL" envDefault:"nats://127.0.0.1:4222" secret:"true" help:"NATS with JetStream"`
+	NATSMonitorURL string `env:"OFFERFLOW_NATS_MONITOR_URL" help:"its monitoring address, which proves that it syncs every write"`
+	NATSReplicas   int    `env:"OFFERFLOW_NATS_REPLICAS" envDefault:"1" help:"replicas of the streams: 3 in a cluster"`
+
+	TemporalUIURL      string         `env:"OFFERFLOW_TEMPORAL_UI_URL" help:"Temporal UI that traces link to"`
+	CallbackAllowCIDRs []netip.Prefix `env:"OFFERFLOW_CALLBACK_ALLOW_CIDRS" help:"ranges that callbacks may reach although they are private, with http and any port"`
+	AttributionStart   worker.Start   `env:"OFFERFLOW_ATTRIBUTION_START" envDefault:"on_click" help:"on_click or on_first_postback: when a click's workflow starts"`
+	LogFormat          string         `env:"OFFERFLOW_LOG_FORMAT" envDefault:"text" help:"text or json"`
+	LogLevel           string         `env:"OFFERFLOW_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+}
+
+// FromEnv reads the environment and checks what every role needs.
+func FromEnv() (Config, error) {
+	config, err := env.ParseAs[Config]()
+	if err != nil {
+		return config, err
+	}
+	return config, config.check()
+}
+
+func (c *Config) check() error {
+	if c.AttributionStart != worker.StartOnClick && c.AttributionStart != worker.StartOnFirstPostback {
+		return fmt.Errorf("OFFERFLOW_ATTRIBUTION_START is %q: use on_click or on_first_postback", c.AttributionStart)
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		return fmt.Errorf("OFFERFLOW_LOG_FORMAT is %q: use text or json", c.LogFormat)
+	}
+	if c.PublicURL == "" {
+		return nil // made from the address once it is known
+	}
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	if public, err := url.Parse(c.PublicURL); err != nil || public.Host == "" || (public.Scheme != "http" && public.Scheme != "https") {
+		return fmt.Errorf("OFFERFLOW_PUBLIC_URL %q is not an http or https address", c.PublicURL)
+	}
+	return nil
+}
+
+// publicURL is what links are made with: as set, or the address that the process listens on.
+func (c *Config) publicURL(address *net.TCPAddr) string {
+	if c.PublicURL != "" {
+		return c.PublicURL
+	}
+	host := address.IP.String()
+	if address.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(address.Port))
+}
+
+// required names what a process cannot start without.
+func (c *Config) required() error {
+	for name, value := range map[string]string{
+		"OFFERFLOW_DATABASE_URL": c.DatabaseURL, "OFFERFLOW_OPERATOR_TOKEN": c.OperatorToken, "OFFERFLOW_SECRET_KEYS": c.SecretKeys,
+	} {
+		if value == "" {
+			return fmt.Errorf("%s is not set (every setting: offerflow config)", name)
+		}
+	}
+	return nil
+}
+
+// Print lists every setting with its value, secrets hidden, and what it means.
+func (c Config) Print(out io.Writer) {
+	values := reflect.ValueOf(c)
+	for i := range values.NumField() {
+		field := values.Type().Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
+		value := strings.Trim(fmt.Sprint(values.Field(i).Interface()), "[]")
+		if field.Tag.Get("secret") != "" && value != "" {
+			value = "(set)"
+		}
+		fmt.Fprintf(out, "%s=%s\n    %s\n", name, value, field.Tag.Get("help"))
+	}
+	fmt.Fprint(out, "TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…\n    Temporal's standard settings\n")
+	fmt.Fprint(out, "OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_…\n    OpenTelemetry's standard settings; traces are sent when an endpoint is set\n")
+}

@@ -1,0 +1,260 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/log"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api"
+	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/keyring"
+	"github.com/offerflow/offerflow/outbound"
+	"github.com/offerflow/offerflow/stream"
+	"github.com/offerflow/offerflow/worker"
+)
+
+// Role is what a process does.
+type Role string
+
+// The roles.
+const (
+	RoleAPI    Role = "api"
+	RoleWorker Role = "worker"
+	RoleAll    Role = "all"
+)
+
+// Process is a running process.
+type Process struct {
+	config    Config
+	role      Role
+	temporal  client.Client
+	namespace string
+	store     *db.Store
+	keys      *keyring.Keyring
+	stream    *stream.Conn
+	relay     *stream.Relay
+	clicks    *stream.ClickPublisher
+	server    *http.Server
+	listener  net.Listener
+	telemetry func(context.Context) error
+
+	work     *errgroup.Group
+	done     chan struct{}
+	workStop context.CancelFunc
+	workErr  error
+}
+
+// Start connects to everything and begins to work. temporalOptions are Temporal's address and
+// namespace; the zero value reads the standard TEMPORAL_* names. It returns once requests are
+// answered; Stop must be called, Done tells when a part broke.
+func Start(ctx context.Context, config Config, role Role, temporalOptions client.Options) (p *Process, err error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	if err := config.required(); err != nil {
+		return nil, err
+	}
+	p = &Process{config: config, role: role}
+	defer func() {
+		if err != nil { // a start that cannot work leaves nothing half made
+			p.close()
+		}
+	}()
+	if err := p.connect(ctx, temporalOptions); err != nil {
+		return nil, err
+	}
+	return p, p.begin()
+}
+
+func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (err error) {
+	if p.telemetry, err = startTracing(ctx); err != nil {
+		return err
+	}
+	if p.keys, err = keyring.Parse(p.config.SecretKeys); err != nil {
+		return err
+	}
+	if p.store, err = db.Open(ctx, p.config.DatabaseURL, p.config.DatabaseConns); err != nil {
+		return err
+	}
+	if p.stream, err = stream.Connect(p.config.NATSURL, "offerflow "+string(p.role)); err != nil {
+		return err
+	}
+	if err := p.stream.Ensure(ctx, p.config.NATSReplicas); err != nil {
+		return err
+	}
+	p.relay = stream.NewRelay(p.stream, p.store)
+	return p.dialTemporal(ctx, temporalOptions)
+}
+
+func (p *Process) dialTemporal(ctx context.Context, options client.Options) (err error) {
+	if options.HostPort == "" {
+		if options, err = envconfig.LoadDefaultClientOptions(); err != nil {
+			return fmt.Errorf("temporal settings: %w", err)
+		}
+	}
+	if options.Namespace == "" {
+		options.Namespace = client.DefaultNamespace
+	}
+	p.namespace = options.Namespace
+	options.Logger = log.NewStructuredLogger(slog.Default())
+	if err := temporalTelemetry(&options); err != nil {
+		return err
+	}
+	if p.temporal, err = client.DialContext(ctx, options); err != nil {
+		return fmt.Errorf("temporal at %s (TEMPORAL_ADDRESS): %w", options.HostPort, err)
+	}
+	return nil
+}
+
+// begin sets the role's parts going.
+func (p *Process) begin() error {
+	workCtx, stop := context.WithCancel(context.Background())
+	p.workStop, p.done = stop, make(chan struct{})
+	p.work, workCtx = errgroup.WithContext(workCtx)
+	if err := p.listen(); err != nil {
+		return err
+	}
+	p.work.Go(func() error { return p.relay.Run(workCtx) })
+	handler, err := p.handler(workCtx)
+	if err != nil {
+		return err
+	}
+	if p.role != RoleAPI {
+		w, err := p.newWorker()
+		if err != nil {
+			return err
+		}
+		p.work.Go(func() error { return w.Run(workCtx) })
+	}
+	p.serve(handler)
+	go func() {
+		p.workErr = p.work.Wait()
+		close(p.done)
+	}()
+	return nil
+}
+
+// handler is the whole surface for an API, and /metrics and health for a worker of its own.
+func (p *Process) handler(ctx context.Context) (http.Handler, error) {
+	server := &api.Server{
+		Store: p.store, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Relay: p.relay,
+		Config: api.Config{
+			PublicURL: p.config.publicURL(p.listener.Addr().(*net.TCPAddr)), OperatorTokenHash: p.keys.Hash(p.config.OperatorToken),
+			TrustedProxies: p.config.TrustedProxies, CountryHeader: p.config.CountryHeader,
+			TemporalUIURL: p.config.TemporalUIURL, TemporalNamespace: p.namespace,
+			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL,
+		},
+	}
+	if p.role == RoleWorker {
+		return server.ServiceHandler(), nil
+	}
+	p.clicks = stream.NewClickPublisher(p.stream)
+	server.Clicks = p.clicks
+	if err := server.StartTracking(ctx, p.config.GeoIPFile); err != nil {
+		return nil, err
+	}
+	return server.Handler()
+}
+
+func (p *Process) outbound() *outbound.Caller {
+	return outbound.New(p.config.CallbackAllowCIDRs, nil)
+}
+
+func (p *Process) newWorker() (*worker.Worker, error) {
+	return &worker.Worker{
+		Store: p.store, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Namespace: p.namespace, Relay: p.relay,
+		AttributionStart: p.config.AttributionStart,
+		Deliveries:       activities.NewDeliveries(p.store, p.keys, p.outbound(), p.temporal),
+	}, nil
+}
+
+// Limits of the HTTP server. Reading is bounded so that slow senders do not hold connections.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 60 * time.Second
+	idleTimeout       = 120 * time.Second
+	maxHeaderBytes    = 64 << 10
+	// stopWithin bounds the wait for requests under way.
+	stopWithin = 15 * time.Second
+)
+
+func (p *Process) listen() (err error) {
+	address, setting := p.config.HTTPAddr, "OFFERFLOW_HTTP_ADDR"
+	if p.role == RoleWorker {
+		address, setting = p.config.WorkerHTTPAddr, "OFFERFLOW_WORKER_HTTP_ADDR"
+	}
+	if p.listener, err = net.Listen("tcp", address); err != nil {
+		return fmt.Errorf("%w (choose another address with %s)", err, setting)
+	}
+	return nil
+}
+
+func (p *Process) serve(handler http.Handler) {
+	p.server = &http.Server{
+		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
+	}
+	go func() {
+		if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+			slog.Error("http server", "error", err)
+		}
+	}()
+	slog.Info("listening", "role", p.role, "address", p.Addr())
+}
+
+// Addr is where the process listens.
+func (p *Process) Addr() string { return p.listener.Addr().String() }
+
+// Done is closed when the work behind the answers has ended; Err says why.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Err is what ended the work; nil after a Stop.
+func (p *Process) Err() error { return p.workErr }
+
+// Stop takes no more requests, finishes those under way, then the work behind them.
+func (p *Process) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	err := p.server.Shutdown(ctx)
+	if p.clicks != nil {
+		p.clicks.Close()
+	}
+	p.workStop()
+	<-p.done
+	p.close()
+	return errors.Join(err, p.workErr)
+}
+
+// close lets go of every connection that was made.
+func (p *Process) close() {
+	if p.workStop != nil {
+		p.workStop()
+	}
+	if p.listener != nil {
+		_ = p.listener.Close() // again after a Shutdown, which is harmless
+	}
+	if p.temporal != nil {
+		p.temporal.Close()
+	}
+	if p.stream != nil {
+		p.stream.Close()
+	}
+	if p.store != nil {
+		p.store.Close()
+	}
+	if p.telemetry != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = p.telemetry(ctx)
+	}
+}
