@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.temporal.io/sdk/client"
+
+	"github.com/offerflow/offerflow/standalone/temporalserver"
+)
+
+const (
+	emptyWithin = 30 * time.Second
+	usedWithin  = 15 * time.Second
+)
+
+func TestBootOnAnEmptyFolderAndAgain(t *testing.T) {
+	dir := dataDir(t)
+	first := boot(t, dir, nil)
+	t.Log("empty:", describe(first))
+	if first.took > emptyWithin {
+		t.Errorf("not ready within %v", emptyWithin)
+	}
+	for _, file := range []string{"operator-token", "secret-keys"} {
+		info, err := os.Stat(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 || info.Size() < 64 {
+			t.Errorf("%s: mode %o, %d bytes", file, info.Mode().Perm(), info.Size())
+		}
+	}
+	if body := get(t, first.addresses["Temporal UI"]+"/api/v1/namespaces/default"); !strings.Contains(body, "default") {
+		t.Errorf("the UI does not know the namespace: %s", body)
+	}
+	begin := time.Now()
+	first.signal(syscall.SIGTERM)
+	t.Logf("stopped after %.1f s", time.Since(begin).Seconds())
+	if code := first.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("ended with code %d", code)
+	}
+	if n := serversBelow(t, dir); n != 0 {
+		t.Errorf("%d processes of PostgreSQL are left", n)
+	}
+	again := boot(t, dir, nil)
+	t.Log("used:", describe(again))
+	if again.took > usedWithin {
+		t.Errorf("not ready within %v", usedWithin)
+	}
+}
+
+// What was acknowledged before a kill -9 is there after it.
+func TestKilledAndStartedAgain(t *testing.T) {
+	dir := dataDir(t)
+	p := boot(t, dir, nil)
+	leaveTraces(t, p)
+	for range 3 {
+		p.signal(syscall.SIGKILL)
+		p = boot(t, dir, nil)
+		t.Log("after kill -9:", describe(p))
+		if p.took > usedWithin {
+			t.Errorf("not ready within %v", usedWithin)
+		}
+	}
+	findTraces(t, p)
+}
+
+// leaveTraces writes a message and a parked workflow.
+func leaveTraces(t *testing.T, p *process) {
+	t.Helper()
+	js := stream(t, p)
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "TRACE", Subjects: []string{"trace"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), "trace", []byte("kept")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dialTemporal(t, p).ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+		ID: "trace", TaskQueue: "trace", StartDelay: time.Hour,
+	}, "trace"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func findTraces(t *testing.T, p *process) {
+	t.Helper()
+	s, err := stream(t, p).Stream(t.Context(), "TRACE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.GetMsg(t.Context(), 1); err != nil || string(m.Data) != "kept" {
+		t.Errorf("message: %v %v", m, err)
+	}
+	if _, err := dialTemporal(t, p).DescribeWorkflowExecution(t.Context(), "trace", ""); err != nil {
+		t.Errorf("workflow: %v", err)
+	}
+}
+
+func stream(t *testing.T, p *process) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(p.addresses["NATS"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+func dialTemporal(t *testing.T, p *process) client.Client {
+	t.Helper()
+	c, err := client.Dial(client.Options{HostPort: p.addresses["Temporal"], Namespace: temporalserver.Namespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// A first start that is killed at any moment leaves a folder the next one makes
+// whole.
+func TestKilledDuringTheFirstStart(t *testing.T) {
+	dir := dataDir(t)
+	for range 6 {
+		p := launch(t, dir, nil)
+		after := time.Duration(rand.Int64N(int64(2500 * time.Millisecond)))
+		select {
+		case <-time.After(after): // the moment is the test's input, nothing is waited for
+		case <-p.ended:
+			t.Fatalf("ended by itself:\n%s", p.output)
+		}
+		p.signal(syscall.SIGKILL)
+	}
+	p := boot(t, dir, nil)
+	t.Log("after six cut-short starts:", describe(p))
+}
+
+func TestSideBySideAndOneFolderEach(t *testing.T) {
+	a, b := dataDir(t), dataDir(t)
+	first := boot(t, a, nil)
+	second := boot(t, b, nil)
+	for part, address := range first.addresses {
+		if second.addresses[part] == address {
+			t.Errorf("%s of both is %s", part, address)
+		}
+	}
+	third := launch(t, a, nil)
+	<-third.ended
+	want := "another Offerflow (process " + strconv.Itoa(first.cmd.Process.Pid) + ") uses the data folder " + a
+	if text := third.output.String(); !strings.Contains(text, want) || strings.Count(text, "\n") != 1 {
+		t.Errorf("said %q, want one line with %q", text, want)
+	}
+}
+
+func TestATakenPortIsNamedAndNothingIsMade(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	for _, variable := range []string{
+		"OFFERFLOW_TEMPORAL_PORT", "OFFERFLOW_TEMPORAL_UI_PORT", "OFFERFLOW_NATS_PORT", "OFFERFLOW_POSTGRES_PORT",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			dir := dataDir(t)
+			p := launch(t, dir, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, variable+"="+port) })
+			<-p.ended
+			text := p.output.String()
+			if !strings.Contains(text, "set "+variable+" to another port") || strings.Count(text, "\n") != 1 {
+				t.Errorf("said %q", text)
+			}
+			made, _ := filepath.Glob(filepath.Join(dir, "*", "*"))
+			if len(made) != 0 || serversBelow(t, dir) != 0 {
+				t.Errorf("left behind: %v", made)
+			}
+		})
+	}
+}
+
+func TestAsAnOrdinaryUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("not root: the other tests are this one")
+		return
+	}
+	dir := dataDir(t)
+	change := ordinary(t, filepath.Dir(dir))
+	p := boot(t, dir, change)
+	t.Log("ordinary user:", describe(p))
+	p.signal(syscall.SIGKILL)
+	p = boot(t, dir, change)
+	p.signal(syscall.SIGTERM)
+	// Root takes over the same folder, and the data stay their owner's.
+	boot(t, dir, nil)
+}
+
+// The password is all that stands between another user of the machine and the
+// data.
+func TestThePasswordIsNeeded(t *testing.T) {
+	p := boot(t, dataDir(t), nil)
+	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Host: p.addresses["PostgreSQL"], Path: "/offerflow"}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if conn, err := pgx.Connect(ctx, u.String()); err == nil {
+		_ = conn.Close(ctx)
+		t.Error("let in without a password")
+	}
+}

@@ -1,0 +1,139 @@
+// Package natsserver embeds a NATS server with JetStream that writes every
+// message through to the disk before it says so.
+package natsserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/offerflow/offerflow/standalone/internal/ports"
+)
+
+// MaxPayload bounds one message. Clicks are packed many to a message, so it is
+// well above the megabyte NATS ships with.
+const MaxPayload = 8 << 20
+
+// startWithin covers the recovery of large streams after a crash.
+const startWithin = 60 * time.Second
+
+// Options say where the server keeps its streams and where it listens, always
+// on the loopback address only.
+type Options struct {
+	Dir         string
+	Port        int // clients; 0 picks a free one
+	MonitorPort int // HTTP monitoring; 0 picks a free one
+	// Logger hears warnings and errors. Nil is silent.
+	Logger *slog.Logger
+}
+
+// Server is a running NATS server.
+type Server struct {
+	nats          *server.Server
+	port, monitor int
+}
+
+// Start returns once JetStream has recovered its streams and takes clients.
+func Start(ctx context.Context, opts Options) (*Server, error) {
+	port, err := ports.Or(opts.Port)
+	if err != nil {
+		return nil, err
+	}
+	monitor, err := ports.Or(opts.MonitorPort)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the folder for NATS: %w", err)
+	}
+	n, err := server.NewServer(&server.Options{
+		ServerName: "offerflow-standalone",
+		Host:       ports.Loopback, Port: port,
+		HTTPHost: ports.Loopback, HTTPPort: monitor,
+		JetStream: true, StoreDir: opts.Dir,
+		// Without it an acknowledged message may be lost for two minutes after
+		// the acknowledgement, and durable-before-answered would be a lie.
+		SyncAlways:             true,
+		MaxPayload:             MaxPayload,
+		NoSigs:                 true, // signals are the process's business
+		DisableJetStreamBanner: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("NATS: %w", err)
+	}
+	n.SetLoggerV2(newLogger(opts.Logger), false, false, false)
+	s := &Server{nats: n, port: port, monitor: monitor}
+	n.Start()
+	return s, s.waitReady(ctx)
+}
+
+func (s *Server) waitReady(ctx context.Context) error {
+	ready := make(chan bool, 1)
+	go func() { ready <- s.nats.ReadyForConnections(startWithin) }()
+	var err error
+	select {
+	case <-ctx.Done():
+		err = ctx.Err()
+	case ok := <-ready:
+		if ok && s.nats.JetStreamEnabled() {
+			return nil
+		}
+		err = errors.New("it does not take clients (see the warnings above)")
+	}
+	s.nats.Shutdown()
+	return fmt.Errorf("NATS did not start on %s: %w", ports.Address(s.port), err)
+}
+
+// URL is what clients connect to.
+func (s *Server) URL() string { return "nats://" + ports.Address(s.port) }
+
+// MonitorURL is the HTTP monitoring address, e.g. for /jsz and /healthz.
+func (s *Server) MonitorURL() string { return "http://" + ports.Address(s.monitor) }
+
+// Stop closes the clients' connections and the streams' files, and waits.
+func (s *Server) Stop(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
+	done := make(chan struct{})
+	go func() {
+		s.nats.Shutdown()
+		s.nats.WaitForShutdown()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("NATS did not stop in time: %w", ctx.Err())
+	}
+}
+
+// logger passes warnings and errors on and drops the rest: NATS has much to
+// say at notice level at every start.
+type logger struct{ to *slog.Logger }
+
+func newLogger(to *slog.Logger) logger {
+	if to == nil {
+		to = slog.New(slog.DiscardHandler)
+	}
+	return logger{to.With("part", "nats")}
+}
+
+func (l logger) Noticef(string, ...any) {}
+func (l logger) Debugf(string, ...any)  {}
+func (l logger) Tracef(string, ...any)  {}
+
+func (l logger) Warnf(format string, args ...any)  { l.to.Warn(text(format, args)) }
+func (l logger) Errorf(format string, args ...any) { l.to.Error(text(format, args)) }
+func (l logger) Fatalf(format string, args ...any) { l.to.Error(text(format, args)) }
+
+func text(format string, args []any) string {
+	return strings.TrimSpace(fmt.Sprintf(format, args...))
+}
