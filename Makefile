@@ -1,0 +1,82 @@
+# Two modules: the product here, and standalone/, which embeds Temporal, NATS and PostgreSQL's
+# management. Tools are installed by version into bin/tools and never enter a go.mod.
+
+SQLC_VERSION          := v1.31.1
+GOLANGCI_LINT_VERSION := v2.15.0
+WORKFLOWCHECK_VERSION := v0.6.0
+
+TOOLS         := $(CURDIR)/bin/tools
+SQLC          ?= $(TOOLS)/sqlc-$(SQLC_VERSION)
+GOLANGCI_LINT ?= $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+WORKFLOWCHECK ?= $(TOOLS)/workflowcheck-$(WORKFLOWCHECK_VERSION)
+
+# The race detector needs a C compiler. It watches the product's own module: the embedded servers
+# with it would take an hour to compile, and are not ours.
+RACE := $(if $(shell command -v gcc || command -v clang || command -v cc),-race)
+
+TEST_TIMEOUT ?= 15m
+FUZZTIME     ?= 30s
+
+export OFFERFLOW_DATA_DIR ?= ./data
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run demo test lint generate verify record bench fuzz clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## check Go, install PostgreSQL's programs where they are missing
+	@scripts/setup.sh
+
+build: ## bin/offerflow and bin/standalone
+	@scripts/build.sh offerflow . ./cmd/offerflow
+	@scripts/build.sh standalone standalone .
+
+run: setup build ## everything in one process, on http://127.0.0.1:8080, data in ./data
+	@exec bin/standalone
+
+demo: setup build ## the same, and plays the story of one rewarded offer, every step checked
+	@exec bin/standalone demo
+
+test: setup ## vet, unit and integration tests of both modules, fuzz seeds
+ifeq ($(RACE),)
+	@echo "no C compiler here: the tests run without the race detector"
+endif
+	go vet ./...
+	cd standalone && go vet ./...
+	go test -vet=off $(RACE) -timeout $(TEST_TIMEOUT) ./...
+	cd standalone && go test -vet=off -timeout $(TEST_TIMEOUT) ./...
+
+lint: $(GOLANGCI_LINT) $(WORKFLOWCHECK) ## linters, the layer rule, determinism of the workflows
+	$(GOLANGCI_LINT) run ./...
+	cd standalone && $(GOLANGCI_LINT) run --config ../.golangci.yml ./...
+	$(WORKFLOWCHECK) ./workflows/...
+
+generate: $(SQLC) ## sqlc's code and docs/openapi.json
+	$(SQLC) generate
+	@scripts/build.sh offerflow . ./cmd/offerflow
+	bin/offerflow openapi > bin/openapi.json
+	mv bin/openapi.json docs/openapi.json
+
+verify: $(SQLC) ## fail when generated code, OpenAPI or go.mod is stale
+	@SQLC=$(SQLC) scripts/verify.sh
+
+record: ## record replay histories into workflows/testdata
+	cd standalone && go test ./replay -count=1 -timeout $(TEST_TIMEOUT) -record
+
+bench: setup ## measure; what came of it: docs/benchmarks.md
+	cd standalone && go run ./bench
+
+fuzz: ## every fuzz test for FUZZTIME (30s)
+	@scripts/fuzz.sh $(FUZZTIME)
+
+clean: ## remove what was built; data stays
+	rm -rf bin
+
+# CGO is off so that a tool builds the same with and without a C compiler.
+$(TOOLS)/sqlc-$(SQLC_VERSION):
+	@scripts/tool.sh $@ github.com/sqlc-dev/sqlc/cmd/sqlc@$(SQLC_VERSION)
+$(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION):
+	@scripts/tool.sh $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+$(TOOLS)/workflowcheck-$(WORKFLOWCHECK_VERSION):
+	@scripts/tool.sh $@ go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK_VERSION)
