@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -104,6 +106,9 @@ func (s *Server) insertOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer
 }
 
 func insertOfferVersion(ctx context.Context, tx pgx.Tx, offer *domain.Offer) error {
+	if err := claimEvents(ctx, tx, offer); err != nil {
+		return err
+	}
 	document, err := json.Marshal(offer)
 	if err != nil {
 		return err
@@ -112,6 +117,30 @@ func insertOfferVersion(ctx context.Context, tx pgx.Tx, offer *domain.Offer) err
 		TenantID: offer.TenantID, OfferID: offer.ID, Version: offer.Version, Document: document,
 		CreatedAt: now(), CreatedBy: principal(ctx).Actor,
 	})
+}
+
+// claimEvents makes the events the offer's own: an id that another offer uses is refused, because
+// their conversions and caps would be counted together.
+func claimEvents(ctx context.Context, tx pgx.Tx, offer *domain.Offer) error {
+	ids := make([]uuid.UUID, len(offer.Events))
+	for i := range offer.Events {
+		ids[i] = offer.Events[i].ID
+	}
+	queries := dbgen.New()
+	if err := queries.ClaimOfferEvents(ctx, tx, offer.TenantID, ids, offer.ID); err != nil {
+		return err
+	}
+	foreign, err := queries.ForeignOfferEvents(ctx, tx, offer.TenantID, ids, offer.ID)
+	if err != nil {
+		return err
+	}
+	var c checks
+	for i, id := range ids {
+		if slices.Contains(foreign, id) {
+			c.add(fmt.Sprintf("offerEvents[%d].id", i), "%s belongs to another offer", id)
+		}
+	}
+	return c.err()
 }
 
 // offerChanged writes the audit entry of a change, and the news for every redirect's memory.

@@ -302,3 +302,27 @@ func TestNewCapCountsWhatIsLive(t *testing.T) {
 		t.Errorf("counters %+v", shown.Counters)
 	}
 }
+
+// Caps and the uniqueness of conversions go by an event's id, which clients may choose: the same id
+// in two offers would count them together.
+func TestEventOfAnotherOffer(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	events := func(id string) map[string]any {
+		return map[string]any{
+			"offerType": "MultiEvent", "revenue": nil, "reward": nil, "rewardType": nil, "pendingTime": nil,
+			"offerEvents": []any{map[string]any{
+				"id": id, "name": "Install", "eventId": "install", "showOnOfferWall": true, "displayOrder": 1, "sequenceNumber": nil,
+				"pendingTime": nil, "hasRevenue": true, "revenue": 1, "hasReward": true, "useDefaultRatio": false, "reward": 1,
+			}},
+		}
+	}
+	const id = "3f0a9f5e-5f1c-4a57-9f3e-0a6f1f6f0001"
+	s.mine.send("POST", offersPath, s.document(s.mine, events(id))).into(201, new(madeOffer))
+	s.mine.send("POST", offersPath, s.document(s.mine, events(id))).refused(400, "offerEvents[0].id")
+	// Another tenant's ids are its own: nothing is told of them.
+	s.theirs.send("POST", offersPath, s.document(s.theirs, events(id))).into(201, new(madeOffer))
+	if n := s.count("SELECT count(*) FROM offers"); n != 2 {
+		t.Errorf("%d offers, want 2: a refused one leaves nothing", n)
+	}
+}

@@ -307,6 +307,12 @@ type OfferAccess struct {
 	CreatedAt time.Time
 }
 
+type OfferEvent struct {
+	TenantID uuid.UUID
+	ID       uuid.UUID
+	OfferID  uuid.UUID
+}
+
 type OfferVersion struct {
 	TenantID  uuid.UUID
 	OfferID   uuid.UUID

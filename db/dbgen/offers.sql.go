@@ -13,6 +13,15 @@ import (
 	"github.com/google/uuid"
 )
 
+const claimOfferEvents = `-- name: ClaimOfferEvents :exec
+INSERT INTO offer_events (tenant_id, id, offer_id) SELECT $1, unnest($2::uuid[]), $3 ON CONFLICT DO NOTHING
+`
+
+func (q *Queries) ClaimOfferEvents(ctx context.Context, db DBTX, tenantID uuid.UUID, ids []uuid.UUID, offerID uuid.UUID) error {
+	_, err := db.Exec(ctx, claimOfferEvents, tenantID, ids, offerID)
+	return err
+}
+
 const defaultLink = `-- name: DefaultLink :one
 SELECT tenant_id, id, offer_id, partner_id, placement_id, creative_order, is_default, created_at FROM links WHERE tenant_id = $1 AND offer_id = $2 AND is_default
 `
@@ -31,6 +40,31 @@ func (q *Queries) DefaultLink(ctx context.Context, db DBTX, tenantID uuid.UUID, 
 		&i.CreatedAt,
 	)
 	return i, err
+}
+
+const foreignOfferEvents = `-- name: ForeignOfferEvents :many
+SELECT id FROM offer_events WHERE tenant_id = $1 AND id = ANY($2::uuid[]) AND offer_id <> $3
+`
+
+// Which of these events belong to another offer of the tenant.
+func (q *Queries) ForeignOfferEvents(ctx context.Context, db DBTX, tenantID uuid.UUID, ids []uuid.UUID, offerID uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, foreignOfferEvents, tenantID, ids, offerID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const getOffer = `-- name: GetOffer :one

@@ -21,6 +21,15 @@ func (q *Queries) SystemEnsurePartitions(ctx context.Context, db DBTX, months in
 	return err
 }
 
+const systemForgetNonces = `-- name: SystemForgetNonces :exec
+DELETE FROM nonces WHERE seen_at < $1
+`
+
+func (q *Queries) SystemForgetNonces(ctx context.Context, db DBTX, seenAt time.Time) error {
+	_, err := db.Exec(ctx, systemForgetNonces, seenAt)
+	return err
+}
+
 const systemOverdueHeld = `-- name: SystemOverdueHeld :many
 
 SELECT DISTINCT tenant_id, click_id FROM held_postbacks WHERE decide_by < $1 LIMIT $2

@@ -186,6 +186,7 @@ CREATE TABLE idempotency_keys (
   PRIMARY KEY (tenant_id, key, route)
 );
 SELECT offerflow_secure('idempotency_keys');
+CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
 
 CREATE TABLE audit_log (
   tenant_id uuid NOT NULL,

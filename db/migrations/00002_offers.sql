@@ -15,7 +15,8 @@ CREATE TABLE offers (
   expires_at    timestamptz,
   created_at    timestamptz NOT NULL,
   updated_at    timestamptz NOT NULL,
-  FOREIGN KEY (tenant_id, advertiser_id) REFERENCES advertisers
+  FOREIGN KEY (tenant_id, advertiser_id) REFERENCES advertisers,
+  UNIQUE (id, tenant_id)
 );
 
 -- The key by which a tenant reaches an offer: its owner's, and later each side's of a shared one.
@@ -24,9 +25,19 @@ CREATE TABLE offer_access (
   offer_id   uuid NOT NULL REFERENCES offers,
   side       text NOT NULL CHECK (side IN ('owner', 'advertiser', 'publisher')),
   created_at timestamptz NOT NULL,
-  PRIMARY KEY (tenant_id, offer_id)
+  -- An owner's key fits its own offer only; foreign keys are checked whatever a role may see.
+  owner_id   uuid GENERATED ALWAYS AS (CASE WHEN side = 'owner' THEN tenant_id END) STORED,
+  PRIMARY KEY (tenant_id, offer_id),
+  FOREIGN KEY (offer_id, owner_id) REFERENCES offers (id, tenant_id)
 );
-SELECT offerflow_secure('offer_access');
+ALTER TABLE offer_access ENABLE ROW LEVEL SECURITY;
+ALTER TABLE offer_access FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON offer_access TO offerflow_app USING (tenant_id = current_tenant())
+  WITH CHECK (tenant_id = current_tenant() AND side = 'owner');
+CREATE POLICY system ON offer_access TO offerflow_system USING (true) WITH CHECK (true);
+-- A tenant makes a key to what it owns; the other keys are the system's to make.
+GRANT SELECT, INSERT ON offer_access TO offerflow_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON offer_access TO offerflow_system;
 
 ALTER TABLE offers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE offers FORCE ROW LEVEL SECURITY;
@@ -34,7 +45,9 @@ CREATE POLICY tenant ON offers TO offerflow_app
   USING (EXISTS (SELECT 1 FROM offer_access a WHERE a.tenant_id = current_tenant() AND a.offer_id = offers.id))
   WITH CHECK (tenant_id = current_tenant() OR EXISTS (SELECT 1 FROM offer_access a WHERE a.tenant_id = current_tenant() AND a.offer_id = offers.id));
 CREATE POLICY system ON offers TO offerflow_system USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE ON offers TO offerflow_app, offerflow_system;
+GRANT SELECT, INSERT ON offers TO offerflow_app, offerflow_system;
+-- All but its identity: an offer never changes hands.
+GRANT UPDATE (advertiser_id, version, name, offer_type, is_paused, launch_at, expires_at, updated_at) ON offers TO offerflow_app, offerflow_system;
 
 CREATE TABLE offer_versions (
   tenant_id  uuid NOT NULL,
@@ -52,6 +65,16 @@ CREATE POLICY tenant ON offer_versions TO offerflow_app
   WITH CHECK (EXISTS (SELECT 1 FROM offer_access a WHERE a.tenant_id = current_tenant() AND a.offer_id = offer_versions.offer_id));
 CREATE POLICY system ON offer_versions TO offerflow_system USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT ON offer_versions TO offerflow_app, offerflow_system;
+
+-- Which offer an event belongs to: counters and the uniqueness of conversions go by the event's id,
+-- which clients may choose.
+CREATE TABLE offer_events (
+  tenant_id uuid NOT NULL REFERENCES tenants,
+  id        uuid NOT NULL,
+  offer_id  uuid NOT NULL REFERENCES offers,
+  PRIMARY KEY (tenant_id, id)
+);
+SELECT offerflow_secure('offer_events', 'SELECT, INSERT');
 
 CREATE TABLE links (
   tenant_id      uuid NOT NULL,
@@ -89,4 +112,4 @@ CREATE TABLE cap_counters (
 SELECT offerflow_secure('cap_counters');
 
 -- +goose Down
-DROP TABLE cap_counters, links, offer_versions, offer_access, offers;
+DROP TABLE cap_counters, links, offer_events, offer_versions, offer_access, offers;

@@ -44,6 +44,7 @@ CREATE TABLE deliveries (
 );
 SELECT offerflow_secure('deliveries', 'SELECT, INSERT, UPDATE');
 CREATE UNIQUE INDEX deliveries_lane ON deliveries (tenant_id, endpoint_id, conversion_id, sequence, kind) WHERE conversion_id IS NOT NULL;
+CREATE INDEX deliveries_conversion ON deliveries (tenant_id, conversion_id) WHERE conversion_id IS NOT NULL;
 CREATE INDEX deliveries_tenant ON deliveries (tenant_id, id);
 CREATE INDEX deliveries_overdue ON deliveries (next_attempt_at) WHERE state = 'waiting';
 

@@ -52,3 +52,10 @@ SELECT EXISTS (SELECT 1 FROM placements WHERE tenant_id = $1 AND id = $2);
 
 -- name: OfferPartnerExists :one
 SELECT EXISTS (SELECT 1 FROM partners WHERE tenant_id = $1 AND id = $2);
+
+-- name: ClaimOfferEvents :exec
+INSERT INTO offer_events (tenant_id, id, offer_id) SELECT @tenant_id, unnest(@ids::uuid[]), @offer_id ON CONFLICT DO NOTHING;
+
+-- name: ForeignOfferEvents :many
+-- Which of these events belong to another offer of the tenant.
+SELECT id FROM offer_events WHERE tenant_id = @tenant_id AND id = ANY(@ids::uuid[]) AND offer_id <> @offer_id;

@@ -8,3 +8,6 @@ SELECT tenant_id, id, release_at FROM conversions WHERE status = 'Pending' AND r
 
 -- name: SystemEnsurePartitions :exec
 SELECT offerflow_ensure_partitions('clicks', @months::int), offerflow_ensure_partitions('postbacks', @months::int);
+
+-- name: SystemForgetNonces :exec
+DELETE FROM nonces WHERE seen_at < $1;
