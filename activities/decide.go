@@ -42,11 +42,7 @@ func (d *Decisions) Decide(ctx context.Context, tenantID uuid.UUID, postback dom
 func (d *Decisions) DecideHeld(ctx context.Context, tenantID, clickID uuid.UUID) (Decided, error) {
 	var all Decided
 	for {
-		var held []dbgen.HeldPostback
-		err := d.Store.Tenant(ctx, tenantID, func(tx pgx.Tx) (err error) {
-			held, err = queries.HeldOfClick(ctx, tx, tenantID, clickID)
-			return err
-		})
+		held, err := queries.HeldOfClick(ctx, d.Store.Read(tenantID), tenantID, clickID)
 		if err != nil {
 			return Decided{}, fmt.Errorf("held postbacks of click %s: %w", clickID, err)
 		}
@@ -98,7 +94,8 @@ func (d *Decisions) decideOne(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID
 	}
 	logged, err := queries.GetPostback(ctx, tx, postback.ID)
 	if err == nil && (logged.Outcome != domain.OutcomeHeld || decideBy == nil) {
-		return Decided{Answer: answerOf(&logged)}, nil
+		// Whoever asked before may have crashed between the commit and the start of what must wait.
+		return Decided{Answer: answerOf(&logged), Waiting: waitingOf(scene.session)}, nil
 	}
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Decided{}, err
@@ -117,6 +114,17 @@ func (d *Decisions) decideOne(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID
 		return Decided{}, err
 	}
 	return w.write(ctx, domain.Decide(facts), &facts)
+}
+
+// waitingOf are the conversions of a session that somebody must wait for.
+func waitingOf(session []dbgen.Conversion) []ConversionStart {
+	var waiting []ConversionStart
+	for _, c := range session {
+		if c.Status == domain.StatusPending {
+			waiting = append(waiting, ConversionStart{TenantID: c.TenantID, ConversionID: c.ID, ReleaseAt: c.ReleaseAt})
+		}
+	}
+	return waiting
 }
 
 // facts gathers what the rules go by.

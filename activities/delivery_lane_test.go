@@ -30,7 +30,7 @@ func TestRule49SuccessReplacesUndeliveredPending(t *testing.T) {
 	conversion := uuid.New()
 	rig.handle(rig.event(conversion, 1, "", pending))
 	rig.advanceClock(time.Minute)
-	rig.DeliverLater(t.Context(), rig.ref(&rig.rows()[0])) // fails again: the next is 5 minutes away
+	_ = rig.DeliverLater(t.Context(), rig.ref(&rig.rows()[0])) // fails again: the next is 5 minutes away
 	rig.answers(status(200))
 	rig.handle(rig.event(conversion, 2, pending, success))
 	if states, sent := rig.states(), rig.statuses(); !slices.Equal(states, []string{"superseded", stateDelivered}) ||

@@ -25,7 +25,8 @@ type decisionRig struct {
 	*Decisions
 	t                               *testing.T
 	tenantID, advertiserID, partner uuid.UUID
-	secretKeys                      string
+	secretKeys, url                 string
+	quiet                           *db.Store // beside the one that races
 
 	mu    sync.Mutex
 	clock time.Time
@@ -36,11 +37,12 @@ const raceConns = 40
 
 func newDecisionRig(t *testing.T, maxConns int32) *decisionRig {
 	t.Helper()
-	store, err := db.Open(t.Context(), dbtest.New(t), maxConns)
+	url := dbtest.New(t)
+	store, err := db.Open(t.Context(), url, maxConns)
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
 	rig := &decisionRig{
-		t: t, tenantID: uuid.New(), advertiserID: uuid.New(), partner: uuid.New(), secretKeys: keyring.Generate(),
+		t: t, url: url, tenantID: uuid.New(), advertiserID: uuid.New(), partner: uuid.New(), secretKeys: keyring.Generate(),
 		clock: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC),
 	}
 	rig.Decisions = rig.restarted(store)

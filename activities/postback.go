@@ -24,6 +24,15 @@ func (d *Decisions) ClickOf(ctx context.Context, clickID uuid.UUID) (click dbgen
 	return click, err == nil, err
 }
 
+// Answered finds the end state of a postback that was decided before, whoever's log it is in.
+func (d *Decisions) Answered(ctx context.Context, postbackID uuid.UUID) (answer domain.Answer, ok bool, err error) {
+	row, err := queries.GetPostback(ctx, d.Store.SystemPool(), postbackID)
+	if errors.Is(err, pgx.ErrNoRows) || (err == nil && row.Outcome == domain.OutcomeHeld) {
+		return answer, false, nil
+	}
+	return answerOf(&row), err == nil, err
+}
+
 // Refuse logs a postback that belongs to no click (rule 1). With an advertiser's key it is in that
 // tenant's log, without in the operator's.
 func (d *Decisions) Refuse(ctx context.Context, postback domain.Postback, reason domain.Reason) (domain.Answer, error) {
@@ -55,12 +64,7 @@ func (d *Decisions) Refuse(ctx context.Context, postback domain.Postback, reason
 // or one whose decision can only be a duplicate of a live conversion. It saves the click's
 // workflow an Update for each (a run takes a limited number of them).
 func (d *Decisions) RepeatOf(ctx context.Context, tenantID uuid.UUID, postback domain.Postback) (bool, error) {
-	repeat := false
-	err := d.Store.Tenant(ctx, tenantID, func(tx pgx.Tx) (err error) {
-		repeat, err = queries.IsRepeat(ctx, tx, dbgen.IsRepeatParams{
-			TenantID: tenantID, ClickID: *postback.ClickID, PostbackID: postback.ID, CnvEventID: postback.EventID,
-		})
-		return err
+	return queries.IsRepeat(ctx, d.Store.Read(tenantID), dbgen.IsRepeatParams{
+		TenantID: tenantID, ClickID: *postback.ClickID, PostbackID: postback.ID, CnvEventID: postback.EventID,
 	})
-	return repeat, err
 }

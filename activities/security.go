@@ -2,10 +2,7 @@ package activities
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
 	"net/netip"
 
 	"github.com/offerflow/offerflow/db/dbgen"
@@ -49,13 +46,7 @@ func (d *Decisions) signed(ctx context.Context, w *writer, sealedSecret string) 
 	if err != nil {
 		return false, err
 	}
-	signature, err := hex.DecodeString(signed.Signature)
-	if err != nil {
-		return false, nil
-	}
-	mac := hmac.New(sha256.New, secret)
-	mac.Write(text)
-	if !hmac.Equal(signature, mac.Sum(nil)) {
+	if !domain.SignatureMatches(secret, string(text), signed.Signature) {
 		return false, nil
 	}
 	// Only a right signature may use up a nonce.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -99,6 +100,11 @@ func (d *Decisions) settleOne(ctx context.Context, tx pgx.Tx, request SettleRequ
 	}
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return Settled{}, err
+	}
+	if request.OverrideCaps && strings.TrimSpace(request.Note) == "" { // rule 25
+		settled := settledAs(&row)
+		settled.Error = "overriding caps needs a reason"
+		return settled, nil
 	}
 	now := d.Now().UTC().Truncate(time.Microsecond)
 	status, reason, err := domain.Move(conversionFacts(&row), request.Action, now)

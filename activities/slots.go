@@ -17,7 +17,8 @@ import (
 // takeSlots takes a conversion's slots in their one order (rules 29, 30). It stops at the first
 // that is exhausted; the caller rolls back what was taken before. full says that one of them is at
 // its ceiling now, which the redirect must hear of (rule 31).
-func takeSlots(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, slots []domain.Slot, periods domain.Periods) (exhausted domain.Reason, full bool, err error) {
+func takeSlots(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, slots []domain.Slot,
+	periods domain.Periods) (exhausted domain.Reason, full bool, err error) {
 	for _, slot := range slots {
 		value, err := queries.TakeSlot(ctx, tx, dbgen.TakeSlotParams{
 			TenantID: tenantID, Scope: string(slot.Scope), ScopeID: slot.ScopeID, Period: string(slot.Period),

@@ -54,6 +54,9 @@ func (s *Sweep) FindOverdue(ctx context.Context) (swept Swept, err error) {
 	if err := queries.SystemEnsurePartitions(ctx, s.Store.SystemPool(), partitionsAhead); err != nil {
 		return swept, err
 	}
+	if err := s.forget(ctx); err != nil {
+		return swept, err
+	}
 	outbox, err := queries.SystemOverdueOutbox(ctx, s.Store.SystemPool(), before)
 	if err != nil {
 		return swept, err
@@ -66,6 +69,19 @@ func (s *Sweep) FindOverdue(ctx context.Context) (swept Swept, err error) {
 		}
 	}
 	return swept, nil
+}
+
+// keptFor is how long an Idempotency-Key's answer is kept. A nonce need only outlive the skew of
+// its signature's time, and is kept as long.
+const keptFor = 72 * time.Hour
+
+// forget removes what only mattered for a while.
+func (s *Sweep) forget(ctx context.Context) error {
+	before := s.Decisions.Now().Add(-keptFor)
+	if _, err := queries.ForgetOldIdempotencyKeys(ctx, s.Store.SystemPool(), before); err != nil {
+		return err
+	}
+	return queries.SystemForgetNonces(ctx, s.Store.SystemPool(), before)
 }
 
 func (s *Sweep) held(ctx context.Context, before time.Time) (int, error) {

@@ -1,0 +1,193 @@
+package activities
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// race sends one postback of each click at once and counts the answers by reason.
+func (rig *decisionRig) race(clicks []domain.Click, change func(i int, p *domain.Postback)) map[domain.Reason]int {
+	rig.t.Helper()
+	answers := make([]domain.Answer, len(clicks))
+	atOnce(rig.t, len(clicks), func(i int) error {
+		p := rig.postback(clicks[i], "A")
+		if change != nil {
+			change(i, &p)
+		}
+		decided, err := rig.Decide(rig.t.Context(), rig.tenantID, p)
+		answers[i] = decided.Answer
+		return err
+	})
+	reasons := map[domain.Reason]int{}
+	for _, answer := range answers {
+		reasons[answer.Reason]++
+	}
+	return reasons
+}
+
+func (rig *decisionRig) liveOf(o *domain.Offer) int64 {
+	return value[int64](rig, "SELECT count(*) FROM conversions WHERE offer_id = $1 AND status <> 'Rejected'", o.ID)
+}
+
+func TestRule30ExactCaps(t *testing.T) {
+	rig := newDecisionRig(t, raceConns)
+	const n = 1000
+	for _, k := range []int64{1, 7, 100, 999} {
+		t.Run(fmt.Sprintf("rule 30: %d postbacks for %d slots", n, k), func(t *testing.T) {
+			o := rig.offer([]domain.Event{goal("A", capped(k))})
+			reasons := rig.race(rig.clicks(o, n, nil), nil)
+			require.Equal(t, map[domain.Reason]int{domain.ReasonNone: int(k), domain.ReasonCapTotal: n - int(k)}, reasons)
+			require.Equal(t, k, rig.liveOf(o))
+		})
+	}
+}
+
+// rule 32: whatever amounts come first, the budget is never crossed, and what is refused would have
+// crossed it.
+func TestRule32ExactBudget(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, raceConns)
+	o := rig.offer([]domain.Event{goal("A", func(e *domain.Event) { e.Revenue = decimal("10") })},
+		func(o *domain.Offer) { o.ConversionType, o.Budget = domain.ConversionTypeRevShare, *decimal("20") })
+	reasons := rig.race(rig.clicks(o, 300, nil), func(i int, p *domain.Postback) { p.Amount = fmt.Sprintf("%d.%06d", 1+i%13, i*7919%1000000) })
+	require.Len(t, reasons, 2, "accepted, or over the budget: %v", reasons)
+	spent := value[domain.Micros](rig, "SELECT sum(revenue_micros)::bigint FROM conversions WHERE status <> 'Rejected'")
+	least := value[domain.Micros](rig, "SELECT min(revenue_micros) FROM conversions WHERE rejection_reason = 'budget_exhausted'")
+	require.LessOrEqual(t, spent, o.Budget)
+	require.Greater(t, spent+least, o.Budget, "never fewer when demand suffices")
+
+	free := rig.post(rig.click(o), "A", func(p *domain.Postback) { p.Amount = "0" })
+	require.Equal(t, domain.OutcomeAccepted, free.Outcome, "what costs nothing crosses nothing")
+	last := o.Budget - spent
+	rig.edit(o, func(o *domain.Offer) { o.Budget += *decimal("5") - last })
+	require.Equal(t, domain.OutcomeAccepted, rig.post(rig.click(o), "A", func(p *domain.Postback) { p.Amount = "50" }).Outcome,
+		"raising it reopens at once, and to the last micro it may be spent")
+	require.Equal(t, domain.ReasonBudgetExhausted, rig.post(rig.click(o), "A", func(p *domain.Postback) { p.Amount = "0.00001" }).Reason)
+}
+
+func TestRule32DailyBudget(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	rig.set("UPDATE tenants SET timezone = 'America/New_York'")
+	o := rig.offer([]domain.Event{goal("A")}, func(o *domain.Offer) { o.BudgetType, o.Budget = domain.BudgetTypeDaily, *decimal("2.5") })
+	rig.wait(17*time.Hour - time.Microsecond) // one microsecond to New York's midnight: 5:00 UTC
+	require.Equal(t, domain.OutcomeAccepted, rig.post(rig.click(o), "A").Outcome)
+	late := rig.postback(rig.click(o), "A")
+	rig.wait(time.Microsecond)
+	require.Equal(t, domain.ReasonBudgetExhausted, rig.decide(late).Answer.Reason, "what counts is the time of receipt")
+	require.Equal(t, domain.OutcomeAccepted, rig.post(rig.click(o), "A").Outcome, "rule 32: resets at the tenant's midnight")
+}
+
+func TestRule28ZoneChange(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A", func(e *domain.Event) { e.Daily = limit(1) })})
+	midnight := time.Date(2026, 3, 4, 15, 0, 0, 0, time.UTC) // of Tokyo
+	rig.set("UPDATE tenants SET next_timezone = 'Asia/Tokyo', next_timezone_at = $1", midnight)
+	require.Equal(t, domain.OutcomeAccepted, rig.post(rig.click(o), "A").Outcome)
+	rig.wait(3*time.Hour - time.Microsecond)
+	require.Equal(t, domain.ReasonCapDaily, rig.post(rig.click(o), "A").Reason)
+	rig.wait(time.Microsecond)
+	require.Equal(t, domain.OutcomeAccepted, rig.post(rig.click(o), "A").Outcome, "a new zone starts at its next local midnight")
+}
+
+func TestRule29TheFirstExhaustedIsNamed(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	one := domain.Caps{Daily: limit(1), Weekly: limit(1), Monthly: limit(1), AllTime: limit(1)}
+	loosen := []struct {
+		reason domain.Reason
+		change func(*domain.Offer)
+	}{
+		{domain.ReasonCapDaily, func(o *domain.Offer) { o.Events[0].Daily = limit(9) }},
+		{domain.ReasonCapWeekly, func(o *domain.Offer) { o.Events[0].Weekly = limit(9) }},
+		{domain.ReasonCapMonthly, func(o *domain.Offer) { o.Events[0].Monthly = limit(9) }},
+		{domain.ReasonCapTotal, func(o *domain.Offer) { o.Events[0].AllTime = limit(9) }},
+	}
+	rig.set("UPDATE partners SET daily_cap = 1, weekly_cap = 2, monthly_cap = 2, all_time_cap = 2")
+	o := rig.offer([]domain.Event{goal("A", func(e *domain.Event) { e.Caps = one })}, func(o *domain.Offer) { o.Budget = *decimal("2.5") })
+	click := rig.click(o)
+	require.Equal(t, domain.OutcomeAccepted, rig.post(click, "A").Outcome)
+	blocked := rig.click(o)
+	ids := map[uuid.UUID]bool{}
+	for _, step := range loosen {
+		answer := rig.post(blocked, "A")
+		require.Equal(t, step.reason, answer.Reason, "rule 29: the event's, in order")
+		ids[*answer.ConversionID] = true
+		o = rig.edit(o, step.change)
+	}
+	require.Len(t, ids, 4, "rule 10: each reason its own row")
+	require.Equal(t, domain.ReasonCapDaily, rig.post(rig.click(o), "A").Reason, "rule 29: then the partner's")
+	rig.set("UPDATE partners SET daily_cap = NULL")
+	require.Equal(t, domain.ReasonBudgetExhausted, rig.post(rig.click(o), "A").Reason, "rule 29: then the budget")
+	require.Equal(t, int64(1), rig.liveOf(o), "a refusal takes nothing of what it passed")
+}
+
+func TestRule29PartnerCaps(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, raceConns)
+	rig.set("UPDATE partners SET monthly_cap = 50")
+	var clicks []domain.Click
+	for range 4 { // offers share the partner
+		clicks = append(clicks, rig.clicks(rig.offer([]domain.Event{goal("A", capped(40))}), 60, nil)...)
+	}
+	require.Equal(t, 50, rig.race(clicks, nil)[domain.ReasonNone], "rule 30: over all of its offers")
+	nobody := rig.click(rig.offer([]domain.Event{goal("A")}), func(c *domain.Click) { c.PartnerID = nil })
+	require.Equal(t, domain.OutcomeAccepted, rig.post(nobody, "A").Outcome)
+}
+
+func TestRule33AnExhaustedEventBlocksItselfOnly(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A", capped(1)), goal("B", capped(1)), goal("C")})
+	rig.post(rig.click(o), "A")
+	click := rig.click(o)
+	require.Equal(t, domain.ReasonCapTotal, rig.post(click, "A").Reason)
+	require.Equal(t, domain.OutcomeAccepted, rig.post(click, "B").Outcome)
+	require.Equal(t, domain.OutcomeAccepted, rig.post(click, "C").Outcome)
+	require.Equal(t, int64(2), value[int64](rig, "SELECT count(*) FROM outbox WHERE subject = $1", stream.SubjectOffer),
+		"rule 31: the redirect hears of each that is used up")
+}
+
+// rules 10, 30: a slot that is given back is taken again, by a later postback of the same click too.
+func TestRule30SlotsComeAndGo(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, raceConns)
+	o := rig.offer([]domain.Event{goal("A", capped(10), pendingFor("1"))})
+	clicks := rig.clicks(o, 60, nil)
+	rig.race(clicks, nil)
+	for range 3 {
+		live := rig.liveIDs(o)
+		require.Len(t, live, 10)
+		atOnce(t, len(live)+len(clicks), func(i int) error {
+			if i < len(live) {
+				_, err := rig.Settle(t.Context(), SettleRequest{TenantID: rig.tenantID, ConversionID: live[i], Action: domain.ActionReject, RequestID: uuid.NewString(), Actor: "p"})
+				return err
+			}
+			_, err := rig.Decide(t.Context(), rig.tenantID, rig.postback(clicks[i-len(live)], "A"))
+			return err
+		})
+		require.LessOrEqual(t, rig.liveOf(o), int64(10))
+		rig.race(rig.clicks(o, 20, func(i int, c *domain.Click) { member := uuid.NewString(); c.PubMemberID = &member }), nil)
+	}
+}
+
+func (rig *decisionRig) liveIDs(o *domain.Offer) (ids []uuid.UUID) {
+	rig.t.Helper()
+	rows, err := rig.Store.SystemPool().Query(rig.t.Context(), "SELECT id FROM conversions WHERE offer_id = $1 AND status <> 'Rejected' ORDER BY id", o.ID)
+	require.NoError(rig.t, err)
+	for rows.Next() {
+		var id uuid.UUID
+		require.NoError(rig.t, rows.Scan(&id))
+		ids = append(ids, id)
+	}
+	require.NoError(rig.t, rows.Err())
+	return ids
+}

@@ -1,0 +1,225 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/db/dbtest"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// Decisions, reviews and changes of caps, all at once, on offers that share a partner and members:
+// nobody waits for somebody who waits for him, no error surfaces, and the books are right in the end.
+func TestInvariant4EverythingAtOnce(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 8)
+	racing, err := db.Open(t.Context(), rig.url, raceConns)
+	require.NoError(t, err)
+	rig.Store, rig.quiet = racing, rig.Store
+	m := &mix{decisionRig: rig}
+	rig.set("UPDATE partners SET weekly_cap = 60")
+	daily := func(e *domain.Event) { e.Daily = limit(2) }
+	for i := range 3 {
+		o := rig.offer([]domain.Event{goal("A", pendingFor("1")), goal("B", daily), goal("C", repeats)}, func(o *domain.Offer) {
+			o.Budget = *decimal("150")
+			if i == 0 {
+				o.OverCapPolicy = domain.OverCapPolicyPending
+			}
+		})
+		m.offers = append(m.offers, o)
+		m.clicks = append(m.clicks, rig.clicks(o, 40, func(i int, c *domain.Click) {
+			member := fmt.Sprintf("member-%d", i%15)
+			c.PubMemberID = &member
+		})...)
+	}
+	const workers, steps = 24, 60
+	atOnce(t, workers, func(w int) error {
+		random := rand.New(rand.NewPCG(uint64(w), 7))
+		for range steps {
+			if err := m.step(t.Context(), random); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	racing.Close() // what the server has counted is told when a connection ends
+	rig.Store = rig.quiet
+	require.Zero(t, value[int64](rig, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))
+	m.requireWithinCaps()
+	require.Greater(t, value[int64](rig, "SELECT count(*) FROM transitions WHERE sequence > 1"), int64(20), "people had something to do")
+	require.Greater(t, value[int64](rig, "SELECT count(DISTINCT rejection_reason) FROM conversions WHERE rejection_reason ~ '^(cap|budget)_'"), int64(1), "and limits were met")
+}
+
+// mix is what everything at once goes on about.
+type mix struct {
+	*decisionRig
+	offers []*domain.Offer
+	clicks []domain.Click
+}
+
+// step does one thing: now and then a change of caps, some reviews, mostly decisions.
+func (m *mix) step(ctx context.Context, random *rand.Rand) error {
+	switch what := random.IntN(100); {
+	case what < 4:
+		return m.raisePartnerCap(ctx)
+	case what < 10:
+		return m.raiseEventCap(ctx, m.offers[random.IntN(len(m.offers))].ID)
+	case what < 40:
+		return m.reviewSome(ctx, random)
+	default:
+		p := m.postback(m.clicks[random.IntN(len(m.clicks))], string(rune('A'+random.IntN(3))))
+		p.ReceivedAt = p.ReceivedAt.Add(time.Duration(random.IntN(300)) * time.Hour) // over days, weeks, months
+		_, err := m.Decide(ctx, m.tenantID, p)
+		return err
+	}
+}
+
+func (m *mix) reviewSome(ctx context.Context, random *rand.Rand) error {
+	var id uuid.UUID
+	err := m.quiet.SystemPool().QueryRow(ctx, "SELECT id FROM conversions ORDER BY md5(id::text || $1) LIMIT 1", fmt.Sprint(random.Int())).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	action := []domain.Action{domain.ActionApprove, domain.ActionReject, domain.ActionReverse}[random.IntN(3)]
+	_, err = m.Settle(ctx, SettleRequest{TenantID: m.tenantID, ConversionID: id, Action: action, RequestID: uuid.NewString(), Actor: "person"})
+	return err
+}
+
+// raisePartnerCap sets the partner's cap to what is live and a little more, and seeds its counter.
+func (m *mix) raisePartnerCap(ctx context.Context) error {
+	return m.Store.Tenant(ctx, m.tenantID, func(tx pgx.Tx) error {
+		if err := queries.OwnCapLock(ctx, tx, "partner "+m.partner.String()); err != nil {
+			return err
+		}
+		live, err := queries.CountLiveOfPartner(ctx, tx, dbgen.CountLiveOfPartnerParams{
+			TenantID: m.tenantID, PartnerID: m.partner, FromDay: m.clock.AddDate(-9, 0, 0), ToDay: m.clock.AddDate(9, 0, 0),
+		})
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "UPDATE partners SET all_time_cap = greatest(all_time_cap, $2) WHERE id = $1", m.partner, live+5)
+		if err != nil {
+			return err
+		}
+		return m.seed(ctx, tx, domain.CapScopePartner, m.partner, live)
+	})
+}
+
+// raiseEventCap does the same with each event of an offer's newest version.
+func (m *mix) raiseEventCap(ctx context.Context, offerID uuid.UUID) error {
+	return m.Store.Tenant(ctx, m.tenantID, func(tx pgx.Tx) error {
+		if err := queries.OwnCapLock(ctx, tx, "offer "+offerID.String()); err != nil {
+			return err
+		}
+		row, err := queries.LockOffer(ctx, tx, offerID)
+		if err != nil {
+			return err
+		}
+		current, err := m.Decisions.offer(ctx, tx, offerID, row.Version)
+		if err != nil {
+			return err
+		}
+		next := *current
+		next.Version++
+		next.Events = append([]domain.Event(nil), current.Events...)
+		for i := range next.Events {
+			event := &next.Events[i]
+			live, err := queries.CountLiveOfEvent(ctx, tx, dbgen.CountLiveOfEventParams{
+				TenantID: m.tenantID, EventID: event.ID, FromDay: m.clock.AddDate(-9, 0, 0), ToDay: m.clock.AddDate(9, 0, 0),
+			})
+			if err != nil {
+				return err
+			}
+			if event.AllTime == nil || *event.AllTime < live+2 {
+				event.AllTime = limit(live + 2)
+			}
+			if err := m.seed(ctx, tx, domain.CapScopeEvent, event.ID, live); err != nil {
+				return err
+			}
+		}
+		if err := m.insertVersion(ctx, tx, &next); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "UPDATE offers SET version = $2 WHERE id = $1", offerID, next.Version)
+		return err
+	})
+}
+
+// seed sets a counter to what is live. No decision is under way, so that one that is there already
+// says the same.
+func (m *mix) seed(ctx context.Context, tx pgx.Tx, scope domain.CapScope, id uuid.UUID, live int64) error {
+	var drift int64
+	err := tx.QueryRow(ctx, "SELECT coalesce(sum(value) - $3, 0)::bigint FROM cap_counters WHERE scope = $1 AND scope_id = $2 AND period = 'total' HAVING count(*) > 0",
+		string(scope), id, live).Scan(&drift)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	if drift != 0 {
+		return fmt.Errorf("counter of %s %s is off by %d", scope, id, drift)
+	}
+	return queries.SeedCounter(ctx, tx, dbgen.SeedCounterParams{
+		TenantID: m.tenantID, Scope: string(scope), ScopeID: id, Period: string(domain.PeriodTotal),
+		PeriodStart: time.Unix(0, 0).UTC(), Value: live,
+	})
+}
+
+// requireWithinCaps recounts what is live against the caps as they are.
+func (m *mix) requireWithinCaps() {
+	m.t.Helper()
+	counted := value[int64](m.decisionRig, "SELECT count(*) FROM conversions WHERE is_counted")
+	require.LessOrEqual(m.t, counted, value[int64](m.decisionRig, "SELECT all_time_cap FROM partners"))
+	over := value[int64](m.decisionRig, `
+		SELECT count(*) FROM offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version, jsonb_array_elements(v.document->'events') e
+		WHERE (e->>'allTimeCap')::bigint < (SELECT count(*) FROM conversions c WHERE c.is_counted AND c.event_id = (e->>'id')::uuid)
+			OR (v.document->>'budget')::bigint < (SELECT coalesce(sum(c.revenue_micros), 0) FROM conversions c WHERE c.is_counted AND c.offer_id = o.id)`)
+	require.Zero(m.t, over, "events over their cap or offers over their budget")
+}
+
+// The hunt above would notice: two transactions that take the same counters in different orders.
+func TestDeadlocksAreCounted(t *testing.T) {
+	t.Parallel()
+	url := dbtest.New(t)
+	store, err := db.Open(t.Context(), url, 4)
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	racing, err := db.Open(t.Context(), url, 4)
+	require.NoError(t, err)
+	met, locks := make(chan struct{}), []int{1, 2}
+	failed := make(chan error, 2)
+	for i := range 2 {
+		go func() {
+			failed <- racing.System(t.Context(), func(tx pgx.Tx) error {
+				if _, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock($1)", locks[i]); err != nil {
+					return err
+				}
+				if i == 0 {
+					met <- struct{}{}
+				} else {
+					<-met
+				}
+				_, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock($1)", locks[1-i])
+				return err
+			})
+		}()
+	}
+	first, second := <-failed, <-failed
+	require.True(t, (first == nil) != (second == nil))
+	require.True(t, db.Retryable(first) || db.Retryable(second))
+	racing.Close()
+	var deadlocks int64
+	require.NoError(t, store.SystemPool().QueryRow(t.Context(), "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").Scan(&deadlocks))
+	require.Equal(t, int64(1), deadlocks)
+}

@@ -1,0 +1,303 @@
+package activities
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+func override(reason string) func(*SettleRequest) {
+	return func(r *SettleRequest) { r.OverrideCaps, r.Note = true, reason }
+}
+
+func (rig *decisionRig) counter(scope domain.CapScope, id uuid.UUID, period domain.Period, start time.Time) int64 {
+	rig.t.Helper()
+	return value[int64](rig, `SELECT coalesce(sum(value), 0)::bigint FROM cap_counters WHERE scope = $1 AND scope_id = $2 AND period = $3 AND period_start = $4`,
+		string(scope), id, string(period), start)
+}
+
+func (rig *decisionRig) transitions(id *uuid.UUID) (rows []dbgen.Transition) {
+	rig.t.Helper()
+	require.NoError(rig.t, rig.Store.Tenant(rig.t.Context(), rig.tenantID, func(tx pgx.Tx) (err error) {
+		rows, err = queries.TransitionsOfConversion(rig.t.Context(), tx, rig.tenantID, *id)
+		return err
+	}))
+	return rows
+}
+
+func TestRule21Release(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 16)
+	o := rig.offer([]domain.Event{goal("A", pendingFor("7"))})
+	id := rig.post(rig.click(o), "A").ConversionID
+	require.Zero(t, value[int64](rig, "SELECT count(*) FROM ledger_entries"), "no reward while Pending")
+
+	rig.wait(7*24*time.Hour - time.Microsecond)
+	settled := rig.review(id, domain.ActionRelease, byTimer)
+	require.Equal(t, domain.ErrNotDue.Error(), settled.Error)
+	require.Equal(t, domain.StatusPending, settled.Status)
+	rig.wait(time.Microsecond)
+	atOnce(t, 20, func(int) error {
+		_, err := rig.Settle(t.Context(), SettleRequest{TenantID: rig.tenantID, ConversionID: *id, Action: domain.ActionRelease, RequestID: uuid.NewString()})
+		return err
+	})
+	require.Equal(t, domain.StatusSuccess, rig.conversion(id).Status)
+	rows := rig.transitions(id)
+	require.Len(t, rows, 2, "rule 21: Success exactly once")
+	require.Equal(t, actorTimer, rows[1].Actor)
+	require.Equal(t, int64(6), value[int64](rig, "SELECT count(*) FROM ledger_entries"))
+}
+
+func TestRule22ManualIsNotReleased(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A", approval, pendingFor("1")), goal("B", pendingFor("1"))})
+	click := rig.click(o)
+	manual, timed := rig.post(click, "A"), rig.post(click, "B")
+	require.Nil(t, manual.ReleaseAt)
+	rig.wait(100 * 24 * time.Hour)
+	settled := rig.review(manual.ConversionID, domain.ActionRelease, byTimer)
+	require.Equal(t, domain.ErrAwaitsReview.Error(), settled.Error)
+	require.True(t, settled.NeedsReview)
+	require.Equal(t, domain.StatusSuccess, rig.review(manual.ConversionID, domain.ActionApprove).Status)
+	require.Equal(t, domain.StatusRejected, rig.review(timed.ConversionID, domain.ActionReject).Status)
+	require.NotEmpty(t, rig.review(timed.ConversionID, domain.ActionRelease, byTimer).Error, "rule 23: a rejected one is not released")
+}
+
+func TestRules23And25ALife(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A")})
+	click := rig.click(o)
+	id := rig.post(click, "A").ConversionID
+	steps := []struct {
+		action domain.Action
+		status domain.Status
+		reason domain.Reason
+		err    error
+	}{
+		{domain.ActionReject, domain.StatusSuccess, domain.ReasonNone, domain.ErrOnlyPending},
+		{domain.ActionReverse, domain.StatusRejected, domain.ReasonReversed, nil},
+		{domain.ActionReverse, domain.StatusRejected, domain.ReasonReversed, nil}, // nothing to do
+		{domain.ActionReject, domain.StatusRejected, domain.ReasonReversed, nil},  // nothing to do
+		{domain.ActionApprove, domain.StatusSuccess, domain.ReasonNone, nil},
+		{domain.ActionApprove, domain.StatusSuccess, domain.ReasonNone, nil}, // nothing to do
+		{domain.ActionReverse, domain.StatusRejected, domain.ReasonReversed, nil},
+	}
+	for _, step := range steps {
+		settled := rig.review(id, step.action, func(r *SettleRequest) { r.Note = "because" })
+		require.Equal(t, step.status, settled.Status)
+		require.Equal(t, step.reason, settled.Reason)
+		if step.err == nil {
+			require.Empty(t, settled.Error)
+		} else {
+			require.Equal(t, step.err.Error(), settled.Error)
+		}
+		rig.requireBooks()
+	}
+	rows := rig.transitions(id)
+	require.Len(t, rows, 4)
+	require.Equal(t, []string{"person", "because", "Success", "Rejected", "reversed"},
+		[]string{rows[3].Actor, rows[3].Note, rows[3].FromStatus, rows[3].ToStatus, rows[3].Reason})
+	require.Equal(t, int64(4), value[int64](rig, "SELECT count(*) FROM ledger_transactions"), "append-only: a reversal is its negative")
+	require.Zero(t, value[int64](rig, "SELECT points_micros FROM member_balances"))
+	require.Equal(t, []any{domain.OutcomeRejected, domain.ReasonReversed}, func() []any { a := rig.post(click, "A"); return []any{a.Outcome, a.Reason} }(),
+		"rule 10: a reversed one is a person's to revive")
+}
+
+func TestNewsOfALife(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A", pendingFor("1"))})
+	id := rig.post(rig.click(o), "A").ConversionID
+	rig.review(id, domain.ActionApprove)
+	rig.review(id, domain.ActionReverse)
+	rows, err := rig.Store.SystemPool().Query(t.Context(), "SELECT payload FROM outbox WHERE payload ? 'conversionId' ORDER BY (payload->>'sequence')::bigint")
+	require.NoError(t, err)
+	payloads, err := pgx.CollectRows(rows, pgx.RowTo[json.RawMessage])
+	require.NoError(t, err)
+	type document struct {
+		Sequence      int64
+		Status        domain.Status
+		RewardWasSent bool
+		Conversion    struct {
+			Status          domain.Status
+			RejectionReason *domain.Reason
+			IsRewardSent    bool
+			ConversionID    uuid.UUID
+			RewardPoints    string
+		}
+	}
+	reversed := domain.ReasonReversed
+	for i, want := range []document{
+		{Sequence: 1, Status: domain.StatusPending}, {Sequence: 2, Status: domain.StatusSuccess}, {Sequence: 3, Status: domain.StatusRejected, RewardWasSent: true},
+	} {
+		want.Conversion.Status, want.Conversion.ConversionID, want.Conversion.RewardPoints = want.Status, *id, "100.00"
+		want.Conversion.IsRewardSent = want.Status == domain.StatusSuccess
+		if want.Status == domain.StatusRejected {
+			want.Conversion.RejectionReason = &reversed
+		}
+		var got document
+		require.NoError(t, json.Unmarshal(payloads[i], &got))
+		require.Equal(t, want, got)
+	}
+	require.Len(t, payloads, 3)
+}
+
+func TestSettleIsIdempotentByRequest(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 16)
+	o := rig.offer([]domain.Event{goal("A")})
+	id := rig.post(rig.click(o), "A").ConversionID
+	request := SettleRequest{TenantID: rig.tenantID, ConversionID: *id, Action: domain.ActionReverse, RequestID: "one request", Actor: "person"}
+	atOnce(t, 30, func(int) error {
+		_, err := rig.Settle(t.Context(), request)
+		return err
+	})
+	require.Len(t, rig.transitions(id), 2)
+	rig.review(id, domain.ActionApprove)
+	settled, err := rig.Settle(t.Context(), request)
+	require.NoError(t, err)
+	require.Empty(t, settled.Error)
+	require.Equal(t, domain.StatusSuccess, settled.Status, "a request that was carried out before does nothing again")
+	require.Len(t, rig.transitions(id), 3)
+}
+
+func TestSettleOfNoConversion(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A")})
+	id := rig.post(rig.click(o), "A").ConversionID
+	for name, request := range map[string]SettleRequest{
+		"an unknown id":    {TenantID: rig.tenantID, ConversionID: uuid.New()},
+		"another tenant's": {TenantID: uuid.New(), ConversionID: *id},
+	} {
+		request.Action, request.RequestID = domain.ActionReverse, "r"
+		_, err := rig.Settle(t.Context(), request)
+		require.ErrorIs(t, err, ErrNoConversion, name)
+	}
+}
+
+func TestRule25NotWhileAnotherIsLive(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 8)
+	o := rig.offer([]domain.Event{goal("A"), goal("R", repeats)})
+	member := "m"
+	first := rig.click(o, func(c *domain.Click) { c.PubMemberID = &member })
+	other := rig.click(o, func(c *domain.Click) { c.PubMemberID = &member })
+	rejected := rig.post(first, "A", func(p *domain.Postback) { p.Currency = "EUR" })
+	elsewhere := rig.post(other, "A", func(p *domain.Postback) { p.Currency = "EUR" })
+	require.Equal(t, domain.OutcomeAccepted, rig.post(first, "A").Outcome)
+	for name, id := range map[string]*uuid.UUID{"rule 5: of the same click": rejected.ConversionID, "rule 6: of the same member": elsewhere.ConversionID} {
+		settled := rig.review(id, domain.ActionApprove, override("still never two"))
+		require.NotEmpty(t, settled.Error, name)
+		require.Equal(t, domain.StatusRejected, settled.Status, name)
+		require.Len(t, rig.transitions(id), 1, name)
+	}
+	one := rig.post(first, "R", func(p *domain.Postback) { p.ConversionID, p.Currency = "1", "EUR" })
+	rig.post(first, "R", func(p *domain.Postback) { p.ConversionID = "1" })
+	require.NotEmpty(t, rig.review(one.ConversionID, domain.ActionApprove).Error, "rule 7: of the same conversion id")
+
+	two := []*uuid.UUID{}
+	third := "third"
+	for range 2 {
+		click := rig.click(o, func(c *domain.Click) { c.PubMemberID = &third })
+		two = append(two, rig.post(click, "A", func(p *domain.Postback) { p.Currency = "EUR" }).ConversionID)
+	}
+	settled := make([]Settled, len(two))
+	atOnce(t, len(two), func(i int) (err error) {
+		settled[i], err = rig.Settle(t.Context(), SettleRequest{TenantID: rig.tenantID, ConversionID: *two[i], Action: domain.ActionApprove, RequestID: "r", Actor: "p"})
+		return err
+	})
+	require.True(t, (settled[0].Error == "") != (settled[1].Error == ""), "rule 25: of two people at once one is told")
+}
+
+func TestRule25CapsAreCheckedAgain(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	daily := func(e *domain.Event) { e.Daily = limit(1) }
+	o := rig.offer([]domain.Event{goal("A", daily)})
+	today := domain.PeriodsAt(rig.now(), time.UTC).Day
+	tomorrow := today.AddDate(0, 0, 1)
+	live := rig.post(rig.click(o), "A")
+	over := rig.post(rig.click(o), "A")
+	require.Equal(t, domain.ReasonCapDaily, over.Reason)
+	settled := rig.review(over.ConversionID, domain.ActionApprove)
+	require.Equal(t, string(domain.ReasonCapDaily), settled.Error)
+	require.Equal(t, domain.StatusRejected, settled.Status)
+	require.Equal(t, domain.ReasonCapDaily, settled.Reason)
+	require.Len(t, rig.transitions(over.ConversionID), 1)
+
+	require.NotEmpty(t, rig.review(over.ConversionID, domain.ActionApprove, override("")).Error, "rule 25: only with a recorded reason")
+	settled = rig.review(over.ConversionID, domain.ActionApprove, override("goodwill"))
+	require.Empty(t, settled.Error)
+	require.Equal(t, int64(2), rig.counter(domain.CapScopeEvent, o.Events[0].ID, domain.PeriodDay, today), "what is live is counted all the same")
+	rows := rig.transitions(over.ConversionID)
+	require.True(t, rows[1].OverrideCaps)
+	require.Equal(t, "goodwill", rows[1].Note)
+
+	rig.review(live.ConversionID, domain.ActionReverse)
+	rig.wait(24 * time.Hour)
+	require.Equal(t, domain.StatusSuccess, rig.review(live.ConversionID, domain.ActionApprove).Status, "rule 25: the current period's caps")
+	require.Equal(t, []int64{1, 1}, []int64{rig.counter(domain.CapScopeEvent, o.Events[0].ID, domain.PeriodDay, today),
+		rig.counter(domain.CapScopeEvent, o.Events[0].ID, domain.PeriodDay, tomorrow)})
+	require.Equal(t, domain.ReasonCapDaily, rig.post(rig.click(o), "A").Reason, "it takes the slot of the day it was revived on")
+}
+
+func TestRule28ASlotComesBackWhereItWasTaken(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	all := domain.Caps{Daily: limit(1), Weekly: limit(5), Monthly: limit(5), AllTime: limit(5)}
+	o := rig.offer([]domain.Event{goal("A", pendingFor("1"), func(e *domain.Event) { e.Caps = all })}, func(o *domain.Offer) { o.BudgetType = domain.BudgetTypeDaily })
+	event := o.Events[0].ID
+	first := domain.PeriodsAt(rig.now(), time.UTC)
+	pending := rig.post(rig.click(o), "A")
+	rig.wait(40 * 24 * time.Hour) // another month
+	later := domain.PeriodsAt(rig.now(), time.UTC)
+	done := rig.post(rig.click(o), "A")
+	rig.review(done.ConversionID, domain.ActionApprove)
+	counts := func(p domain.Periods) []int64 {
+		return []int64{rig.counter(domain.CapScopeEvent, event, domain.PeriodDay, p.Day), rig.counter(domain.CapScopeEvent, event, domain.PeriodWeek, p.Week),
+			rig.counter(domain.CapScopeEvent, event, domain.PeriodMonth, p.Month), rig.counter(domain.CapScopeEvent, event, domain.PeriodTotal, p.Start(domain.PeriodTotal)),
+			rig.counter(domain.CapScopeBudget, o.ID, domain.PeriodDay, p.Day)}
+	}
+	require.Equal(t, []int64{1, 1, 1, 2, 2_500_000}, counts(first))
+	require.Equal(t, []int64{1, 1, 1, 2, 2_500_000}, counts(later))
+	rig.review(pending.ConversionID, domain.ActionReject)
+	require.Equal(t, []int64{0, 0, 0, 1, 0}, counts(first), "a Pending one that is rejected, in its own period")
+	require.Equal(t, []int64{1, 1, 1, 1, 2_500_000}, counts(later))
+	rig.review(done.ConversionID, domain.ActionReverse)
+	require.Equal(t, []int64{0, 0, 0, 0, 0}, counts(later), "a Success that is reversed")
+	require.Equal(t, domain.OutcomeAccepted, rig.post(rig.click(o), "A").Outcome, "the slot is there again")
+}
+
+func TestRule31OverCapPending(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A", capped(1), pendingFor("1"))}, func(o *domain.Offer) { o.OverCapPolicy = domain.OverCapPolicyPending })
+	first := rig.post(rig.click(o), "A")
+	click := rig.click(o)
+	over := rig.post(click, "A")
+	require.Equal(t, []any{domain.OutcomeAccepted, domain.StatusPending}, []any{over.Outcome, over.Status})
+	require.Nil(t, over.ReleaseAt)
+	require.False(t, rig.conversion(over.ConversionID).IsCounted)
+	require.Equal(t, over.ConversionID, rig.post(click, "A").ConversionID, "rule 5: live all the same")
+	rig.wait(48 * time.Hour)
+	require.Equal(t, domain.ErrAwaitsReview.Error(), rig.review(over.ConversionID, domain.ActionRelease, byTimer).Error)
+	require.Equal(t, string(domain.ReasonCapTotal), rig.review(over.ConversionID, domain.ActionApprove).Error, "approved, it would count")
+	require.Equal(t, domain.StatusPending, rig.conversion(over.ConversionID).Status)
+	rig.review(first.ConversionID, domain.ActionReject)
+	require.Equal(t, domain.StatusSuccess, rig.review(over.ConversionID, domain.ActionApprove).Status)
+	require.True(t, rig.conversion(over.ConversionID).IsCounted)
+
+	last := rig.post(rig.click(o), "A")
+	rig.review(last.ConversionID, domain.ActionReject)
+	require.Equal(t, int64(1), value[int64](rig, "SELECT value FROM cap_counters WHERE scope = 'event'"), "what was not counted gives nothing back")
+}
