@@ -90,6 +90,7 @@ const clickWait = 5 * time.Second
 // reason recorded (rule 46).
 func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 	at := t.now()
+	t.traffic.count(at)
 	clientIP := c.ClientIP()
 	userAgent := truncated(c.Request.UserAgent(), maxHeaderText)
 	visitor := parseVisitor(userAgent, params.device)

@@ -58,7 +58,7 @@ type fieldKind int
 
 // Kinds of fields. Several values of one filter mean any of them, except for the two bounds.
 const (
-	fieldText fieldKind = iota
+	_ fieldKind = iota // text, compared as it is
 	// fieldSearch finds the text anywhere, whatever its case.
 	fieldSearch
 	fieldUUID

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -69,6 +70,9 @@ func (r *router) observe(c *gin.Context) {
 		level = slog.LevelDebug
 	}
 	ctx := c.Request.Context()
+	if !slog.Default().Enabled(ctx, level) { // redirects: their line would be made for nobody
+		return
+	}
 	slog.LogAttrs(ctx, level, "request", slog.String("method", method), slog.String("route", template),
 		slog.Int("status", status), slog.Float64("ms", float64(took.Microseconds())/1000),
 		slog.String("request_id", requestIDOf(ctx)), slog.String("actor", principal(ctx).Actor))
@@ -90,7 +94,7 @@ func recovery(c *gin.Context) {
 		if cause == nil {
 			return
 		}
-		if cause == http.ErrAbortHandler {
+		if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(cause)
 		}
 		slog.ErrorContext(c.Request.Context(), "panic", "request_id", requestIDOf(c.Request.Context()),
@@ -107,8 +111,9 @@ func recovery(c *gin.Context) {
 const bodyTimeout = 30 * time.Second
 
 // readBody reads the whole body within a size and a time, and leaves it to be read again. The
-// deadline is lifted afterwards: it would otherwise cancel a handler that runs past it.
-func readBody(limit int64) gin.HandlerFunc {
+// deadline is lifted afterwards: it would otherwise cancel a handler that runs past it. JSON must be
+// UTF-8; a postback's form may be anything.
+func readBody(limit int64, utf8Only bool) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if c.Request.Body == nil || c.Request.Body == http.NoBody {
 			return
@@ -116,13 +121,21 @@ func readBody(limit int64) gin.HandlerFunc {
 		control := http.NewResponseController(c.Writer)
 		_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer has deadlines
 		body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
-		_ = control.SetReadDeadline(time.Time{})
+		if err == nil {
+			_ = control.SetReadDeadline(time.Time{})
+		} else {
+			// The rest is not waited for: the server would go on reading it to use the connection again.
+			c.Header("Connection", "close")
+		}
 		var tooLarge *http.MaxBytesError
 		switch {
 		case errors.As(err, &tooLarge):
 			writeProblem(c, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("At most %d bytes are taken here.", limit)))
 		case err != nil:
 			writeProblem(c, newProblem(http.StatusBadRequest, "The body did not arrive whole."))
+		case utf8Only && !utf8.Valid(body):
+			// Decoding would put U+FFFD in place of what was meant.
+			writeProblem(c, badField("body", "is not valid UTF-8"))
 		default:
 			c.Request.Body = io.NopCloser(bytes.NewReader(body))
 		}

@@ -91,7 +91,7 @@ func (e *edge) save(t *testing.T) *pgx.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	document, err := json.Marshal(e.offer)
 	if err != nil {
 		t.Fatal(err)

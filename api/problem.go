@@ -34,7 +34,7 @@ type Problem struct {
 // Error satisfies error.
 func (p *Problem) Error() string { return p.Title + ": " + p.Detail }
 
-// GetStatus, GetHeaders and ContentType tell huma how to answer with a Problem.
+// GetStatus is the status code, for huma.
 func (p *Problem) GetStatus() int { return p.Status }
 
 // GetHeaders are the headers that go with the problem, such as Retry-After.
@@ -118,7 +118,7 @@ func asProblem(ctx context.Context, err error) *Problem {
 		return badField("body", "contains a character that cannot be stored")
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return unavailable() // the client has gone
-	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), db.Retryable(err):
+	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), db.Unavailable(err):
 		slog.WarnContext(ctx, "request failed for now", "request_id", requestIDOf(ctx), "error", err)
 		return unavailable()
 	}

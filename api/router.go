@@ -106,7 +106,7 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 		chain = append(chain, r.server.authorize(options.who))
 	}
 	if method != http.MethodGet {
-		chain = append(chain, readBody(options.maxBody))
+		chain = append(chain, readBody(options.maxBody, options.who != public))
 	}
 	if method == http.MethodPost && options.who != public {
 		chain = append(chain, r.server.idempotent(options))

@@ -31,6 +31,8 @@ type Config struct {
 	TemporalNamespace string
 	// CallbackAllowCIDRs are the operator's exceptions to rule 53.
 	CallbackAllowCIDRs []netip.Prefix
+	// Traced says that traces are sent somewhere; otherwise requests are not measured for them.
+	Traced bool
 	// NATSMonitorURL is the stream server's monitoring address, which proves how it syncs.
 	NATSMonitorURL string
 }
@@ -64,7 +66,10 @@ func (s *Server) Handler() (http.Handler, error) {
 	engine.RedirectTrailingSlash = false
 	engine.UseRawPath = true // members' ids may hold escaped slashes
 	r := newRouter(s, engine)
-	engine.Use(otelgin.Middleware("offerflow"), requestIDs, r.observe, recovery)
+	if s.Config.Traced {
+		engine.Use(otelgin.Middleware("offerflow"))
+	}
+	engine.Use(requestIDs, r.observe, recovery)
 	engine.NoRoute(func(c *gin.Context) { writeProblem(c, notFound()) })
 	engine.NoMethod(func(c *gin.Context) { writeProblem(c, newProblem(http.StatusMethodNotAllowed, "")) })
 	s.routes(r)

@@ -33,6 +33,7 @@ type Tracking struct {
 	answers  answerSource
 	replies  *replies
 	places   placeFinder
+	traffic  traffic
 	// inWork bounds the postbacks that wait for their decision.
 	inWork chan struct{}
 	now    func() time.Time

@@ -71,7 +71,7 @@ var hostileURLs = strings.Fields(`
 	unix:///var/run/docker.sock javascript:alert(1) data:text/plain,x ws://example.com/ //example.com/ /relative example.com https:/example.com
 	https:example.com https:// https:/// https://?x https://#x https://. https://.. https://exa%6dple.com%00.evil/ https://127.0.0.1%2f@example.com/
 	https://example.com\@127.0.0.1/ https://example.com\.evil/ https://①②⑦.⓪.⓪.①/ https://１２７.0.0.1/ https://127。0。0。1/ https://ⓛocalhost/
-	https://lоcalhost/ https://ex‍ample.com/ https://[::1 https://::1/ https://[::1]x/ https://[127.0.0.1]/ https://[]/ https://[v1.fe80::a]/
+	https://lоcalhost/ https://ex%E2%80%8Dample.com/ https://[::1 https://::1/ https://[::1]x/ https://[127.0.0.1]/ https://[]/ https://[v1.fe80::a]/
 `)
 
 // hostileRaw are the ones that white space would cut.
