@@ -1,11 +1,12 @@
 # bin/offerflow alone: a static binary, run by an ordinary user.
 FROM golang:1.26.8 AS build
+ENV GOCACHE=/cache/build GOMODCACHE=/cache/modules CGO_ENABLED=0
 WORKDIR /src
 COPY go.mod go.sum ./
-RUN --mount=type=cache,target=/go/pkg/mod go mod download
+RUN --mount=type=cache,target=/cache go mod download
 COPY . .
-RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags="-s -w" -o /offerflow ./cmd/offerflow
+RUN --mount=type=cache,target=/cache \
+    go build -trimpath -buildvcs=false -ldflags="-s -w" -o /offerflow ./cmd/offerflow
 
 # Only for the health check of docker-compose.yml: the final image has no shell.
 FROM busybox:1.37-musl AS busybox

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"strings"
 	"time"
 
 	"github.com/exaring/otelpgx"
@@ -59,7 +62,7 @@ func openPool(ctx context.Context, url, role string, maxConns int32) (*pgxpool.P
 		})
 		return nil
 	}
-	config.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName())
+	config.ConnConfig.Tracer = otelpgx.NewTracer()
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -128,4 +131,17 @@ func Retryable(err error) bool {
 		return pg.Code == "40001" || pg.Code == "40P01" || pg.Code == "57P01" || pg.Code == "53300"
 	}
 	return pgconn.SafeToRetry(err)
+}
+
+// Unavailable says whether the database could not be reached, was starting or stopping, or went away
+// in the middle. The same request may work later; what was under way may even have been committed.
+func Unavailable(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return Retryable(err) || pg.Code == "57P02" || pg.Code == "57P03" || strings.HasPrefix(pg.Code, "08")
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return Retryable(err) || errors.As(err, &connect) || errors.As(err, &network) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

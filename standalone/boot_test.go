@@ -29,7 +29,7 @@ const (
 
 func TestBootOnAnEmptyFolderAndAgain(t *testing.T) {
 	dir := dataDir(t)
-	first := boot(t, dir, nil)
+	first := bootChild(t, dir, nil)
 	t.Log("empty:", describe(first))
 	if first.took > emptyWithin {
 		t.Errorf("not ready within %v", emptyWithin)
@@ -55,7 +55,7 @@ func TestBootOnAnEmptyFolderAndAgain(t *testing.T) {
 	if n := serversBelow(t, dir); n != 0 {
 		t.Errorf("%d processes of PostgreSQL are left", n)
 	}
-	again := boot(t, dir, nil)
+	again := bootChild(t, dir, nil)
 	t.Log("used:", describe(again))
 	if again.took > usedWithin {
 		t.Errorf("not ready within %v", usedWithin)
@@ -65,11 +65,11 @@ func TestBootOnAnEmptyFolderAndAgain(t *testing.T) {
 // What was acknowledged before a kill -9 is there after it.
 func TestKilledAndStartedAgain(t *testing.T) {
 	dir := dataDir(t)
-	p := boot(t, dir, nil)
+	p := bootChild(t, dir, nil)
 	leaveTraces(t, p)
 	for range 3 {
 		p.signal(syscall.SIGKILL)
-		p = boot(t, dir, nil)
+		p = bootChild(t, dir, nil)
 		t.Log("after kill -9:", describe(p))
 		if p.took > usedWithin {
 			t.Errorf("not ready within %v", usedWithin)
@@ -79,7 +79,7 @@ func TestKilledAndStartedAgain(t *testing.T) {
 }
 
 // leaveTraces writes a message and a parked workflow.
-func leaveTraces(t *testing.T, p *process) {
+func leaveTraces(t *testing.T, p *child) {
 	t.Helper()
 	js := stream(t, p)
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "TRACE", Subjects: []string{"trace"}}); err != nil {
@@ -95,7 +95,7 @@ func leaveTraces(t *testing.T, p *process) {
 	}
 }
 
-func findTraces(t *testing.T, p *process) {
+func findTraces(t *testing.T, p *child) {
 	t.Helper()
 	s, err := stream(t, p).Stream(t.Context(), "TRACE")
 	if err != nil {
@@ -109,7 +109,7 @@ func findTraces(t *testing.T, p *process) {
 	}
 }
 
-func stream(t *testing.T, p *process) jetstream.JetStream {
+func stream(t *testing.T, p *child) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect(p.addresses["NATS"])
 	if err != nil {
@@ -123,7 +123,7 @@ func stream(t *testing.T, p *process) jetstream.JetStream {
 	return js
 }
 
-func dialTemporal(t *testing.T, p *process) client.Client {
+func dialTemporal(t *testing.T, p *child) client.Client {
 	t.Helper()
 	c, err := client.Dial(client.Options{HostPort: p.addresses["Temporal"], Namespace: temporalserver.Namespace})
 	if err != nil {
@@ -147,14 +147,14 @@ func TestKilledDuringTheFirstStart(t *testing.T) {
 		}
 		p.signal(syscall.SIGKILL)
 	}
-	p := boot(t, dir, nil)
+	p := bootChild(t, dir, nil)
 	t.Log("after six cut-short starts:", describe(p))
 }
 
 func TestSideBySideAndOneFolderEach(t *testing.T) {
 	a, b := dataDir(t), dataDir(t)
-	first := boot(t, a, nil)
-	second := boot(t, b, nil)
+	first := bootChild(t, a, nil)
+	second := bootChild(t, b, nil)
 	for part, address := range first.addresses {
 		if second.addresses[part] == address {
 			t.Errorf("%s of both is %s", part, address)
@@ -201,19 +201,19 @@ func TestAsAnOrdinaryUser(t *testing.T) {
 	}
 	dir := dataDir(t)
 	change := ordinary(t, filepath.Dir(dir))
-	p := boot(t, dir, change)
+	p := bootChild(t, dir, change)
 	t.Log("ordinary user:", describe(p))
 	p.signal(syscall.SIGKILL)
-	p = boot(t, dir, change)
+	p = bootChild(t, dir, change)
 	p.signal(syscall.SIGTERM)
 	// Root takes over the same folder, and the data stay their owner's.
-	boot(t, dir, nil)
+	bootChild(t, dir, nil)
 }
 
 // The password is all that stands between another user of the machine and the
 // data.
 func TestThePasswordIsNeeded(t *testing.T) {
-	p := boot(t, dataDir(t), nil)
+	p := bootChild(t, dataDir(t), nil)
 	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Host: p.addresses["PostgreSQL"], Path: "/offerflow"}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

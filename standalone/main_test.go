@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// process is a standalone run as its own process.
-type process struct {
+// child is a standalone run as its own process.
+type child struct {
 	t         *testing.T
 	cmd       *exec.Cmd
 	addresses map[string]string // by part
@@ -43,9 +43,9 @@ type process struct {
 }
 
 // launch starts a process without waiting for it to be ready.
-func launch(t *testing.T, dir string, change func(*exec.Cmd)) *process {
+func launch(t *testing.T, dir string, change func(*exec.Cmd)) *child {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(os.Args[0]), output: &output{}, ended: make(chan struct{})}
+	p := &child{t: t, cmd: exec.Command(os.Args[0]), output: &output{}, ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), asChild+"=1", "OFFERFLOW_DATA_DIR="+dir,
 		"OFFERFLOW_HTTP_ADDR=127.0.0.1:0", "OFFERFLOW_POSTGRES_PORT=0", "OFFERFLOW_NATS_PORT=0",
 		"OFFERFLOW_TEMPORAL_PORT=0", "OFFERFLOW_TEMPORAL_UI_PORT=0")
@@ -70,8 +70,8 @@ func launch(t *testing.T, dir string, change func(*exec.Cmd)) *process {
 	return p
 }
 
-// boot starts a process and waits until it says that it is ready.
-func boot(t *testing.T, dir string, change func(*exec.Cmd)) *process {
+// bootChild starts a process and waits until it says that it is ready.
+func bootChild(t *testing.T, dir string, change func(*exec.Cmd)) *child {
 	t.Helper()
 	begin := time.Now()
 	p := launch(t, dir, change)
@@ -87,7 +87,7 @@ func boot(t *testing.T, dir string, change func(*exec.Cmd)) *process {
 	return p
 }
 
-func (p *process) waitFor(text string, within time.Duration) {
+func (p *child) waitFor(text string, within time.Duration) {
 	p.t.Helper()
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
@@ -105,7 +105,7 @@ func (p *process) waitFor(text string, within time.Duration) {
 }
 
 // signal sends a signal and waits for the end.
-func (p *process) signal(s syscall.Signal) {
+func (p *child) signal(s syscall.Signal) {
 	p.t.Helper()
 	_ = p.cmd.Process.Signal(s)
 	select {
@@ -222,4 +222,4 @@ func serversBelow(t *testing.T, dir string) int {
 	return n
 }
 
-func describe(p *process) string { return fmt.Sprintf("ready after %.1f s", p.took.Seconds()) }
+func describe(p *child) string { return fmt.Sprintf("ready after %.1f s", p.took.Seconds()) }

@@ -72,6 +72,9 @@ func (c *Conn) Run(ctx context.Context, consumer Consumer) error {
 		msg, err := messages.Next()
 		if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
 			inWork.Wait()
+			if ctx.Err() == nil { // deleted under us: without an error nobody would notice
+				return fmt.Errorf("consumer %s: its stream or consumer was deleted", consumer.Durable)
+			}
 			return nil
 		}
 		if err != nil {

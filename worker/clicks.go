@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	// clickMessages in work at once: each holds many clicks.
-	clickMessages = 4
-	// startsPerMessage in flight at once: the engine's history shards take no more writes anyway.
+	// clickMessages in work at once. Each holds the clicks of one moment, be it one or hundreds.
+	clickMessages = 8
+	// startsPerMessage in flight at once; what is in flight in all is the pace's to say.
 	startsPerMessage = 16
-	// startsWhenBusy is what a drain takes while redirects are being served in this process.
-	startsWhenBusy = 2
+	// keepAlive is how often a long message is kept from coming again while it is in work.
+	keepAlive = 15 * time.Second
 )
 
 // handleClicks makes a packed message's clicks into rows, and each into its parked workflow.
@@ -38,17 +38,17 @@ func (w *Worker) handleClicks(ctx context.Context, msg jetstream.Msg) error {
 		return nil
 	}
 	starts, ctx := errgroup.WithContext(ctx)
-	limit := startsPerMessage
-	if w.Busy != nil && w.Busy() {
-		limit = startsWhenBusy
-	}
-	starts.SetLimit(limit)
+	starts.SetLimit(startsPerMessage)
+	kept := time.Now()
 	for i := range clicks {
 		if clicks[i].RefusedReason == domain.ReasonNone {
-			starts.Go(func() error { return w.park(ctx, &clicks[i]) })
+			starts.Go(func() error {
+				return w.pace.do(ctx, func() error { return w.park(ctx, &clicks[i]) })
+			})
 		}
-		if i%64 == 63 {
-			_ = msg.InProgress() // a long message must not come again while it is in work
+		if time.Since(kept) > keepAlive {
+			kept = time.Now()
+			_ = msg.InProgress() // where this fails the message comes again, which is harmless
 		}
 	}
 	return starts.Wait()
@@ -65,5 +65,6 @@ func (w *Worker) park(ctx context.Context, click *domain.Click) error {
 	if err != nil {
 		return fmt.Errorf("park click %s: %w", click.ID, err)
 	}
+	observeStart(click)
 	return nil
 }

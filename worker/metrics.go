@@ -1,16 +1,66 @@
 package worker
 
 import (
+	"context"
+	"log/slog"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
 )
 
-var decisionsTotal = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "offerflow_decisions_total", Help: "Postbacks decided, by outcome and reason.",
-}, []string{"outcome", "reason"})
+var (
+	decisionsTotal = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "offerflow_decisions_total", Help: "Postbacks decided, by outcome and reason.",
+	}, []string{"outcome", "reason"})
+
+	streamLag = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "offerflow_stream_lag_messages", Help: "Messages that a consumer has not finished, those in work included.",
+	}, []string{"consumer"})
+
+	startLag = promauto.NewHistogram(prometheus.HistogramOpts{
+		Name:    "offerflow_workflow_start_lag_seconds",
+		Help:    "From a click to the start of its workflow, in seconds.",
+		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 1800},
+	})
+)
 
 func observeDecision(answer domain.Answer) {
 	decisionsTotal.WithLabelValues(string(answer.Outcome), string(answer.Reason)).Inc()
+}
+
+func observeStart(click *domain.Click) { startLag.Observe(time.Since(click.ClickedAt).Seconds()) }
+
+// lagEvery is how often the streams are asked.
+const lagEvery = 5 * time.Second
+
+// watchLag keeps the gauges of the consumers' lag until ctx is done.
+func (w *Worker) watchLag(ctx context.Context, consumers []stream.Consumer) error {
+	ticker := time.NewTicker(lagEvery)
+	defer ticker.Stop()
+	for {
+		for _, consumer := range consumers {
+			w.observeLag(ctx, consumer)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (w *Worker) observeLag(ctx context.Context, consumer stream.Consumer) {
+	ctx, cancel := context.WithTimeout(ctx, lagEvery)
+	defer cancel()
+	handle, err := w.Stream.JS.Consumer(ctx, consumer.Stream, consumer.Durable)
+	if err != nil { // not made yet, or the server is away, which others tell of
+		slog.DebugContext(ctx, "lag not known", "consumer", consumer.Durable, "error", err)
+		return
+	}
+	info := handle.CachedInfo()
+	streamLag.WithLabelValues(consumer.Durable).Set(float64(info.NumPending) + float64(info.NumAckPending))
 }

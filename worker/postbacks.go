@@ -31,17 +31,25 @@ func (w *Worker) handlePostback(ctx context.Context, msg jetstream.Msg) error {
 	if err := json.Unmarshal(msg.Data(), &message); err != nil {
 		return fmt.Errorf("%w: postback: %w", stream.ErrBad, err)
 	}
-	answer, err := w.answer(ctx, &message.Postback)
-	if err != nil {
-		return err
-	}
-	observeDecision(answer)
-	w.reply(message.ReplyTo, answer)
-	return nil
+	return traced(ctx, &message, func(ctx context.Context) error {
+		answer, err := w.answer(ctx, &message.Postback, isRedelivered(msg))
+		if err != nil {
+			return err
+		}
+		observeDecision(answer)
+		w.reply(message.ReplyTo, answer)
+		return nil
+	})
 }
 
 // answer decides a postback: refused where it belongs to no click, else by its click.
-func (w *Worker) answer(ctx context.Context, postback *domain.Postback) (domain.Answer, error) {
+func (w *Worker) answer(ctx context.Context, postback *domain.Postback, redelivered bool) (domain.Answer, error) {
+	if redelivered {
+		// It may have been refused for a click that has arrived since: what was answered stands.
+		if answer, ok, err := w.decisions.Answered(ctx, postback.ID); ok || err != nil {
+			return answer, err
+		}
+	}
 	if postback.Refused != domain.ReasonNone {
 		return w.decisions.Refuse(ctx, *postback, postback.Refused)
 	}
@@ -64,6 +72,15 @@ func (w *Worker) answer(ctx context.Context, postback *domain.Postback) (domain.
 	return w.update(ctx, &click, postback)
 }
 
+func isRedelivered(msg jetstream.Msg) bool {
+	meta, err := msg.Metadata()
+	return err != nil || meta.NumDelivered > 1
+}
+
+// clocksApart is how far the stream server's clock may be ahead of the one that wrote the receipt.
+// It is less than a sender waits for its answer.
+const clocksApart = 2 * time.Second
+
 // findClick waits for a click that is still on its way (rule 1): it is unknown only once the click
 // stream has passed the postback's time.
 func (w *Worker) findClick(ctx context.Context, postback *domain.Postback) (dbgen.SystemClickByIDRow, bool, error) {
@@ -71,7 +88,7 @@ func (w *Worker) findClick(ctx context.Context, postback *domain.Postback) (dbge
 	if err != nil || ok {
 		return click, ok, err
 	}
-	passed, err := w.Stream.Passed(ctx, stream.Clicks, postback.ReceivedAt)
+	passed, err := w.Stream.Passed(ctx, stream.Clicks, postback.ReceivedAt.Add(clocksApart))
 	if err != nil {
 		return click, false, err
 	}
@@ -109,7 +126,8 @@ func (w *Worker) update(ctx context.Context, click *dbgen.SystemClickByIDRow, po
 
 // updateWithStart wakes a click that has no workflow yet: its own start is late, or waits for the
 // first postback by configuration. One that is closed already answers AlreadyStarted.
-func (w *Worker) updateWithStart(ctx context.Context, row *dbgen.SystemClickByIDRow, options client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+func (w *Worker) updateWithStart(ctx context.Context, row *dbgen.SystemClickByIDRow,
+	options client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 	click := domain.Click{
 		ID: row.ID, TenantID: row.TenantID, LinkID: row.LinkID, OfferID: row.OfferID, PubMemberID: row.PubMemberID, SessionEndsAt: row.SessionEndsAt,
 	}

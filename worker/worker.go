@@ -41,12 +41,13 @@ type Worker struct {
 	// AttributionStart is OFFERFLOW_ATTRIBUTION_START.
 	AttributionStart Start
 	Deliveries       *activities.Deliveries
-	// Busy says that redirects are being served in this process now, so that draining a backlog
-	// yields to them; nil where there are none.
+	// Busy says that redirects are coming fast in this process now, so that starts of workflows yield
+	// to them; nil where there are none.
 	Busy func() bool
 
 	decisions *activities.Decisions
 	clicks    *activities.Clicks
+	pace      *pace
 }
 
 // pollers of the task queue: two, the default, leave a busy worker waiting.
@@ -60,6 +61,7 @@ const (
 func (w *Worker) Run(ctx context.Context) error {
 	w.decisions = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now}
 	w.clicks = &activities.Clicks{Store: w.Store}
+	w.pace = newPace(w.Busy)
 	if err := workflows.EnsureSearchAttributes(ctx, w.Temporal, w.Namespace); err != nil {
 		return err
 	}
@@ -74,7 +76,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for _, consumer := range w.consumers() {
+	consumers := w.consumers()
+	group.Go(func() error { return w.watchLag(ctx, consumers) })
+	for _, consumer := range consumers {
 		group.Go(func() error { return w.Stream.Run(ctx, consumer) })
 	}
 	slog.Info("worker ready", "taskQueue", workflows.TaskQueue)

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/offerflow/offerflow/activities"
@@ -20,8 +19,9 @@ type AttributionInput struct {
 	TenantID      uuid.UUID
 	ClickID       uuid.UUID
 	SessionEndsAt time.Time
-	// HeldUntil is carried over a continue-as-new.
+	// HeldUntil and Closed are carried over a continue-as-new.
 	HeldUntil *time.Time
+	Closed    bool
 }
 
 // Attribution is the life of one click: parked until a postback comes, awake while an event is
@@ -41,8 +41,8 @@ type attribution struct {
 	// deciding keeps decisions in one row: an answer that came later must not be overwritten by an
 	// earlier one's view of what is held.
 	deciding workflow.Mutex
+	next     deadline
 	decided  int
-	closed   bool
 	arrivals int // counts handler runs, so that the loop looks again after each
 }
 
@@ -53,6 +53,7 @@ func (a *attribution) setup(ctx workflow.Context) error {
 
 // postback decides at once, also when the decision is to hold: what must wait is in the database.
 func (a *attribution) postback(ctx workflow.Context, postback domain.Postback) (domain.Answer, error) {
+	defer func() { a.arrivals++ }()
 	if err := a.deciding.Lock(ctx); err != nil {
 		return domain.Answer{}, err
 	}
@@ -80,22 +81,26 @@ func (a *attribution) held(ctx workflow.Context) error {
 }
 
 func (a *attribution) apply(ctx workflow.Context, decided activities.Decided) {
-	a.arrivals++
 	a.decided++
 	a.waiting = append(a.waiting, decided.Waiting...)
 	a.in.HeldUntil = decided.HeldUntil
-	a.closed = a.closed || decided.SessionClosed
+	a.in.Closed = a.in.Closed || decided.SessionClosed
 	workflow.SetCurrentDetails(ctx, a.details(decided.Answer))
 }
 
-// run waits for the next deadline or arrival until the session is over.
+// run waits for the next deadline or arrival until the session is over. Handlers run whenever it
+// blocks, so that each turn looks at everything again before it ends the run.
 func (a *attribution) run(ctx workflow.Context) error {
-	for !a.over(ctx) {
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && workflow.AllHandlersFinished(ctx) && len(a.waiting) == 0 {
-			return workflow.NewContinueAsNewError(ctx, Attribution, a.in)
-		}
+	for {
 		if err := a.startWaiting(ctx); err != nil {
 			return err
+		}
+		idle := workflow.AllHandlersFinished(ctx)
+		switch {
+		case idle && a.over(ctx):
+			return nil
+		case idle && workflow.GetInfo(ctx).GetContinueAsNewSuggested():
+			return workflow.NewContinueAsNewError(ctx, Attribution, a.in)
 		}
 		due, err := a.wait(ctx)
 		if err != nil {
@@ -107,16 +112,12 @@ func (a *attribution) run(ctx workflow.Context) error {
 			}
 		}
 	}
-	if err := a.startWaiting(ctx); err != nil {
-		return err
-	}
-	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 }
 
 // over says that nothing more can come: the end point was reached or the session has ended, and
 // nothing is held.
 func (a *attribution) over(ctx workflow.Context) bool {
-	return a.in.HeldUntil == nil && (a.closed || !workflow.Now(ctx).Before(a.in.SessionEndsAt))
+	return a.in.HeldUntil == nil && (a.in.Closed || !workflow.Now(ctx).Before(a.in.SessionEndsAt))
 }
 
 // wait ends at the next deadline (due) or with the next arrival.
@@ -126,34 +127,16 @@ func (a *attribution) wait(ctx workflow.Context) (due bool, err error) {
 		until, what = *a.in.HeldUntil, "grace of an early event ends"
 	}
 	seen := a.arrivals
-	// At least a moment, so that the first task always has a command: without one, a first Update
-	// that fails may leave the run stuck.
-	timeout := max(until.Sub(workflow.Now(ctx)), time.Millisecond)
-	arrived, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
-		Timeout: timeout, TimerOptions: workflow.TimerOptions{Summary: what + " " + until.UTC().Format(time.RFC3339)},
-	}, func() bool { return a.arrivals != seen || len(a.waiting) > 0 })
-	return !arrived, err
+	return a.next.await(ctx, until, what, func() bool { return a.arrivals != seen })
 }
 
-// startWaiting gives each Pending conversion a life of its own and sees it started: it outlives
-// this click.
+// startWaiting gives each Pending conversion a life of its own.
 func (a *attribution) startWaiting(ctx workflow.Context) error {
 	for len(a.waiting) > 0 {
 		next := a.waiting[0]
 		a.waiting = a.waiting[1:]
-		options := workflow.ChildWorkflowOptions{
-			WorkflowID:            ConversionWorkflowID(next.ConversionID),
-			TaskQueue:             TaskQueue,
-			ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
-			WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-			StaticSummary:         "conversion of click " + a.in.ClickID.String(),
-			TypedSearchAttributes: workflow.GetTypedSearchAttributes(ctx),
-		}
-		in := ConversionInput{TenantID: next.TenantID, ConversionID: next.ConversionID, ReleaseAt: next.ReleaseAt}
-		child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), Conversion, in)
-		// One that runs already, started by a review that was quicker, is as good.
-		if err := child.GetChildWorkflowExecution().Get(ctx, nil); err != nil && !isAlreadyStarted(err) {
-			return fmt.Errorf("start conversion %s: %w", next.ConversionID, err)
+		if err := startConversion(ctx, next); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -165,7 +148,7 @@ func (a *attribution) details(last domain.Answer) string {
 	if a.in.HeldUntil != nil {
 		text += "\n\nAn early event is held until " + a.in.HeldUntil.UTC().Format(time.RFC3339)
 	}
-	if a.closed {
+	if a.in.Closed {
 		text += "\n\nThe session's end point was reached."
 	}
 	return text

@@ -1,8 +1,11 @@
 package workflows
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -39,4 +42,29 @@ func settle(ctx workflow.Context, request activities.SettleRequest) (activities.
 	var settled activities.Settled
 	err := workflow.ExecuteLocalActivity(store(ctx, string(request.Action)), decisions.Settle, request).Get(ctx, &settled)
 	return settled, err
+}
+
+// startConversion starts the wait of a Pending conversion and sees it started: it outlives whoever
+// started it.
+func startConversion(ctx workflow.Context, start activities.ConversionStart) error {
+	options := workflow.ChildWorkflowOptions{
+		WorkflowID:            ConversionWorkflowID(start.ConversionID),
+		TaskQueue:             TaskQueue,
+		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		StaticSummary:         "conversion " + start.ConversionID.String(),
+		TypedSearchAttributes: workflow.GetTypedSearchAttributes(ctx),
+	}
+	in := ConversionInput{TenantID: start.TenantID, ConversionID: start.ConversionID, ReleaseAt: start.ReleaseAt}
+	child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), Conversion, in)
+	// One that runs already, started by a review that was quicker, is as good.
+	if err := child.GetChildWorkflowExecution().Get(ctx, nil); err != nil && !isAlreadyStarted(err) {
+		return fmt.Errorf("start conversion %s: %w", start.ConversionID, err)
+	}
+	return nil
+}
+
+func isAlreadyStarted(err error) bool {
+	var started *temporal.ChildWorkflowExecutionAlreadyStartedError
+	return errors.As(err, &started)
 }

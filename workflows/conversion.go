@@ -1,12 +1,10 @@
 package workflows
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/offerflow/offerflow/activities"
@@ -15,6 +13,9 @@ import (
 
 // UpdateReview is the Update by which a person moves a conversion. Its id is the request's.
 const UpdateReview = "review"
+
+// reviewWithin is how long a run that a review started waits for it: both come in one request.
+const reviewWithin = 10 * time.Minute
 
 // ConversionInput starts a conversion's wait, or one review of a conversion that waits for
 // nothing.
@@ -42,36 +43,58 @@ type conversion struct {
 	in       ConversionInput
 	pending  bool
 	reviewed int
+	next     deadline
 	starts   []activities.ConversionStart
 }
 
-// run waits while the conversion is Pending.
+// run waits while the conversion is Pending. Handlers run whenever it blocks, so that each turn
+// looks at everything again before it ends the run.
 func (c *conversion) run(ctx workflow.Context) error {
-	if c.in.ReviewOnly {
-		if err := workflow.Await(ctx, func() bool { return c.reviewed > 0 }); err != nil {
+	if err := c.awaitFirstReview(ctx); err != nil {
+		return err
+	}
+	for {
+		if err := c.startFollowers(ctx); err != nil {
 			return err
 		}
-	}
-	for c.pending {
+		if !c.pending {
+			if workflow.AllHandlersFinished(ctx) {
+				return nil
+			}
+			if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+				return err
+			}
+			continue
+		}
 		due, err := c.wait(ctx)
 		if err != nil {
 			return err
 		}
-		if !due || !c.pending {
-			continue
+		if due && c.pending {
+			if err := c.release(ctx); err != nil {
+				return err
+			}
 		}
-		settled, err := settle(ctx, activities.SettleRequest{
-			TenantID: c.in.TenantID, ConversionID: c.in.ConversionID, Action: domain.ActionRelease, RequestID: "release",
-		})
-		if err != nil {
-			return err
-		}
+	}
+}
+
+// awaitFirstReview is bounded: a run whose review never came, or could not be read, must not stay.
+func (c *conversion) awaitFirstReview(ctx workflow.Context) error {
+	if !c.in.ReviewOnly {
+		return nil
+	}
+	_, err := c.next.await(ctx, workflow.Now(ctx).Add(reviewWithin), "the review that started this came by", func() bool { return c.reviewed > 0 })
+	return err
+}
+
+func (c *conversion) release(ctx workflow.Context) error {
+	settled, err := settle(ctx, activities.SettleRequest{
+		TenantID: c.in.TenantID, ConversionID: c.in.ConversionID, Action: domain.ActionRelease, RequestID: "release",
+	})
+	if err == nil {
 		c.apply(ctx, settled)
 	}
-	if err := c.startFollowers(ctx); err != nil {
-		return err
-	}
-	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+	return err
 }
 
 // wait ends when the release is due, or with a review.
@@ -82,13 +105,8 @@ func (c *conversion) wait(ctx workflow.Context) (due bool, err error) {
 		workflow.SetCurrentDetails(ctx, "Pending: waits for a person.")
 		return false, workflow.Await(ctx, reviewed)
 	}
-	release := c.in.ReleaseAt.UTC().Format(time.RFC3339)
-	workflow.SetCurrentDetails(ctx, "Pending: released at "+release+" unless a person acts before.")
-	ok, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
-		Timeout:      max(c.in.ReleaseAt.Sub(workflow.Now(ctx)), time.Millisecond),
-		TimerOptions: workflow.TimerOptions{Summary: "release at " + release},
-	}, reviewed)
-	return !ok, err
+	workflow.SetCurrentDetails(ctx, "Pending: released at "+c.in.ReleaseAt.UTC().Format(time.RFC3339)+" unless a person acts before.")
+	return c.next.await(ctx, *c.in.ReleaseAt, "release at", reviewed)
 }
 
 // review moves the conversion for a person; the answer is how it stands, or why nothing changed.
@@ -116,11 +134,12 @@ func (c *conversion) apply(ctx workflow.Context, settled activities.Settled) {
 
 // startFollowers starts the wait of held events that this conversion's approval made Pending.
 func (c *conversion) startFollowers(ctx workflow.Context) error {
-	a := attribution{waiting: c.starts}
-	return a.startWaiting(ctx)
-}
-
-func isAlreadyStarted(err error) bool {
-	var started *temporal.ChildWorkflowExecutionAlreadyStartedError
-	return errors.As(err, &started)
+	for len(c.starts) > 0 {
+		next := c.starts[0]
+		c.starts = c.starts[1:]
+		if err := startConversion(ctx, next); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -122,10 +122,10 @@ func (s *Story) balanceIs(ctx context.Context, points, pending string) error {
 func (s *Story) ending(ctx context.Context, address, temporalUI string) error {
 	fmt.Fprintf(s.out, "\nThe ledger of %s\n", s.member)
 	var ledger blackbox.Page[struct {
-		At           time.Time `json:"at"`
-		Points       string    `json:"points"`
-		OfferName    string    `json:"offerName"`
-		EventName    string    `json:"eventName"`
+		At        time.Time `json:"at"`
+		Points    string    `json:"points"`
+		OfferName string    `json:"offerName"`
+		EventName string    `json:"eventName"`
 	}]
 	if err := s.tenant.Call(ctx, http.MethodGet, "/api/v1/members/"+s.member+"/ledger?page_size=100", nil, &ledger); err != nil {
 		return err

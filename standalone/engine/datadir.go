@@ -16,10 +16,10 @@ import (
 const (
 	lockFile = "lock"
 
-	// OperatorTokenFile and SecretKeysFile are the files below the data folder
-	// that stand in for OFFERFLOW_OPERATOR_TOKEN and OFFERFLOW_SECRET_KEYS.
+	// OperatorTokenFile stands in for OFFERFLOW_OPERATOR_TOKEN, below the data folder.
 	OperatorTokenFile = "operator-token"
-	SecretKeysFile    = "secret-keys"
+	// SecretKeysFile stands in for OFFERFLOW_SECRET_KEYS.
+	SecretKeysFile = "secret-keys"
 )
 
 // openDataDir makes the data folder and takes its lock. The kernel gives the

@@ -58,13 +58,6 @@ func (s store) sql(database string, maxConns int) *config.SQL {
 	}
 }
 
-// database is the URL of one database, for our own connections.
-func (s store) database(name string) string {
-	u := s.url
-	u.Path = "/" + name
-	return u.String()
-}
-
 // servicePorts are the gRPC ports of the services; only the frontend's is known
 // to anybody outside.
 type servicePorts struct{ frontend, history, matching, worker int }

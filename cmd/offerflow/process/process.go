@@ -47,6 +47,8 @@ type Process struct {
 	server    *http.Server
 	listener  net.Listener
 	telemetry func(context.Context) error
+	// busy says that redirects are coming fast; nil in a process without redirects.
+	busy func() bool
 
 	work     *errgroup.Group
 	done     chan struct{}
@@ -152,7 +154,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 			PublicURL: p.config.publicURL(p.listener.Addr().(*net.TCPAddr)), OperatorTokenHash: p.keys.Hash(p.config.OperatorToken),
 			TrustedProxies: p.config.TrustedProxies, CountryHeader: p.config.CountryHeader,
 			TemporalUIURL: p.config.TemporalUIURL, TemporalNamespace: p.namespace,
-			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL,
+			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL, Traced: traced(),
 		},
 	}
 	if p.role == RoleWorker {
@@ -163,6 +165,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 	if err := server.StartTracking(ctx, p.config.GeoIPFile); err != nil {
 		return nil, err
 	}
+	p.busy = server.Tracking.Busy
 	return server.Handler()
 }
 
@@ -173,8 +176,8 @@ func (p *Process) outbound() *outbound.Caller {
 func (p *Process) newWorker() (*worker.Worker, error) {
 	return &worker.Worker{
 		Store: p.store, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Namespace: p.namespace, Relay: p.relay,
-		AttributionStart: p.config.AttributionStart,
-		Deliveries:       activities.NewDeliveries(p.store, p.keys, p.outbound(), p.temporal),
+		AttributionStart: p.config.AttributionStart, Busy: p.busy,
+		Deliveries: activities.NewDeliveries(p.store, p.keys, p.outbound(), p.temporal),
 	}, nil
 }
 

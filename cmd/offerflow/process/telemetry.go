@@ -33,10 +33,15 @@ func (c Config) SetLogger() error {
 	return nil
 }
 
-// startTracing sends traces when an OTLP endpoint is set, by OpenTelemetry's own variables.
+// traced says whether an OTLP endpoint for traces is set, by OpenTelemetry's own variables.
+func traced() bool {
+	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
+}
+
+// startTracing sends traces when an endpoint is set.
 func startTracing(ctx context.Context) (stop func(context.Context) error, err error) {
 	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
-	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" {
+	if !traced() {
 		return func(context.Context) error { return nil }, nil
 	}
 	exporter, err := otlptracehttp.New(ctx)
@@ -60,6 +65,9 @@ func temporalTelemetry(options *client.Options) error {
 	}
 	provider := metric.NewMeterProvider(metric.WithReader(exporter))
 	options.MetricsHandler = temporalotel.NewMetricsHandler(temporalotel.MetricsHandlerOptions{Meter: provider.Meter("temporal-sdk-go")})
+	if !traced() { // its spans would go nowhere, but cost each call and a header in each history
+		return nil
+	}
 	interceptor, err := temporalotel.NewTracingInterceptor(temporalotel.TracerOptions{})
 	if err != nil {
 		return fmt.Errorf("temporal traces: %w", err)
