@@ -36,9 +36,12 @@ func requestIDOf(ctx context.Context) string {
 }
 
 // requestIDs takes the caller's X-Request-ID when it is harmless, or makes one.
-func requestIDs(c *gin.Context) {
+func (r *router) requestIDs(c *gin.Context) {
 	id := c.GetHeader("X-Request-ID")
 	if !harmless(id) {
+		if r.lean[c.FullPath()] {
+			return
+		}
 		id = uuid.NewString()
 	}
 	c.Header("X-Request-ID", id)

@@ -20,7 +20,7 @@ func TestPanicsAndLogs(t *testing.T) {
 	defer slog.SetDefault(before)
 	engine := gin.New()
 	r := newRouter(&Server{}, engine)
-	engine.Use(requestIDs, r.observe, recovery)
+	engine.Use(r.requestIDs, r.observe, recovery)
 	raw(r, get, "/panic/{key}", public, "Panic", func(*gin.Context) { panic("boom") })
 	raw(r, get, "/fine", public, "Answer", func(c *gin.Context) { c.Status(http.StatusNoContent) })
 	send := func(path string) *httptest.ResponseRecorder {

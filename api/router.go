@@ -25,6 +25,8 @@ type router struct {
 	ids map[string]int
 	// quiet are the route templates whose successes are not worth a line in the log.
 	quiet map[string]bool
+	// lean are the route templates whose requests get no id unless they bring one.
+	lean map[string]bool
 }
 
 // route is what a line of the table says beside its handler.
@@ -34,6 +36,7 @@ type route struct {
 	status     int
 	repeatable bool
 	quiet      bool
+	lean       bool
 	hidden     bool
 }
 
@@ -49,6 +52,8 @@ var (
 	repeatable option = func(r *route) { r.repeatable = true }
 	// quiet routes are logged only when they fail.
 	quiet option = func(r *route) { r.quiet = true }
+	// lean routes are redirects: an id that nobody would ask for is not made for each of them.
+	lean option = func(r *route) { r.quiet, r.lean = true, true }
 	// hidden routes are not in the OpenAPI document: other spellings of ones that are.
 	hidden option = func(r *route) { r.hidden = true }
 )
@@ -62,7 +67,7 @@ const (
 )
 
 func newRouter(s *Server, engine *gin.Engine) *router {
-	r := &router{server: s, engine: engine, ids: map[string]int{}, quiet: map[string]bool{}}
+	r := &router{server: s, engine: engine, ids: map[string]int{}, quiet: map[string]bool{}, lean: map[string]bool{}}
 	config := huma.DefaultConfig("Offerflow", "1.0.0")
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // no $schema members in answers
@@ -100,6 +105,9 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 	path = strings.NewReplacer("{", ":", "}", "").Replace(path)
 	if options.quiet {
 		r.quiet[path] = true
+	}
+	if options.lean {
+		r.lean[path] = true
 	}
 	chain := []gin.HandlerFunc{}
 	if options.who != public {

@@ -47,10 +47,10 @@ func (s *Server) routes(r *router) {
 	handle(r, post, "/api/v1/offers/{id}/links", manage, "Make a tracking link", s.createLink, created)
 
 	r.group("Tracking")
-	raw(r, get, "/c/{linkId}", public, "Click a tracking link", s.Tracking.clickTracked, quiet)
+	raw(r, get, "/c/{linkId}", public, "Click a tracking link", s.Tracking.clickTracked, lean)
 	raw(r, http.MethodHead, "/c/{linkId}", public, "Whether a tracking link is there", s.Tracking.linkProbed, quiet, hidden)
-	raw(r, get, "/api/v1/offer-link/redirect/{linkId}", public, "Click a tracking link", s.Tracking.clickTracked, quiet, hidden)
-	raw(r, get, "/api/v1/offer-wall/offer-link-redirect", public, "Click an offer's own link", s.Tracking.wallClickTracked, quiet)
+	raw(r, get, "/api/v1/offer-link/redirect/{linkId}", public, "Click a tracking link", s.Tracking.clickTracked, lean, hidden)
+	raw(r, get, "/api/v1/offer-wall/offer-link-redirect", public, "Click an offer's own link", s.Tracking.wallClickTracked, lean)
 	for i, path := range []string{"/track", "/postback", "/api/v1/conversion"} {
 		options := []option{quiet, hidden}[:min(2, i+1)] // the first spelling is the documented one
 		raw(r, get, path, public, "Post a conversion", s.Tracking.postbackTracked, options...)

@@ -69,7 +69,7 @@ func (s *Server) Handler() (http.Handler, error) {
 	if s.Config.Traced {
 		engine.Use(otelgin.Middleware("offerflow"))
 	}
-	engine.Use(requestIDs, r.observe, recovery)
+	engine.Use(r.requestIDs, r.observe, recovery)
 	engine.NoRoute(func(c *gin.Context) { writeProblem(c, notFound()) })
 	engine.NoMethod(func(c *gin.Context) { writeProblem(c, newProblem(http.StatusMethodNotAllowed, "")) })
 	s.routes(r)

@@ -31,27 +31,23 @@ type Consumer struct {
 	Filter string
 	// Parallel is how many messages are in work at once.
 	Parallel int
-	// AckWait is how long a message may take before it is given to another; handlers that take
-	// longer keep it alive by themselves (InProgress).
-	AckWait time.Duration
-	Handle  Handler
+	Handle   Handler
 }
 
 const (
-	notYetDelay   = 100 * time.Millisecond
-	firstRetry    = 250 * time.Millisecond
-	longestRetry  = 30 * time.Second
-	defaultAckFor = 60 * time.Second
+	notYetDelay  = 100 * time.Millisecond
+	firstRetry   = 250 * time.Millisecond
+	longestRetry = 30 * time.Second
+	// ackWait is how long after a crash the messages in work come again.
+	ackWait   = 30 * time.Second
+	keepEvery = ackWait / 3
 )
 
 // Run consumes until ctx is done, then lets the messages in work finish.
 func (c *Conn) Run(ctx context.Context, consumer Consumer) error {
-	if consumer.AckWait == 0 {
-		consumer.AckWait = defaultAckFor
-	}
 	handle, err := c.JS.CreateOrUpdateConsumer(ctx, consumer.Stream, jetstream.ConsumerConfig{
 		Durable: consumer.Durable, FilterSubject: consumer.Filter, AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: consumer.AckWait, MaxDeliver: -1, MaxAckPending: max(1000, 4*consumer.Parallel),
+		AckWait: ackWait, MaxDeliver: -1, MaxAckPending: max(1000, 4*consumer.Parallel),
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 	})
 	if ctx.Err() != nil {
@@ -60,7 +56,8 @@ func (c *Conn) Run(ctx context.Context, consumer Consumer) error {
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", consumer.Durable, err)
 	}
-	messages, err := handle.Messages(jetstream.PullMaxMessages(max(2, consumer.Parallel)), jetstream.PullHeartbeat(5*time.Second))
+	// Few are fetched ahead: their ackWait runs while they wait for a slot.
+	messages, err := handle.Messages(jetstream.PullMaxMessages(max(2, consumer.Parallel/4)), jetstream.PullHeartbeat(5*time.Second))
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", consumer.Durable, err)
 	}
@@ -90,9 +87,34 @@ func (c *Conn) Run(ctx context.Context, consumer Consumer) error {
 	}
 }
 
+// keepInWork keeps a message from being given to another while its handler runs, until done is
+// called. A process that dies stops keeping, and its messages come again soon.
+func keepInWork(msg jetstream.Msg) (done func()) {
+	stopped := make(chan struct{})
+	// No goroutine for the many that are done sooner.
+	timer := time.AfterFunc(keepEvery, func() {
+		ticker := time.NewTicker(keepEvery)
+		defer ticker.Stop()
+		for {
+			_ = msg.InProgress() // where this fails the message comes again, and the handler is idempotent
+			select {
+			case <-stopped:
+				return
+			case <-ticker.C:
+			}
+		}
+	})
+	return func() {
+		timer.Stop()
+		close(stopped)
+	}
+}
+
 // settle acknowledges by kind of error.
 func settle(ctx context.Context, consumer Consumer, msg jetstream.Msg) {
+	done := keepInWork(msg)
 	err := consumer.Handle(ctx, msg)
+	done()
 	switch {
 	case err == nil:
 		// A double ack: once it returns, the server has it. When it fails the message comes again,

@@ -21,8 +21,6 @@ const (
 	clickMessages = 8
 	// startsPerMessage in flight at once; what is in flight in all is the pace's to say.
 	startsPerMessage = 16
-	// keepAlive is how often a long message is kept from coming again while it is in work.
-	keepAlive = 15 * time.Second
 )
 
 // handleClicks makes a packed message's clicks into rows, and each into its parked workflow.
@@ -39,16 +37,11 @@ func (w *Worker) handleClicks(ctx context.Context, msg jetstream.Msg) error {
 	}
 	starts, ctx := errgroup.WithContext(ctx)
 	starts.SetLimit(startsPerMessage)
-	kept := time.Now()
 	for i := range clicks {
 		if clicks[i].RefusedReason == domain.ReasonNone {
 			starts.Go(func() error {
 				return w.pace.do(ctx, func() error { return w.park(ctx, &clicks[i]) })
 			})
-		}
-		if time.Since(kept) > keepAlive {
-			kept = time.Now()
-			_ = msg.InProgress() // where this fails the message comes again, which is harmless
 		}
 	}
 	return starts.Wait()

@@ -19,8 +19,8 @@ const (
 	// startsAtOnce in this process: the engine's history shards take no more writes anyway.
 	startsAtOnce = 64
 	// restTimes as long as a start took is the rest after it, within bounds.
-	restTimes   = 3
-	longestRest = 50 * time.Millisecond
+	restTimes   = 12
+	longestRest = 100 * time.Millisecond
 )
 
 func newPace(busy func() bool) *pace {

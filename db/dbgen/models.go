@@ -305,6 +305,7 @@ type OfferAccess struct {
 	OfferID   uuid.UUID
 	Side      string
 	CreatedAt time.Time
+	OwnerID   *uuid.UUID
 }
 
 type OfferEvent struct {
