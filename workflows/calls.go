@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -58,13 +57,8 @@ func startConversion(ctx workflow.Context, start activities.ConversionStart) err
 	in := ConversionInput{TenantID: start.TenantID, ConversionID: start.ConversionID, ReleaseAt: start.ReleaseAt}
 	child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), Conversion, in)
 	// One that runs already, started by a review that was quicker, is as good.
-	if err := child.GetChildWorkflowExecution().Get(ctx, nil); err != nil && !isAlreadyStarted(err) {
+	if err := child.GetChildWorkflowExecution().Get(ctx, nil); err != nil && !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 		return fmt.Errorf("start conversion %s: %w", start.ConversionID, err)
 	}
 	return nil
-}
-
-func isAlreadyStarted(err error) bool {
-	var started *temporal.ChildWorkflowExecutionAlreadyStartedError
-	return errors.As(err, &started)
 }

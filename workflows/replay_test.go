@@ -44,6 +44,8 @@ var paths = []string{
 	"sweep_nothing",
 }
 
+var quiet = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
+
 func TestReplay(t *testing.T) {
 	replayer := worker.NewWorkflowReplayer()
 	for name, function := range map[string]any{
@@ -53,7 +55,6 @@ func TestReplay(t *testing.T) {
 	} {
 		replayer.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 	}
-	quiet := log.NewStructuredLogger(slog.New(slog.DiscardHandler))
 	for _, path := range paths {
 		t.Run(path, func(t *testing.T) {
 			err := replayer.ReplayWorkflowHistoryFromJSONFile(quiet, file(path))

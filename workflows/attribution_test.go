@@ -1,0 +1,116 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/mock"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/workflows"
+)
+
+// What a real engine does not let happen at will is tested here in the SDK's environment; all else
+// by the recorded histories.
+func newEnvironment(t *testing.T) *testsuite.TestWorkflowEnvironment {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(quiet)
+	env := suite.NewTestWorkflowEnvironment()
+	env.RegisterWorkflow(workflows.Conversion)
+	var decisions *activities.Decisions
+	for name, function := range map[string]any{"Decide": decisions.Decide, "DecideHeld": decisions.DecideHeld, "Settle": decisions.Settle} {
+		env.RegisterActivityWithOptions(function, activity.RegisterOptions{Name: name})
+	}
+	return env
+}
+
+// completes is an Update that must be done.
+func completes(t *testing.T) *testsuite.TestUpdateCallback {
+	t.Helper()
+	return &testsuite.TestUpdateCallback{
+		OnAccept: func() {}, OnReject: func(err error) { t.Error("rejected:", err) },
+		OnComplete: func(_ any, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		},
+	}
+}
+
+func ends(t *testing.T, env *testsuite.TestWorkflowEnvironment) {
+	t.Helper()
+	if !env.IsWorkflowCompleted() || env.GetWorkflowError() != nil {
+		t.Errorf("completed %v: %v", env.IsWorkflowCompleted(), env.GetWorkflowError())
+	}
+}
+
+// A conversion whose wait runs already, started by a quicker review or by the same decision made
+// again, is as good as started.
+func TestAConversionThatRunsAlready(t *testing.T) {
+	env := newEnvironment(t)
+	begin := env.Now()
+	released := begin.Add(48 * time.Hour)
+	waiting := []activities.ConversionStart{{TenantID: uuid.New(), ConversionID: uuid.New(), ReleaseAt: &released}}
+	env.OnActivity("Decide", mock.Anything, mock.Anything, mock.Anything).Return(activities.Decided{Waiting: waiting}, nil)
+	env.OnActivity("Settle", mock.Anything, mock.Anything).Return(activities.Settled{Status: domain.StatusSuccess}, nil)
+	for i, id := range []string{"first", "second"} {
+		env.RegisterDelayedCallback(func() {
+			env.UpdateWorkflow(workflows.UpdatePostback, id, completes(t), domain.Postback{ID: uuid.New()})
+		}, time.Duration(i)*time.Hour)
+	}
+	env.ExecuteWorkflow(workflows.Attribution, workflows.AttributionInput{TenantID: uuid.New(), ClickID: uuid.New(), SessionEndsAt: begin.Add(24 * time.Hour)})
+	ends(t, env)
+}
+
+// A decision that is not due yet by its worker's clock is tried again at a pace, not in a loop.
+func TestAWorkerWhoseClockIsBehind(t *testing.T) {
+	env := newEnvironment(t)
+	begin := env.Now()
+	graceEnds, behind := begin.Add(time.Minute), 5*time.Second
+	env.OnActivity("Decide", mock.Anything, mock.Anything, mock.Anything).Return(activities.Decided{HeldUntil: &graceEnds}, nil)
+	tries := 0
+	env.OnActivity("DecideHeld", mock.Anything, mock.Anything, mock.Anything).Return(func(context.Context, uuid.UUID, uuid.UUID) (activities.Decided, error) {
+		tries++
+		if env.Now().Before(graceEnds.Add(behind)) {
+			return activities.Decided{HeldUntil: &graceEnds}, nil
+		}
+		return activities.Decided{}, nil
+	})
+	env.RegisterDelayedCallback(func() {
+		env.UpdateWorkflow(workflows.UpdatePostback, "early", completes(t), domain.Postback{ID: uuid.New()})
+	}, 0)
+	env.ExecuteWorkflow(workflows.Attribution, workflows.AttributionInput{TenantID: uuid.New(), ClickID: uuid.New(), SessionEndsAt: begin.Add(time.Hour)})
+	if ends(t, env); tries < 2 || tries > 10 {
+		t.Errorf("tried %d times within %v", tries, behind)
+	}
+}
+
+// A run that a review started, and whose review never came, does not stay for ever.
+func TestAReviewThatNeverComes(t *testing.T) {
+	env := newEnvironment(t)
+	env.ExecuteWorkflow(workflows.Conversion, workflows.ConversionInput{TenantID: uuid.New(), ConversionID: uuid.New(), ReviewOnly: true})
+	ends(t, env)
+}
+
+// A review that fails for good is answered so, and does not keep the run.
+func TestAReviewOfNoConversion(t *testing.T) {
+	env := newEnvironment(t)
+	env.OnActivity("Settle", mock.Anything, mock.Anything).Return(activities.Settled{}, activities.ErrNoConversion)
+	var answer error
+	env.RegisterDelayedCallback(func() {
+		env.UpdateWorkflow(workflows.UpdateReview, "review", &testsuite.TestUpdateCallback{
+			OnAccept: func() {}, OnReject: func(err error) { t.Error("rejected:", err) }, OnComplete: func(_ any, err error) { answer = err },
+		}, activities.SettleRequest{Action: domain.ActionApprove})
+	}, 0)
+	env.ExecuteWorkflow(workflows.Conversion, workflows.ConversionInput{TenantID: uuid.New(), ConversionID: uuid.New(), ReviewOnly: true})
+	if ends(t, env); answer == nil || errors.Is(answer, context.Canceled) {
+		t.Errorf("answered %v", answer)
+	}
+}
