@@ -41,49 +41,92 @@ const (
 	// ackWait is how long after a crash the messages in work come again.
 	ackWait   = 30 * time.Second
 	keepEvery = ackWait / 3
+	// fetchWait bounds one fetch, and with it how long a stop waits for an idle consumer.
+	fetchWait     = time.Second
+	reconnectWait = 500 * time.Millisecond
 )
 
-// Run consumes until ctx is done, then lets the messages in work finish.
+// Run consumes until ctx is done, then lets the messages in work finish. It returns an error when
+// the consumer cannot be made at the start, or its stream is gone.
 func (c *Conn) Run(ctx context.Context, consumer Consumer) error {
+	handle, err := c.ensureConsumer(ctx, consumer)
+	if err != nil {
+		return err
+	}
+	var inWork sync.WaitGroup
+	defer inWork.Wait()
+	slots := make(chan struct{}, consumer.Parallel)
+	for ctx.Err() == nil {
+		if err = c.take(ctx, consumer, handle, slots, &inWork); err == nil || ctx.Err() != nil {
+			continue
+		}
+		slog.Warn("stream consumer waits", "consumer", consumer.Durable, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(reconnectWait):
+		}
+		// Deleted under us, it is made again; a server that is away is waited for.
+		if again, err := c.ensureConsumer(ctx, consumer); err == nil {
+			handle = again
+		} else if errors.Is(err, jetstream.ErrStreamNotFound) && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Conn) ensureConsumer(ctx context.Context, consumer Consumer) (jetstream.Consumer, error) {
 	handle, err := c.JS.CreateOrUpdateConsumer(ctx, consumer.Stream, jetstream.ConsumerConfig{
 		Durable: consumer.Durable, FilterSubject: consumer.Filter, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: ackWait, MaxDeliver: -1, MaxAckPending: max(1000, 4*consumer.Parallel),
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 	})
-	if ctx.Err() != nil {
+	if err != nil {
+		return nil, fmt.Errorf("consumer %s: %w", consumer.Durable, err)
+	}
+	return handle, nil
+}
+
+// take fetches as many messages as there are free slots, and sets each to work as it comes. Nothing
+// is fetched ahead: a message that waited for a slot would use up its ackWait and come again.
+func (c *Conn) take(ctx context.Context, consumer Consumer, handle jetstream.Consumer, slots chan struct{}, inWork *sync.WaitGroup) error {
+	free := takeSlots(ctx, slots)
+	if free == 0 {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("consumer %s: %w", consumer.Durable, err)
+	batch, err := handle.Fetch(free, jetstream.FetchMaxWait(fetchWait))
+	if err == nil {
+		for msg := range batch.Messages() {
+			free--
+			inWork.Go(func() {
+				defer func() { <-slots }()
+				// Work that has begun is finished even when the process is stopping.
+				settle(context.WithoutCancel(ctx), consumer, msg)
+			})
+		}
+		err = batch.Error()
 	}
-	// Few are fetched ahead: their ackWait runs while they wait for a slot.
-	messages, err := handle.Messages(jetstream.PullMaxMessages(max(2, consumer.Parallel/4)), jetstream.PullHeartbeat(5*time.Second))
-	if err != nil {
-		return fmt.Errorf("consumer %s: %w", consumer.Durable, err)
+	for range free {
+		<-slots
 	}
-	context.AfterFunc(ctx, messages.Stop)
-	var inWork sync.WaitGroup
-	slots := make(chan struct{}, consumer.Parallel)
+	return err
+}
+
+// takeSlots waits for one free slot and takes those that are free besides; none once ctx is done.
+func takeSlots(ctx context.Context, slots chan struct{}) (taken int) {
+	select {
+	case slots <- struct{}{}:
+		taken = 1
+	case <-ctx.Done():
+		return 0
+	}
 	for {
-		slots <- struct{}{}
-		msg, err := messages.Next()
-		if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
-			inWork.Wait()
-			if ctx.Err() == nil { // deleted under us: without an error nobody would notice
-				return fmt.Errorf("consumer %s: its stream or consumer was deleted", consumer.Durable)
-			}
-			return nil
+		select {
+		case slots <- struct{}{}:
+			taken++
+		default:
+			return taken
 		}
-		if err != nil {
-			<-slots
-			slog.Warn("stream consumer waits", "consumer", consumer.Durable, "error", err)
-			continue
-		}
-		inWork.Go(func() {
-			defer func() { <-slots }()
-			// Work that has begun is finished even when the process is stopping.
-			settle(context.WithoutCancel(ctx), consumer, msg)
-		})
 	}
 }
 

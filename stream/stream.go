@@ -14,14 +14,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The streams. Clicks and postbacks are work queues: a message leaves when it is acknowledged, so
+// The streams. All but the events are work queues: a message leaves when it is acknowledged, so
 // that the oldest message is the oldest unfinished work.
 const (
 	Clicks    = "CLICKS"
+	Starts    = "STARTS"
 	Postbacks = "POSTBACKS"
 	Events    = "EVENTS"
 
-	SubjectClicks    = "offerflow.clicks"
+	SubjectClicks = "offerflow.clicks"
+	// SubjectStarts carries packed clicks that are rows already and whose workflows are to be started:
+	// apart from the clicks, so that rows never wait for workflows.
+	SubjectStarts    = "offerflow.starts"
 	SubjectPostbacks = "offerflow.postbacks"
 	// SubjectConversion carries one ConversionEvent per transition of a conversion.
 	SubjectConversion = "offerflow.events.conversion"
@@ -46,7 +50,8 @@ func Connect(url, name string) (*Conn, error) {
 			if err != nil {
 				slog.Warn("stream server lost", "error", err)
 			}
-		}))
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { slog.Warn("stream connection", "error", err) }))
 	if err != nil {
 		return nil, fmt.Errorf("stream server (OFFERFLOW_NATS_URL): %w", err)
 	}
@@ -63,7 +68,7 @@ func (c *Conn) Close() { _ = c.NATS.Drain() }
 
 // limits of one stream: with DiscardNew a full stream refuses, and the sender gets a 503.
 const (
-	maxStreamBytes = 8 << 30
+	maxStreamBytes = 2 << 30 // the server sets it aside on its disk for each stream
 	eventsMaxAge   = 7 * 24 * time.Hour
 )
 
@@ -72,6 +77,7 @@ const (
 func (c *Conn) Ensure(ctx context.Context, replicas int) error {
 	for _, config := range []jetstream.StreamConfig{
 		{Name: Clicks, Subjects: []string{SubjectClicks}, Retention: jetstream.WorkQueuePolicy},
+		{Name: Starts, Subjects: []string{SubjectStarts}, Retention: jetstream.WorkQueuePolicy},
 		{Name: Postbacks, Subjects: []string{SubjectPostbacks}, Retention: jetstream.WorkQueuePolicy},
 		{Name: Events, Subjects: []string{subjectEvents}, Retention: jetstream.LimitsPolicy, MaxAge: eventsMaxAge},
 	} {

@@ -23,17 +23,27 @@ const (
 	startsPerMessage = 16
 )
 
-// handleClicks makes a packed message's clicks into rows, and each into its parked workflow.
+// handleClicks makes a packed message's clicks into rows, and hands them on to the starts. Rows keep
+// up with the traffic whatever the workflows do: a postback for a click that has a row and no
+// workflow yet starts it by itself.
 func (w *Worker) handleClicks(ctx context.Context, msg jetstream.Msg) error {
-	var clicks []domain.Click
-	if err := json.Unmarshal(msg.Data(), &clicks); err != nil {
-		return fmt.Errorf("%w: clicks: %w", stream.ErrBad, err)
+	if !json.Valid(msg.Data()) {
+		return fmt.Errorf("%w: clicks are not JSON", stream.ErrBad)
 	}
 	if err := w.clicks.Insert(ctx, msg.Data()); err != nil {
 		return err
 	}
 	if w.AttributionStart == StartOnFirstPostback {
 		return nil
+	}
+	return w.Stream.Publish(ctx, stream.SubjectStarts, "", msg.Data())
+}
+
+// handleStarts makes each click of a packed message into its parked workflow.
+func (w *Worker) handleStarts(ctx context.Context, msg jetstream.Msg) error {
+	var clicks []domain.Click
+	if err := json.Unmarshal(msg.Data(), &clicks); err != nil {
+		return fmt.Errorf("%w: starts: %w", stream.ErrBad, err)
 	}
 	starts, ctx := errgroup.WithContext(ctx)
 	starts.SetLimit(startsPerMessage)

@@ -59,6 +59,15 @@ const (
 // Run works until ctx is done, then lets what is in work finish. Any part that cannot start or
 // breaks ends all of it with its error.
 func (w *Worker) Run(ctx context.Context) error {
+	err := w.run(ctx)
+	if ctx.Err() != nil && err != nil {
+		slog.Debug("told to stop while it was still starting", "error", err)
+		return nil
+	}
+	return err
+}
+
+func (w *Worker) run(ctx context.Context) error {
 	w.decisions = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now}
 	w.clicks = &activities.Clicks{Store: w.Store}
 	w.pace = newPace(w.Busy)
@@ -123,6 +132,7 @@ func (w *Worker) deliveryEngine() sdkworker.Worker {
 func (w *Worker) consumers() []stream.Consumer {
 	return []stream.Consumer{
 		{Stream: stream.Clicks, Durable: "clicks", Parallel: clickMessages, Handle: w.handleClicks},
+		{Stream: stream.Starts, Durable: "starts", Parallel: clickMessages, Handle: w.handleStarts},
 		{Stream: stream.Postbacks, Durable: "postbacks", Parallel: postbacksInFlight, Handle: w.handlePostback},
 		{Stream: stream.Events, Durable: "callbacks", Filter: stream.SubjectConversion, Parallel: callbacksInFlight, Handle: w.handleConversion},
 		{Stream: stream.Events, Durable: "deliveries", Filter: stream.SubjectDelivery, Parallel: callbacksInFlight, Handle: w.handleDelivery},

@@ -43,7 +43,7 @@ func ordinary(ctx context.Context, address string) (getter, func(), error) {
 	return get, transport.CloseIdleConnections, nil
 }
 
-// lean does a third of the work of Go's own client, so that the cores that both sides share show
+// lean does less work than Go's own client, so that the cores that both sides share show
 // more of the server.
 func lean(ctx context.Context, address string) (getter, func(), error) {
 	c, err := dial(ctx, address)

@@ -179,27 +179,41 @@ func (w *world) record(now time.Time) *domain.Click {
 	}
 }
 
-const clicksConsumer = "clicks"
+// The streams that a click passes through, in its order, each with its consumer: counted in that
+// order, a click that moves on meanwhile is counted twice rather than not at all.
+var clickStreams = []struct{ name, consumer string }{{stream.Clicks, "clicks"}, {stream.Starts, "starts"}}
 
 // pauseDrain keeps the worker from taking clicks, so that they stay in the stream.
 func (w *world) pauseDrain(ctx context.Context) error {
-	_, err := w.js.PauseConsumer(ctx, stream.Clicks, clicksConsumer, time.Now().Add(time.Hour))
-	return err
+	for _, s := range clickStreams {
+		if _, err := w.js.PauseConsumer(ctx, s.name, s.consumer, time.Now().Add(time.Hour)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *world) resumeDrain(ctx context.Context) error {
-	_, err := w.js.ResumeConsumer(ctx, stream.Clicks, clicksConsumer)
-	return err
+	for _, s := range clickStreams {
+		if _, err := w.js.ResumeConsumer(ctx, s.name, s.consumer); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // waiting is how many messages of clicks are not done with, and how many of them are in work.
 func (w *world) waiting(ctx context.Context) (messages, inWork int, err error) {
-	consumer, err := w.js.Consumer(ctx, stream.Clicks, clicksConsumer)
-	if err != nil {
-		return 0, 0, err
+	for _, s := range clickStreams {
+		consumer, err := w.js.Consumer(ctx, s.name, s.consumer)
+		if err != nil {
+			return 0, 0, err
+		}
+		info := consumer.CachedInfo()
+		messages += int(info.NumPending) + info.NumAckPending
+		inWork += info.NumAckPending
 	}
-	info := consumer.CachedInfo()
-	return int(info.NumPending) + info.NumAckPending, info.NumAckPending, nil
+	return messages, inWork, nil
 }
 
 // drained waits until every click has become a row and a workflow.
@@ -226,12 +240,14 @@ func (w *world) quiet(ctx context.Context) error {
 	if err := w.settled(ctx); err != nil {
 		return err
 	}
-	clicks, err := w.js.Stream(ctx, stream.Clicks)
-	if err != nil {
-		return err
-	}
-	if err := clicks.Purge(ctx); err != nil {
-		return err
+	for _, s := range clickStreams {
+		clicks, err := w.js.Stream(ctx, s.name)
+		if err != nil {
+			return err
+		}
+		if err := clicks.Purge(ctx); err != nil {
+			return err
+		}
 	}
 	return w.resumeDrain(ctx)
 }

@@ -139,7 +139,7 @@ func (i *inspector) unfinished(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"CLICKS", "POSTBACKS"} {
+	for _, name := range []string{"CLICKS", "STARTS", "POSTBACKS"} {
 		stream, err := i.js.Stream(ctx, name)
 		if err != nil {
 			return nil, err
