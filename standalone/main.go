@@ -43,6 +43,9 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer, play bo
 	if err != nil {
 		return err
 	}
+	if play && getenv("OFFERFLOW_LOG_LEVEL") == "" {
+		config.LogLevel = "warn" // the story is what is to be read
+	}
 	if err := config.SetLogger(); err != nil {
 		return err
 	}
