@@ -127,13 +127,6 @@ func (s subkeys) tail(id uuid.UUID) []byte {
 	return mac.Sum(nil)[:macBytes]
 }
 
-// IDTime is the instant in a UUIDv7, to the millisecond, UTC.
-func IDTime(id uuid.UUID) time.Time {
-	var ms [8]byte
-	copy(ms[2:], id[:6])
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:]))).UTC()
-}
-
 // Hash is the keyed hash of a token under the current key, as the database keeps it.
 func (k *Keyring) Hash(token string) string { return k.keys[0].hashOf(token) }
 

@@ -1,0 +1,87 @@
+package keyring
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+func ring(t *testing.T, keys ...string) *Keyring {
+	t.Helper()
+	r, err := Parse(strings.Join(keys, ", "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestIDsCarryTheirMAC(t *testing.T) {
+	key := Generate()
+	r := ring(t, key)
+	at := time.Date(2026, 3, 1, 12, 0, 0, 5e6, time.UTC)
+	id := r.NewID(at)
+	if seconds, nanos := id.Time().UnixTime(); id.Version() != 7 || time.Unix(seconds, nanos).UnixMilli() != at.UnixMilli() {
+		t.Errorf("%s is not a UUIDv7 of %s", id, at)
+	}
+	if !r.Genuine(id) || !ring(t, Generate(), key).Genuine(id) {
+		t.Error("an id of the current or an earlier key is genuine")
+	}
+	if ring(t, Generate()).Genuine(id) {
+		t.Error("an id of another key is not genuine") // but once in 16 million runs
+	}
+	for i := range id {
+		forged := id
+		forged[i] ^= 1
+		if r.Genuine(forged) {
+			t.Errorf("byte %d was changed and nobody noticed", i)
+		}
+	}
+	if r.Genuine(uuid.Nil) || r.Genuine(uuid.Must(uuid.NewV7())) {
+		t.Error("an id that nobody minted is genuine")
+	}
+}
+
+func TestHashesOutliveARotation(t *testing.T) {
+	old, current := Generate(), Generate()
+	stored := ring(t, old).Hash("token")
+	rotated := ring(t, current, old).Hashes("token")
+	if len(rotated) != 2 || rotated[1] != stored || rotated[0] == stored {
+		t.Errorf("%v, stored %s", rotated, stored)
+	}
+	if strings.Contains(stored, "token") || ring(t, old).Hash("Token") == stored {
+		t.Error("a hash shows its token, or is shared by two")
+	}
+}
+
+func TestSealedIsOpenedByItsKeyOnly(t *testing.T) {
+	key := Generate()
+	r := ring(t, key)
+	sealed := r.Seal([]byte("whsec_secret"))
+	if sealed == r.Seal([]byte("whsec_secret")) || strings.Contains(sealed, "secret") {
+		t.Error("sealed twice alike, or readable")
+	}
+	if plain, err := ring(t, Generate(), key).Open(sealed); err != nil || string(plain) != "whsec_secret" {
+		t.Errorf("%q, %v", plain, err)
+	}
+	changed := []byte(sealed)
+	changed[len(changed)/2] ^= 1
+	for _, bad := range []string{string(changed), sealed[:12], "", "nonsense"} {
+		if _, err := r.Open(bad); !errors.Is(err, ErrSealed) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if _, err := ring(t, Generate()).Open(sealed); !errors.Is(err, ErrSealed) {
+		t.Errorf("another key opened it: %v", err)
+	}
+}
+
+func TestParseNamesTheKey(t *testing.T) {
+	for _, bad := range []string{"", "short", Generate()[:62], Generate() + ",x"} {
+		if _, err := Parse(bad); err == nil || !strings.Contains(err.Error(), "OFFERFLOW_SECRET_KEYS: key ") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
