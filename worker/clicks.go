@@ -17,8 +17,11 @@ import (
 )
 
 const (
-	// clickMessages in work at once. Each holds the clicks of one moment, be it one or hundreds.
-	clickMessages = 8
+	// clickMessages in work at once. Each holds the clicks of one moment, be it one or hundreds, and
+	// those in work together share a statement.
+	clickMessages = 64
+	// startMessages in work at once.
+	startMessages = 8
 	// startsPerMessage in flight at once; what is in flight in all is the pace's to say.
 	startsPerMessage = 16
 )
@@ -27,16 +30,38 @@ const (
 // up with the traffic whatever the workflows do: a postback for a click that has a row and no
 // workflow yet starts it by itself.
 func (w *Worker) handleClicks(ctx context.Context, msg jetstream.Msg) error {
-	if !json.Valid(msg.Data()) {
-		return fmt.Errorf("%w: clicks are not JSON", stream.ErrBad)
+	records, ok := stream.Records(msg.Data())
+	if !ok {
+		return fmt.Errorf("%w: clicks are not an array", stream.ErrBad)
 	}
-	if err := w.clicks.Insert(ctx, msg.Data()); err != nil {
+	if len(records) == 0 {
+		return nil
+	}
+	if err := w.rows.Put(ctx, records); err == nil {
+		return nil
+	}
+	// One bad message among many must not keep the others: each alone.
+	return w.writeRows(ctx, msg.Data())
+}
+
+// writePack writes the rows of all messages in work, and yields to redirects while they come fast.
+func (w *Worker) writePack(packed []byte) error {
+	began := time.Now()
+	err := w.writeRows(context.Background(), packed)
+	if w.pace.isBusy() {
+		time.Sleep(min(time.Since(began), longestRest))
+	}
+	return err
+}
+
+func (w *Worker) writeRows(ctx context.Context, packed []byte) error {
+	if err := w.clicks.Insert(ctx, packed); err != nil {
 		return err
 	}
 	if w.AttributionStart == StartOnFirstPostback {
 		return nil
 	}
-	return w.Stream.Publish(ctx, stream.SubjectStarts, "", msg.Data())
+	return w.Stream.Publish(ctx, stream.SubjectStarts, "", packed)
 }
 
 // handleStarts makes each click of a packed message into its parked workflow.

@@ -48,6 +48,7 @@ type Worker struct {
 	decisions *activities.Decisions
 	clicks    *activities.Clicks
 	pace      *pace
+	rows      *stream.Packer
 }
 
 // pollers of the task queue: two, the default, leave a busy worker waiting.
@@ -71,6 +72,8 @@ func (w *Worker) run(ctx context.Context) error {
 	w.decisions = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now}
 	w.clicks = &activities.Clicks{Store: w.Store}
 	w.pace = newPace(w.Busy)
+	w.rows = stream.NewPacker(w.writePack)
+	defer w.rows.Close()
 	if err := workflows.EnsureSearchAttributes(ctx, w.Temporal, w.Namespace); err != nil {
 		return err
 	}
@@ -132,7 +135,7 @@ func (w *Worker) deliveryEngine() sdkworker.Worker {
 func (w *Worker) consumers() []stream.Consumer {
 	return []stream.Consumer{
 		{Stream: stream.Clicks, Durable: "clicks", Parallel: clickMessages, Handle: w.handleClicks},
-		{Stream: stream.Starts, Durable: "starts", Parallel: clickMessages, Handle: w.handleStarts},
+		{Stream: stream.Starts, Durable: "starts", Parallel: startMessages, Handle: w.handleStarts},
 		{Stream: stream.Postbacks, Durable: "postbacks", Parallel: postbacksInFlight, Handle: w.handlePostback},
 		{Stream: stream.Events, Durable: "callbacks", Filter: stream.SubjectConversion, Parallel: callbacksInFlight, Handle: w.handleConversion},
 		{Stream: stream.Events, Durable: "deliveries", Filter: stream.SubjectDelivery, Parallel: callbacksInFlight, Handle: w.handleDelivery},
