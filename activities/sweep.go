@@ -16,6 +16,7 @@ type Sweep struct {
 	Store      *db.Store
 	Decisions  *Decisions
 	Deliveries *Deliveries
+	Changes    *ScheduledChanges
 	// Start starts the wait of a conversion, or finds it running.
 	Start func(ctx context.Context, start ConversionStart) error
 }
@@ -23,6 +24,7 @@ type Sweep struct {
 // Swept is what a sweep found.
 type Swept struct {
 	Held, Pending, Deliveries, Outbox int
+	Changes                           int `json:",omitempty"`
 }
 
 // overdueAfter is how late something must be before the sweep takes it up: timers and relays have
@@ -51,6 +53,9 @@ func (s *Sweep) FindOverdue(ctx context.Context) (swept Swept, err error) {
 	if swept.Deliveries, err = s.Deliveries.SweepDeliveries(ctx); err != nil {
 		return swept, err
 	}
+	if swept.Changes, err = s.Changes.SweepScheduledChanges(ctx, before); err != nil {
+		return swept, err
+	}
 	if err := queries.SystemEnsurePartitions(ctx, s.Store.SystemPool(), partitionsAhead); err != nil {
 		return swept, err
 	}
@@ -62,7 +67,7 @@ func (s *Sweep) FindOverdue(ctx context.Context) (swept Swept, err error) {
 		return swept, err
 	}
 	swept.Outbox = int(outbox) // the relay has them; what counts is that somebody hears of it
-	for kind, n := range map[string]int{"held": swept.Held, "pending": swept.Pending, "delivery": swept.Deliveries, "outbox": swept.Outbox} {
+	for kind, n := range map[string]int{"held": swept.Held, "pending": swept.Pending, "delivery": swept.Deliveries, "outbox": swept.Outbox, "scheduled_change": swept.Changes} {
 		sweptTotal.WithLabelValues(kind).Add(float64(n))
 		if n > 0 {
 			slog.Warn("the sweep found overdue items", "kind", kind, "count", n)

@@ -45,6 +45,10 @@ func (s *Server) routes(r *router) {
 	handle(r, patch, "/api/v1/sdk-offer-management/offers/{id}/pause", manage, "Pause an offer", s.pauseOffer)
 	handle(r, patch, "/api/v1/sdk-offer-management/offers/{id}/resume", manage, "Resume an offer", s.resumeOffer)
 	handle(r, post, "/api/v1/offers/{id}/links", manage, "Make a tracking link", s.createLink, created)
+	handle(r, post, "/api/v1/offers/{id}/scheduled-changes", manage, "Schedule a change of revenue or reward", s.scheduleChange, created, repeatable)
+	handle(r, get, "/api/v1/offers/{id}/scheduled-changes", read, "List an offer's scheduled changes", s.listScheduledChanges)
+	handle(r, remove, "/api/v1/offers/{id}/scheduled-changes/{changeId}", manage, "Cancel a scheduled change", s.cancelChange)
+	handle(r, post, "/api/v1/integrations/offer-providers/custom/offers", manage, "Import the offers of a feed", s.importOffers, maxBody(importMaxBody))
 
 	r.group("Tracking")
 	raw(r, get, "/c/{linkId}", public, "Click a tracking link", s.Tracking.clickTracked, lean)

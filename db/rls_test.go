@@ -138,7 +138,7 @@ var samples = map[string]any{
 	"partner_id": nil, "advertiser_id": nil, "next_timezone_at": nil, "min_age": 1, "max_age": 2, "timezone": "UTC",
 	"cap_counters.scope": "event", "partners.status": "active", "conversions.status": "Success", "deliveries.status": "Success",
 	"conversions.rejection_reason": "", "offers.advertiser_id": uuid.Nil, "clicks.advertiser_id": uuid.Nil, "conversions.advertiser_id": uuid.Nil,
-	"nonces.advertiser_id": uuid.Nil,
+	"nonces.advertiser_id": uuid.Nil, "scheduled_changes.field": "revenue", "scheduled_changes.state": "applied",
 }
 
 // sample is a row with a value in every column.

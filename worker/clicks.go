@@ -70,7 +70,7 @@ func (w *Worker) handleStarts(ctx context.Context, msg jetstream.Msg) error {
 	if err := json.Unmarshal(msg.Data(), &clicks); err != nil {
 		return fmt.Errorf("%w: starts: %w", stream.ErrBad, err)
 	}
-	starts, ctx := errgroup.WithContext(ctx)
+	var starts errgroup.Group // one that fails does not keep the others: they would all come again
 	starts.SetLimit(startsPerMessage)
 	for i := range clicks {
 		if clicks[i].RefusedReason == domain.ReasonNone {

@@ -107,14 +107,16 @@ func (w *Worker) engine() sdkworker.Worker {
 		OnFatalError:                     func(err error) { slog.Error("temporal worker", "error", err) },
 	})
 	for name, function := range map[string]any{
-		workflows.AttributionName: workflows.Attribution,
-		workflows.ConversionName:  workflows.Conversion,
-		workflows.SweepName:       workflows.Sweep,
+		workflows.AttributionName:     workflows.Attribution,
+		workflows.ConversionName:      workflows.Conversion,
+		workflows.SweepName:           workflows.Sweep,
+		workflows.ScheduledChangeName: workflows.ScheduledChange,
 	} {
 		engine.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 	}
-	sweep := &activities.Sweep{Store: w.Store, Decisions: w.decisions, Deliveries: w.Deliveries, Start: w.startConversion}
-	for _, function := range []any{w.decisions.Decide, w.decisions.DecideHeld, w.decisions.Settle, sweep.FindOverdue} {
+	changes := &activities.ScheduledChanges{Store: w.Store, Nudge: w.Relay.Nudge, Now: time.Now}
+	sweep := &activities.Sweep{Store: w.Store, Decisions: w.decisions, Deliveries: w.Deliveries, Start: w.startConversion, Changes: changes}
+	for _, function := range []any{w.decisions.Decide, w.decisions.DecideHeld, w.decisions.Settle, sweep.FindOverdue, changes.ApplyScheduledChange} {
 		engine.RegisterActivity(function)
 	}
 	return engine

@@ -41,6 +41,7 @@ var paths = []string{
 	"conversion_reversed",
 	"conversion_revived",
 	"conversion_without_run",
+	"scheduled_change_cancelled",
 	"sweep_nothing",
 }
 
@@ -49,9 +50,10 @@ var quiet = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
 func TestReplay(t *testing.T) {
 	replayer := worker.NewWorkflowReplayer()
 	for name, function := range map[string]any{
-		workflows.AttributionName: workflows.Attribution,
-		workflows.ConversionName:  workflows.Conversion,
-		workflows.SweepName:       workflows.Sweep,
+		workflows.AttributionName:     workflows.Attribution,
+		workflows.ConversionName:      workflows.Conversion,
+		workflows.SweepName:           workflows.Sweep,
+		workflows.ScheduledChangeName: workflows.ScheduledChange,
 	} {
 		replayer.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 	}

@@ -224,6 +224,20 @@ type DeliveryAttempt struct {
 	Answer     string
 }
 
+type FeedImport struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	Hash      []byte
+	Answer    json.RawMessage
+	CreatedAt time.Time
+}
+
+type FeedOffer struct {
+	TenantID   uuid.UUID
+	ExternalID string
+	OfferID    uuid.UUID
+}
+
 type HeldPostback struct {
 	TenantID   uuid.UUID
 	PostbackID uuid.UUID
@@ -390,6 +404,21 @@ type PostbacksDefault struct {
 	ReleaseAt     *time.Time
 	Authenticated bool
 	DecidedAt     time.Time
+}
+
+type ScheduledChange struct {
+	TenantID    uuid.UUID
+	ID          uuid.UUID
+	OfferID     uuid.UUID
+	EventID     uuid.UUID
+	Field       string
+	ValueMicros int64
+	At          time.Time
+	State       string
+	Error       string
+	CreatedAt   time.Time
+	CreatedBy   string
+	FinishedAt  *time.Time
 }
 
 type Tenant struct {

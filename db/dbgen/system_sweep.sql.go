@@ -30,6 +30,35 @@ func (q *Queries) SystemForgetNonces(ctx context.Context, db DBTX, seenAt time.T
 	return err
 }
 
+const systemOverdueChanges = `-- name: SystemOverdueChanges :many
+SELECT tenant_id, id FROM scheduled_changes WHERE state = 'pending' AND at < $1 ORDER BY at LIMIT $2
+`
+
+type SystemOverdueChangesRow struct {
+	TenantID uuid.UUID
+	ID       uuid.UUID
+}
+
+func (q *Queries) SystemOverdueChanges(ctx context.Context, db DBTX, at time.Time, limit int32) ([]SystemOverdueChangesRow, error) {
+	rows, err := db.Query(ctx, systemOverdueChanges, at, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SystemOverdueChangesRow{}
+	for rows.Next() {
+		var i SystemOverdueChangesRow
+		if err := rows.Scan(&i.TenantID, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const systemOverdueHeld = `-- name: SystemOverdueHeld :many
 
 SELECT DISTINCT tenant_id, click_id FROM held_postbacks WHERE decide_by < $1 LIMIT $2

@@ -11,3 +11,6 @@ SELECT offerflow_ensure_partitions('clicks', @months::int), offerflow_ensure_par
 
 -- name: SystemForgetNonces :exec
 DELETE FROM nonces WHERE seen_at < $1;
+
+-- name: SystemOverdueChanges :many
+SELECT tenant_id, id FROM scheduled_changes WHERE state = 'pending' AND at < $1 ORDER BY at LIMIT $2;

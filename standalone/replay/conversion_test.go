@@ -118,6 +118,25 @@ func follower(t *testing.T, s *stage) {
 	s.keep(t, "conversion_follower", history)
 }
 
+// scheduledChange wakes at its time; what it was to change was cancelled with its request.
+func scheduledChange(t *testing.T, s *stage) {
+	in := workflows.ScheduledChangeInput{TenantID: uuid.New(), ChangeID: uuid.New()}
+	now := time.Now()
+	options := workflows.ScheduledChangeOptions(in, uuid.New(), now.Add(2*time.Second), now, "offer: revenue becomes 2.50")
+	run, err := s.temporal.ExecuteWorkflow(t.Context(), options, workflows.ScheduledChangeName, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state string
+	if err := run.Get(t.Context(), &state); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(now); state != "unknown" || took < 2*time.Second {
+		t.Errorf("%q after %v", state, took)
+	}
+	s.keep(t, "scheduled_change_cancelled", s.history(t, options.ID, ""))
+}
+
 func sweep(t *testing.T, s *stage) {
 	run, err := s.temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "sweep/replay", TaskQueue: workflows.TaskQueue}, workflows.SweepName)
 	if err != nil {

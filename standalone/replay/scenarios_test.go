@@ -33,6 +33,7 @@ var onClick = []scenario{
 	{"reviewed while Pending without a run", reviewedWithoutRun},
 	{"approval that decides a held event", follower},
 	{"sweep", sweep},
+	{"scheduled change", scheduledChange},
 }
 
 var onFirstPostback = []scenario{

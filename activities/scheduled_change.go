@@ -1,0 +1,149 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// ScheduledChanges makes changes of offers that waited for their time.
+type ScheduledChanges struct {
+	Store *db.Store
+	// Nudge tells the relay that news was committed.
+	Nudge func()
+	// Now is the clock; time.Now outside of tests.
+	Now func() time.Time
+}
+
+// The states in which a scheduled change ends.
+const (
+	changeApplied = "applied"
+	changeFailed  = "failed"
+)
+
+// actorSchedule is who makes a scheduled change, in the audit log and in the offer's versions.
+const actorSchedule = "schedule"
+
+// ApplyScheduledChange makes the change if it is due and pending still, and returns the state that
+// it is in. A change that the offer does not take any more fails, with the reason in its row.
+func (s *ScheduledChanges) ApplyScheduledChange(ctx context.Context, tenantID, id uuid.UUID) (state string, err error) {
+	err = s.Store.Tenant(ctx, tenantID, func(tx pgx.Tx) error {
+		change, err := queries.LockScheduledChange(ctx, tx, tenantID, id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			state = "unknown" // its request was rolled back
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if state = change.State; state != "pending" {
+			return nil
+		}
+		if s.Now().Before(change.At) {
+			return fmt.Errorf("scheduled change %s is due at %s", id, change.At)
+		}
+		state, err = s.apply(ctx, tx, &change)
+		return err
+	})
+	if err == nil {
+		s.Nudge()
+	}
+	return state, err
+}
+
+func (s *ScheduledChanges) apply(ctx context.Context, tx pgx.Tx, change *dbgen.ScheduledChange) (state string, err error) {
+	row, err := queries.LockOffer(ctx, tx, change.OfferID)
+	if err != nil {
+		return "", err
+	}
+	version, err := queries.GetOfferVersion(ctx, tx, change.OfferID, row.Version)
+	if err != nil {
+		return "", err
+	}
+	var before domain.Offer
+	if err := json.Unmarshal(version.Document, &before); err != nil {
+		return "", err
+	}
+	before.Version = row.Version
+	tenant, err := queries.GetTenant(ctx, tx, change.TenantID)
+	if err != nil {
+		return "", err
+	}
+	after, refusal := before.WithFigure(change.EventID, domain.ScheduledField(change.Field), domain.Micros(change.ValueMicros), tenant.RewardRatioMicros)
+	finish := dbgen.FinishScheduledChangeParams{TenantID: change.TenantID, ID: change.ID, State: changeApplied, FinishedAt: s.Now()}
+	if refusal != nil {
+		finish.State, finish.Error = changeFailed, refusal.Error()
+	} else if err := s.save(ctx, tx, &before, &after, &row); err != nil {
+		return "", err
+	}
+	return finish.State, queries.FinishScheduledChange(ctx, tx, finish)
+}
+
+// save writes the offer's next version with its audit entry and its news.
+func (s *ScheduledChanges) save(ctx context.Context, tx pgx.Tx, before, after *domain.Offer, row *dbgen.Offer) error {
+	at := s.Now().UTC().Truncate(time.Microsecond)
+	after.Version++
+	document, err := json.Marshal(after)
+	if err != nil {
+		return err
+	}
+	err = queries.InsertOfferVersion(ctx, tx, dbgen.InsertOfferVersionParams{
+		TenantID: before.TenantID, OfferID: before.ID, Version: after.Version, Document: document, CreatedAt: at, CreatedBy: actorSchedule,
+	})
+	if err != nil {
+		return err
+	}
+	_, err = queries.UpdateOffer(ctx, tx, dbgen.UpdateOfferParams{
+		AdvertiserID: row.AdvertiserID, Version: after.Version, Name: row.Name, OfferType: row.OfferType, IsPaused: row.IsPaused,
+		LaunchAt: row.LaunchAt, ExpiresAt: row.ExpiresAt, UpdatedAt: at, ID: row.ID, WasVersion: before.Version,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.audit(ctx, tx, before, after, at); err != nil {
+		return err
+	}
+	return insertOfferNews(ctx, tx, before.TenantID, before.ID)
+}
+
+func (s *ScheduledChanges) audit(ctx context.Context, tx pgx.Tx, before, after *domain.Offer, at time.Time) error {
+	was, err := json.Marshal(before.Document())
+	if err != nil {
+		return err
+	}
+	is, err := json.Marshal(after.Document())
+	if err != nil {
+		return err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	return queries.InsertAudit(ctx, tx, dbgen.InsertAuditParams{
+		TenantID: before.TenantID, ID: id, At: at, Actor: actorSchedule, Action: "update", Noun: "offer", NounID: before.ID.String(),
+		Before: was, After: is,
+	})
+}
+
+// SweepScheduledChanges makes the changes whose workflow never came, and says how many there were.
+func (s *ScheduledChanges) SweepScheduledChanges(ctx context.Context, before time.Time) (int, error) {
+	rows, err := queries.SystemOverdueChanges(ctx, s.Store.SystemPool(), before, sweepLimit)
+	if err != nil {
+		return 0, err
+	}
+	for _, row := range rows {
+		if _, err := s.ApplyScheduledChange(ctx, row.TenantID, row.ID); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), nil
+}

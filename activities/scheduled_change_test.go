@@ -1,0 +1,70 @@
+package activities
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// scheduled keeps a change of an event's figure.
+func (rig *decisionRig) scheduled(offer *domain.Offer, event int, field domain.ScheduledField, value string, at time.Time) uuid.UUID {
+	rig.t.Helper()
+	id := uuid.New()
+	rig.tenant(func(ctx context.Context, tx pgx.Tx) error {
+		_, err := queries.InsertScheduledChange(ctx, tx, dbgen.InsertScheduledChangeParams{
+			TenantID: rig.tenantID, ID: id, OfferID: offer.ID, EventID: offer.Events[event].ID, Field: string(field),
+			ValueMicros: int64(*decimal(value)), At: at, CreatedAt: rig.now(), CreatedBy: "test",
+		})
+		return err
+	})
+	return id
+}
+
+func TestScheduledChangeIsMadeOnceAndRewritesNothing(t *testing.T) { // rule 24
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	changes := &ScheduledChanges{Store: rig.Store, Nudge: func() {}, Now: rig.now}
+	offer := rig.offer([]domain.Event{goal("a"), goal("b", func(e *domain.Event) { e.HasRevenue = false })})
+	at := rig.now().Add(time.Hour)
+	rise := rig.scheduled(offer, 0, domain.ScheduledRevenue, "7", at)
+	refused := rig.scheduled(offer, 1, domain.ScheduledRevenue, "7", at)
+
+	_, err := changes.ApplyScheduledChange(t.Context(), rig.tenantID, rise)
+	require.ErrorContains(t, err, "is due at", "made before its time")
+	rig.wait(time.Hour)
+	for _, want := range []struct {
+		id    uuid.UUID
+		state string
+	}{{rise, "applied"}, {rise, "applied"}, {refused, "failed"}, {uuid.New(), "unknown"}} {
+		state, err := changes.ApplyScheduledChange(t.Context(), rig.tenantID, want.id)
+		require.NoError(t, err)
+		require.Equal(t, want.state, state)
+	}
+	require.Equal(t, int64(2), value[int64](rig, `SELECT version FROM offers WHERE id = $1`, offer.ID))
+	require.Equal(t, "schedule", value[string](rig, `SELECT created_by FROM offer_versions WHERE offer_id = $1 AND version = 2`, offer.ID))
+	require.Equal(t, "7.00", value[string](rig, `SELECT after->'offerEvents'->0->>'revenue' FROM audit_log WHERE noun_id = $1`, offer.ID.String()))
+	require.True(t, strings.Contains(value[string](rig, `SELECT error FROM scheduled_changes WHERE id = $1`, refused), "has no revenue"))
+	require.Equal(t, int64(1), value[int64](rig, `SELECT count(*) FROM outbox WHERE subject = 'offerflow.events.offer'`))
+}
+
+func TestSweepMakesForgottenChanges(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	changes := &ScheduledChanges{Store: rig.Store, Nudge: func() {}, Now: rig.now}
+	offer := rig.offer([]domain.Event{goal("a")})
+	rig.scheduled(offer, 0, domain.ScheduledReward, "5", rig.now().Add(time.Hour))
+	rig.scheduled(offer, 0, domain.ScheduledReward, "6", rig.now().Add(30*time.Hour))
+	rig.wait(2 * time.Hour)
+	n, err := changes.SweepScheduledChanges(t.Context(), rig.now())
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.Equal(t, "applied pending", value[string](rig, `SELECT string_agg(state, ' ' ORDER BY at) FROM scheduled_changes WHERE offer_id = $1`, offer.ID))
+}

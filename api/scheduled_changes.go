@@ -1,0 +1,188 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/workflows"
+)
+
+type scheduledChangeDocument struct {
+	ID         uuid.UUID  `json:"id"`
+	OfferID    uuid.UUID  `json:"offerId"`
+	EventID    uuid.UUID  `json:"eventId" doc:"The goal's id."`
+	Field      string     `json:"field" enum:"revenue,reward"`
+	Value      Decimal    `json:"value"`
+	At         time.Time  `json:"at"`
+	State      string     `json:"state" enum:"pending,applied,failed,cancelled"`
+	Error      string     `json:"error,omitempty" doc:"Why it failed."`
+	CreatedAt  time.Time  `json:"createdAt"`
+	CreatedBy  string     `json:"createdBy"`
+	FinishedAt *time.Time `json:"finishedAt"`
+}
+
+type scheduledChangeOutput struct{ Body scheduledChangeDocument }
+
+func scheduledChangeOf(row dbgen.ScheduledChange) scheduledChangeDocument {
+	return scheduledChangeDocument{
+		ID: row.ID, OfferID: row.OfferID, EventID: row.EventID, Field: row.Field, Value: Decimal(row.ValueMicros), At: row.At,
+		State: row.State, Error: row.Error, CreatedAt: row.CreatedAt, CreatedBy: row.CreatedBy, FinishedAt: row.FinishedAt,
+	}
+}
+
+type scheduleChangeInput struct {
+	ByID
+	Body struct {
+		Field   string     `json:"field" enum:"revenue,reward"`
+		EventID *uuid.UUID `json:"eventId,omitempty" format:"uuid" doc:"The goal's id; of a SingleEvent offer it may be left out."`
+		Value   Decimal    `json:"value" doc:"The new figure, or percent when the offer is RevShare."`
+		At      time.Time  `json:"at" doc:"A whole hour, at most a year ahead."`
+	}
+}
+
+// scheduleChange writes down a change of revenue or reward and starts the workflow that makes it.
+// The row is what counts: a change whose workflow could not be started is found by the sweep.
+func (s *Server) scheduleChange(ctx context.Context, in *scheduleChangeInput) (*scheduledChangeOutput, error) {
+	var row dbgen.ScheduledChange
+	id := effectID(ctx)
+	err := s.tenant(ctx, func(tx pgx.Tx) (err error) {
+		row, err = planChange(ctx, tx, id, in)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &scheduledChangeOutput{Body: scheduledChangeOf(row)}
+	start := workflows.ScheduledChangeInput{TenantID: row.TenantID, ChangeID: row.ID}
+	summary := "offer " + row.OfferID.String() + ": " + row.Field + " becomes " + domain.Micros(row.ValueMicros).String()
+	if s.Temporal != nil {
+		options := workflows.ScheduledChangeOptions(start, row.OfferID, row.At, time.Now(), summary)
+		if _, err := s.Temporal.ExecuteWorkflow(ctx, options, workflows.ScheduledChangeName, start); err != nil {
+			slog.WarnContext(ctx, "a scheduled change is left to the sweep", "change", row.ID, "error", err)
+		}
+	}
+	return out, nil
+}
+
+// planChange checks a change against the offer as it is now, and keeps it. The offer is locked, so
+// that the number of those that wait is exact.
+func planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *scheduleChangeInput) (dbgen.ScheduledChange, error) {
+	queries, tenantID := dbgen.New(), principal(ctx).TenantID
+	offer, err := lockOffer(ctx, tx, in.ID)
+	if err != nil {
+		return dbgen.ScheduledChange{}, err
+	}
+	tenant, err := queries.GetTenant(ctx, tx, tenantID)
+	if err != nil {
+		return dbgen.ScheduledChange{}, err
+	}
+	if known, err := queries.GetScheduledChange(ctx, tx, tenantID, id); err == nil {
+		return known, nil // the request came again
+	}
+	if reason := domain.CheckScheduled(in.Body.At, now()); reason != "" {
+		return dbgen.ScheduledChange{}, badField("at", reason)
+	}
+	var eventID uuid.UUID
+	switch {
+	case in.Body.EventID != nil:
+		eventID = *in.Body.EventID
+	case offer.OfferType == domain.OfferTypeSingleEvent:
+		eventID = offer.Events[0].ID
+	default:
+		return dbgen.ScheduledChange{}, badField("eventId", "is required for a MultiEvent offer")
+	}
+	if _, err := offer.WithFigure(eventID, domain.ScheduledField(in.Body.Field), domain.Micros(in.Body.Value), tenant.RewardRatioMicros); err != nil {
+		return dbgen.ScheduledChange{}, err
+	}
+	waiting, err := queries.CountPendingChanges(ctx, tx, dbgen.CountPendingChangesParams{
+		TenantID: tenantID, OfferID: offer.ID, EventID: eventID, Field: in.Body.Field,
+	})
+	if err != nil {
+		return dbgen.ScheduledChange{}, err
+	}
+	if waiting >= domain.MaxScheduled {
+		return dbgen.ScheduledChange{}, badField("field", "has the largest number of changes that may wait already, 5")
+	}
+	_, err = queries.InsertScheduledChange(ctx, tx, dbgen.InsertScheduledChangeParams{
+		TenantID: tenantID, ID: id, OfferID: offer.ID, EventID: eventID, Field: in.Body.Field,
+		ValueMicros: int64(in.Body.Value), At: in.Body.At.UTC(), CreatedAt: now(), CreatedBy: principal(ctx).Actor,
+	})
+	if err != nil {
+		return dbgen.ScheduledChange{}, err
+	}
+	row, err := queries.GetScheduledChange(ctx, tx, tenantID, id)
+	if err != nil {
+		return row, err
+	}
+	return row, audit(ctx, tx, "create", "scheduled_change", id.String(), nil, scheduledChangeOf(row))
+}
+
+type scheduledChangeByID struct {
+	ID       uuid.UUID `path:"id" format:"uuid"`
+	ChangeID uuid.UUID `path:"changeId" format:"uuid"`
+}
+
+// cancelChange keeps a change that waits from being made. One that is done cannot be cancelled.
+func (s *Server) cancelChange(ctx context.Context, in *scheduledChangeByID) (*struct{}, error) {
+	return nil, s.tenant(ctx, func(tx pgx.Tx) error {
+		queries, tenantID := dbgen.New(), principal(ctx).TenantID
+		row, err := queries.LockScheduledChange(ctx, tx, tenantID, in.ChangeID)
+		if err != nil || row.OfferID != in.ID {
+			return orNotFound(cmp.Or(err, pgx.ErrNoRows))
+		}
+		switch row.State {
+		case "cancelled":
+			return nil
+		case "pending":
+		default:
+			return conflict("The change is " + row.State + " already.")
+		}
+		before := scheduledChangeOf(row)
+		err = queries.FinishScheduledChange(ctx, tx, dbgen.FinishScheduledChangeParams{
+			TenantID: tenantID, ID: row.ID, State: "cancelled", FinishedAt: now(),
+		})
+		if err != nil {
+			return err
+		}
+		return audit(ctx, tx, "cancel", "scheduled_change", row.ID.String(), before, nil)
+	})
+}
+
+var scheduledChangeListing = listing[scheduledChangeDocument]{
+	from:    "scheduled_changes",
+	columns: "tenant_id, id, offer_id, event_id, field, value_micros, at, state, error, created_at, created_by, finished_at",
+	where:   "offer_id = $1",
+	fields: map[string]listField{
+		"id": {column: "id", kind: fieldUUID}, "eventId": {column: "event_id", kind: fieldUUID}, "field": {column: "field"},
+		"state": {column: "state"}, "at": {column: "at", kind: fieldTime}, "createdAt": {column: "created_at", kind: fieldTime},
+	},
+	order: "at", id: "id",
+	scan: func(row pgx.CollectableRow) (scheduledChangeDocument, error) {
+		change, err := pgx.RowToStructByPos[dbgen.ScheduledChange](row)
+		return scheduledChangeOf(change), err
+	},
+}
+
+type listScheduledChangesInput struct {
+	ByID
+	ListInput
+}
+
+func (s *Server) listScheduledChanges(ctx context.Context, in *listScheduledChangesInput) (*pageOutput[scheduledChangeDocument], error) {
+	out := &pageOutput[scheduledChangeDocument]{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		if _, err := currentOffer(ctx, tx, in.ID); err != nil {
+			return err
+		}
+		var err error
+		out.Body, err = list(ctx, tx, scheduledChangeListing, in.ListInput, in.ID)
+		return err
+	})
+}
