@@ -68,8 +68,9 @@ record: ## record replay histories into workflows/testdata
 bench: setup ## measure; what came of it: docs/benchmarks.md
 	cd standalone && go run ./bench
 
-fuzz: ## every fuzz test for FUZZTIME (30s)
+fuzz: ## every fuzz test for FUZZTIME (30s), and a million mutations of signed postbacks
 	@scripts/fuzz.sh $(FUZZTIME)
+	go test -vet=off ./api -run '^TestRule67Mutations$$' -count=1 -v -timeout 30m -mutations 1000000
 
 clean: ## remove what was built; data stays
 	rm -rf bin

@@ -52,6 +52,10 @@ var books = []struct{ rule, wrong string }{
 	{"rule 14: held rows are those whose postback is held", `
 		SELECT coalesce(h.postback_id, p.id)::text FROM held_postbacks h FULL JOIN (SELECT id FROM postbacks WHERE outcome = 'held') p ON p.id = h.postback_id
 		WHERE h.postback_id IS NULL OR p.id IS NULL`},
+	{"rule 70: what is counted as a click are the accepted postbacks without a conversion", `
+		SELECT coalesce(g.postback_id, p.id)::text FROM goal_clicks g
+		FULL JOIN (SELECT id FROM postbacks WHERE outcome = 'accepted' AND conversion_id IS NULL) p ON p.id = g.postback_id
+		WHERE g.postback_id IS NULL OR p.id IS NULL`},
 	{"every conversion is its postback's", `
 		SELECT c.id::text FROM conversions c LEFT JOIN postbacks p ON p.id = c.postback_id AND p.conversion_id = c.id WHERE p.id IS NULL`},
 }

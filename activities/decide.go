@@ -3,13 +3,13 @@ package activities
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -17,16 +17,14 @@ import (
 // Decide decides one postback whose click exists, and then whatever its click holds that became
 // decidable by it. It is idempotent by the postback's id: a second call answers from the log.
 func (d *Decisions) Decide(ctx context.Context, tenantID uuid.UUID, postback domain.Postback) (Decided, error) {
-	var decided Decided
-	err := d.again(ctx, tenantID, func(tx pgx.Tx) error {
-		var err error
-		decided, err = d.decideOne(ctx, tx, tenantID, postback, nil)
-		return err
-	})
+	decided, holds, err := d.decideOne(ctx, tenantID, postback, nil)
 	if err != nil {
 		return Decided{}, fmt.Errorf("decide postback %s: %w", postback.ID, err)
 	}
 	d.Nudge()
+	if !holds {
+		return decided, nil
+	}
 	held, err := d.DecideHeld(ctx, tenantID, *postback.ClickID)
 	if err != nil {
 		return Decided{}, err
@@ -75,35 +73,48 @@ func (d *Decisions) decideHeldOne(ctx context.Context, tenantID uuid.UUID, row d
 	if err := json.Unmarshal(row.Message, &postback); err != nil {
 		return Decided{}, fmt.Errorf("held postback %s: %w", row.PostbackID, err)
 	}
-	var decided Decided
-	err := d.again(ctx, tenantID, func(tx pgx.Tx) (err error) {
-		decided, err = d.decideOne(ctx, tx, tenantID, postback, &row.DecideBy)
-		return err
-	})
+	decided, _, err := d.decideOne(ctx, tenantID, postback, &row.DecideBy)
 	if err != nil {
 		return Decided{}, fmt.Errorf("held postback %s: %w", row.PostbackID, err)
 	}
 	return decided, nil
 }
 
-// decideOne is one deciding transaction. decideBy is set for a held postback.
-func (d *Decisions) decideOne(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, postback domain.Postback, decideBy *time.Time) (Decided, error) {
-	scene, err := d.lockScene(ctx, tx, tenantID, *postback.ClickID)
+// decideOne decides in one transaction, whose reads are one round trip and whose writes are
+// another. decideBy is set for a held postback. holds says that the click may hold some after it.
+func (d *Decisions) decideOne(ctx context.Context, tenantID uuid.UUID, postback domain.Postback, decideBy *time.Time) (decided Decided, holds bool, err error) {
+	err = tries(func() error {
+		batch := &db.Batch{}
+		reads := queueScene(ctx, batch, tenantID, *postback.ClickID)
+		logged := db.Read(batch, func(q db.Querier) (dbgen.Postback, error) { return queries.GetPostback(ctx, q, postback.ID) })
+		return d.Store.TenantAfter(ctx, tenantID, batch, func(tx pgx.Tx) error {
+			scene, err := d.scene(ctx, tx, reads)
+			if err != nil {
+				return err
+			}
+			w := &writer{scene: scene, postback: &postback, tx: tx, decisions: d, now: d.Now().UTC().Truncate(time.Microsecond), wasHeld: decideBy != nil}
+			decided, err = w.decide(ctx, logged, decideBy)
+			holds = scene.context.Holds || decided.Answer.Outcome == domain.OutcomeHeld
+			return err
+		})
+	})
 	if err != nil {
-		return Decided{}, err
+		return Decided{}, false, err
 	}
-	logged, err := queries.GetPostback(ctx, tx, postback.ID)
-	if err == nil && (logged.Outcome != domain.OutcomeHeld || decideBy == nil) {
+	return decided, holds, nil
+}
+
+// decide decides a postback, or answers as the log says that it was decided before.
+func (w *writer) decide(ctx context.Context, logged *db.Result[dbgen.Postback], decideBy *time.Time) (Decided, error) {
+	row := &logged.Value
+	if logged.Found && (row.Outcome != domain.OutcomeHeld || !w.wasHeld) {
 		// Whoever asked before may have crashed between the commit and the start of what must wait.
-		return Decided{Answer: answerOf(&logged), Waiting: waitingOf(scene.session)}, nil
+		return Decided{Answer: answerOf(row), Waiting: waitingOf(w.scene.session)}, nil
 	}
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return Decided{}, err
-	}
-	w := &writer{scene: scene, postback: &postback, tx: tx, decisions: d, now: d.Now().UTC().Truncate(time.Microsecond), wasHeld: decideBy != nil}
+	var err error
 	if w.wasHeld { // it passed the advertiser's security when it came
-		w.authenticated = logged.Authenticated
-	} else if w.authenticated, err = d.secured(ctx, w); err != nil {
+		w.authenticated = row.Authenticated
+	} else if w.authenticated, err = w.decisions.secured(ctx, w); err != nil {
 		return Decided{}, err
 	}
 	if w.refused != domain.ReasonNone {
@@ -132,13 +143,14 @@ func (w *writer) facts(ctx context.Context, decideBy *time.Time) (domain.Facts, 
 	s := w.scene
 	facts := domain.Facts{
 		Postback: *w.postback, Now: w.now, DecideBy: decideBy, Click: clickFacts(&s.click), AtClick: s.atClick, Current: s.current,
-		Currency: s.context.Currency, RewardRatio: s.context.RewardRatioMicros, PartnerCaps: s.partnerCaps(),
-		Authenticated: w.authenticated, Session: allFacts(s.session),
-	}
-	if s.click.PubMemberID == nil {
-		return facts, nil
+		Currency: s.context.Currency, RewardRatio: s.context.RewardRatioMicros, GoalsOff: !s.context.GoalsEnabled,
+		PartnerCaps: s.partnerCaps(), Authenticated: w.authenticated, Session: allFacts(s.session),
 	}
 	event := facts.Event()
+	var err error
+	if facts.Partner, err = w.partnerTerms(ctx, event); err != nil || s.click.PubMemberID == nil || s.click.IsTest {
+		return facts, err
+	}
 	if event == nil || event.AllowRepetitions {
 		return facts, nil
 	}
@@ -152,7 +164,8 @@ func (w *writer) facts(ctx context.Context, decideBy *time.Time) (domain.Facts, 
 func clickFacts(c *dbgen.Click) domain.Click {
 	return domain.Click{
 		ID: c.ID, TenantID: c.TenantID, ClickedAt: c.ClickedAt, OfferID: c.OfferID, OfferVersion: c.OfferVersion,
-		AdvertiserID: c.AdvertiserID, PartnerID: c.PartnerID, PubMemberID: c.PubMemberID,
+		AdvertiserID: c.AdvertiserID, PartnerID: c.PartnerID, PubMemberID: c.PubMemberID, PubGeoCountry: c.PubGeoCountry,
+		PubSubs: c.PubSubs, Country: c.Country, IsTest: c.IsTest,
 	}
 }
 

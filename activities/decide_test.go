@@ -34,15 +34,16 @@ func TestRule1PostbacksOfNoClick(t *testing.T) {
 	t.Parallel()
 	rig := newDecisionRig(t, 4)
 	o := rig.offer([]domain.Event{goal("A")})
-	_, ok, err := rig.ClickOf(t.Context(), uuid.New())
+	unknown := uuid.New()
+	_, ok, err := rig.ClickOf(t.Context(), &domain.Postback{ClickID: &unknown})
 	require.NoError(t, err)
 	require.False(t, ok)
 	refused := rig.click(o, func(c *domain.Click) { c.RefusedReason = domain.ReasonOfferInactive })
-	_, ok, err = rig.ClickOf(t.Context(), refused.ID)
+	_, ok, err = rig.ClickOf(t.Context(), &domain.Postback{ClickID: &refused.ID})
 	require.NoError(t, err)
 	require.False(t, ok, "rule 46: an id that was given to nobody")
 	good := rig.click(o)
-	_, ok, err = rig.ClickOf(t.Context(), good.ID)
+	_, ok, err = rig.ClickOf(t.Context(), &domain.Postback{ClickID: &good.ID})
 	require.NoError(t, err)
 	require.True(t, ok)
 
@@ -110,12 +111,15 @@ func TestRule5AnswersOfADuplicate(t *testing.T) {
 	require.Equal(t, first.Answer.ConversionID, again.Answer.ConversionID)
 	require.True(t, release.Equal(*again.Answer.ReleaseAt))
 	require.Empty(t, again.Waiting)
-	repeat, err := rig.RepeatOf(t.Context(), rig.tenantID, rig.postback(click, "A"))
-	require.NoError(t, err)
-	require.True(t, repeat)
-	repeat, err = rig.RepeatOf(t.Context(), rig.tenantID, rig.postback(rig.click(o), "A"))
-	require.NoError(t, err)
-	require.False(t, repeat)
+	for _, c := range []struct {
+		of     domain.Postback
+		repeat bool
+	}{{rig.postback(click, "A"), true}, {rig.postback(click, "B"), false}, {rig.postback(rig.click(o), "A"), false}} {
+		found, ok, err := rig.ClickOf(t.Context(), &c.of)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, c.repeat, found.IsRepeat)
+	}
 }
 
 func TestRule6AcrossClicks(t *testing.T) {

@@ -85,24 +85,50 @@ type scene struct {
 	session []dbgen.Conversion
 }
 
-// lockScene locks the click and loads the rest; pgx.ErrNoRows means that there is no such click.
-func (d *Decisions) lockScene(ctx context.Context, tx pgx.Tx, tenantID, clickID uuid.UUID) (*scene, error) {
-	locked, err := queries.LockClick(ctx, tx, tenantID, clickID)
-	if err != nil {
-		return nil, err
+// sceneReads are the queries of a scene, queued.
+type sceneReads struct {
+	click   *db.Result[dbgen.LockClickRow]
+	context *db.Result[dbgen.DecisionContextRow]
+	session *db.Result[[]dbgen.Conversion]
+}
+
+// queueScene queues the lock on the click and what is read under it: each of the queries after the
+// first sees what was committed before the lock was had.
+func queueScene(ctx context.Context, batch *db.Batch, tenantID, clickID uuid.UUID) sceneReads {
+	return sceneReads{
+		click: db.Read(batch, func(q db.Querier) (dbgen.LockClickRow, error) { return queries.LockClick(ctx, q, tenantID, clickID) }),
+		context: db.Read(batch, func(q db.Querier) (dbgen.DecisionContextRow, error) {
+			return queries.DecisionContext(ctx, q, tenantID, clickID)
+		}),
+		session: db.Read(batch, func(q db.Querier) ([]dbgen.Conversion, error) {
+			return queries.ConversionsOfClick(ctx, q, tenantID, clickID)
+		}),
 	}
-	s := &scene{click: locked.Click}
-	if s.context, err = queries.DecisionContext(ctx, tx, tenantID, clickID); err != nil {
-		return nil, err
+}
+
+// scene is what was read, with the offer at the click and now; pgx.ErrNoRows means that there is no
+// such click.
+func (d *Decisions) scene(ctx context.Context, tx pgx.Tx, reads sceneReads) (*scene, error) {
+	if !reads.click.Found || !reads.context.Found {
+		return nil, pgx.ErrNoRows
 	}
+	s := &scene{click: reads.click.Value.Click, context: reads.context.Value, session: reads.session.Value}
+	var err error
 	if s.atClick, err = d.offer(ctx, tx, s.click.OfferID, s.click.OfferVersion); err != nil {
 		return nil, err
 	}
-	if s.current, err = d.offer(ctx, tx, s.click.OfferID, s.context.OfferVersion); err != nil {
+	s.current, err = d.offer(ctx, tx, s.click.OfferID, s.context.OfferVersion)
+	return s, err
+}
+
+// lockScene locks the click and loads its scene in a transaction that is under way.
+func (d *Decisions) lockScene(ctx context.Context, tx pgx.Tx, tenantID, clickID uuid.UUID) (*scene, error) {
+	batch := &db.Batch{}
+	reads := queueScene(ctx, batch, tenantID, clickID)
+	if err := batch.Send(ctx, tx); err != nil {
 		return nil, err
 	}
-	s.session, err = queries.ConversionsOfClick(ctx, tx, tenantID, clickID)
-	return s, err
+	return d.scene(ctx, tx, reads)
 }
 
 // periods are the tenant's calendar periods of an instant.
@@ -160,9 +186,13 @@ const maxTries = 8
 
 // again runs fn in a tenant's transaction until it neither collides nor deadlocks.
 func (d *Decisions) again(ctx context.Context, tenantID uuid.UUID, fn func(tx pgx.Tx) error) error {
+	return tries(func() error { return d.Store.Tenant(ctx, tenantID, fn) })
+}
+
+func tries(transaction func() error) error {
 	var err error
 	for range maxTries {
-		err = d.Store.Tenant(ctx, tenantID, fn)
+		err = transaction()
 		if err == nil || (db.UniqueViolation(err) == "" && !db.Retryable(err)) {
 			return err
 		}

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,10 +26,10 @@ import (
 
 // Sender sends one message to an address that a tenant chose: outbound.Caller.
 type Sender interface {
-	Post(ctx context.Context, url string, header http.Header, body []byte) outbound.Answer
+	Call(ctx context.Context, method, url string, header http.Header, body []byte) outbound.Answer
 }
 
-// Deliveries brings callbacks to the tenants (rules 49 to 53). The row in the database is the
+// Deliveries brings callbacks to the tenants and postbacks to their partners (rules 49 to 54). The row in the database is the
 // truth: what it says is due is attempted by whoever claims it first, be it the stream's consumer,
 // the durable retry or the sweep. An attempt under way holds a lease on its row, so that a crash
 // gives it back without having counted it.
@@ -36,11 +38,12 @@ type Deliveries struct {
 	keys  *keyring.Keyring
 	http  Sender
 	// later hands a delivery to the durable retry, to be attempted at an instant.
-	later   func(ctx context.Context, ref stream.DeliveryEvent, at time.Time) error
-	now     func() time.Time
-	jitter  func(n time.Duration) time.Duration
-	gate    gate
-	running sync.WaitGroup
+	later  func(ctx context.Context, ref stream.DeliveryEvent, at time.Time) error
+	now    func() time.Time
+	jitter func(n time.Duration) time.Duration
+	// Partners have a gate of their own: however many of their servers hang, callbacks find room.
+	callbacks, partners gate
+	running             sync.WaitGroup
 }
 
 // NewDeliveries makes them. Wait must be called before the process ends.
@@ -66,6 +69,7 @@ func randomBelow(n time.Duration) time.Duration {
 const (
 	kindCallback = "callback"
 	kindTest     = "test"
+	kindPartner  = "partner"
 
 	stateWaiting   = "waiting"
 	stateDelivered = "delivered"
@@ -75,85 +79,164 @@ const (
 	// it must be told apart, because it is never superseded.
 	statusReversed = "Reversed"
 
+	// endpointActive is the status of an endpoint that nobody paused.
+	endpointActive = "active"
+
 	errorDisabled = "the endpoint is disabled"
+	errorPaused   = "the endpoint is paused"
 )
 
-// HandleConversion turns the news of a transition into a delivery and sets its first attempt
-// going. It returns when the delivery is on disk: no receiver, however slow, holds up the stream.
+// HandleConversion turns the news of a transition into a delivery for each endpoint that hears of
+// it, and sets their first attempts going. It returns when they are on disk: no receiver, however
+// slow, holds up the stream. News that comes again finds them there.
 func (d *Deliveries) HandleConversion(ctx context.Context, event stream.ConversionEvent) error {
 	if event.ConversionID == uuid.Nil || !json.Valid(event.Conversion) {
 		return fmt.Errorf("%w: conversion news %s without its conversion", stream.ErrBad, event.ID)
 	}
-	return d.inLane(ctx, event.TenantID, rewardDue(&event), func(tx pgx.Tx) (*laneMove, error) {
-		endpoint, err := queries.GetCallbackEndpoint(ctx, tx, event.TenantID)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, nil
-		}
+	var notYet error
+	err := d.inLanes(ctx, event.TenantID, rewardDue(&event), func(tx pgx.Tx) (moves []*laneMove, err error) {
+		endpoints, err := endpointsOf(ctx, tx, &event)
 		if err != nil {
 			return nil, err
 		}
-		lane := lane{tenantID: event.TenantID, endpointID: endpoint.ID, conversionID: &event.ConversionID}
-		if err := lane.lock(ctx, tx); err != nil {
-			return nil, err
-		}
-		if domain.Wanted(endpoint.Events, domain.ConversionNews{Status: event.Status, RewardWasSent: event.RewardWasSent}) {
-			if err := d.insertNews(ctx, tx, lane, &endpoint, &event); err != nil {
-				return nil, err
+		news := news{ConversionEvent: &event}
+		for i := range endpoints {
+			move, err := d.tell(ctx, tx, &endpoints[i], &news)
+			if move != nil {
+				moves = append(moves, move)
+			}
+			if errors.Is(err, stream.ErrNotYet) { // one that must wait keeps no other waiting
+				notYet = err
+			} else if err != nil {
+				return moves, err
 			}
 		}
-		return d.advance(ctx, tx, lane, advanceOptions{latest: event.Sequence})
+		return moves, nil
 	})
+	return errors.Join(err, notYet)
 }
 
-// insertNews writes the delivery with the very bytes that every attempt sends.
-func (d *Deliveries) insertNews(ctx context.Context, tx pgx.Tx, lane lane, endpoint *dbgen.CallbackEndpoint, event *stream.ConversionEvent) error {
-	early, err := d.isEarly(ctx, tx, lane, endpoint, event)
-	if err != nil {
-		return err
+// news is one transition on its way to its endpoints.
+type news struct {
+	*stream.ConversionEvent
+	// macros are what partners' templates take, loaded for the first of them; private says that
+	// there are none for them.
+	macros  []byte
+	private bool
+}
+
+// tell brings one endpoint's lane up to date with the news.
+func (d *Deliveries) tell(ctx context.Context, tx pgx.Tx, endpoint *endpoint, news *news) (*laneMove, error) {
+	wanted := endpoint.wants(domain.ConversionNews{Status: news.Status, RewardWasSent: news.RewardWasSent})
+	if endpoint.isPartner() && news.FromStatus == news.Status {
+		wanted = false // figures were adjusted: most partners count each call as a conversion
 	}
-	if early {
-		return stream.ErrNotYet
+	if !wanted && news.Sequence == 1 {
+		return nil, nil // nothing came before that it could supersede
 	}
+	lane := lane{tenantID: news.TenantID, endpointID: endpoint.ID, conversionID: &news.ConversionID, isPartner: endpoint.isPartner()}
+	if err := lane.lock(ctx, tx); err != nil {
+		return nil, err
+	}
+	if wanted {
+		if err := d.insertNews(ctx, tx, lane, endpoint, news); err != nil {
+			return nil, err
+		}
+	}
+	return d.advance(ctx, tx, lane, advanceOptions{latest: news.Sequence})
+}
+
+// insertNews writes the delivery with all that every attempt sends.
+func (d *Deliveries) insertNews(ctx context.Context, tx pgx.Tx, lane lane, endpoint *endpoint, news *news) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return err
 	}
 	now := d.now()
-	body, err := json.Marshal(domain.CallbackMessage{ID: id, SentAt: now, Sequence: event.Sequence, Conversion: event.Conversion})
-	if err != nil {
+	body, err := d.bodyOf(ctx, tx, endpoint, news, id, now)
+	if err != nil || body == nil {
+		return err
+	}
+	if ok, err := d.mayTell(ctx, tx, lane, endpoint, news); err != nil || !ok {
 		return err
 	}
 	row := dbgen.InsertDeliveryParams{
-		TenantID: event.TenantID, ID: id, Kind: kindCallback, EndpointID: endpoint.ID, ConversionID: &event.ConversionID,
-		Sequence: event.Sequence, Status: string(event.Status), State: stateWaiting, Body: string(body), CreatedAt: now,
+		TenantID: news.TenantID, ID: id, Kind: endpoint.Kind, EndpointID: endpoint.ID, ConversionID: &news.ConversionID,
+		Sequence: news.Sequence, Status: string(news.Status), State: stateWaiting, Body: string(body), CreatedAt: now, IsTest: news.IsTest,
 	}
-	if event.Status == domain.StatusRejected && event.RewardWasSent {
+	if news.Status == domain.StatusRejected && news.RewardWasSent {
 		row.Status = statusReversed
 	}
-	if endpoint.DisabledAt != nil {
+	if why := endpoint.closed(); why != "" {
 		// Visible and ready to be sent again once the endpoint is enabled: never silently gone.
-		row.State, row.LastError, row.FinishedAt = stateFailed, errorDisabled, &now
+		row.State, row.LastError, row.FinishedAt = stateFailed, why, &now
 	}
 	_, err = queries.InsertDelivery(ctx, tx, row)
 	return err
 }
 
+// bodyOf is a callback's very bytes, or what a partner's macros stand for: its URL may be corrected
+// before the message is sent again. nil says that the partner may not hear of it.
+func (d *Deliveries) bodyOf(ctx context.Context, tx pgx.Tx, endpoint *endpoint, news *news, id uuid.UUID, now time.Time) ([]byte, error) {
+	if !endpoint.isPartner() {
+		return json.Marshal(domain.CallbackMessage{ID: id, SentAt: now, Sequence: news.Sequence, Conversion: news.Conversion})
+	}
+	if news.macros != nil || news.private {
+		return news.macros, nil
+	}
+	values, ok, err := PartnerMacros(ctx, tx, news.TenantID, news.ConversionID, news.Status)
+	if err != nil || !ok {
+		news.private = err == nil
+		return nil, err
+	}
+	news.macros, err = json.Marshal(values)
+	return news.macros, err
+}
+
 // patience is how long a reversal waits for the news of its Success to overtake it.
 const patience = 10 * time.Second
 
-// isEarly finds the reversal whose Success is still on its way through the stream. Other news
-// needs no waiting: what comes late is superseded.
-func (d *Deliveries) isEarly(ctx context.Context, tx pgx.Tx, lane lane, endpoint *dbgen.CallbackEndpoint, event *stream.ConversionEvent) (bool, error) {
-	if event.FromStatus != domain.StatusSuccess || endpoint.CreatedAt.After(event.At) || d.now().Sub(event.At) > patience {
-		return false, nil
+// mayTell says ErrNotYet for a reversal whose Success is still on its way through the stream. Other
+// news needs no waiting: what comes late is superseded. It is false for a Success that a partner
+// has heard of already, before it was taken back and given again unknown to it.
+func (d *Deliveries) mayTell(ctx context.Context, tx pgx.Tx, lane lane, endpoint *endpoint, news *news) (bool, error) {
+	again := endpoint.isPartner() && news.Status == domain.StatusSuccess && news.Sequence > 1
+	early := news.FromStatus == domain.StatusSuccess && !endpoint.CreatedAt.After(news.At) && d.now().Sub(news.At) <= patience &&
+		endpoint.wants(domain.ConversionNews{Status: domain.StatusSuccess})
+	if !again && !early {
+		return true, nil
 	}
 	rows, err := lane.rows(ctx, tx)
+	if err != nil {
+		return false, err
+	}
+	if again {
+		return d.mayTellAgain(endpoint, news, rows)
+	}
 	for _, row := range rows {
-		if row.Sequence == event.Sequence-1 || row.Sequence == event.Sequence {
-			return false, err
+		if row.Sequence == news.Sequence-1 || row.Sequence == news.Sequence {
+			return true, nil
 		}
 	}
-	return true, err
+	return false, stream.ErrNotYet
+}
+
+// mayTellAgain says whether a partner hears of another Success of a conversion. One that hears of
+// reversals is waited for until it has heard of this one: in between it was taken back.
+func (d *Deliveries) mayTellAgain(endpoint *endpoint, news *news, rows []dbgen.LaneOfConversionRow) (bool, error) {
+	isThere := slices.ContainsFunc(rows, func(row dbgen.LaneOfConversionRow) bool { return row.Sequence == news.Sequence })
+	heard := slices.DeleteFunc(rows, func(row dbgen.LaneOfConversionRow) bool { return row.State == stateFailed })
+	switch {
+	case isThere:
+		return false, nil
+	case !domain.PartnerToldAlready(laneNews(heard)):
+		return true, nil
+	case news.FromStatus == domain.StatusRejected && d.now().Sub(news.At) <= patience &&
+		endpoint.wants(domain.ConversionNews{Status: domain.StatusRejected, RewardWasSent: true}):
+		return false, stream.ErrNotYet
+	default:
+		return false, nil
+	}
 }
 
 // rewardDue is when a Success fell due: its release, if that has passed, else the decision.
@@ -175,7 +258,7 @@ func (d *Deliveries) HandleDelivery(ctx context.Context, ref stream.DeliveryEven
 
 // setGoing wakes the lane of a delivery.
 func (d *Deliveries) setGoing(ctx context.Context, ref stream.DeliveryEvent, options advanceOptions) error {
-	return d.inLane(ctx, ref.TenantID, time.Time{}, func(tx pgx.Tx) (*laneMove, error) {
+	return d.inLanes(ctx, ref.TenantID, time.Time{}, func(tx pgx.Tx) ([]*laneMove, error) {
 		row, err := queries.GetDelivery(ctx, tx, ref.TenantID, ref.DeliveryID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, fmt.Errorf("%w: delivery %s does not exist", stream.ErrBad, ref.DeliveryID)
@@ -187,14 +270,23 @@ func (d *Deliveries) setGoing(ctx context.Context, ref stream.DeliveryEvent, opt
 		if err := lane.lock(ctx, tx); err != nil {
 			return nil, err
 		}
-		return d.advance(ctx, tx, lane, options)
+		move, err := d.advance(ctx, tx, lane, options)
+		if move == nil {
+			return nil, err
+		}
+		return []*laneMove{move}, err
 	})
 }
 
 const (
-	// overdueSlack is how late a due attempt must be before the sweep takes it for forgotten.
-	overdueSlack = 30 * time.Second
+	// overdueSlack is how late a due attempt must be before it is taken for forgotten: the durable
+	// retry has its own way first.
+	overdueSlack = 10 * time.Second
 	overdueBatch = 500
+	// watchEvery, with the lease and the slack, bounds how long a crash delays what it cut short.
+	watchEvery = 5 * time.Second
+	// watchBatch bounds what a watch adds to an engine that is late because it has too much to do.
+	watchBatch = 100
 )
 
 // SweepDeliveries sets going what is overdue with nobody on it: after a crash between the database
@@ -209,4 +301,35 @@ func (d *Deliveries) SweepDeliveries(ctx context.Context) (int, error) {
 		failures = append(failures, d.setGoing(ctx, stream.DeliveryEvent{TenantID: row.TenantID, DeliveryID: row.ID}, advanceOptions{}))
 	}
 	return len(rows), errors.Join(failures...)
+}
+
+// Watch takes up attempts that a crash cut short, until ctx is done. Whoever claims a row has it, so
+// that any number of processes may watch.
+func (d *Deliveries) Watch(ctx context.Context) error {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		if err := d.takeUp(ctx); err != nil && ctx.Err() == nil {
+			slog.Warn("overdue deliveries not looked for", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (d *Deliveries) takeUp(ctx context.Context) error {
+	rows, err := queries.SystemForgottenDeliveries(ctx, d.store.SystemPool(), d.now().Add(-overdueSlack), watchBatch)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	sweptTotal.WithLabelValues("delivery").Add(float64(len(rows)))
+	slog.Warn("deliveries found whose attempt was cut short", "count", len(rows))
+	var failures []error
+	for _, row := range rows {
+		failures = append(failures, d.setGoing(ctx, stream.DeliveryEvent{TenantID: row.TenantID, DeliveryID: row.ID}, advanceOptions{}))
+	}
+	return errors.Join(failures...)
 }

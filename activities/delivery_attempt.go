@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -38,7 +39,7 @@ func (a *attempt) ref() stream.DeliveryEvent {
 func (d *Deliveries) run(ctx context.Context, first *attempt, due time.Time) (result attemptResult) {
 	current := first
 	for n := 1; ; n++ {
-		if current.row.Attempts == 0 && current.row.Status == string(domain.StatusSuccess) {
+		if current.row.Attempts == 0 && current.row.Kind == kindCallback && current.row.Status == string(domain.StatusSuccess) {
 			rewardLatency.Observe(max(0, d.now().Sub(due).Seconds()))
 		}
 		outcome, next := d.attemptOnce(ctx, current, n < maxInARow)
@@ -63,8 +64,8 @@ func (d *Deliveries) run(ctx context.Context, first *attempt, due time.Time) (re
 func (d *Deliveries) attemptOnce(ctx context.Context, a *attempt, goOn bool) (attemptResult, *laneMove) {
 	answer := d.send(ctx, a)
 	verdict := domain.JudgeAnswer(answer.StatusCode)
-	d.gate.judge(a.row.EndpointID, verdict != domain.VerdictRetry, d.now())
-	callbackAttempts.WithLabelValues(string(verdict)).Inc()
+	d.gateOf(a).judge(a.row.EndpointID, verdict != domain.VerdictRetry, d.now())
+	callbackAttempts.WithLabelValues(a.row.Kind, string(verdict)).Inc()
 	callbackSeconds.WithLabelValues(string(verdict)).Observe(answer.Latency.Seconds())
 	var result attemptResult
 	var next *laneMove
@@ -73,7 +74,7 @@ func (d *Deliveries) attemptOnce(ctx context.Context, a *attempt, goOn bool) (at
 		return err
 	})
 	if err != nil {
-		slog.Error("a callback's attempt could not be written down and will be repeated", "delivery", a.row.ID, "error", err)
+		slog.Error("a delivery's attempt could not be written down and will be repeated", "delivery", a.row.ID, "error", err)
 		return attemptResult{nextAt: a.leaseUntil}, nil
 	}
 	if verdict == domain.VerdictDisable {
@@ -93,17 +94,44 @@ func (d *Deliveries) again(ctx context.Context, tenantID uuid.UUID, fn func(tx p
 	return err
 }
 
-// send signs and posts the stored bytes. Secrets are opened here and live no longer than this call.
+// send makes the request and sends it. Secrets are opened here and live no longer than this call.
 func (d *Deliveries) send(ctx context.Context, a *attempt) outbound.Answer {
-	now := d.now()
+	at := d.now()
+	answer := outbound.Answer{}
+	if a.endpoint.isPartner() {
+		answer = d.sendPartner(ctx, a)
+	} else {
+		answer = d.sendCallback(ctx, a, at)
+	}
+	answer.At = at
+	return answer
+}
+
+// sendPartner fills the partner's template in. It carries the message's id, and no secret of ours.
+func (d *Deliveries) sendPartner(ctx context.Context, a *attempt) outbound.Answer {
+	var values map[string]string
+	if err := json.Unmarshal([]byte(a.row.Body), &values); err != nil {
+		return outbound.Answer{Error: "the message cannot be read"}
+	}
+	request := domain.NewPartnerRequest(a.endpoint.Method, a.endpoint.Url, values)
+	header := http.Header{"User-Agent": {userAgent}, "Webhook-Id": {a.row.ID.String()}}
+	if kind := request.ContentType(); kind != "" {
+		header.Set("Content-Type", kind)
+	}
+	a.calledURL = request.URL
+	return d.http.Call(ctx, request.Method, request.URL, header, []byte(request.Body))
+}
+
+// sendCallback signs and posts the stored bytes.
+func (d *Deliveries) sendCallback(ctx context.Context, a *attempt, now time.Time) outbound.Answer {
 	body := []byte(a.row.Body)
-	failed := func(what string) outbound.Answer { return outbound.Answer{Error: what, At: now} }
+	failed := func(what string) outbound.Answer { return outbound.Answer{Error: what} }
 	signature, err := d.sign(a, now, body)
 	if err != nil {
 		return failed("the signing secret cannot be opened")
 	}
 	header := http.Header{
-		"Content-Type": {"application/json"}, "User-Agent": {"Offerflow"},
+		"Content-Type": {"application/json"}, "User-Agent": {userAgent},
 		"Webhook-Id": {a.row.ID.String()}, "Webhook-Timestamp": {strconv.FormatInt(now.Unix(), 10)}, "Webhook-Signature": {signature},
 	}
 	var secret []byte
@@ -113,15 +141,16 @@ func (d *Deliveries) send(ctx context.Context, a *attempt) outbound.Answer {
 		}
 		header.Set(a.endpoint.HeaderName, string(secret))
 	}
-	answer := d.http.Post(ctx, a.endpoint.Url, header, body)
+	answer := d.http.Call(ctx, http.MethodPost, a.endpoint.Url, header, body)
 	// Some receivers echo what they get, and answers are shown to whoever may read deliveries.
 	if len(secret) > 0 {
 		answer.Body = strings.ReplaceAll(answer.Body, string(secret), "[header value]")
 		answer.Error = strings.ReplaceAll(answer.Error, string(secret), "[header value]")
 	}
-	answer.At = now
 	return answer
 }
+
+const userAgent = "Offerflow"
 
 // sign makes one signature, or two while a rotation's previous secret lives.
 func (d *Deliveries) sign(a *attempt, now time.Time, body []byte) (string, error) {
@@ -159,7 +188,7 @@ func (d *Deliveries) record(
 	if err != nil {
 		return attemptResult{}, nil, err
 	}
-	failures, err := d.insertAttempt(ctx, tx, &row, answer)
+	failures, err := d.insertAttempt(ctx, tx, a, &row, answer)
 	if err != nil {
 		return attemptResult{}, nil, err
 	}
@@ -179,10 +208,10 @@ func (d *Deliveries) record(
 
 // insertAttempt writes the attempt and counts the failures of the present schedule, this one among
 // them if it failed.
-func (d *Deliveries) insertAttempt(ctx context.Context, tx pgx.Tx, row *dbgen.Delivery, answer outbound.Answer) (int, error) {
+func (d *Deliveries) insertAttempt(ctx context.Context, tx pgx.Tx, a *attempt, row *dbgen.Delivery, answer outbound.Answer) (int, error) {
 	err := queries.InsertDeliveryAttempt(ctx, tx, dbgen.InsertDeliveryAttemptParams{
 		TenantID: row.TenantID, DeliveryID: row.ID, Number: row.Attempts + 1, At: answer.At, StatusCode: int32(answer.StatusCode),
-		LatencyMs: int32(answer.Latency.Milliseconds()), Error: answer.Error, Answer: answer.Body,
+		LatencyMs: int32(answer.Latency.Milliseconds()), Error: answer.Error, Answer: answer.Body, Url: a.calledURL,
 	})
 	if err != nil {
 		return 0, err
@@ -211,7 +240,7 @@ func (d *Deliveries) outcome(row *dbgen.Delivery, answer outbound.Answer, verdic
 		end(stateDelivered)
 	case row.State != stateWaiting:
 		// It ended meanwhile, superseded or failed with its endpoint: a failure changes nothing.
-	case verdict != domain.VerdictRetry, giveUp, row.Kind == kindTest:
+	case verdict != domain.VerdictRetry, giveUp, row.IsTest, row.Kind == kindTest:
 		end(stateFailed)
 	default:
 		if wanted := domain.RetryAfter(answer.RetryAfter, now); wanted.After(nextAt) {
@@ -223,9 +252,9 @@ func (d *Deliveries) outcome(row *dbgen.Delivery, answer outbound.Answer, verdic
 }
 
 func reportEnd(row *dbgen.Delivery, after *dbgen.RecordDeliveryParams) {
-	callbacksEnded.WithLabelValues(after.State).Inc()
-	if after.State == stateFailed {
-		slog.Error("a callback failed for good", "tenant", row.TenantID, "delivery", row.ID, "conversion", row.ConversionID,
+	callbacksEnded.WithLabelValues(row.Kind, after.State).Inc()
+	if after.State == stateFailed && !row.IsTest {
+		slog.Error("a delivery failed for good", "kind", row.Kind, "tenant", row.TenantID, "delivery", row.ID, "conversion", row.ConversionID,
 			"attempts", after.Attempts, "error", after.LastError)
 	}
 }
@@ -236,7 +265,7 @@ func reportEnd(row *dbgen.Delivery, after *dbgen.RecordDeliveryParams) {
 func (d *Deliveries) disable(ctx context.Context, a *attempt) {
 	var failed int64
 	err := d.again(ctx, a.row.TenantID, func(tx pgx.Tx) error {
-		changed, err := queries.DisableCallbackEndpoint(ctx, tx, dbgen.DisableCallbackEndpointParams{
+		changed, err := queries.DisableEndpoint(ctx, tx, dbgen.DisableEndpointParams{
 			TenantID: a.row.TenantID, ID: a.endpoint.ID, Url: a.endpoint.Url, DisabledAt: d.now(), DisabledReason: "answered 410 Gone",
 		})
 		if err != nil || changed == 0 {
@@ -251,6 +280,6 @@ func (d *Deliveries) disable(ctx context.Context, a *attempt) {
 		slog.Error("an endpoint that answered 410 could not be disabled; its next 410 will", "tenant", a.row.TenantID, "error", err)
 		return
 	}
-	callbacksEnded.WithLabelValues(stateFailed).Add(float64(failed))
-	slog.Error("a callback endpoint answered 410 and is disabled", "tenant", a.row.TenantID, "failed", failed)
+	callbacksEnded.WithLabelValues(a.row.Kind, stateFailed).Add(float64(failed))
+	slog.Error("an endpoint answered 410 and is disabled", "kind", a.endpoint.Kind, "tenant", a.row.TenantID, "endpoint", a.endpoint.ID, "failed", failed)
 }

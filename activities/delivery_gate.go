@@ -11,8 +11,8 @@ import (
 const (
 	// maxPerEndpoint is how many attempts one endpoint may have in flight.
 	maxPerEndpoint = 32
-	// maxFirstAttempts is how many first attempts all endpoints together may have in flight: it
-	// bounds memory. What finds it used up goes to the durable retry.
+	// maxFirstAttempts is how many first attempts all endpoints of one gate together may have in
+	// flight: it bounds memory. What finds it used up goes to the durable retry.
 	maxFirstAttempts = 512
 	// breakAfter failures in a row, an endpoint's news skips its first attempt for breakFor.
 	breakAfter = 5
@@ -26,6 +26,16 @@ type gate struct {
 	first     int
 	endpoints map[uuid.UUID]*endpointLoad
 }
+
+// gate is that of callbacks or of partners.
+func (d *Deliveries) gate(isPartner bool) *gate {
+	if isPartner {
+		return &d.partners
+	}
+	return &d.callbacks
+}
+
+func (d *Deliveries) gateOf(a *attempt) *gate { return d.gate(a.row.Kind == kindPartner) }
 
 type endpointLoad struct {
 	inFlight int

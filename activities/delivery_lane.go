@@ -25,11 +25,20 @@ type lane struct {
 	endpointID   uuid.UUID
 	conversionID *uuid.UUID
 	// alone is the only message of a lane without a conversion.
-	alone uuid.UUID
+	alone     uuid.UUID
+	isPartner bool
 }
 
 func laneOf(row *dbgen.Delivery) lane {
-	return lane{tenantID: row.TenantID, endpointID: row.EndpointID, conversionID: row.ConversionID, alone: row.ID}
+	return lane{tenantID: row.TenantID, endpointID: row.EndpointID, conversionID: row.ConversionID, alone: row.ID, isPartner: row.Kind == kindPartner}
+}
+
+// kind is that of a lane's news, for metrics.
+func (l lane) kind() string {
+	if l.isPartner {
+		return kindPartner
+	}
+	return kindCallback
 }
 
 // lock makes the caller the only one to change the lane until it commits.
@@ -65,8 +74,10 @@ type laneMove struct {
 // attempt is a claimed delivery with everything that sending it takes.
 type attempt struct {
 	row        dbgen.Delivery
-	endpoint   dbgen.CallbackEndpoint
+	endpoint   endpoint
 	leaseUntil time.Time
+	// calledURL is a partner's address as it was called, for the log.
+	calledURL string
 }
 
 // advanceOptions are what the caller of advance knows.
@@ -135,7 +146,7 @@ func (d *Deliveries) supersede(ctx context.Context, tx pgx.Tx, l lane, rows []db
 			due = *at
 		}
 	}
-	callbacksEnded.WithLabelValues("superseded").Add(float64(len(ids)))
+	callbacksEnded.WithLabelValues(l.kind(), "superseded").Add(float64(len(ids)))
 	return due, queries.SupersedeDeliveries(ctx, tx, d.now(), l.tenantID, ids)
 }
 
@@ -154,7 +165,7 @@ func (d *Deliveries) take(ctx context.Context, tx pgx.Tx, l lane, id uuid.UUID, 
 		return &laneMove{retry: ref, retryAt: due}, nil
 	}
 	if !options.holdsSlot {
-		if !d.gate.enterFirst(l.endpointID, d.now(), options.insist) {
+		if !d.gate(l.isPartner).enterFirst(l.endpointID, d.now(), options.insist) {
 			callbacksHandedOver.Inc()
 			at, _ := domain.NextAttempt(1, d.now(), d.jitter)
 			return &laneMove{retry: ref, retryAt: at}, queries.SetDeliveryDue(ctx, tx, at, l.tenantID, id)
@@ -162,7 +173,7 @@ func (d *Deliveries) take(ctx context.Context, tx pgx.Tx, l lane, id uuid.UUID, 
 	}
 	claimed, err := d.claim(ctx, tx, ref)
 	if !options.holdsSlot && claimed == nil {
-		d.gate.leave(l.endpointID, true)
+		d.gate(l.isPartner).leave(l.endpointID, true)
 	}
 	if err != nil || claimed == nil {
 		return nil, err
@@ -171,7 +182,7 @@ func (d *Deliveries) take(ctx context.Context, tx pgx.Tx, l lane, id uuid.UUID, 
 }
 
 // claim takes a due delivery for one attempt. It returns nil when somebody else has it, and when
-// it ends here because its endpoint is disabled.
+// it ends here because its endpoint is disabled or paused.
 func (d *Deliveries) claim(ctx context.Context, tx pgx.Tx, ref stream.DeliveryEvent) (*attempt, error) {
 	now := d.now()
 	until := now.Add(lease)
@@ -182,43 +193,41 @@ func (d *Deliveries) claim(ctx context.Context, tx pgx.Tx, ref stream.DeliveryEv
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := queries.GetCallbackEndpoint(ctx, tx, ref.TenantID)
+	endpoint, err := endpointByID(ctx, tx, ref.TenantID, row.EndpointID)
 	if err != nil {
 		return nil, err
 	}
-	if endpoint.DisabledAt != nil {
-		callbacksEnded.WithLabelValues(stateFailed).Inc()
+	if why := endpoint.closed(); why != "" {
+		callbacksEnded.WithLabelValues(row.Kind, stateFailed).Inc()
 		return nil, queries.FailDelivery(ctx, tx, dbgen.FailDeliveryParams{
-			TenantID: ref.TenantID, ID: ref.DeliveryID, LastError: errorDisabled, FinishedAt: now,
+			TenantID: ref.TenantID, ID: ref.DeliveryID, LastError: why, FinishedAt: now,
 		})
 	}
 	return &attempt{row: row, endpoint: endpoint, leaseUntil: until}, nil
 }
 
-// inLane runs fn and follows the move that it finds, once it has committed. due is when the news
-// fell due, if that is known.
-func (d *Deliveries) inLane(ctx context.Context, tenantID uuid.UUID, due time.Time, fn func(tx pgx.Tx) (*laneMove, error)) error {
-	var move *laneMove
+// inLanes runs fn and follows the moves that it finds, once it has committed. due is when the news
+// fell due, if that is known. What fn claimed before it failed gives its slots back.
+func (d *Deliveries) inLanes(ctx context.Context, tenantID uuid.UUID, due time.Time, fn func(tx pgx.Tx) ([]*laneMove, error)) error {
+	var moves []*laneMove
 	err := d.store.Tenant(ctx, tenantID, func(tx pgx.Tx) (err error) {
-		move, err = fn(tx)
+		moves, err = fn(tx)
 		return err
 	})
-	if err != nil {
-		if move != nil && move.attempt != nil {
-			d.gate.leave(move.attempt.row.EndpointID, true)
+	for _, move := range moves {
+		switch {
+		case err == nil:
+			d.follow(ctx, move, due)
+		case move.attempt != nil:
+			d.gateOf(move.attempt).leave(move.attempt.row.EndpointID, true)
 		}
-		return err
 	}
-	d.follow(ctx, move, due)
-	return nil
+	return err
 }
 
 // follow does what a committed transaction found to be done. Attempts run on their own; their
 // number is bounded by the gate.
 func (d *Deliveries) follow(ctx context.Context, move *laneMove, due time.Time) {
-	if move == nil {
-		return
-	}
 	ctx = context.WithoutCancel(ctx)
 	if move.attempt == nil {
 		d.handOver(ctx, move.retry, move.retryAt)
@@ -228,7 +237,7 @@ func (d *Deliveries) follow(ctx context.Context, move *laneMove, due time.Time) 
 		due = move.attempt.row.CreatedAt
 	}
 	d.running.Go(func() {
-		defer d.gate.leave(move.attempt.row.EndpointID, true)
+		defer d.gateOf(move.attempt).leave(move.attempt.row.EndpointID, true)
 		result := d.run(ctx, move.attempt, due)
 		if !result.ended {
 			d.handOver(ctx, move.attempt.ref(), result.nextAt)

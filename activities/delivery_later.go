@@ -37,7 +37,7 @@ func (d *Deliveries) Register(registry interface {
 func durableRetry(temporalClient client.Client) func(context.Context, stream.DeliveryEvent, time.Time) error {
 	return func(ctx context.Context, ref stream.DeliveryEvent, at time.Time) error {
 		_, err := temporalClient.ExecuteActivity(ctx, client.StartActivityOptions{
-			ID: "delivery/" + ref.DeliveryID.String(), TaskQueue: DeliveryTaskQueue, Summary: "callback",
+			ID: "delivery/" + ref.DeliveryID.String(), TaskQueue: DeliveryTaskQueue, Summary: "delivery",
 			StartDelay: max(0, time.Until(at)), StartToCloseTimeout: deliverWithin,
 			ActivityIDConflictPolicy: enumspb.ACTIVITY_ID_CONFLICT_POLICY_USE_EXISTING,
 			ActivityIDReusePolicy:    enumspb.ACTIVITY_ID_REUSE_POLICY_ALLOW_DUPLICATE,
@@ -57,7 +57,7 @@ func (d *Deliveries) DeliverLater(ctx context.Context, ref stream.DeliveryEvent)
 	case err != nil:
 		return err
 	case claimed != nil:
-		defer d.gate.leave(claimed.row.EndpointID, false)
+		defer d.gateOf(claimed).leave(claimed.row.EndpointID, false)
 		result := d.run(ctx, claimed, claimed.row.CreatedAt)
 		if result.ended {
 			return nil
@@ -86,20 +86,21 @@ func (d *Deliveries) claimLater(ctx context.Context, ref stream.DeliveryEvent) (
 		if again = *row.NextAttemptAt; again.After(d.now()) {
 			return nil
 		}
-		if entered = d.gate.enterRetry(row.EndpointID); !entered {
+		gate := d.gate(row.Kind == kindPartner)
+		if entered = gate.enterRetry(row.EndpointID); !entered {
 			again = d.now().Add(d.deferral(row.CreatedAt))
 			return queries.SetDeliveryDue(ctx, tx, again, ref.TenantID, ref.DeliveryID)
 		}
 		claimed, err = d.claim(ctx, tx, ref)
 		if claimed == nil {
 			again = time.Time{}
-			d.gate.leave(row.EndpointID, false)
+			gate.leave(row.EndpointID, false)
 			entered = false
 		}
 		return err
 	})
 	if err != nil && entered {
-		d.gate.leave(claimed.row.EndpointID, false)
+		d.gateOf(claimed).leave(claimed.row.EndpointID, false)
 	}
 	return claimed, again, err
 }

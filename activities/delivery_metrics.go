@@ -8,12 +8,12 @@ import (
 var (
 	callbackAttempts = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_callback_attempts_total",
-		Help: "Attempts to deliver callbacks, by verdict: delivered, retry, disable, stop.",
-	}, []string{"result"})
+		Help: "Attempts to deliver, by kind (callback, test, partner) and verdict: delivered, retry, disable, stop.",
+	}, []string{"kind", "result"})
 	callbacksEnded = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_callbacks_ended_total",
-		Help: "Callbacks that came to an end, by state: delivered, failed, superseded. Alert on failed.",
-	}, []string{"state"})
+		Help: "Deliveries that came to an end, by kind and state: delivered, failed, superseded. Alert on failed callbacks.",
+	}, []string{"kind", "state"})
 	callbackSeconds = promauto.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "offerflow_callback_seconds",
 		Help:    "Time that receivers take to answer a callback, in seconds.",

@@ -280,7 +280,7 @@ func TestATestIsTriedOnce(t *testing.T) {
 			return err
 		}
 		_, err = queries.InsertDelivery(ctx, tx, dbgen.InsertDeliveryParams{
-			TenantID: rig.tenantID, ID: id, Kind: kindTest, EndpointID: endpoint.ID, State: stateWaiting, Body: "{}", CreatedAt: rig.now(),
+			TenantID: rig.tenantID, ID: id, Kind: kindTest, EndpointID: endpoint.ID, State: stateWaiting, Body: "{}", CreatedAt: rig.now(), IsTest: true,
 		})
 		return err
 	})

@@ -10,18 +10,25 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
 
 // ClickOf finds the click that a postback names; ok is false when there is none such, or when it
-// is one whose id was given to nobody (rule 46).
-func (d *Decisions) ClickOf(ctx context.Context, clickID uuid.UUID) (click dbgen.SystemClickByIDRow, ok bool, err error) {
-	click, err = queries.SystemClickByID(ctx, d.Store.SystemPool(), clickID)
-	if errors.Is(err, pgx.ErrNoRows) || (err == nil && click.RefusedReason != domain.ReasonNone) {
-		return click, false, nil
+// is one whose id was given to nobody (rule 46). Its IsRepeat says that the decision can only be a
+// duplicate, which saves the click's workflow an Update (a run takes a limited number of them).
+func (d *Decisions) ClickOf(ctx context.Context, postback *domain.Postback) (click dbgen.SystemClickByIDRow, ok bool, err error) {
+	batch := &db.Batch{}
+	found := db.Read(batch, func(q db.Querier) (dbgen.SystemClickByIDRow, error) {
+		return queries.SystemClickByID(ctx, q, dbgen.SystemClickByIDParams{
+			ID: *postback.ClickID, CnvEventID: postback.EventID, CnvGoalID: postback.GoalID, CnvGoalName: postback.GoalName,
+		})
+	})
+	if err := d.Store.SystemLookup(ctx, batch); err != nil {
+		return click, false, err
 	}
-	return click, err == nil, err
+	return found.Value, found.Found && found.Value.RefusedReason == domain.ReasonNone, nil
 }
 
 // Answered finds the end state of a postback that was decided before, whoever's log it is in.
@@ -33,8 +40,8 @@ func (d *Decisions) Answered(ctx context.Context, postbackID uuid.UUID) (answer 
 	return answerOf(&row), err == nil, err
 }
 
-// Refuse logs a postback that belongs to no click (rule 1). With an advertiser's key it is in that
-// tenant's log, without in the operator's.
+// Refuse logs a postback that belongs to no click (rule 1). With an advertiser's key or an offer's
+// opaque code it is in that tenant's log, without in the operator's.
 func (d *Decisions) Refuse(ctx context.Context, postback domain.Postback, reason domain.Reason) (domain.Answer, error) {
 	answer := domain.Answer{PostbackID: postback.ID, Outcome: domain.OutcomeRefused, Reason: reason}
 	params, err := json.Marshal(postback.Params)
@@ -54,17 +61,16 @@ func (d *Decisions) Refuse(ctx context.Context, postback domain.Postback, reason
 			return answer, err
 		}
 	}
+	if address := postback.Address; address != nil && address.Opaque {
+		offer, err := queries.SystemOfferOwner(ctx, d.Store.SystemPool(), *address.OfferID)
+		if err == nil {
+			row.TenantID, row.AdvertiserID = &offer.TenantID, &offer.AdvertiserID
+		} else if !errors.Is(err, pgx.ErrNoRows) {
+			return answer, err
+		}
+	}
 	if err := queries.UpsertPostback(ctx, d.Store.SystemPool(), row); err != nil {
 		return answer, fmt.Errorf("log postback %s: %w", postback.ID, err)
 	}
 	return answer, nil
-}
-
-// RepeatOf answers from the database what needs no workflow: a postback that was decided before,
-// or one whose decision can only be a duplicate of a live conversion. It saves the click's
-// workflow an Update for each (a run takes a limited number of them).
-func (d *Decisions) RepeatOf(ctx context.Context, tenantID uuid.UUID, postback domain.Postback) (bool, error) {
-	return queries.IsRepeat(ctx, d.Store.Read(tenantID), dbgen.IsRepeatParams{
-		TenantID: tenantID, ClickID: *postback.ClickID, PostbackID: postback.ID, CnvEventID: postback.EventID,
-	})
 }

@@ -42,170 +42,191 @@ type Settled struct {
 	Payout      domain.Micros
 	Reward      domain.Micros
 	Currency    string
+	IsTest      bool `json:",omitempty"`
+	// From is the status that this request moved it from, now or when it was asked before; empty where
+	// it moved nothing.
+	From domain.Status `json:",omitempty"`
 	// After is what became decidable by it: held events behind an approved predecessor.
 	After Decided
 }
 
+const errorNoConversion = "no such conversion"
+
 // ErrNoConversion is returned for an id that the tenant does not have. No retry finds it.
-var ErrNoConversion = temporal.NewNonRetryableApplicationError("no such conversion", "NoConversion", nil)
+var ErrNoConversion = temporal.NewNonRetryableApplicationError(errorNoConversion, "NoConversion", nil)
 
 // Settle makes one transition: the state machine's verdict, caps, ledger and news in one
 // transaction (rules 21 to 25, 28). It is idempotent by RequestID.
 func (d *Decisions) Settle(ctx context.Context, request SettleRequest) (Settled, error) {
-	var settled Settled
-	var clickID uuid.UUID
-	err := d.again(ctx, request.TenantID, func(tx pgx.Tx) error {
-		row, err := queries.GetConversion(ctx, tx, request.TenantID, request.ConversionID)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrNoConversion
-		}
-		if err != nil {
-			return err
-		}
-		clickID = row.ClickID
-		settled, err = d.settleOne(ctx, tx, request, row.ClickID)
-		return err
-	})
+	// Whose click it is never changes: the look needs no transaction of its own.
+	found, err := queries.GetConversion(ctx, d.Store.Read(request.TenantID), request.TenantID, request.ConversionID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Settled{}, ErrNoConversion
+	}
+	if err != nil {
+		return Settled{}, fmt.Errorf("settle conversion %s: %w", request.ConversionID, err)
+	}
+	settled, holds, err := d.settleOne(ctx, request, found.ClickID)
 	switch db.UniqueViolation(err) {
 	case "conversions_live_click", "conversions_live_member", "conversions_live_repeat":
 		// Rule 25: net reward over a life is never more than one.
 		settled, err = d.refuse(ctx, request, "another conversion of the same event is live")
 	}
-	if errors.Is(err, ErrNoConversion) {
-		return Settled{}, err // as it is: wrapped, it would be retried
-	}
 	if err != nil {
 		return Settled{}, fmt.Errorf("settle conversion %s: %w", request.ConversionID, err)
 	}
 	d.Nudge()
-	if settled.Error == "" && settled.Status == domain.StatusSuccess {
-		settled.After, err = d.DecideHeld(ctx, request.TenantID, clickID)
+	if holds && settled.Error == "" && settled.Status == domain.StatusSuccess {
+		before := settled.After.Waiting
+		settled.After, err = d.DecideHeld(ctx, request.TenantID, found.ClickID)
+		settled.After.Waiting = append(before, settled.After.Waiting...)
 	}
 	return settled, err
 }
 
-// settleOne is the transaction. The click is locked first, as in Decide.
-func (d *Decisions) settleOne(ctx context.Context, tx pgx.Tx, request SettleRequest, clickID uuid.UUID) (Settled, error) {
-	scene, err := d.lockScene(ctx, tx, request.TenantID, clickID)
-	if err != nil {
-		return Settled{}, err
+// settleOne is the transaction, whose reads are one round trip and whose writes are another. The click
+// is locked first, as in Decide. holds says that the click holds early events.
+func (d *Decisions) settleOne(ctx context.Context, request SettleRequest, clickID uuid.UUID) (settled Settled, holds bool, err error) {
+	err = tries(func() error {
+		batch := &db.Batch{}
+		reads := queueScene(ctx, batch, request.TenantID, clickID)
+		row := db.Read(batch, func(q db.Querier) (dbgen.Conversion, error) {
+			return queries.LockConversion(ctx, q, request.TenantID, request.ConversionID)
+		})
+		done := db.Read(batch, func(q db.Querier) (dbgen.Transition, error) {
+			return queries.TransitionByRequest(ctx, q, request.TenantID, request.ConversionID, request.RequestID)
+		})
+		return d.Store.TenantAfter(ctx, request.TenantID, batch, func(tx pgx.Tx) error {
+			scene, err := d.scene(ctx, tx, reads)
+			if err != nil {
+				return err
+			}
+			s := &settler{request: &request, tx: tx, scene: scene, now: d.Now().UTC().Truncate(time.Microsecond), before: row.Value, done: done}
+			settled, err = s.settle(ctx)
+			holds = scene.context.Holds
+			return err
+		})
+	})
+	return settled, holds, err
+}
+
+// settler makes one transition of one conversion.
+type settler struct {
+	request *SettleRequest
+	tx      pgx.Tx
+	scene   *scene
+	now     time.Time
+	// before is the conversion as it was found, row as it is to be.
+	before, row dbgen.Conversion
+	// done is what the same request did before.
+	done *db.Result[dbgen.Transition]
+}
+
+func (s *settler) settle(ctx context.Context) (Settled, error) {
+	settled := settledAs(&s.before)
+	if s.done.Found {
+		settled.From = domain.Status(s.done.Value.FromStatus)
+		// Whoever asked before may have crashed between the commit and the start of what must wait.
+		settled.After.Waiting = waitingOf(s.scene.session)
+		return settled, nil
 	}
-	row, err := queries.LockConversion(ctx, tx, request.TenantID, request.ConversionID)
-	if err != nil {
-		return Settled{}, err
-	}
-	_, err = queries.TransitionByRequest(ctx, tx, request.TenantID, request.ConversionID, request.RequestID)
-	if err == nil {
-		return settledAs(&row), nil
-	}
-	if !errors.Is(err, pgx.ErrNoRows) {
-		return Settled{}, err
-	}
-	if request.OverrideCaps && strings.TrimSpace(request.Note) == "" { // rule 25
-		settled := settledAs(&row)
+	if s.request.OverrideCaps && strings.TrimSpace(s.request.Note) == "" { // rule 25
 		settled.Error = "overriding caps needs a reason"
 		return settled, nil
 	}
-	now := d.Now().UTC().Truncate(time.Microsecond)
-	status, reason, err := domain.Move(conversionFacts(&row), request.Action, now)
+	status, reason, err := domain.Move(conversionFacts(&s.before), s.request.Action, s.now)
 	if err != nil {
-		settled := settledAs(&row)
-		if !errors.Is(err, domain.ErrNothingToDo) || request.Action == domain.ActionRelease {
+		if !errors.Is(err, domain.ErrNothingToDo) || s.request.Action == domain.ActionRelease {
 			settled.Error = err.Error()
 		}
 		return settled, nil
 	}
-	return d.move(ctx, tx, scene, &row, request, status, reason, now)
+	return s.move(ctx, status, reason)
 }
 
-// move writes the transition; counters come last.
-func (d *Decisions) move(ctx context.Context, tx pgx.Tx, scene *scene, row *dbgen.Conversion, request SettleRequest,
-	status domain.Status, reason domain.Reason, now time.Time) (Settled, error) {
-	before := *row
-	row.Status, row.RejectionReason, row.NeedsReview, row.DecidedAt = status, reason, false, &now
+// move writes the transition, or undoes it where a cap is exhausted; counters come last.
+func (s *settler) move(ctx context.Context, status domain.Status, reason domain.Reason) (Settled, error) {
+	s.row = s.before
+	row := &s.row
+	row.Status, row.RejectionReason, row.NeedsReview, row.DecidedAt = status, reason, false, &s.now
 	row.Sequence++
-	row.IsCounted = status.Live()
-	takes := row.IsCounted && !before.IsCounted
+	row.IsCounted = status.Live() && !row.IsTest
+	takes := row.IsCounted && !s.before.IsCounted
 	if takes { // rule 25: it counts in the current period
-		periods, err := scene.periods(now)
+		periods, err := s.scene.periods(s.now)
 		if err != nil {
 			return Settled{}, err
 		}
 		row.CountedDay, row.CountedWeek, row.CountedMonth = periods.Day, periods.Week, periods.Month
 	}
-	exhausted := domain.ReasonNone
-	err := pgx.BeginFunc(ctx, tx, func(savepoint pgx.Tx) error {
-		if err := d.writeMove(ctx, savepoint, scene, &before, row, request, now); err != nil {
-			return err
-		}
-		var err error
-		switch {
-		case takes:
-			exhausted, err = takeFor(ctx, savepoint, scene, row, request.OverrideCaps)
-		case before.IsCounted && !row.IsCounted:
-			err = giveBackSlots(ctx, savepoint, &before)
-		}
-		if err == nil && exhausted != domain.ReasonNone {
-			return errExhausted
-		}
-		return err
-	})
-	if errors.Is(err, errExhausted) {
-		settled := settledAs(&before)
-		settled.Error = string(exhausted)
+	batch := &db.Batch{}
+	if err := s.writeMove(ctx, batch); err != nil {
+		return Settled{}, err
+	}
+	taken := takenSlots{}
+	if takes {
+		taken = s.queueSlots(ctx, batch)
+	}
+	kept, err := batch.SendAndKeep(ctx, s.tx, func() bool { return taken.exhausted() == domain.ReasonNone })
+	if err != nil {
+		return Settled{}, err
+	}
+	if !kept {
+		settled := settledAs(&s.before)
+		settled.Error = string(taken.exhausted())
 		return settled, nil
 	}
-	return settledAs(row), err
+	switch {
+	case takes && (taken.full() || s.request.OverrideCaps):
+		err = insertOfferNews(ctx, s.tx, row.TenantID, row.OfferID)
+	case s.before.IsCounted && !row.IsCounted:
+		err = giveBackSlots(ctx, s.tx, &s.before)
+	}
+	settled := settledAs(row)
+	settled.From = s.before.Status
+	return settled, err
 }
 
-func (d *Decisions) writeMove(ctx context.Context, tx pgx.Tx, scene *scene, before, row *dbgen.Conversion, request SettleRequest, now time.Time) error {
-	moved, err := queries.MoveConversion(ctx, tx, dbgen.MoveConversionParams{
-		Status: row.Status, RejectionReason: row.RejectionReason, Sequence: row.Sequence, ReleaseAt: row.ReleaseAt,
-		NeedsReview: row.NeedsReview, DecidedAt: row.DecidedAt, IsCounted: row.IsCounted, CountedDay: row.CountedDay,
-		CountedWeek: row.CountedWeek, CountedMonth: row.CountedMonth, TenantID: row.TenantID, ID: row.ID, WasSequence: before.Sequence,
+// writeMove queues everything but the counters.
+func (s *settler) writeMove(ctx context.Context, batch *db.Batch) error {
+	row, request := &s.row, s.request
+	db.Read(batch, func(q db.Querier) (int64, error) {
+		moved, err := queries.MoveConversion(ctx, q, dbgen.MoveConversionParams{
+			Status: row.Status, RejectionReason: row.RejectionReason, Sequence: row.Sequence, ReleaseAt: row.ReleaseAt,
+			NeedsReview: row.NeedsReview, DecidedAt: row.DecidedAt, IsCounted: row.IsCounted, CountedDay: row.CountedDay,
+			CountedWeek: row.CountedWeek, CountedMonth: row.CountedMonth, TenantID: row.TenantID, ID: row.ID, WasSequence: s.before.Sequence,
+		})
+		if err == nil && moved != 1 {
+			err = fmt.Errorf("conversion %s moved under its lock", row.ID)
+		}
+		return moved, err
 	})
-	if err != nil {
-		return err
-	}
-	if moved != 1 {
-		return fmt.Errorf("conversion %s moved under its lock", row.ID)
-	}
 	actor := request.Actor
 	if actor == "" {
 		actor = actorTimer
 	}
-	batch := &db.Batch{}
-	err = scene.writeTransition(ctx, batch, row, transition{
-		from: before.Status, to: row.Status, reason: row.RejectionReason, sequence: row.Sequence, at: now, actor: actor,
+	err := s.scene.writeTransition(ctx, batch, row, transition{
+		from: s.before.Status, to: row.Status, reason: row.RejectionReason, sequence: row.Sequence, at: s.now, actor: actor,
 		note: request.Note, overrideCaps: request.OverrideCaps, requestID: request.RequestID,
-	}, scene.current)
-	if err != nil {
+	}, s.scene.current)
+	if err != nil || request.Actor == "" { // invariant 12; a machine's transitions are their own record
 		return err
 	}
-	if request.Actor != "" { // invariant 12; a machine's transitions are their own record
-		if err := auditReview(ctx, batch, before, row, request, now); err != nil {
-			return err
-		}
-	}
-	return batch.Send(ctx, tx)
+	return auditReview(ctx, batch, &s.before, row, *request, s.now)
 }
 
-// takeFor takes the slots of a conversion that a person makes live, of the caps as they are now.
-func takeFor(ctx context.Context, tx pgx.Tx, scene *scene, row *dbgen.Conversion, override bool) (domain.Reason, error) {
-	event := scene.current.EventByID(row.EventID)
+// queueSlots takes the slots of a conversion that a person makes live, of the caps as they are now.
+func (s *settler) queueSlots(ctx context.Context, batch *db.Batch) takenSlots {
+	row := &s.row
+	event := s.scene.current.EventByID(row.EventID)
 	if event == nil {
-		return domain.ReasonNone, nil // the event has left the offer, and its caps with it
+		return takenSlots{} // the event has left the offer, and its caps with it
 	}
-	slots := domain.Slots(scene.current, event, row.PartnerID, scene.partnerCaps(), row.RevenueMicros)
-	if override {
+	slots := domain.Slots(s.scene.current, event, row.PartnerID, s.scene.partnerCaps(), row.RevenueMicros)
+	if s.request.OverrideCaps {
 		slots = uncapped(slots)
 	}
-	periods := domain.Periods{Day: row.CountedDay, Week: row.CountedWeek, Month: row.CountedMonth}
-	exhausted, full, err := takeSlots(ctx, tx, row.TenantID, slots, periods)
-	if err == nil && (full || override) && exhausted == domain.ReasonNone {
-		err = insertOfferNews(ctx, tx, row.TenantID, row.OfferID)
-	}
-	return exhausted, err
+	return queueSlots(ctx, batch, row.TenantID, slots, domain.Periods{Day: row.CountedDay, Week: row.CountedWeek, Month: row.CountedMonth})
 }
 
 // refuse answers how the conversion stands, and why nothing was done.
@@ -224,5 +245,6 @@ func settledAs(row *dbgen.Conversion) Settled {
 	return Settled{
 		Status: row.Status, Reason: row.RejectionReason, ReleaseAt: row.ReleaseAt, NeedsReview: row.NeedsReview,
 		Revenue: row.RevenueMicros, Payout: row.PayoutMicros, Reward: row.RewardMicros, Currency: row.Currency,
+		IsTest: row.IsTest,
 	}
 }

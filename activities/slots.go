@@ -3,36 +3,67 @@ package activities
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"math"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
 )
 
-// takeSlots takes a conversion's slots in their one order (rules 29, 30). It stops at the first
-// that is exhausted; the caller rolls back what was taken before. full says that one of them is at
-// its ceiling now, which the redirect must hear of (rule 31).
+// takenSlots are slots whose taking is queued, with the counters' values after it.
+type takenSlots struct {
+	slots  []domain.Slot
+	values []*db.Result[int64]
+}
+
+// queueSlots queues the taking of a conversion's slots in their one order (rules 29, 30). Where one
+// of them is exhausted the caller rolls back what was taken besides.
+func queueSlots(ctx context.Context, batch *db.Batch, tenantID uuid.UUID, slots []domain.Slot, periods domain.Periods) takenSlots {
+	taken := takenSlots{slots: slots}
+	for _, slot := range slots {
+		taken.values = append(taken.values, db.Read(batch, func(q db.Querier) (int64, error) {
+			return queries.TakeSlot(ctx, q, dbgen.TakeSlotParams{
+				TenantID: tenantID, Scope: string(slot.Scope), ScopeID: slot.ScopeID, Period: string(slot.Period),
+				PeriodStart: periods.Start(slot.Period), Amount: slot.Amount, Ceiling: slot.Ceiling,
+			})
+		}))
+	}
+	return taken
+}
+
+// exhausted is the reason of the first that was not to be had.
+func (t takenSlots) exhausted() domain.Reason {
+	for i, value := range t.values {
+		if !value.Found {
+			return t.slots[i].Reason
+		}
+	}
+	return domain.ReasonNone
+}
+
+// full says that one of them is at its ceiling now, which the redirect must hear of (rule 31).
+func (t takenSlots) full() bool {
+	for i, value := range t.values {
+		if t.slots[i].Ceiling-value.Value < t.slots[i].Amount {
+			return true
+		}
+	}
+	return false
+}
+
+// takeSlots takes them at once.
 func takeSlots(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, slots []domain.Slot,
 	periods domain.Periods) (exhausted domain.Reason, full bool, err error) {
-	for _, slot := range slots {
-		value, err := queries.TakeSlot(ctx, tx, dbgen.TakeSlotParams{
-			TenantID: tenantID, Scope: string(slot.Scope), ScopeID: slot.ScopeID, Period: string(slot.Period),
-			PeriodStart: periods.Start(slot.Period), Amount: slot.Amount, Ceiling: slot.Ceiling,
-		})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return slot.Reason, false, nil
-		}
-		if err != nil {
-			return "", false, err
-		}
-		full = full || slot.Ceiling-value < slot.Amount
+	batch := &db.Batch{}
+	taken := queueSlots(ctx, batch, tenantID, slots, periods)
+	if err := batch.Send(ctx, tx); err != nil {
+		return "", false, err
 	}
-	return domain.ReasonNone, full, nil
+	return taken.exhausted(), taken.full(), nil
 }
 
 // uncapped are the same slots without their ceilings: a person overrode the caps (rule 25), and
@@ -49,10 +80,11 @@ func uncapped(slots []domain.Slot) []domain.Slot {
 // giveBackSlots gives a rejected conversion's slots back in the periods it was counted in (rule
 // 28), in the order in which they are taken. Counters of caps that are not set have no rows.
 func giveBackSlots(ctx context.Context, tx pgx.Tx, row *dbgen.Conversion) error {
+	batch := &db.Batch{}
 	periods := domain.Periods{Day: row.CountedDay, Week: row.CountedWeek, Month: row.CountedMonth}
 	give := func(scope domain.CapScope, id uuid.UUID, amount int64, over ...domain.Period) error {
 		for _, period := range over {
-			err := queries.GiveBackSlot(ctx, tx, dbgen.GiveBackSlotParams{
+			err := queries.GiveBackSlot(ctx, batch, dbgen.GiveBackSlotParams{
 				TenantID: row.TenantID, Scope: string(scope), ScopeID: id, Period: string(period),
 				PeriodStart: periods.Start(period), Amount: amount,
 			})
@@ -74,7 +106,10 @@ func giveBackSlots(ctx context.Context, tx pgx.Tx, row *dbgen.Conversion) error 
 	if err := give(domain.CapScopeBudget, row.OfferID, int64(row.RevenueMicros), domain.PeriodDay, domain.PeriodTotal); err != nil {
 		return err
 	}
-	return insertOfferNews(ctx, tx, row.TenantID, row.OfferID)
+	if err := insertOfferNews(ctx, batch, row.TenantID, row.OfferID); err != nil {
+		return err
+	}
+	return batch.Send(ctx, tx)
 }
 
 // insertOfferNews tells the redirect to look at an offer's counters again.

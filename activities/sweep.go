@@ -67,7 +67,9 @@ func (s *Sweep) FindOverdue(ctx context.Context) (swept Swept, err error) {
 		return swept, err
 	}
 	swept.Outbox = int(outbox) // the relay has them; what counts is that somebody hears of it
-	for kind, n := range map[string]int{"held": swept.Held, "pending": swept.Pending, "delivery": swept.Deliveries, "outbox": swept.Outbox, "scheduled_change": swept.Changes} {
+	for kind, n := range map[string]int{
+		"held": swept.Held, "pending": swept.Pending, "delivery": swept.Deliveries, "outbox": swept.Outbox, "scheduled_change": swept.Changes,
+	} {
 		sweptTotal.WithLabelValues(kind).Add(float64(n))
 		if n > 0 {
 			slog.Warn("the sweep found overdue items", "kind", kind, "count", n)
@@ -83,10 +85,14 @@ const keptFor = 72 * time.Hour
 // forget removes what only mattered for a while.
 func (s *Sweep) forget(ctx context.Context) error {
 	before := s.Decisions.Now().Add(-keptFor)
-	if _, err := queries.ForgetOldIdempotencyKeys(ctx, s.Store.SystemPool(), before); err != nil {
+	if _, err := inBatches(ctx, s.Store, before, queries.SystemForgetIdempotencyKeys); err != nil {
 		return err
 	}
-	return queries.SystemForgetNonces(ctx, s.Store.SystemPool(), before)
+	if _, err := queries.SystemForgetUploads(ctx, s.Store.SystemPool(), before); err != nil {
+		return err
+	}
+	_, err := inBatches(ctx, s.Store, before, queries.SystemForgetNonces)
+	return err
 }
 
 func (s *Sweep) held(ctx context.Context, before time.Time) (int, error) {

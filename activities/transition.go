@@ -47,17 +47,20 @@ func (s *scene) writeTransition(ctx context.Context, tx dbgen.DBTX, row *dbgen.C
 	return s.writeNews(ctx, tx, row, t, offer)
 }
 
-// writeLedger posts a success, or the negative of one that is reversed (rules 23, 41, 42).
+// writeLedger posts what a transition changes in what is booked: a success its figures, a reversal
+// the negative of those that stand now (rules 23, 41, 42).
 func writeLedger(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition) error {
-	reversal := t.from == domain.StatusSuccess
-	if !reversal && t.to != domain.StatusSuccess {
-		return nil
-	}
+	worth := figuresOf(row)
+	return postFigures(ctx, tx, row, t, worth.Booked(t.to).Less(worth.Booked(t.from)))
+}
+
+// postFigures posts a difference in what is booked of a conversion (rules 23, 41, 42).
+func postFigures(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, by domain.Figures) error {
 	posting := domain.Posting{
-		Currency: row.Currency, Revenue: row.RevenueMicros, Payout: row.PayoutMicros, Reward: row.RewardMicros,
+		Currency: row.Currency, Revenue: by.Revenue, Payout: by.Payout, Reward: by.Reward,
 		AdvertiserID: row.AdvertiserID, PartnerID: row.PartnerID, MemberID: row.PubMemberID,
 	}
-	lines := posting.Lines(reversal)
+	lines := posting.Lines(false)
 	if len(lines) == 0 || row.IsTest {
 		return nil
 	}
@@ -78,14 +81,10 @@ func writeLedger(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t tr
 	if err := queries.InsertLedgerEntries(ctx, tx, row.TenantID, id, entries); err != nil {
 		return err
 	}
-	if row.PubMemberID == nil || row.RewardMicros == 0 {
+	if row.PubMemberID == nil || by.Reward == 0 {
 		return nil
 	}
-	points := row.RewardMicros
-	if reversal {
-		points = -points
-	}
-	return queries.AddPoints(ctx, tx, row.TenantID, *row.PubMemberID, points)
+	return queries.AddPoints(ctx, tx, row.TenantID, *row.PubMemberID, by.Reward)
 }
 
 // writeNews puts the transition's news into the outbox.

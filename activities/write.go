@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,44 +35,39 @@ func (w *writer) write(ctx context.Context, decision domain.Decision, facts *dom
 		}
 		decision = facts.OverCap(*decision.New, exhausted)
 	}
-	return w.writeRows(ctx, w.tx, decision)
+	batch := &db.Batch{}
+	decided, err := w.writeRows(ctx, batch, decision)
+	if err != nil {
+		return Decided{}, err
+	}
+	return decided, batch.Send(ctx, w.tx)
 }
 
 // writeWithSlots writes a live conversion and takes its slots, or undoes both and says which cap
 // or budget was exhausted.
-func (w *writer) writeWithSlots(ctx context.Context, decision domain.Decision) (decided Decided, exhausted domain.Reason, err error) {
-	err = pgx.BeginFunc(ctx, w.tx, func(savepoint pgx.Tx) error {
-		if decided, err = w.writeRows(ctx, savepoint, decision); err != nil {
-			return err
-		}
-		periods, err := w.scene.periods(w.postback.ReceivedAt)
-		if err != nil {
-			return err
-		}
-		var full bool
-		exhausted, full, err = takeSlots(ctx, savepoint, w.scene.click.TenantID, decision.New.Slots, periods)
-		if err != nil {
-			return err
-		}
-		if exhausted != domain.ReasonNone {
-			return errExhausted
-		}
-		if full {
-			return insertOfferNews(ctx, savepoint, w.scene.click.TenantID, w.scene.click.OfferID)
-		}
-		return nil
-	})
-	if errors.Is(err, errExhausted) {
-		return Decided{}, exhausted, nil
+func (w *writer) writeWithSlots(ctx context.Context, decision domain.Decision) (Decided, domain.Reason, error) {
+	batch := &db.Batch{}
+	decided, err := w.writeRows(ctx, batch, decision)
+	if err != nil {
+		return Decided{}, "", err
+	}
+	periods, err := w.scene.periods(w.postback.ReceivedAt)
+	if err != nil {
+		return Decided{}, "", err
+	}
+	taken := queueSlots(ctx, batch, w.scene.click.TenantID, decision.New.Slots, periods)
+	kept, err := batch.SendAndKeep(ctx, w.tx, func() bool { return taken.exhausted() == domain.ReasonNone })
+	if err != nil || !kept {
+		return Decided{}, taken.exhausted(), err
+	}
+	if taken.full() {
+		err = insertOfferNews(ctx, w.tx, w.scene.click.TenantID, w.scene.click.OfferID)
 	}
 	return decided, domain.ReasonNone, err
 }
 
-var errExhausted = errors.New("cap or budget exhausted")
-
-// writeRows writes everything but the counters, in one round trip.
-func (w *writer) writeRows(ctx context.Context, tx pgx.Tx, decision domain.Decision) (Decided, error) {
-	batch := &db.Batch{}
+// writeRows queues everything but the counters.
+func (w *writer) writeRows(ctx context.Context, batch *db.Batch, decision domain.Decision) (Decided, error) {
 	decided := Decided{Answer: domain.Answer{PostbackID: w.postback.ID, Outcome: decision.Outcome, Reason: decision.Reason}}
 	answer := &decided.Answer
 	switch {
@@ -93,14 +87,24 @@ func (w *writer) writeRows(ctx context.Context, tx pgx.Tx, decision domain.Decis
 	case decision.Existing != nil:
 		c := decision.Existing
 		answer.ConversionID, answer.Status, answer.ReleaseAt = &c.ID, c.Status, c.ReleaseAt
+	case decision.Counted:
+		if err := w.countGoal(ctx, batch, decision.EventID); err != nil {
+			return Decided{}, err
+		}
 	}
 	if err := w.logPostback(ctx, batch, answer); err != nil {
 		return Decided{}, err
 	}
-	if err := w.keepHeld(ctx, batch, decision); err != nil {
-		return Decided{}, err
-	}
-	return decided, batch.Send(ctx, tx)
+	return decided, w.keepHeld(ctx, batch, decision)
+}
+
+// countGoal records a postback as a click of its goal, once (rule 70).
+func (w *writer) countGoal(ctx context.Context, batch *db.Batch, eventID uuid.UUID) error {
+	click := &w.scene.click
+	return queries.InsertGoalClick(ctx, batch, dbgen.InsertGoalClickParams{
+		TenantID: click.TenantID, PostbackID: w.postback.ID, ClickID: click.ID, OfferID: click.OfferID, EventID: eventID,
+		RecordedAt: w.postback.ReceivedAt, IsTest: click.IsTest,
+	})
 }
 
 func (w *writer) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, error) {
@@ -122,10 +126,16 @@ func (w *writer) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, erro
 		ReceivedAt: w.postback.ReceivedAt, CreatedAt: n.CreatedAt, UserCompletedAt: n.CompletedAt,
 		CompletionTrusted: n.CompletionTrusted, ReleaseAt: n.ReleaseAt, NeedsReview: n.NeedsReview,
 		UniquePer: string(n.UniquePer), ClosesSession: n.ClosesSession,
-		IsCounted:  n.Status.Live() && !n.OverCap,
+		IsCounted:  n.Status.Live() && !n.OverCap && !click.IsTest,
 		CountedDay: periods.Day, CountedWeek: periods.Week, CountedMonth: periods.Month,
 		CnvConversionID: w.postback.ConversionID, CnvEventID: w.postback.EventID, CnvAmount: w.postback.Amount,
-		CnvSubs: w.postback.Subs, IsTest: click.IsTest,
+		CnvSubs: w.postback.Subs, CnvGoalID: w.postback.GoalID, CnvGoalName: w.postback.GoalName, IsTest: click.IsTest,
+	}
+	if row.RevenueRule, err = appliedRule(n.RevenueRule); err != nil {
+		return nil, err
+	}
+	if row.PayoutRule, err = appliedRule(n.PayoutRule); err != nil {
+		return nil, err
 	}
 	if n.Status != domain.StatusPending {
 		row.DecidedAt = &n.CreatedAt
@@ -144,6 +154,9 @@ func (w *writer) insertConversion(ctx context.Context, batch *db.Batch, row *dbg
 	move := transition{
 		to: row.Status, reason: row.RejectionReason, sequence: 1, at: row.CreatedAt,
 		actor: actorPostback, requestID: w.postback.ID.String(),
+	}
+	if w.postback.Upload != nil {
+		move.actor = w.postback.Upload.Actor
 	}
 	return w.scene.writeTransition(ctx, batch, row, move, w.scene.current)
 }

@@ -244,7 +244,7 @@ func (s *Server) testCallbackEndpoint(ctx context.Context, _ *struct{}) (*delive
 		}
 		_, err = dbgen.New().InsertDelivery(ctx, tx, dbgen.InsertDeliveryParams{
 			TenantID: endpoint.TenantID, ID: out.Body.ID, Kind: "test", EndpointID: endpoint.ID, Sequence: 1,
-			Status: string(domain.StatusSuccess), State: "waiting", Body: string(body), CreatedAt: now(),
+			Status: string(domain.StatusSuccess), State: "waiting", Body: string(body), CreatedAt: now(), IsTest: true,
 		})
 		if err != nil {
 			return err

@@ -111,6 +111,7 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 		t.fallback(c, to, params)
 		return
 	}
+	t.leaveCookie(c, to, click)
 	sendOn(c, to.offer.destination, func(name string) string { return params.macro(name, to, click.ID) })
 }
 
@@ -122,7 +123,7 @@ func (t *Tracking) newClick(to target, params *clickParams, at time.Time) *domai
 		PubMemberID: params.member(), PubClickID: params.clickID, PubSessionID: params.sessionID,
 		PubGender: params.gender, PubAge: params.age, PubGeoCountry: params.country, PubGeoState: params.state,
 		PubPostalCode: params.postalCode, PubDevice: params.device, PubSubs: params.filledSubs(),
-		ViewID: params.viewID, SessionEndsAt: to.offer.SessionEnd(at),
+		ViewID: params.viewID, Source: params.source, SessionEndsAt: to.offer.SessionEnd(at),
 	}
 }
 

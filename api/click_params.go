@@ -57,16 +57,13 @@ func unescaped(s string) string {
 
 // field is where a parameter is kept and how long it may be; nil for a name that means nothing.
 func (p *clickParams) field(name string) (*string, int) {
-	if rest, ok := strings.CutPrefix(name, "pub_sub_"); ok {
-		if n, err := strconv.Atoi(rest); err == nil && n >= 1 && n <= pubSubs && rest[0] != '0' && rest[0] != '+' {
-			return &p.subs[n-1], maxClickSub
-		}
-		return nil, 0
+	if n, ok := subIndex(name); ok {
+		return &p.subs[n], maxClickSub
 	}
 	switch name {
 	case "pub_member_id":
 		return &p.memberID, maxClickParam
-	case "pub_click_id":
+	case "pub_click_id", "aff_click_id":
 		return &p.clickID, maxClickParam
 	case "pub_session_id":
 		return &p.sessionID, maxClickParam
@@ -89,6 +86,22 @@ func (p *clickParams) field(name string) (*string, int) {
 	default:
 		return nil, 0
 	}
+}
+
+// subIndex is which sub id a name means, ours or the older protocol's.
+func subIndex(name string) (int, bool) {
+	switch name {
+	case "aff_sub":
+		return 0, true
+	case "aff_sub2", "aff_sub3", "aff_sub4", "aff_sub5":
+		return int(name[len(name)-1] - '1'), true
+	}
+	rest, ok := strings.CutPrefix(name, "pub_sub_")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.Atoi(rest)
+	return n - 1, err == nil && n >= 1 && n <= pubSubs && rest[0] != '0' && rest[0] != '+'
 }
 
 // member is nil when the publisher named none.
@@ -134,15 +147,10 @@ func (p *clickParams) macro(name string, to target, clickID uuid.UUID) string {
 		return p.clickID
 	case "source":
 		return p.source
-	case "aff_sub":
-		return p.subs[0]
-	case "aff_sub2", "aff_sub3", "aff_sub4", "aff_sub5":
-		return p.subs[name[len(name)-1]-'1']
 	default:
-		field, _ := p.field(name)
-		if field == nil || !strings.HasPrefix(name, "pub_sub_") {
-			return ""
+		if n, ok := subIndex(name); ok {
+			return p.subs[n]
 		}
-		return *field
+		return ""
 	}
 }

@@ -68,6 +68,7 @@ func TestClickRefused(t *testing.T) {
 		"paused":           {func(e *edge) { e.offer.IsPaused = true }, "", iPhone, domain.ReasonOfferInactive},
 		"not launched":     {func(e *edge) { e.offer.LaunchAt = e.at.Add(time.Second) }, "", iPhone, domain.ReasonOfferInactive},
 		"expired":          {func(e *edge) { e.offer.ExpiresAt = &e.at }, "", iPhone, domain.ReasonOfferInactive},
+		"partner paused":   {func(e *edge) { e.partner.Status = "paused" }, "", iPhone, domain.ReasonPartnerBlocked},
 		"partner blocked":  {func(e *edge) { e.partner.Status = "blocked" }, "", iPhone, domain.ReasonPartnerBlocked},
 		"link preview":     {func(*edge) {}, "", "WhatsApp/2.23.20.0", domain.ReasonFraudBot},
 		"crawler":          {func(*edge) {}, "", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", domain.ReasonFraudBot},

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,6 +21,26 @@ type transitionView struct {
 	Actor        string    `json:"actor" doc:"postback, timer, operator, or token and its id."`
 	Note         string    `json:"note" doc:"What the person wrote."`
 	OverrideCaps bool      `json:"overrideCaps"`
+	// An adjustment is a transition from a status to itself.
+	Before *figuresView `json:"before,omitempty" doc:"The figures that an adjustment found."`
+	After  *figuresView `json:"after,omitempty" doc:"The figures that it left."`
+}
+
+// figuresView is what a conversion was worth.
+type figuresView struct {
+	Amount  *Decimal `json:"amount"`
+	Revenue Decimal  `json:"revenue"`
+	Payout  Decimal  `json:"payout"`
+	Reward  Decimal  `json:"reward"`
+}
+
+// figuresIn reads what an adjustment wrote; nil for every other transition.
+func figuresIn(document json.RawMessage) *figuresView {
+	var figures figuresView
+	if document == nil || json.Unmarshal(document, &figures) != nil {
+		return nil
+	}
+	return &figures
 }
 
 // ledgerLineView is one line of the tenant's book.
@@ -43,7 +64,9 @@ type conversionHistory struct {
 
 type conversionDetail struct {
 	conversionHistory
-	Ledger []ledgerLineView `json:"ledger"`
+	RevenueRule *appliedRuleView `json:"revenueRule" doc:"What gave the revenue at the decision; null where the click has no partner."`
+	PayoutRule  *appliedRuleView `json:"payoutRule" doc:"What gave the payout at the decision; null where the click has no partner."`
+	Ledger      []ledgerLineView `json:"ledger"`
 }
 
 type conversionOutput struct{ Body conversionDetail }
@@ -65,6 +88,12 @@ func (s *Server) getConversion(ctx context.Context, in *ByID) (*conversionOutput
 			return err
 		}
 		out.Body.conversionHistory = histories[0]
+		if out.Body.RevenueRule, err = appliedRuleOf(row.RevenueRule); err != nil {
+			return err
+		}
+		if out.Body.PayoutRule, err = appliedRuleOf(row.PayoutRule); err != nil {
+			return err
+		}
 		out.Body.Ledger, err = ledgerOf(ctx, tx, []uuid.UUID{in.ID})
 		return err
 	})
@@ -83,7 +112,7 @@ func conversionHistories(ctx context.Context, tx pgx.Tx, rows []dbgen.Conversion
 	for _, t := range transitions {
 		steps[t.ConversionID] = append(steps[t.ConversionID], transitionView{
 			Sequence: t.Sequence, From: t.FromStatus, To: t.ToStatus, Reason: t.Reason, At: t.At.UTC(), Actor: t.Actor,
-			Note: t.Note, OverrideCaps: t.OverrideCaps,
+			Note: t.Note, OverrideCaps: t.OverrideCaps, Before: figuresIn(t.FiguresBefore), After: figuresIn(t.FiguresAfter),
 		})
 	}
 	histories := make([]conversionHistory, len(views))

@@ -20,12 +20,12 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
-// alsoCSV says in the OpenAPI document that a list is answered as JSON, a page of T, or as CSV.
+// alsoCSV says in the OpenAPI document that something is answered as JSON, a T, or as CSV.
 func alsoCSV[T any](r *router, path string) {
 	schemas := r.api.OpenAPI().Components.Schemas
 	r.api.OpenAPI().Paths[path].Get.Responses["200"].Content = map[string]*huma.MediaType{
-		"application/json": {Schema: schemas.Schema(reflect.TypeFor[page[T]](), true, "")},
-		"text/csv":         {Schema: &huma.Schema{Type: huma.TypeString, Description: "All rows that the filters leave, whatever the page."}},
+		"application/json": {Schema: schemas.Schema(reflect.TypeFor[T](), true, "")},
+		"text/csv":         {Schema: &huma.Schema{Type: huma.TypeString, Description: "All rows that the filters leave, without pages or totals."}},
 	}
 }
 

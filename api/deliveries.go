@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,8 +14,10 @@ import (
 // deliveryDocument is one message and what became of it.
 type deliveryDocument struct {
 	ID             uuid.UUID         `json:"id"`
-	Kind           string            `json:"kind"`
-	EndpointID     uuid.UUID         `json:"endpointId"`
+	Kind           string            `json:"kind" enum:"callback,test,partner"`
+	EndpointID     uuid.UUID         `json:"endpointId" doc:"The callback endpoint; for kind partner the partner postback."`
+	PartnerID      *uuid.UUID        `json:"partnerId" doc:"null unless the kind is partner."`
+	PartnerName    string            `json:"partnerName"`
 	ConversionID   *uuid.UUID        `json:"conversionId"`
 	Sequence       int64             `json:"sequence"`
 	Status         string            `json:"status" doc:"The conversion's status in this news."`
@@ -23,6 +26,7 @@ type deliveryDocument struct {
 	NextAttemptAt  *time.Time        `json:"nextAttemptAt" doc:"Null while it waits for an earlier news of the same conversion."`
 	LastStatusCode *int32            `json:"lastStatusCode"`
 	LastError      string            `json:"lastError"`
+	IsTest         bool              `json:"isTest" doc:"Sent for a test; tried once."`
 	CreatedAt      time.Time         `json:"createdAt"`
 	FinishedAt     *time.Time        `json:"finishedAt"`
 	Attempts       []attemptDocument `json:"attempts"`
@@ -34,26 +38,29 @@ type attemptDocument struct {
 	StatusCode int32     `json:"statusCode" doc:"0 when there was no answer."`
 	LatencyMs  int32     `json:"latencyMs"`
 	Error      string    `json:"error"`
+	URL        string    `json:"url" doc:"As it was called; only for kind partner, whose address is made for each message."`
 	Answer     string    `json:"answer" doc:"The first 64 KiB of the answer; less where a page holds many attempts."`
 }
 
 // The value 'Reversed' is the lanes' own mark of a rejection that takes a Success back.
 var deliveryListing = listing[deliveryDocument]{
-	from: "deliveries",
-	columns: `id, kind, endpoint_id, conversion_id, sequence, replace(status, 'Reversed', 'Rejected'), state, attempts, next_attempt_at,
-		last_status_code, last_error, created_at, finished_at`,
-	where: "tenant_id = $1",
+	from: `deliveries d LEFT JOIN partner_postbacks pp ON pp.tenant_id = d.tenant_id AND pp.id = d.endpoint_id
+		LEFT JOIN partners p ON p.tenant_id = pp.tenant_id AND p.id = pp.partner_id`,
+	columns: `d.id, d.kind, d.endpoint_id, pp.partner_id, coalesce(p.name, ''), d.conversion_id, d.sequence, replace(d.status, 'Reversed', 'Rejected'),
+		d.state, d.attempts, d.next_attempt_at, d.last_status_code, d.last_error, d.is_test, d.created_at, d.finished_at`,
+	where: "d.tenant_id = $1",
 	fields: map[string]listField{
-		"id": {column: "id", kind: fieldUUID}, "conversionId": {column: "conversion_id", kind: fieldUUID, unordered: true},
-		"conversion": {column: "conversion_id", kind: fieldUUID, unordered: true}, "endpointId": {column: "endpoint_id", kind: fieldUUID, unordered: true},
-		"endpoint": {column: "endpoint_id", kind: fieldUUID, unordered: true}, "state": {column: "state"}, "kind": {column: "kind"},
-		"createdAt": {column: "created_at", kind: fieldTime}, "createdFrom": {column: "created_at", kind: fieldFrom, unordered: true},
-		"createdTo": {column: "created_at", kind: fieldTo, unordered: true},
+		"id": {column: "d.id", kind: fieldUUID}, "conversionId": {column: "d.conversion_id", kind: fieldUUID, unordered: true},
+		"conversion": {column: "d.conversion_id", kind: fieldUUID, unordered: true}, "endpointId": {column: "d.endpoint_id", kind: fieldUUID, unordered: true},
+		"endpoint": {column: "d.endpoint_id", kind: fieldUUID, unordered: true}, "partnerId": {column: "pp.partner_id", kind: fieldUUID, unordered: true},
+		"state": {column: "d.state"}, "kind": {column: "d.kind"}, "isTest": {column: "d.is_test", kind: fieldBool, unordered: true},
+		"createdAt": {column: "d.created_at", kind: fieldTime}, "createdFrom": {column: "d.created_at", kind: fieldFrom, unordered: true},
+		"createdTo": {column: "d.created_at", kind: fieldTo, unordered: true},
 	},
-	order: "id", id: "id",
+	order: "id", id: "d.id",
 	scan: func(row pgx.CollectableRow) (d deliveryDocument, err error) {
-		err = row.Scan(&d.ID, &d.Kind, &d.EndpointID, &d.ConversionID, &d.Sequence, &d.Status, &d.State, &d.AttemptCount, &d.NextAttemptAt,
-			&d.LastStatusCode, &d.LastError, &d.CreatedAt, &d.FinishedAt)
+		err = row.Scan(&d.ID, &d.Kind, &d.EndpointID, &d.PartnerID, &d.PartnerName, &d.ConversionID, &d.Sequence, &d.Status, &d.State, &d.AttemptCount,
+			&d.NextAttemptAt, &d.LastStatusCode, &d.LastError, &d.IsTest, &d.CreatedAt, &d.FinishedAt)
 		d.Attempts = []attemptDocument{}
 		return d, err
 	},
@@ -86,7 +93,7 @@ func addAttempts(ctx context.Context, tx pgx.Tx, items []deliveryDocument) error
 	for _, row := range rows {
 		item := byID[row.DeliveryID]
 		item.Attempts = append(item.Attempts, attemptDocument{
-			Number: row.Number, At: row.At, StatusCode: row.StatusCode, LatencyMs: row.LatencyMs, Error: row.Error, Answer: row.Answer,
+			Number: row.Number, At: row.At, StatusCode: row.StatusCode, LatencyMs: row.LatencyMs, Error: row.Error, URL: row.Url, Answer: row.Answer,
 		})
 	}
 	return err
@@ -100,7 +107,11 @@ func (s *Server) resendDelivery(ctx context.Context, in *ByID) (*deliveryIDOutpu
 	out := &deliveryIDOutput{}
 	out.Body.ID = in.ID
 	err := s.tenant(ctx, func(tx pgx.Tx) error {
-		if _, err := enabledEndpoint(ctx, tx); err != nil {
+		delivery, err := dbgen.New().GetDelivery(ctx, tx, principal(ctx).TenantID, in.ID)
+		if err != nil {
+			return orNotFound(err)
+		}
+		if err := endpointsCalled(ctx, tx, &delivery.EndpointID); err != nil {
 			return err
 		}
 		ids, err := resend(ctx, tx, dbgen.DeliveriesToResendParams{ID: &in.ID, PageLimit: 1})
@@ -116,6 +127,19 @@ func (s *Server) resendDelivery(ctx context.Context, in *ByID) (*deliveryIDOutpu
 	return out, err
 }
 
+// endpointsCalled is 409 while an endpoint is not called; with nil, while the tenant's callback
+// endpoint is not.
+func endpointsCalled(ctx context.Context, tx pgx.Tx, id *uuid.UUID) error {
+	row, err := dbgen.New().ClosedEndpoint(ctx, tx, principal(ctx).TenantID, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return conflict("The endpoint " + row.ID.String() + " is not called: it " + row.Why + ". PUT it again to enable it.")
+}
+
 // maxResend bounds one request: the rows are locked for as long as it runs.
 const maxResend = 1000
 
@@ -123,6 +147,7 @@ type resendDeliveriesInput struct {
 	Body struct {
 		ConversionID *uuid.UUID `json:"conversionId,omitempty"`
 		EndpointID   *uuid.UUID `json:"endpointId,omitempty"`
+		Kind         *string    `json:"kind,omitempty" enum:"callback,test,partner"`
 		State        *string    `json:"state,omitempty" enum:"waiting,delivered,failed,superseded" doc:"failed, unless it is given."`
 		CreatedFrom  *time.Time `json:"createdFrom,omitempty"`
 		CreatedTo    *time.Time `json:"createdTo,omitempty"`
@@ -136,7 +161,8 @@ type resendDeliveriesOutput struct {
 	}
 }
 
-// resendDeliveries sends again what a filter finds, oldest first.
+// resendDeliveries sends again what a filter finds, oldest first. What belongs to an endpoint that is
+// not called is left as it is; when there is nothing else, that is the answer.
 func (s *Server) resendDeliveries(ctx context.Context, in *resendDeliveriesInput) (*resendDeliveriesOutput, error) {
 	out := &resendDeliveriesOutput{}
 	body, state := in.Body, "failed"
@@ -144,15 +170,15 @@ func (s *Server) resendDeliveries(ctx context.Context, in *resendDeliveriesInput
 		state = *body.State
 	}
 	err := s.tenant(ctx, func(tx pgx.Tx) error {
-		if _, err := enabledEndpoint(ctx, tx); err != nil {
-			return err
-		}
 		ids, err := resend(ctx, tx, dbgen.DeliveriesToResendParams{
-			ConversionID: body.ConversionID, EndpointID: body.EndpointID, State: &state,
+			ConversionID: body.ConversionID, EndpointID: body.EndpointID, Kind: body.Kind, State: &state,
 			CreatedFrom: body.CreatedFrom, CreatedTo: body.CreatedTo, PageLimit: maxResend,
 		})
-		if err != nil || len(ids) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(ids) == 0 {
+			return endpointsCalled(ctx, tx, body.EndpointID)
 		}
 		// Only what leaves its state is not found again by the next request.
 		out.Body.Count, out.Body.More = len(ids), len(ids) == maxResend && state != "waiting"

@@ -24,6 +24,7 @@ const enoughReplicas = 3
 const (
 	notProven   errNotReady = "does not prove that it syncs every write: set sync_interval: always and OFFERFLOW_NATS_MONITOR_URL, or use three replicas"
 	notSynced   errNotReady = "does not sync every write: set sync_interval: always, or use three replicas"
+	noQuorum    errNotReady = "has no majority of its replicas: it takes no messages"
 	asyncWrites errNotReady = "a stream has persist_mode async: it would lose what was acknowledged"
 )
 
@@ -32,7 +33,7 @@ func (s *Server) streamReady(ctx context.Context) error {
 	if s.Stream == nil || s.Stream.NATS.Status() != nats.CONNECTED {
 		return errNotReady("is not connected")
 	}
-	for _, name := range []string{stream.Clicks, stream.Postbacks, stream.Events} {
+	for _, name := range []string{stream.Clicks, stream.Starts, stream.Postbacks, stream.Events} {
 		found, err := s.Stream.JS.Stream(ctx, name)
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", name, err)
@@ -49,17 +50,39 @@ func (s *Server) durable(ctx context.Context, info *jetstream.StreamInfo) error 
 		return asyncWrites
 	}
 	if info.Config.Replicas >= enoughReplicas {
-		return nil
+		return quorum(info)
 	}
 	holder := streamHolder{id: s.Stream.NATS.ConnectedServerId()}
+	// A server alone names itself as leader. Names are given by people, to several servers perhaps: the
+	// id is asked for wherever it is known.
 	if info.Cluster != nil && info.Cluster.Leader != "" {
-		holder = streamHolder{name: info.Cluster.Leader}
+		holder.name = info.Cluster.Leader
+		if holder.name != s.Stream.NATS.ConnectedServerName() {
+			holder.id = ""
+		}
 	}
 	return provesSync(ctx, s.Config.NATSMonitorURL, holder)
 }
 
-// streamHolder is the server that holds a stream: by name in a cluster, else the one that we are
-// connected to.
+// quorum says whether a majority of a stream's replicas is there: fewer take no message.
+func quorum(info *jetstream.StreamInfo) error {
+	if info.Cluster == nil || info.Cluster.Leader == "" {
+		return noQuorum
+	}
+	there := 1 // the leader, which answered
+	for _, replica := range info.Cluster.Replicas {
+		if !replica.Offline {
+			there++
+		}
+	}
+	if 2*there <= info.Config.Replicas {
+		return noQuorum
+	}
+	return nil
+}
+
+// streamHolder is the server that holds a stream: by name in a cluster, by id where it is the one that we
+// are connected to.
 type streamHolder struct{ id, name string }
 
 // varz is what a server says of itself at its monitoring address.

@@ -16,10 +16,15 @@ import (
 type operation struct {
 	method, path string
 	takesBody    bool
+	// What surface adds.
+	parameters []parameter
+	schema     *schema
+	schemas    map[string]*schema
 }
 
 // open are the routes that take no token.
-var open = []string{"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/c/", "/track", "/postback", "/api/v1/conversion", "/api/v1/offer-link/", "/api/v1/offer-wall/offer-link-redirect"}
+var open = []string{"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/c/", "/track", "/postback", "/api/v1/conversion", "/api/v1/offer-link/", "/api/v1/offer-wall/offer-link-redirect",
+	"/pixel.gif", "/pixel", "/aff_c", "/aff_l", "/aff_lsr", "/aff_goal", "/SP{code}", "/GP{code}", "/SL{code}", "/GL{code}"}
 
 func (s *site) operations() []operation {
 	var document struct {
@@ -34,7 +39,7 @@ func (s *site) operations() []operation {
 			continue
 		}
 		for method, line := range document.Paths[path] {
-			all = append(all, operation{strings.ToUpper(method), path, line.RequestBody != nil})
+			all = append(all, operation{method: strings.ToUpper(method), path: path, takesBody: line.RequestBody != nil})
 		}
 	}
 	return all

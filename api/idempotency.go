@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"net/http"
 	"sync"
@@ -104,6 +105,23 @@ func stillRunning() *Problem {
 }
 
 func (s *Server) keyedRequest(c *gin.Context, key string) (*keyed, error) {
+	k, err := s.keyedStream(c, key)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(c.Request.Body)
+	if err != nil {
+		return nil, err
+	}
+	c.Request.Body = io.NopCloser(bytes.NewReader(body))
+	hash := requestHash(c.Request, principal(c.Request.Context()))
+	hash.Write(body)
+	k.hash = hash.Sum(nil)
+	return k, nil
+}
+
+// keyedStream is a request whose body is not read yet: its hash is to come.
+func (s *Server) keyedStream(c *gin.Context, key string) (*keyed, error) {
 	for _, r := range key {
 		if r < ' ' || r > '~' {
 			return nil, badField("Idempotency-Key", "must be of printable ASCII characters")
@@ -112,26 +130,20 @@ func (s *Server) keyedRequest(c *gin.Context, key string) (*keyed, error) {
 	if len(key) > maxKeyLength {
 		return nil, badField("Idempotency-Key", fmt.Sprintf("must be of at most %d characters", maxKeyLength))
 	}
-	body, err := io.ReadAll(c.Request.Body)
-	if err != nil {
-		return nil, err
-	}
-	c.Request.Body = io.NopCloser(bytes.NewReader(body))
 	p := principal(c.Request.Context())
 	return &keyed{
-		server: s, c: c, tenantID: p.TenantID, system: p.TenantID == uuid.Nil, key: key,
-		route: c.Request.Method + " " + c.FullPath(), hash: requestHash(c.Request, p, body),
+		server: s, c: c, tenantID: p.TenantID, system: p.TenantID == uuid.Nil, key: key, route: c.Request.Method + " " + c.FullPath(),
 	}, nil
 }
 
-// requestHash covers whatever decides the answer, and with the scope who may read it.
-func requestHash(r *http.Request, p Principal, body []byte) []byte {
+// requestHash covers whatever decides the answer, and with the scope who may read it; the body is to
+// be written into it.
+func requestHash(r *http.Request, p Principal) hash.Hash {
 	hash := sha256.New()
 	for _, part := range []string{r.URL.Path, r.URL.RawQuery, r.Header.Get("Content-Type"), p.Scope, fmt.Sprint(p.PartnerID, p.AdvertiserID)} {
 		fmt.Fprintf(hash, "%d:%s;", len(part), part)
 	}
-	hash.Write(body)
-	return hash.Sum(nil)
+	return hash
 }
 
 func (k *keyed) name() string { return k.tenantID.String() + " " + k.route + " " + k.key }

@@ -149,7 +149,7 @@ func (m *memberProgress) fill(item *memberOffer, at time.Time) {
 	done, waiting := true, false
 	for i := range offer.Events {
 		key := eventOfOffer{offer.ID, offer.Events[i].ID}
-		if !m.visible(offer, &offer.Events[i]) && len(m.conversions[key]) == 0 {
+		if !m.visible(offer, &offer.Events[i], len(m.conversions[key]) > 0) {
 			continue
 		}
 		event := m.event(offer, &offer.Events[i])
@@ -168,14 +168,13 @@ func (m *memberProgress) fill(item *memberOffer, at time.Time) {
 	}
 }
 
-// visible says whether an event that has not happened is one to show: private goals, deleted ones
-// and ones that are only counted are not, nor other than the default one where goals are switched
-// off (rules 66, 69, 70).
-func (m *memberProgress) visible(offer *domain.Offer, event *domain.Event) bool {
-	if !m.tenant.GoalsEnabled && offer.DefaultEvent().ID != event.ID {
+// visible says whether an event is one to show: none that goals switched off hide; of those that have
+// not happened no private, deleted or counted one (rules 66, 69, 70).
+func (m *memberProgress) visible(offer *domain.Offer, event *domain.Event, happened bool) bool {
+	if offer.Hides(event, m.tenant.GoalsEnabled) {
 		return false
 	}
-	return event.Status != domain.GoalStatusDeleted && event.RecordAs != domain.RecordAsClick && !event.IsPrivate
+	return happened || (offer.Converts(event, m.tenant.GoalsEnabled) && !event.IsPrivate)
 }
 
 func (m *memberProgress) event(offer *domain.Offer, event *domain.Event) memberEvent {

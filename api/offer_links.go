@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -92,4 +93,72 @@ func (s *Server) ensureLink(ctx context.Context, tx pgx.Tx, in *createLinkInput)
 	return id, audit(ctx, tx, "create", "link", id.String(), nil, map[string]any{
 		"id": id, "offerId": in.ID, "partnerId": body.PartnerID, "placementId": body.PlacementID, "creativeOrder": body.CreativeOrder,
 	})
+}
+
+// LinkBasics is what is the partner's to know whose link it is.
+type LinkBasics struct {
+	ID            uuid.UUID `json:"id"`
+	URL           string    `json:"url"`
+	OfferID       uuid.UUID `json:"offerId"`
+	CreativeOrder *int32    `json:"creativeOrder"`
+	CreatedAt     time.Time `json:"createdAt"`
+}
+
+// linkView is a link as lists show it.
+type linkView struct {
+	LinkBasics
+	PartnerID   *uuid.UUID `json:"partnerId"`
+	PlacementID *uuid.UUID `json:"placementId"`
+	IsDefault   bool       `json:"isDefault" doc:"The offer's own, made with it."`
+}
+
+type listLinksInput struct {
+	ByID
+	ListInput
+}
+
+// linkListing shows the links of an offer, $1.
+func (s *Server) linkListing() listing[linkView] {
+	return listing[linkView]{
+		from: "links", columns: "id, offer_id, partner_id, placement_id, creative_order, is_default, created_at",
+		where: "tenant_id = current_tenant() AND offer_id = $1",
+		fields: map[string]listField{
+			"id": {column: "id", kind: fieldUUID}, "partnerId": {column: "partner_id", kind: fieldUUID},
+			"placementId": {column: "placement_id", kind: fieldUUID}, "creativeOrder": {column: "creative_order", kind: fieldInt},
+			"isDefault": {column: "is_default", kind: fieldBool}, "createdAt": {column: "created_at", kind: fieldTime},
+		},
+		order: "createdAt", id: "id",
+		scan: func(row pgx.CollectableRow) (l linkView, err error) {
+			err = row.Scan(&l.ID, &l.OfferID, &l.PartnerID, &l.PlacementID, &l.CreativeOrder, &l.IsDefault, &l.CreatedAt)
+			l.URL = s.linkURL(l.ID)
+			return l, err
+		},
+	}
+}
+
+func (s *Server) listLinks(ctx context.Context, in *listLinksInput) (*pageOutput[linkView], error) {
+	out := &pageOutput[linkView]{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		if _, err := dbgen.New().GetOffer(ctx, tx, in.ID); err != nil {
+			return orNotFound(err)
+		}
+		var err error
+		out.Body, err = list(ctx, tx, s.linkListing(), in.ListInput, in.ID)
+		return err
+	})
+}
+
+// listLinksForPartner shows the asking partner's own links; an offer without any is not there.
+func (s *Server) listLinksForPartner(ctx context.Context, in *listLinksInput) (*pageOutput[LinkBasics], error) {
+	l := s.linkListing()
+	l.where += " AND partner_id = $2"
+	l.fields = map[string]listField{"id": l.fields["id"], "creativeOrder": l.fields["creativeOrder"], "createdAt": l.fields["createdAt"]}
+	found, err := listIn(ctx, s, l, in.ListInput, in.ID, *principal(ctx).PartnerID)
+	if err != nil {
+		return nil, err
+	}
+	if found.Body.TotalCount == 0 && len(in.filters) == 0 {
+		return nil, notFound()
+	}
+	return &pageOutput[LinkBasics]{Body: reduced(found.Body, func(l *linkView) LinkBasics { return l.LinkBasics })}, nil
 }

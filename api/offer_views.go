@@ -87,11 +87,12 @@ func (s *Server) listOffers(ctx context.Context, in *listOffersInput) (*pageOutp
 const offerStatus = `CASE WHEN o.expires_at <= $1 THEN 'Expired' WHEN o.is_paused OR o.launch_at > $1 THEN 'Pending' ELSE 'Active' END`
 
 const offerTables = `offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
+	JOIN tenants t ON t.tenant_id = current_tenant()
 	LEFT JOIN links l ON l.tenant_id = current_tenant() AND l.offer_id = o.id AND l.is_default`
 
 func (s *Server) offerListing() listing[offerView] {
 	return listing[offerView]{
-		from: offerTables, columns: "v.document, o.version, l.id, o.created_at, o.updated_at, $1::timestamptz", where: "$1::timestamptz IS NOT NULL",
+		from: offerTables, columns: "v.document, o.version, l.id, o.created_at, o.updated_at, t.goals_enabled, $1::timestamptz", where: "$1::timestamptz IS NOT NULL",
 		fields: map[string]listField{
 			"id": {column: "o.id", kind: fieldUUID}, "name": {column: "o.name", kind: fieldSearch}, "status": {column: offerStatus},
 			"advertiserId": {column: "o.advertiser_id", kind: fieldUUID}, "offerType": {column: "o.offer_type"},
@@ -107,15 +108,18 @@ func (s *Server) scanOffer(row pgx.CollectableRow) (view offerView, err error) {
 	var document json.RawMessage
 	var version int64
 	var linkID *uuid.UUID
+	var goalsEnabled bool
 	var at time.Time
-	if err := row.Scan(&document, &version, &linkID, &view.CreatedAt, &view.UpdatedAt, &at); err != nil {
+	if err := row.Scan(&document, &version, &linkID, &view.CreatedAt, &view.UpdatedAt, &goalsEnabled, &at); err != nil {
 		return view, err
 	}
-	view.offer = &domain.Offer{}
-	if err := json.Unmarshal(document, view.offer); err != nil {
+	var offer domain.Offer
+	if err := json.Unmarshal(document, &offer); err != nil {
 		return view, err
 	}
-	view.offer.Version = version
+	offer.Version = version
+	offer = offer.Shown(goalsEnabled) // rule 69
+	view.offer = &offer
 	view.OfferDocument, view.Status = view.offer.Document(), view.offer.Status(at)
 	if linkID != nil {
 		view.RedirectLink = s.linkURL(*linkID)

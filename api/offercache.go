@@ -29,6 +29,7 @@ type OfferCache struct {
 
 	links    idMap[dbgen.Link]
 	defaults idMap[dbgen.Link] // by offer: its default link
+	pairs    pairMap
 	offers   idMap[cachedOffer]
 	partners idMap[cachedPartner]
 	tenants  idMap[cachedTenant]

@@ -113,7 +113,7 @@ func offerCappedUntil(offer *domain.Offer, tenant *cachedTenant, values counterV
 	eventsEnd, any := int64(forever), false
 	for i := range offer.Events {
 		event := &offer.Events[i]
-		if !converts(offer, event, tenant) {
+		if !offer.Converts(event, tenant.goalsEnabled) {
 			continue
 		}
 		any = true
@@ -127,14 +127,6 @@ func offerCappedUntil(offer *domain.Offer, tenant *cachedTenant, values counterV
 		eventsEnd = 0
 	}
 	return max(budgetEnd, eventsEnd)
-}
-
-// converts says whether an event can make conversions (rules 69, 70).
-func converts(offer *domain.Offer, event *domain.Event, tenant *cachedTenant) bool {
-	if event.Status == domain.GoalStatusDeleted || event.RecordAs == domain.RecordAsClick {
-		return false
-	}
-	return tenant.goalsEnabled || offer.DefaultEvent() == event
 }
 
 // certainRevenue is what one conversion surely takes from the budget: a share of the sale may be

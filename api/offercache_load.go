@@ -148,6 +148,7 @@ func (c *OfferCache) putOffer(version int64, document json.RawMessage, counters 
 // members.
 func (c *OfferCache) putLink(link *dbgen.Link) {
 	c.links.put(link.ID, link)
+	c.pairs.put(link)
 	if !link.IsDefault {
 		return
 	}

@@ -230,6 +230,9 @@ func saveOffer(ctx context.Context, tx pgx.Tx, action string, before, after *dom
 	if err := seedOfferCaps(ctx, tx, before, after); err != nil {
 		return err
 	}
+	if err := endCustomPayouts(ctx, tx, before, after); err != nil {
+		return err
+	}
 	if err := insertOfferVersion(ctx, tx, after); err != nil {
 		return err
 	}
@@ -321,8 +324,10 @@ func parseOffer(ctx context.Context, tx pgx.Tx, tenant dbgen.Tenant, document []
 	offer, warnings, errs := domain.ParseOffer(document, domain.OfferTerms{
 		RewardRatio: tenant.RewardRatioMicros, GoalsEnabled: tenant.GoalsEnabled, Previous: previous, NewID: newID,
 		Sanitize: markup.Sanitize, Age: lookups.age, CategoryKnown: lookups.categoryKnown,
-		AdvertiserExists: lookups.exists(dbgen.New().OfferAdvertiserExists),
-		PlacementExists:  lookups.exists(dbgen.New().OfferPlacementExists),
+		AdvertiserExists:      lookups.exists(dbgen.New().OfferAdvertiserExists),
+		PlacementExists:       lookups.exists(dbgen.New().OfferPlacementExists),
+		PayoutStructureExists: lookups.exists(dbgen.New().PayoutStructureExists),
+		TierExists:            lookups.exists(dbgen.New().PartnerTierExists),
 	})
 	if warnings == nil {
 		warnings = []string{}

@@ -61,6 +61,9 @@ func (s *Server) createPartner(ctx context.Context, in *createPartnerInput) (*pa
 	}
 	out := &partnerOutput{Body: partnerOf(row)}
 	err := s.tenant(ctx, func(tx pgx.Tx) error {
+		if err := checkTier(ctx, tx, row); err != nil {
+			return err
+		}
 		if err := dbgen.New().InsertPartner(ctx, tx, dbgen.InsertPartnerParams(row)); err != nil {
 			return err
 		}
@@ -88,6 +91,9 @@ func (s *Server) updatePartner(ctx context.Context, in *updatePartnerInput) (*pa
 		}
 		before := row
 		if err := changePartner(&row, in.Body); err != nil {
+			return err
+		}
+		if err := checkTier(ctx, tx, row); err != nil {
 			return err
 		}
 		if err := updatePartnerRow(ctx, tx, row); err != nil {
@@ -125,10 +131,20 @@ func changePartner(row *dbgen.Partner, body partnerBody) error {
 		row.DailyCap, row.WeeklyCap = c.limit("caps.dailyCap", caps.DailyCap), c.limit("caps.weeklyCap", caps.WeeklyCap)
 		row.MonthlyCap, row.AllTimeCap = c.limit("caps.monthlyCap", caps.MonthlyCap), c.limit("caps.allTimeCap", caps.AllTimeCap)
 	}
-	if row.TierID = body.TierID.orPointer(row.TierID); body.TierID.given && row.TierID != nil {
-		c.add("tierId", "there is no such tier")
-	}
+	row.TierID = body.TierID.orPointer(row.TierID)
 	return c.err()
+}
+
+// checkTier refuses a tier that the tenant does not have.
+func checkTier(ctx context.Context, tx pgx.Tx, row dbgen.Partner) error {
+	if row.TierID == nil {
+		return nil
+	}
+	known, err := dbgen.New().PartnerTierExists(ctx, tx, row.TenantID, *row.TierID)
+	if err == nil && !known {
+		err = badField("tierId", "there is no such tier")
+	}
+	return err
 }
 
 // limit is one cap (rule 34).

@@ -32,7 +32,7 @@ func newPlaceFinder(config Config, file string) (placeFinder, error) {
 		return finder, nil
 	}
 	if finder.db, err = maxminddb.Open(file); err != nil {
-		return placeFinder{}, fmt.Errorf("OFFERFLOW_GEOIP_FILE: %w", err)
+		return placeFinder{}, fmt.Errorf("OFFERFLOW_GEOIP_FILE %s: %w", file, err)
 	}
 	return finder, nil
 }

@@ -28,10 +28,12 @@ import (
 // answerWait is how long a sender waits for the decision before it is told `queued`.
 const answerWait = 3 * time.Second
 
-// postbackAnswer is what a sender is told. Errors name the fields of a malformed one.
+// postbackAnswer is what a sender is told. RecordedAs is click for one that was only counted (rule
+// 70). Errors name the fields of a malformed one.
 type postbackAnswer struct {
 	domain.Answer
-	Errors domain.FieldErrors `json:"errors,omitempty"`
+	RecordedAs domain.RecordAs    `json:"recordedAs,omitempty"`
+	Errors     domain.FieldErrors `json:"errors,omitempty"`
 }
 
 // answerSource finds decisions that were made earlier.
@@ -49,31 +51,34 @@ func (s storedAnswers) answer(ctx context.Context, id uuid.UUID) (domain.Answer,
 	}, err
 }
 
-// postbackTracked takes a postback: on disk first, whatever it is worth, then answered.
-func (t *Tracking) postbackTracked(c *gin.Context) {
+// postbackTracked takes a postback in our own form.
+func (t *Tracking) postbackTracked(c *gin.Context) { t.take(c, plainForm) }
+
+// take takes a postback or pixel: on disk first, whatever it is worth, then answered.
+func (t *Tracking) take(c *gin.Context, form *conversionForm) {
 	select {
 	case t.inWork <- struct{}{}:
 		defer func() { <-t.inWork }()
 	default:
-		tryAgain(c, "Too busy, please send again.")
+		form.busy(c, "Too busy, please send again.")
 		return
 	}
 	body, err := io.ReadAll(io.LimitReader(c.Request.Body, maxPostbackBody+1))
 	if err != nil {
-		tryAgain(c, "The body did not arrive whole, please send again.")
+		form.busy(c, "The body did not arrive whole, please send again.")
 		return
 	}
-	postback, errs := t.parsePostback(c, body)
-	t.decide(c, postback, errs)
+	postback, errs := t.parsePostback(c, form, body)
+	t.decide(c, form, postback, errs)
 }
 
 // decide puts a postback on disk and waits for its decision where there is one to wait for.
-func (t *Tracking) decide(c *gin.Context, postback *domain.Postback, errs domain.FieldErrors) {
+func (t *Tracking) decide(c *gin.Context, form *conversionForm, postback *domain.Postback, errs domain.FieldErrors) {
 	message := stream.PostbackMessage{Postback: *postback, Trace: map[string]string{}}
 	ctx := c.Request.Context()
 	otel.GetTextMapPropagator().Inject(ctx, propagation.MapCarrier(message.Trace))
 	var decided <-chan domain.Answer
-	if postback.Refused == domain.ReasonNone {
+	if form.waits && postback.Refused == domain.ReasonNone {
 		var forget func()
 		message.ReplyTo, decided, forget = t.replies.expect(postback.ID)
 		defer forget()
@@ -85,16 +90,16 @@ func (t *Tracking) decide(c *gin.Context, postback *domain.Postback, errs domain
 	}
 	if err != nil {
 		slog.WarnContext(ctx, "postback not recorded", "error", err)
-		tryAgain(c, "Please send again.")
+		form.busy(c, "Please send again.")
 		return
 	}
 	answer := domain.Answer{PostbackID: postback.ID, Outcome: domain.OutcomeQueued}
-	if decided == nil {
+	if postback.Refused != domain.ReasonNone {
 		answer.Outcome, answer.Reason = domain.OutcomeRefused, postback.Refused
-	} else {
+	} else if decided != nil {
 		answer = awaitAnswer(ctx, decided, answer)
 	}
-	sendAnswer(c, postbackAnswer{answer, errs})
+	form.answer(c, answer, errs)
 }
 
 // awaitAnswer is the decision, or otherwise when it takes too long or the sender has gone.
@@ -110,9 +115,9 @@ func awaitAnswer(ctx context.Context, decided <-chan domain.Answer, otherwise do
 	return otherwise
 }
 
-func sendAnswer(c *gin.Context, answer postbackAnswer) {
+func sendAnswer(c *gin.Context, answer domain.Answer, errs domain.FieldErrors) {
 	c.Header("Cache-Control", "no-store")
-	c.JSON(domain.HTTPStatus(answer.Outcome, answer.Reason), answer)
+	c.JSON(domain.HTTPStatus(answer.Outcome, answer.Reason), postbackAnswer{answer, answer.RecordedAs(), errs})
 }
 
 // keyedGetTracked is GET /track/{x}. Keys of advertisers are never UUIDs: a UUID asks for the
@@ -139,12 +144,12 @@ func (t *Tracking) answerLater(c *gin.Context, id uuid.UUID) {
 		writeError(c, err)
 		return
 	}
-	sendAnswer(c, postbackAnswer{Answer: answer})
+	sendAnswer(c, answer, nil)
 }
 
 // parsePostback reads what was sent. Refused is set when no decision is needed: malformed, with
 // the fields named, or a click id that we never minted (rule 1).
-func (t *Tracking) parsePostback(c *gin.Context, body []byte) (*domain.Postback, domain.FieldErrors) {
+func (t *Tracking) parsePostback(c *gin.Context, form *conversionForm, body []byte) (*domain.Postback, domain.FieldErrors) {
 	at := t.now()
 	r := c.Request
 	path, _, _ := strings.Cut(r.RequestURI, "?")
@@ -154,7 +159,9 @@ func (t *Tracking) parsePostback(c *gin.Context, body []byte) (*domain.Postback,
 	}
 	sent, misshapen := readPairs(r, body)
 	p.Params = logged(sent.all())
-	values, errs := known(sent.query, sent.body)
+	values, errs := known(form.renamed(sent.query), form.renamed(sent.body))
+	p.Signed = readSignature(r, path, sent.query, body, t.keys)
+	errs = append(errs, t.locate(c, form, sent, values, p)...)
 	errs = append(errs, fill(p, values)...)
 	if misshapen != nil {
 		errs = append(errs, *misshapen)
@@ -162,14 +169,13 @@ func (t *Tracking) parsePostback(c *gin.Context, body []byte) (*domain.Postback,
 	if token := values["security_token"]; token != "" {
 		p.TokenHashes = t.keys.Hashes(token)
 	}
-	p.Signed = readSignature(r, path, sent.query, body, t.keys)
 	switch {
 	case len(errs) > 0:
 		p.Refused = domain.ReasonMalformed
-	case !t.keys.Genuine(*p.ClickID):
+	case p.ClickID != nil && !t.keys.Genuine(*p.ClickID):
 		p.Refused = domain.ReasonUnknownClick
 	}
-	return p, errs
+	return p, form.inItsNames(errs)
 }
 
 // fill reads the fields that the rules know.
@@ -179,12 +185,16 @@ func fill(p *domain.Postback, values map[string]string) domain.FieldErrors {
 	switch {
 	case ok:
 		p.ClickID = &id
+	case values["gk_click_id"] == "" && p.Visitor != nil: // found later, or not
 	case values["gk_click_id"] == "":
 		errs = append(errs, domain.FieldError{Field: "gk_click_id", Reason: "is required"})
 	default:
 		errs = append(errs, domain.FieldError{Field: "gk_click_id", Reason: "is not a click id"})
 	}
 	p.EventID = cleanText(values["cnv_event_id"])
+	p.GoalID = strings.TrimSpace(cleanText(values["goal_id"]))
+	p.GoalName = strings.TrimSpace(cleanText(values["goal_name"]))
+	p.AdvID = strings.TrimSpace(cleanText(values["adv_id"]))
 	p.Amount = cleanText(values["cnv_amount"])
 	p.Currency = strings.ToUpper(strings.TrimSpace(cleanText(values["cnv_currency"])))
 	p.ConversionID = cleanText(values["cnv_conversion_id"])

@@ -28,6 +28,7 @@ type postbackView struct {
 	AdvertiserID  *uuid.UUID        `json:"advertiserId"`
 	ClickID       *uuid.UUID        `json:"clickId"`
 	ConversionID  *uuid.UUID        `json:"conversionId"`
+	RecordedAs    domain.RecordAs   `json:"recordedAs" doc:"click where it was only counted (rule 70); else empty."`
 	Status        domain.Status     `json:"status" doc:"The conversion's status as it was at the decision."`
 	ReleaseAt     *time.Time        `json:"releaseAt"`
 	Authenticated bool              `json:"authenticated" doc:"Passed the advertiser's security."`
@@ -53,6 +54,8 @@ func postbackOf(p *dbgen.Postback) (postbackView, error) {
 		Outcome: p.Outcome, Reason: p.Reason, AdvertiserID: p.AdvertiserID, ClickID: p.ClickID, ConversionID: p.ConversionID,
 		Status: p.Status, ReleaseAt: inUTC(p.ReleaseAt), Authenticated: p.Authenticated, DecidedAt: p.DecidedAt.UTC(),
 	}
+	answer := domain.Answer{Outcome: p.Outcome, ConversionID: p.ConversionID}
+	view.RecordedAs = answer.RecordedAs()
 	return view, json.Unmarshal(p.Params, &view.Query)
 }
 

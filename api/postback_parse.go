@@ -43,7 +43,7 @@ func readPairs(r *http.Request, body []byte) (sentPairs, *domain.FieldError) {
 		return sent, &domain.FieldError{Field: "body", Reason: "is longer than 64 KiB"}
 	}
 	var err error
-	sent.body, err = bodyPairs(r.Header.Get("Content-Type"), body)
+	sent.body, err = bodyPairs(bodyType(r, sent.query, body), body)
 	switch {
 	case err != nil:
 		return sent, &domain.FieldError{Field: "body", Reason: err.Error()}
@@ -51,6 +51,25 @@ func readPairs(r *http.Request, body []byte) (sentPairs, *domain.FieldError) {
 		return sent, &domain.FieldError{Field: "query", Reason: "holds, with the body, more than 200 parameters"}
 	}
 	return sent, nil
+}
+
+// bodyType is what the sender says, or for a signed postback what the body itself looks like: the
+// header is no part of what is signed, and must not give a signed body another meaning.
+func bodyType(r *http.Request, query []pair, body []byte) string {
+	if signatureField(r, query, domain.SignatureParam) == "" {
+		return r.Header.Get("Content-Type")
+	}
+	switch trimmed := bytes.TrimSpace(body); {
+	case bytes.HasPrefix(trimmed, []byte("--")):
+		boundary, _, _ := bytes.Cut(trimmed[2:], []byte("\n"))
+		return mime.FormatMediaType("multipart/form-data", map[string]string{"boundary": string(bytes.TrimSpace(boundary))})
+	case bytes.HasPrefix(trimmed, []byte("{")), bytes.HasPrefix(trimmed, []byte("[")):
+		return "application/json"
+	case bytes.HasPrefix(trimmed, []byte("<")):
+		return "text/xml"
+	default:
+		return "application/x-www-form-urlencoded"
+	}
 }
 
 // queryPairs splits on ampersands only. A pair that is wrongly encoded is taken as it was sent, so
@@ -152,7 +171,7 @@ func jsonText(value json.RawMessage) string {
 
 // postbackFields are the parameters that mean something, and how long each may be.
 var postbackFields = map[string]int{
-	"gk_click_id": 64, "cnv_event_id": 255, "cnv_amount": 64, "cnv_currency": 16, "cnv_conversion_id": 255,
+	"gk_click_id": 64, "cnv_event_id": 255, "goal_id": 64, "goal_name": 255, "adv_id": 64, "cnv_amount": 64, "cnv_currency": 16, "cnv_conversion_id": 255,
 	"cnv_completed_at": 64, "cnv_conversion_ip_address": 64, "cnv_email": 320, "cnv_user_id": 255,
 	"cnv_sub_1": 1024, "cnv_sub_2": 1024, "cnv_sub_3": 1024, "cnv_sub_4": 1024, "cnv_sub_5": 1024,
 	"security_token": 1024,

@@ -23,6 +23,7 @@ type told struct {
 	Reason       string
 	ConversionID string
 	Status       string
+	RecordedAs   string
 	Errors       []struct{ Field, Reason string }
 }
 
@@ -75,6 +76,31 @@ func TestPostbackIsDecided(t *testing.T) {
 	}
 }
 
+// Rule 70: a postback that is only counted says so, then and later.
+func TestPostbackIsCounted(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.decide = func(p domain.Postback) *domain.Answer {
+		return &domain.Answer{PostbackID: p.ID, Outcome: domain.OutcomeAccepted}
+	}
+	w := e.get("/track?gk_click_id=" + e.keys.NewID(e.at).String())
+	answer := tellOf(t, w)
+	if w.Code != http.StatusOK || answer.Outcome != "accepted" || answer.RecordedAs != "click" || answer.ConversionID != "" || answer.Status != "" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	id := uuid.MustParse(answer.PostbackID)
+	e.stored[id] = domain.Answer{PostbackID: id, Outcome: domain.OutcomeAccepted}
+	if later := e.get("/track/" + answer.PostbackID); tellOf(t, later).RecordedAs != "click" {
+		t.Errorf("later: %s", later.Body)
+	}
+	e.decide = func(p domain.Postback) *domain.Answer {
+		return &domain.Answer{PostbackID: p.ID, Outcome: domain.OutcomeAccepted, ConversionID: &p.ID, Status: domain.StatusSuccess}
+	}
+	if w := e.get("/track?gk_click_id=" + e.keys.NewID(e.at).String()); strings.Contains(w.Body.String(), "recordedAs") {
+		t.Errorf("a conversion: %s", w.Body)
+	}
+}
+
 func TestPostbackUndecidedIsQueued(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
@@ -112,6 +138,8 @@ func TestPostbackRefusedAtTheEdge(t *testing.T) {
 		"braces":          {"gk_click_id=%7BCLICK%7D", "", "", 400, "malformed", "gk_click_id"},
 		"forged":          {"gk_click_id=" + uuid.NewString(), "", "", 404, "unknown_click", ""},
 		"bad time":        {"gk_click_id=CLICK&cnv_completed_at=yesterday", "", "", 400, "malformed", "cnv_completed_at"},
+		"two goals":       {"gk_click_id=CLICK&goal_name=a&goal_name=b", "", "", 400, "malformed", "goal_name"},
+		"long goal":       {"gk_click_id=CLICK&goal_id=" + strings.Repeat("x", 65), "", "", 400, "malformed", "goal_id"},
 		"two amounts":     {"gk_click_id=CLICK&cnv_amount=1&cnv_amount=100", "", "", 400, "malformed", "cnv_amount"},
 		"hidden second":   {"gk_click_id=CLICK&cnv_amount=1&cnv%5Famount=100", "", "", 400, "malformed", "cnv_amount"},
 		"long event":      {"gk_click_id=CLICK&cnv_event_id=" + strings.Repeat("x", 256), "", "", 400, "malformed", "cnv_event_id"},
@@ -172,6 +200,11 @@ func TestPostbackParameters(t *testing.T) {
 	}
 	if p := parse("/track?gk_click_id="+click+"&cnv_event_id=x%00&cnv_amount=10%", "", ""); p.EventID != "x\uFFFD" || p.Amount != "10%" {
 		t.Errorf("unclean: %+v", p)
+	}
+	goal := newID().String()
+	if p := parse("/track?gk_click_id="+click+"&goal_id=+"+goal+"&goal_name=first-purchase", "application/json", `{"adv_id":"`+click+`"}`); p.GoalID != goal ||
+		p.GoalName != "first-purchase" || p.AdvID != click || p.Params["goal_name"] != "first-purchase" {
+		t.Errorf("goal (rule 62): %+v", p)
 	}
 	if p := parse("/track?gk_click_id="+click+"&cnv_completed_at=1778671800123", "", ""); p.CompletedAt.UnixMilli() != 1778671800123 {
 		t.Errorf("milliseconds: %v", p.CompletedAt)
@@ -258,6 +291,8 @@ func TestPostbackNotRecorded(t *testing.T) {
 
 func FuzzParsePostback(f *testing.F) {
 	f.Add("gk_click_id=1&cnv_amount=%zz", "application/json", []byte(`{"cnv_sub_1":[1,{"security_token":"x"}]}`))
+	f.Add("gk_click_id=0197&goal_id=%7Bgoal_id%7D&goal_name=first-purchase&adv_id=12", "application/json", []byte(`{"goal_id":7,"goal_name":null,"adv_id":["x"]}`))
+	f.Add("goal_name=a&goal_name=b&goal_id=+0197+", "", []byte("adv_id=%00"))
 	f.Add("security_token=a", "multipart/form-data; boundary=b", []byte("--b\r\nContent-Disposition: form-data; name=\"cnv_email\"\r\n\r\nx\r\n--b--"))
 	f.Fuzz(func(t *testing.T, query, contentType string, body []byte) {
 		r := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/track", RawQuery: query}, Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(strings.NewReader(""))}

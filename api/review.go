@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"unicode/utf8"
 
@@ -15,7 +16,7 @@ import (
 )
 
 const (
-	// maxReviewed ids in one request; it is answered when all of them are done.
+	// maxReviewed ids in one request; it is answered when all of them are done. More are a job.
 	maxReviewed   = 100
 	maxNoteLength = 1000
 )
@@ -23,8 +24,8 @@ const (
 type reviewInput struct {
 	Body struct {
 		Action       string         `json:"action" enum:"approve,reject,reverse"`
-		IDs          []string       `json:"ids,omitempty" doc:"At most 100 conversions."`
-		Filter       map[string]any `json:"filter,omitempty" doc:"Not taken here yet: name ids."`
+		IDs          []string       `json:"ids,omitempty" doc:"Up to 100 are answered when they are done; more, up to 50000, are a job."`
+		Filter       map[string]any `json:"filter,omitempty" doc:"In place of ids: the fields by which conversions are listed, with user_completed_at_from and _to. A value, or a list of which any may be. Always a job."`
 		Reason       string         `json:"reason,omitempty" doc:"Free text, kept in the history. Required with overrideCaps."`
 		OverrideCaps bool           `json:"overrideCaps,omitempty" doc:"Approve although a cap or the budget is exhausted."`
 		DryRun       bool           `json:"dryRun,omitempty" doc:"Change nothing; say what would happen. Caps and budget are looked at only when it is done."`
@@ -49,36 +50,46 @@ type reviewTotals struct {
 	Reward  Decimal `json:"reward" doc:"In points."`
 }
 
+// reviewOutput is 200 with the results, or 202 with a job.
 type reviewOutput struct {
-	Body struct {
-		Results []reviewResult `json:"results" doc:"In the order of ids, each once."`
-		Totals  reviewTotals   `json:"totals"`
+	Status int
+	Body   struct {
+		JobID   *uuid.UUID     `json:"jobId,omitempty" doc:"With 202: GET /api/v1/jobs/{id} shows how far it is."`
+		Results []reviewResult `json:"results,omitempty" doc:"In the order of ids, each once. Of a dry run of a job the first 100 that could not be done."`
+		Totals  *reviewTotals  `json:"totals,omitempty"`
 	}
 }
 
 // reviewRequest is a review as it was checked.
 type reviewRequest struct {
-	action       domain.Action
-	ids          []uuid.UUID
+	action domain.Action
+	ids    []uuid.UUID
+	// filters stand in place of ids.
+	filters      map[string][]string
 	note         string
 	overrideCaps bool
 	// requestID names the request in every conversion's history: the same for a repeated request.
 	requestID string
 }
 
-// reviewConversions moves up to maxReviewed conversions for a person (rules 23, 25, 27).
+// reviewConversions moves conversions for a person (rules 23, 25, 27): up to maxReviewed at once, more
+// by a job.
 func (s *Server) reviewConversions(ctx context.Context, in *reviewInput) (*reviewOutput, error) {
 	request, err := checkReview(ctx, in)
 	if err != nil {
 		return nil, err
 	}
+	if request.isMany() {
+		return s.reviewMany(ctx, request, in.Body.DryRun)
+	}
 	rows, err := s.reviewed(ctx, request.ids)
 	if err != nil {
 		return nil, err
 	}
-	out := &reviewOutput{}
+	out := &reviewOutput{Status: http.StatusOK}
+	out.Body.Totals = &reviewTotals{}
 	if in.Body.DryRun {
-		out.Body.Results, err = s.rehearse(ctx, request, rows)
+		out.Body.Results, err = s.rehearse(ctx, request, rows, map[string]bool{})
 	} else {
 		out.Body.Results, err = s.perform(ctx, request, rows)
 	}
@@ -98,12 +109,14 @@ func checkReview(ctx context.Context, in *reviewInput) (*reviewRequest, error) {
 		requestID: effectID(ctx).String(),
 	}
 	switch {
+	case body.Filter != nil && len(body.IDs) > 0:
+		c.add("filter", "stands in place of ids, not beside them")
 	case body.Filter != nil:
-		c.add("filter", "is not taken yet: there are no bulk jobs; name up to %d ids", maxReviewed)
+		request.filters = c.reviewFilter(body.Filter)
 	case len(body.IDs) == 0:
-		c.add("ids", "is required")
-	case len(body.IDs) > maxReviewed:
-		c.add("ids", "must be at most %d: there are no bulk jobs yet", maxReviewed)
+		c.add("ids", "is required, or filter")
+	case len(body.IDs) > maxReviewedIDs:
+		c.add("ids", "must be at most %d; a filter takes more", maxReviewedIDs)
 	default:
 		request.ids = c.uniqueIDs("ids", body.IDs)
 	}
@@ -172,8 +185,9 @@ func standing(id uuid.UUID, status domain.Status, reason domain.Reason) reviewRe
 	return result
 }
 
-// rehearse says what a review would do, by the same state machine (rule 27).
-func (s *Server) rehearse(ctx context.Context, request *reviewRequest, rows map[uuid.UUID]*dbgen.Conversion) ([]reviewResult, error) {
+// rehearse says what a review would do, by the same state machine (rule 27). taken are the events that
+// approvals before these would make live.
+func (s *Server) rehearse(ctx context.Context, request *reviewRequest, rows map[uuid.UUID]*dbgen.Conversion, taken map[string]bool) ([]reviewResult, error) {
 	blocked := map[uuid.UUID]bool{}
 	if request.action == domain.ActionApprove {
 		err := s.tenant(ctx, func(tx pgx.Tx) error {
@@ -187,7 +201,6 @@ func (s *Server) rehearse(ctx context.Context, request *reviewRequest, rows map[
 			return nil, err
 		}
 	}
-	taken := map[string]bool{}
 	results := make([]reviewResult, len(request.ids))
 	for i, id := range request.ids {
 		row := rows[id]

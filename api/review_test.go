@@ -107,10 +107,8 @@ func TestReviewRefusals(t *testing.T) {
 	t.Parallel()
 	b := newBook(t)
 	id := b.converted("anna", eventBuy)
-	many := make([]uuid.UUID, 101)
 	for field, body := range map[string]map[string]any{
 		"action": {"action": "praise", "ids": []any{id}}, "ids": {"action": "approve", "ids": []any{}},
-		"filter": {"action": "approve", "filter": map[string]any{"status": "Pending"}},
 		"reason": {"action": "approve", "ids": []any{id}, "overrideCaps": true, "reason": " "},
 		"ids[1]": {"action": "approve", "ids": []any{id, "seven"}},
 	} {
@@ -118,7 +116,6 @@ func TestReviewRefusals(t *testing.T) {
 	}
 	b.me.post(reviewPath, map[string]any{"ids": []any{id}}).refused(http.StatusBadRequest, "action")
 	b.me.post(reviewPath, map[string]any{"action": "approve"}).refused(http.StatusBadRequest, "ids")
-	b.me.post(reviewPath, map[string]any{"action": "approve", "ids": many}).refused(http.StatusBadRequest, "ids")
 	b.me.post(reviewPath, map[string]any{"action": "approve", "ids": []any{id}, "reason": "a\x00b"}).refused(http.StatusBadRequest, "reason")
 	b.me.token("readonly").post(reviewPath, map[string]any{"action": "approve", "ids": []any{id}}).refused(http.StatusForbidden)
 	_, stranger := b.tenant("Stranger")

@@ -25,6 +25,8 @@ type router struct {
 	ids map[string]int
 	// quiet are the route templates whose successes are not worth a line in the log.
 	quiet map[string]bool
+	// forPartners are the handlers that routes have for partners: see partner_view.go.
+	forPartners map[string]gin.HandlerFunc
 	// lean are the route templates whose requests get no id unless they bring one.
 	lean map[string]bool
 }
@@ -35,9 +37,15 @@ type route struct {
 	maxBody    int64
 	status     int
 	repeatable bool
+	streamed   bool
 	quiet      bool
 	lean       bool
 	hidden     bool
+	// forPartners registers what partners get, which isForPartners marks, and describeForPartners
+	// puts it into the OpenAPI document.
+	forPartners         func(op huma.Operation)
+	describeForPartners func(path string)
+	isForPartners       bool
 }
 
 // option changes a route from its defaults.
@@ -50,6 +58,8 @@ var (
 	accepted option = func(r *route) { r.status = http.StatusAccepted }
 	// repeatable is for POSTs whose effect is not one database transaction: see idempotency.go.
 	repeatable option = func(r *route) { r.repeatable = true }
+	// streamed is for POSTs that read their body as it comes, and see to their Idempotency-Key themselves.
+	streamed option = func(r *route) { r.streamed = true }
 	// quiet routes are logged only when they fail.
 	quiet option = func(r *route) { r.quiet = true }
 	// lean routes are redirects: an id that nobody would ask for is not made for each of them.
@@ -67,7 +77,7 @@ const (
 )
 
 func newRouter(s *Server, engine *gin.Engine) *router {
-	r := &router{server: s, engine: engine, ids: map[string]int{}, quiet: map[string]bool{}, lean: map[string]bool{}}
+	r := &router{server: s, engine: engine, ids: map[string]int{}, quiet: map[string]bool{}, lean: map[string]bool{}, forPartners: map[string]gin.HandlerFunc{}}
 	config := huma.DefaultConfig("Offerflow", "1.0.0")
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // no $schema members in answers
@@ -98,10 +108,18 @@ func (a adapter) ServeHTTP(w http.ResponseWriter, req *http.Request) { a.engine.
 // Handle satisfies huma.Adapter.
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	options := op.Metadata["route"].(route)
-	a.register(op.Method, op.Path, options, func(c *gin.Context) { handler(humagin.NewContext(op, c)) })
+	answer := func(c *gin.Context) { handler(humagin.NewContext(op, c)) }
+	if options.isForPartners {
+		a.keepForPartners(op, answer)
+		return
+	}
+	a.register(op.Method, op.Path, options, answer)
 }
 
 func (r *router) register(method, path string, options route, handler gin.HandlerFunc) {
+	if options.who&byPartner != 0 {
+		handler = r.dispatched(method, path, handler)
+	}
 	path = strings.NewReplacer("{", ":", "}", "").Replace(path)
 	if options.quiet {
 		r.quiet[path] = true
@@ -113,10 +131,10 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 	if options.who != public {
 		chain = append(chain, r.server.authorize(options.who))
 	}
-	if method != http.MethodGet {
+	if method != http.MethodGet && !options.streamed {
 		chain = append(chain, readBody(options.maxBody, options.who != public))
 	}
-	if method == http.MethodPost && options.who != public {
+	if method == http.MethodPost && options.who != public && !options.streamed {
 		chain = append(chain, r.server.idempotent(options))
 	}
 	r.engine.Handle(method, path, append(chain, handler)...)
@@ -132,6 +150,17 @@ func handle[I, O any](r *router, method, path string, who access, summary string
 	op.DefaultStatus = line.status
 	op.MaxBodyBytes = line.maxBody
 	op.BodyReadTimeout = -1 // readBody has read it
+	if line.forPartners != nil {
+		line.forPartners(op)
+	}
+	registerTyped(r, op, handler)
+	if line.describeForPartners != nil {
+		line.describeForPartners(path)
+	}
+}
+
+// registerTyped registers a handler whose errors become problems.
+func registerTyped[I, O any](r *router, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
 	huma.Register(r.api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err != nil {
@@ -170,7 +199,7 @@ func (r *router) operation(method, path string, who access, summary string, hand
 		change(&line)
 	}
 	op := huma.Operation{
-		Method: method, Path: path, Summary: summary, Description: who.describe(),
+		Method: method, Path: path, Summary: summary, Description: line.who.describe(),
 		OperationID: r.operationID(handler), Tags: []string{r.tag},
 	}
 	if who != public {

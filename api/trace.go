@@ -20,6 +20,7 @@ type clickTrace struct {
 	Click       clickView           `json:"click"`
 	Findings    []finding           `json:"findings" doc:"Why it was refused or doubted."`
 	Postbacks   []tracedPostback    `json:"postbacks" doc:"The first 1000, oldest first."`
+	GoalClicks  []goalClick         `json:"goalClicks" doc:"The first 1000 postbacks of goals that are recorded as a click only, oldest first."`
 	Conversions []conversionHistory `json:"conversions"`
 	Ledger      []ledgerLineView    `json:"ledger"`
 	Deliveries  []deliveryDocument  `json:"deliveries"`
@@ -50,6 +51,9 @@ func (s *Server) traceClick(ctx context.Context, in *ByID) (*traceOutput, error)
 		}
 		trace := &out.Body
 		trace.Click = clickOf(&row)
+		if err := trace.loadSession(ctx, tx, &row); err != nil {
+			return err
+		}
 		if err := trace.loadConversions(ctx, tx); err != nil {
 			return err
 		}
@@ -91,7 +95,7 @@ func (t *clickTrace) loadConversions(ctx context.Context, tx pgx.Tx) error {
 const maxTracedDeliveries = 1000
 
 func deliveriesOf(ctx context.Context, tx pgx.Tx, conversionIDs []uuid.UUID) ([]deliveryDocument, error) {
-	query := fmt.Sprintf("SELECT %s FROM %s WHERE tenant_id = $1 AND conversion_id = ANY($2) ORDER BY conversion_id, sequence, id LIMIT %d",
+	query := fmt.Sprintf("SELECT %s FROM %s WHERE d.tenant_id = $1 AND d.conversion_id = ANY($2) ORDER BY d.conversion_id, d.sequence, d.id LIMIT %d",
 		deliveryListing.columns, deliveryListing.from, maxTracedDeliveries)
 	rows, err := tx.Query(ctx, query, principal(ctx).TenantID, conversionIDs)
 	if err != nil {

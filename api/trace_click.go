@@ -30,6 +30,7 @@ type clickView struct {
 	PubPostalCode string        `json:"pubPostalCode"`
 	PubDevice     string        `json:"pubDevice"`
 	PubSubs       []string      `json:"pubSubs" doc:"pub_sub_1 and on."`
+	Source        string        `json:"source" doc:"Of the traffic, as the link says it."`
 	ViewID        string        `json:"viewId"`
 	IP            string        `json:"ip"`
 	UserAgent     string        `json:"userAgent"`
@@ -39,6 +40,7 @@ type clickView struct {
 	OS            string        `json:"os"`
 	Browser       string        `json:"browser"`
 	RefusedReason domain.Reason `json:"refusedReason" doc:"Why it cannot convert; empty when it can."`
+	IsUnique      bool          `json:"isUnique" doc:"The member's only click on the offer within the session window before it; true without a member."`
 	IsTest        bool          `json:"isTest"`
 	SessionEndsAt time.Time     `json:"sessionEndsAt" doc:"When nothing more can come of it."`
 }
@@ -49,7 +51,7 @@ func clickOf(c *dbgen.Click) clickView {
 		AdvertiserID: c.AdvertiserID, PartnerID: c.PartnerID, PlacementID: c.PlacementID, CreativeOrder: c.CreativeOrder,
 		PubMemberID: c.PubMemberID, PubClickID: c.PubClickID, PubSessionID: c.PubSessionID, PubGender: c.PubGender,
 		PubAge: c.PubAge, PubGeoCountry: c.PubGeoCountry, PubGeoState: c.PubGeoState, PubPostalCode: c.PubPostalCode,
-		PubDevice: c.PubDevice, PubSubs: append([]string{}, c.PubSubs...), ViewID: c.ViewID, IP: c.Ip, UserAgent: c.UserAgent,
+		PubDevice: c.PubDevice, PubSubs: append([]string{}, c.PubSubs...), Source: c.Source, ViewID: c.ViewID, IP: c.Ip, UserAgent: c.UserAgent,
 		Referer: c.Referer, Country: c.Country, Device: c.Device, OS: c.Os, Browser: c.Browser, RefusedReason: c.RefusedReason,
 		IsTest: c.IsTest, SessionEndsAt: c.SessionEndsAt.UTC(),
 	}

@@ -14,6 +14,7 @@ import (
 // loggedPostback is the tests' own reading of a postback.
 type loggedPostback struct {
 	ID, SourceIP, Method, Path, Outcome, Reason string
+	RecordedAs                                  string
 	Time, DecidedAt                             time.Time
 	Query                                       map[string]string
 	ClickID, ConversionID                       *string

@@ -34,6 +34,8 @@ type Tracking struct {
 	replies  *replies
 	places   placeFinder
 	traffic  traffic
+	// cookieScope is where click cookies go (pixel_cookie.go).
+	cookieScope string
 	// inWork bounds the postbacks that wait for their decision.
 	inWork chan struct{}
 	now    func() time.Time
@@ -65,6 +67,7 @@ func (s *Server) StartTracking(ctx context.Context, geoIPFile string) error {
 	s.Tracking = &Tracking{
 		keys: s.Keys, offers: offers, clicks: s.Clicks, messages: s.Stream, answers: storedAnswers{s.Store},
 		replies: replies, places: places, inWork: make(chan struct{}, maxPostbacksInWork), now: now,
+		cookieScope: cookieScope(s.Config.PublicURL),
 	}
 	return nil
 }

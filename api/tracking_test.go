@@ -96,7 +96,7 @@ func newEdge(t *testing.T) *edge {
 		t.Fatal(err)
 	}
 	e.Tracking = &Tracking{
-		keys: keys, offers: NewOfferCache(nil, keys), clicks: clickRecorder{e}, messages: messageRecorder{e},
+		cookieScope: cookieScope("https://offers.example"), keys: keys, offers: NewOfferCache(nil, keys), clicks: clickRecorder{e}, messages: messageRecorder{e},
 		answers: storedAnswerRecorder{e}, replies: newReplies("_INBOX.test"), places: places,
 		inWork: make(chan struct{}, 4), now: func() time.Time { return e.at },
 	}
@@ -122,6 +122,18 @@ func newEdge(t *testing.T) *edge {
 	e.engine.POST("/track", e.postbackTracked)
 	e.engine.GET("/track/:advertiserKey", e.keyedGetTracked)
 	e.engine.POST("/track/:advertiserKey", e.postbackTracked)
+	e.engine.GET("/aff_c", e.tuneClickTracked)
+	e.engine.GET("/aff_l", e.leadPixelTracked)
+	e.engine.GET("/pixel.gif", e.imagePixelTracked)
+	e.engine.GET("/pixel", e.framePixelTracked)
+	e.engine.GET("/SL:code", e.opaquePixelTracked)
+	e.engine.GET("/GL:code", e.opaqueGoalPixelTracked)
+	for path, handler := range map[string]gin.HandlerFunc{
+		"/aff_lsr": e.leadTracked, "/aff_goal": e.goalTracked, "/SP:code": e.opaqueTracked, "/GP:code": e.opaqueGoalTracked,
+	} {
+		e.engine.GET(path, handler)
+		e.engine.POST(path, handler)
+	}
 	return e
 }
 

@@ -138,7 +138,11 @@ var samples = map[string]any{
 	"partner_id": nil, "advertiser_id": nil, "next_timezone_at": nil, "min_age": 1, "max_age": 2, "timezone": "UTC",
 	"cap_counters.scope": "event", "partners.status": "active", "conversions.status": "Success", "deliveries.status": "Success",
 	"conversions.rejection_reason": "", "offers.advertiser_id": uuid.Nil, "clicks.advertiser_id": uuid.Nil, "conversions.advertiser_id": uuid.Nil,
-	"nonces.advertiser_id": uuid.Nil, "scheduled_changes.field": "revenue", "scheduled_changes.state": "applied",
+	"partner_payouts.partner_id": uuid.Nil, "nonces.advertiser_id": uuid.Nil,
+	"scheduled_changes.field": "revenue", "scheduled_changes.state": "applied",
+	"click_rollups.advertiser_id": uuid.Nil, "conversion_rollups.advertiser_id": uuid.Nil,
+	"jobs.action": "upload", "jobs.state": "receiving",
+	"partner_postbacks.partner_id": uuid.Nil, "partner_postbacks.status": "active", "partner_postbacks.events": []string{"success"},
 }
 
 // sample is a row with a value in every column.
@@ -181,7 +185,7 @@ func anything(kind string) any {
 		return true
 	case "jsonb":
 		return map[string]any{}
-	case "text[]":
+	case "text[]", "bigint[]":
 		return []string{}
 	case "bytea":
 		return `\x00`

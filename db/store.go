@@ -92,10 +92,42 @@ func (s *Store) Tenant(ctx context.Context, tenantID uuid.UUID, fn func(tx pgx.T
 	return inTx(ctx, s.app, pgx.TxOptions{BeginQuery: begin}, fn)
 }
 
+// pointQueries is for transactions that look rows up by their keys only, whose planning would cost
+// more than they do: one plan serves all, and reads no whole table, however small the table was when
+// the plan was made.
+const pointQueries = "set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)"
+
+// TenantAfter is Tenant for look-ups by key and writes alone. Its begin takes along what first has
+// queued, in one round trip; fn runs after that.
+func (s *Store) TenantAfter(ctx context.Context, tenantID uuid.UUID, first *Batch, fn func(tx pgx.Tx) error) error {
+	batch := &pgx.Batch{}
+	batch.BeginTx(pgx.TxOptions{})
+	batch.Queue("SELECT set_config('offerflow.tenant', $1, true), "+pointQueries, tenantID.String())
+	batch.QueuedQueries = append(batch.QueuedQueries, first.queued.QueuedQueries...)
+	results := s.app.SendBatch(ctx, batch)
+	tx := results.Tx()
+	defer func() { _ = tx.Rollback(ctx) }() // does nothing after a commit
+	if err := results.Close(); err != nil {
+		return err
+	}
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
+}
+
 // System runs fn in one transaction of the system role, which crosses tenants: for loaders,
 // consumers, schedules and the operator. Its queries live in files of their own, system_*.sql.
 func (s *Store) System(ctx context.Context, fn func(tx pgx.Tx) error) error {
 	return inTx(ctx, s.system, pgx.TxOptions{}, fn)
+}
+
+// SystemLookup runs queries that look rows up by their keys, as the system role, in one round trip.
+func (s *Store) SystemLookup(ctx context.Context, reads *Batch) error {
+	batch := &pgx.Batch{}
+	batch.Queue("SELECT " + pointQueries)
+	batch.QueuedQueries = append(batch.QueuedQueries, reads.queued.QueuedQueries...)
+	return s.system.SendBatch(ctx, batch).Close()
 }
 
 // SystemPool is for single statements of the system role, without a transaction of their own.

@@ -22,8 +22,12 @@ type Facts struct {
 	// Currency and RewardRatio are the tenant's (rules 36, 38).
 	Currency    string
 	RewardRatio *Micros
+	// GoalsOff says that the tenant has switched goals off: only the default one converts (rule 69).
+	GoalsOff bool
 	// PartnerCaps are those of the click's partner.
 	PartnerCaps Caps
+	// Partner is what was agreed with the click's partner about this event; nil: nothing, or nobody.
+	Partner *PartnerTerms
 	// Authenticated says that the advertiser's security was set and passed (rule 67).
 	Authenticated bool
 	// Session are all conversions of this click, oldest first.
@@ -40,9 +44,11 @@ type Decision struct {
 	Existing *Conversion
 	// New is the conversion to write, for accepted and for a first rejection.
 	New *NewConversion
-	// EventID and DecideBy are set when held (rule 14).
+	// EventID is set when held or counted, DecideBy when held (rule 14).
 	EventID  uuid.UUID
 	DecideBy time.Time
+	// Counted says that it was recorded as a click: accepted, and no conversion (rule 70).
+	Counted bool
 }
 
 // NewConversion is a conversion as it is decided, money frozen (rule 24).
@@ -59,24 +65,36 @@ type NewConversion struct {
 	Revenue           Micros
 	Payout            Micros
 	Reward            Micros
-	UniquePer         UniquePer
-	ClosesSession     bool
+	// RevenueRule and PayoutRule say why; nil where the click has no partner.
+	RevenueRule   *AppliedRule
+	PayoutRule    *AppliedRule
+	UniquePer     UniquePer
+	ClosesSession bool
 	// Slots are what it takes from caps and budget when it is live.
 	Slots []Slot
 	// OverCap says that it is live without a slot, until a person approves it (rule 31).
 	OverCap bool
 }
 
-// Decide applies rules 3 to 22 and 35 to 38 to one postback whose click is known and whose sender
-// has passed rule 67. Caps and budget are left to the caller, which takes the Slots in the
-// deciding transaction and calls OverCap when one is exhausted.
+// Decide applies rules 3 to 22, 35 to 38, 62 to 66, 69 and 70 to one postback whose click is known
+// and whose sender has passed rule 67. Caps and budget are left to the caller, which takes the Slots
+// in the deciding transaction and calls OverCap when one is exhausted.
 func Decide(f Facts) Decision {
+	if reason := f.address(); reason != ReasonNone { // rule 65
+		return Decision{Outcome: OutcomeRefused, Reason: reason}
+	}
 	event, reason := f.event()
 	if reason != ReasonNone {
 		return Decision{Outcome: OutcomeRefused, Reason: reason}
 	}
-	if d, done := f.duplicate(event); done {
+	if f.open(event) && event.RecordAs == RecordAsClick { // rule 70
+		return Decision{Outcome: OutcomeAccepted, EventID: event.ID, Counted: true}
+	}
+	if d, done := f.duplicate(event); done { // of a closed goal, too: it keeps its history (rule 69)
 		return d
+	}
+	if !f.open(event) {
+		return Decision{Outcome: OutcomeRefused, Reason: ReasonUnknownEvent}
 	}
 	n := f.newConversion(event)
 	timing := f.timing(event)
@@ -112,7 +130,7 @@ func (f *Facts) refusal(t timing, n *NewConversion) (reason Reason, decideBy tim
 	if f.Postback.Currency != "" && f.Postback.Currency != f.Currency { // rule 38
 		return ReasonCurrencyMismatch, time.Time{}
 	}
-	if f.Current.ConversionType == ConversionTypeRevShare && n.Amount == nil { // rule 35
+	if f.needsAmount() && n.Amount == nil { // rule 35
 		return ReasonMissingAmount, time.Time{}
 	}
 	if t.done.Sub(f.Click.ClickedAt) < f.Current.MinClickToConversion() { // rule 47
@@ -128,26 +146,6 @@ func (f *Facts) decideBy() time.Time {
 		return *f.DecideBy
 	}
 	return f.Now.Add(f.AtClick.Grace())
-}
-
-// Event is the goal that a postback means, or nil.
-func (f *Facts) Event() *Event {
-	event, _ := f.event()
-	return event
-}
-
-// event is the goal that a postback means (rules 3, 4).
-func (f *Facts) event() (*Event, Reason) {
-	if f.Current.OfferType == OfferTypeSingleEvent {
-		return &f.Current.Events[0], ReasonNone
-	}
-	if f.Postback.EventID == "" {
-		return nil, ReasonMissingEvent
-	}
-	if event := f.Current.EventByName(f.Postback.EventID); event != nil {
-		return event, ReasonNone
-	}
-	return nil, ReasonUnknownEvent
 }
 
 // duplicate finds the conversion that this postback is a retry of (rules 5 to 7), or the rejection
@@ -223,8 +221,11 @@ func (f *Facts) newConversion(event *Event) NewConversion {
 	if amount, err := ParseAmount(f.Postback.Amount); err == nil {
 		n.Amount = &amount
 	}
-	n.Revenue, n.Payout, n.Reward = f.money(event, n.Amount)
-	n.Slots = Slots(f.Current, event, f.Click.PartnerID, f.PartnerCaps, n.Revenue)
+	f.money(event, &n)
+	n.stateFigures(f.Postback.Upload)
+	if !f.Click.IsTest { // a test counts for nothing, and takes nothing from anybody
+		n.Slots = Slots(f.Current, event, f.Click.PartnerID, f.PartnerCaps, n.Revenue)
+	}
 	return n
 }
 
@@ -234,7 +235,7 @@ func (f *Facts) uniquePer(event *Event) UniquePer {
 		return UniquePerClick
 	case event.AllowRepetitions:
 		return UniquePerNone
-	case f.Click.PubMemberID != nil:
+	case f.Click.PubMemberID != nil && !f.Click.IsTest: // a test is in no real one's way
 		return UniquePerMember
 	default:
 		return UniquePerClick

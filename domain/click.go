@@ -33,6 +33,8 @@ type Click struct {
 	PubDevice     string   `json:"pubDevice,omitempty"`
 	PubSubs       []string `json:"pubSubs,omitempty"`
 	ViewID        string   `json:"viewId,omitempty"`
+	// Source of the traffic, as the link says it.
+	Source string `json:"source,omitempty"`
 
 	IP        string `json:"ip,omitempty"`
 	UserAgent string `json:"userAgent,omitempty"`

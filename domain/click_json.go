@@ -44,6 +44,7 @@ func (c *Click) AppendJSON(dst []byte) []byte {
 		w.dst = append(w.dst, ']')
 	}
 	w.textIf(`,"viewId":`, c.ViewID)
+	w.textIf(`,"source":`, c.Source)
 	w.textIf(`,"ip":`, c.IP)
 	w.textIf(`,"userAgent":`, c.UserAgent)
 	w.textIf(`,"referer":`, c.Referer)

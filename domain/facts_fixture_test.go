@@ -82,7 +82,7 @@ type heldPlay struct {
 func newPlay(offer *Offer) *play {
 	member, partner := "member-1", idOf("partner")
 	return &play{facts: Facts{
-		Click:   Click{ID: idOf("click"), ClickedAt: clickedAt, PubMemberID: &member, PartnerID: &partner},
+		Click:   Click{ID: idOf("click"), AdvertiserID: idOf("advertiser"), ClickedAt: clickedAt, PubMemberID: &member, PartnerID: &partner},
 		AtClick: offer, Current: offer, Currency: "USD",
 	}}
 }
@@ -189,7 +189,10 @@ func requireConsistent(t *testing.T, d Decision) {
 	t.Helper()
 	switch d.Outcome {
 	case OutcomeAccepted:
-		require.NotNil(t, d.New)
+		require.Equal(t, d.Counted, d.New == nil, "rule 70: a conversion, or counted")
+		if d.Counted {
+			return
+		}
 		require.True(t, d.New.Status.Live())
 		require.Empty(t, d.New.Reason)
 	case OutcomeRejected:

@@ -148,8 +148,9 @@ var categoryNames = []string{
 }
 
 func trackingSystemItems() []LookupItem {
-	items := make([]LookupItem, len(trackingSystems))
-	for i, name := range trackingSystems {
+	names := TrackingSystems()
+	items := make([]LookupItem, len(names))
+	for i, name := range names {
 		items[i] = LookupItem{ID: LookupID("trackingSystems", strings.ToLower(name)), Name: name, Code: name}
 	}
 	return items
@@ -163,27 +164,4 @@ func macroItems() []LookupItem {
 		}
 	}
 	return items
-}
-
-// trackingSystems are the attribution providers that an offer may name, in the order of the
-// source's table.
-var trackingSystems = []string{
-	"AppsFlyer", "Singular", "Impact", "Adjust", "CJAffiliate", "TUNE", "CAKE", "Everflow", "PerformCB", "MAF",
-	"Lootably", "Sharesale", "AdAction", "AdGateMedia", "RevenueUniverse", "HangMyAds", "Torox", "AyeTstudios",
-	"Besitos", "Rakuten", "AdGateReward", "AdJoe", "AdMantum", "AdscendMedia", "AdworkMedia", "Bitlabs", "Cpalead",
-	"JustTrack", "KashKick", "Kiwiwall", "MyChips", "Notik", "Personaly", "RevenueHut", "Tapjoy", "Tenjin",
-	"TimeWall", "Wannads", "Branch", "Kochava", "CustomTracking", "AWIN", "AppSamurai", "GoKart",
-}
-
-// TrackingSystems are the canonical spellings of the 44 attribution providers.
-func TrackingSystems() []string { return append([]string(nil), trackingSystems...) }
-
-// ParseTrackingSystem finds a provider's canonical spelling, whatever the case of name.
-func ParseTrackingSystem(name string) (string, bool) {
-	for _, system := range trackingSystems {
-		if strings.EqualFold(system, strings.TrimSpace(name)) {
-			return system, true
-		}
-	}
-	return "", false
 }

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -233,10 +234,10 @@ func (o *Offer) DefaultEvent() *Event {
 	return first
 }
 
-// EventBySlug finds an event by its goal name (rule 62).
+// EventBySlug finds an event by its goal name, in any case (rule 62).
 func (o *Offer) EventBySlug(slug string) *Event {
 	for i := range o.Events {
-		if o.Events[i].Slug == slug {
+		if strings.EqualFold(o.Events[i].Slug, slug) {
 			return &o.Events[i]
 		}
 	}

@@ -44,7 +44,8 @@ type AgeRange struct{ Min, Max *int }
 type OfferTerms struct {
 	// RewardRatio is the tenant's ratio of points to revenue (rule 36); nil: it has none.
 	RewardRatio *Micros
-	// GoalsEnabled false makes every goal but the default one a warning (rule 69).
+	// GoalsEnabled false makes every goal but the default one a warning, and keeps those of Previous
+	// that were hidden (rule 69).
 	GoalsEnabled bool
 	// Previous is the version that a replacement replaces; nil when the offer is made. Offer,
 	// tenant and version number are taken over from it (the caller counts the version up), and

@@ -39,6 +39,9 @@ func (f *docFields) goalSettings(kind ConversionType, statusName string) GoalSet
 	if g.IsPrivate {
 		f.zeroPayout(&g)
 	}
+	if g.IsEndPoint && g.RecordAs == RecordAsClick {
+		f.warn(f.at("isEndPoint"), "a goal that is recorded as a click makes no conversion, and so never ends a session (rule 70)")
+	}
 	return g
 }
 

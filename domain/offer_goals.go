@@ -27,9 +27,6 @@ func (f *docFields) goals(o *Offer) {
 		f.multiEvent(o)
 	}
 	f.keepIdentity(o)
-	if !f.terms.GoalsEnabled && len(o.Events) > 1 {
-		f.warn(f.at("offerEvents"), "goals are switched off for this tenant: only the default goal converts")
-	}
 }
 
 func (f *docFields) rewardType(required bool) RewardType {
@@ -87,11 +84,37 @@ func (f *docFields) multiEvent(o *Offer) {
 	for _, item := range items {
 		o.Events = append(o.Events, f.fields(item.path, item.docNode).event(o.ConversionType))
 	}
+	if !f.terms.GoalsEnabled && len(items) > 1 {
+		f.warn(f.at("offerEvents"), "goals are switched off for this tenant: only the default goal converts, the others are hidden")
+	}
+	hidden := f.hiddenEvents(o.Events)
+	unseen := slices.Repeat([]docItem{{path: f.at("offerEvents")}}, len(hidden))
+	o.Events, items = append(hidden, o.Events...), append(unseen, items...)
 	f.uniqueEvents(o.Events, items)
+	if len(hidden) > 0 && o.ConversionType != f.terms.Previous.ConversionType {
+		f.fail("conversionType", "cannot be changed while goals are switched off: the figures of the hidden ones would mean something else")
+	}
 	if goal := o.DefaultEvent(); goal != nil && goal.IsEndPoint {
 		i := slices.IndexFunc(o.Events, func(e Event) bool { return e.DisplayOrder == goal.DisplayOrder })
 		f.fail(items[i].path+".isEndPoint", "the default goal, shown first, cannot be an end point (rule 63)")
 	}
+}
+
+// hiddenEvents are the goals of the version before that the document could not show, because goals
+// are switched off, and does not name: they are kept, and shown again when goals are (rule 69).
+func (f *docFields) hiddenEvents(given []Event) (hidden []Event) {
+	p := f.terms.Previous
+	if f.terms.GoalsEnabled || p == nil || p.OfferType != OfferTypeMultiEvent {
+		return nil
+	}
+	for i := range p.Events {
+		e := &p.Events[i]
+		named := slices.ContainsFunc(given, func(g Event) bool { return g.ID == e.ID || (g.ID == uuid.Nil && g.EventID == e.EventID) })
+		if p.Hides(e, false) && !named {
+			hidden = append(hidden, *e)
+		}
+	}
+	return hidden
 }
 
 func (f *docFields) event(kind ConversionType) Event {

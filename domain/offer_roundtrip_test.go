@@ -137,7 +137,7 @@ func drawOffer(t *rapid.T) Offer {
 	o := Offer{
 		ID: drawUUID(t, "offer"), TenantID: drawUUID(t, "tenant"), Version: rapid.Int64Range(1, 1e6).Draw(t, "version"),
 		AdvertiserID: documentAdvertiser, TrackingSystemLink: "https://a.example/?c={gk_click_id}&n={gk_offer_name}#f",
-		TrackingSystem:     rapid.SampledFrom(trackingSystems).Draw(t, "system"),
+		TrackingSystem:     rapid.SampledFrom(TrackingSystems()).Draw(t, "system"),
 		ShouldSendCostData: rapid.Bool().Draw(t, "cost"),
 		Name:               drawWords(t, "name"), AdvertiserCampaignName: drawWords(t, "campaign"), Headline: drawWords(t, "headline"),
 		ShortDescription: drawWords(t, "short"), KeyPoints: drawWords(t, "points"), OfferDetails: drawWords(t, "details"),

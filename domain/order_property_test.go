@@ -11,9 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawOrder makes an offer of up to six events with random order, gaps, windows and repeats. An
-// event that others wait for with a gap is not repeated: its first occurrence is what the gap
-// counts from, and that may come last.
+// drawOrder makes an offer of up to six events with random order, gaps, windows and repeats.
 func drawOrder(t *rapid.T) *Offer {
 	var events []Event
 	for i := range rapid.IntRange(1, 6).Draw(t, "events") {
@@ -27,12 +25,6 @@ func drawOrder(t *rapid.T) *Offer {
 			}
 		}
 		events = append(events, e)
-	}
-	repeated := slices.ContainsFunc(events, func(e Event) bool { return e.AllowRepetitions && e.SequenceNumber != nil })
-	for i := range events {
-		if repeated && events[i].SequenceNumber != nil {
-			events[i].MinTimeFromPreviousEvent = nil
-		}
 	}
 	if end := rapid.IntRange(0, 12).Draw(t, "end point"); end < len(events) {
 		events[end].IsEndPoint = true

@@ -25,6 +25,11 @@ type Postback struct {
 	// ClickID is nil when it was missing or malformed.
 	ClickID *uuid.UUID `json:"clickId,omitempty"`
 	EventID string     `json:"eventId,omitempty"`
+	// GoalID and GoalName name the goal too, AdvID the advertiser whose GoalName is meant (rule 62).
+	// They are as sent.
+	GoalID   string `json:"goalId,omitempty"`
+	GoalName string `json:"goalName,omitempty"`
+	AdvID    string `json:"advId,omitempty"`
 	// Amount is as sent; rule 35 reads it.
 	Amount       string `json:"amount,omitempty"`
 	Currency     string `json:"currency,omitempty"`
@@ -32,6 +37,18 @@ type Postback struct {
 	// CompletedAt is the advertiser's claim; rule 19 says when it is believed.
 	CompletedAt *time.Time `json:"completedAt,omitempty"`
 	Subs        []string   `json:"subs,omitempty"`
+
+	// Address is what the address itself says, in the compatible forms; nil on the plain ones.
+	Address *Address `json:"address,omitempty"`
+	// Visitor is whose click to look for where no id of one was sent.
+	Visitor *Visitor `json:"visitor,omitempty"`
+
+	// Upload is set where a person made it by a line of a file.
+	Upload *Upload `json:"upload,omitempty"`
+
+	// IsTest is set where a person sent it by the test tool: for a test's click it needs no
+	// advertiser's security.
+	IsTest bool `json:"isTest,omitempty"`
 
 	// TokenHashes are the keyed hashes of security_token, one per secret key; empty without one.
 	TokenHashes []string `json:"tokenHashes,omitempty"`
@@ -55,4 +72,13 @@ type Answer struct {
 	ConversionID *uuid.UUID `json:"conversionId,omitempty"`
 	Status       Status     `json:"status,omitempty"`
 	ReleaseAt    *time.Time `json:"releaseAt,omitempty"`
+}
+
+// RecordedAs is click for a postback that was only counted: accepted, and no conversion made of it
+// (rule 70). It is empty for every other.
+func (a *Answer) RecordedAs() RecordAs {
+	if a.Outcome == OutcomeAccepted && a.ConversionID == nil {
+		return RecordAsClick
+	}
+	return ""
 }

@@ -24,22 +24,15 @@ func (f *Facts) timing(current *Event) timing {
 	return t
 }
 
-// first finds the earliest live conversion of an event in the session: with repeats on, the event
-// counts as completed by its first occurrence.
-func (f *Facts) first(eventID uuid.UUID) *Conversion {
-	var first *Conversion
-	for i := range f.Session {
-		c := &f.Session[i]
-		if c.EventID == eventID && c.Status.Live() && (first == nil || c.CompletedAt.Before(first.CompletedAt)) {
-			first = c
-		}
+// ordered says whether an event of the version that counts takes part in the order: numbered,
+// active, and able to convert. One that has ceased to since then (deleted, gone from the offer,
+// recorded as a click, switched off) still does where the session has it; else nobody could ever
+// wait for it with success (rules 69, 70).
+func (f *Facts) ordered(e *Event) bool {
+	if e.SequenceNumber == nil || e.Status == GoalStatusDeleted || e.RecordAs == RecordAsClick {
+		return false
 	}
-	return first
-}
-
-// ordered says whether an event takes part in the order: numbered, active, and able to convert.
-func ordered(e *Event) bool {
-	return e.SequenceNumber != nil && e.Status != GoalStatusDeleted && e.RecordAs != RecordAsClick
+	return f.converts(e) || slices.ContainsFunc(f.Session, func(c Conversion) bool { return c.EventID == e.ID && c.Status.Live() })
 }
 
 // predecessorsDone says whether every smaller-numbered event of the session is live (rule 12;
@@ -51,7 +44,7 @@ func (f *Facts) predecessorsDone(t timing) bool {
 	}
 	for i := range t.offer.Events {
 		e := &t.offer.Events[i]
-		if !ordered(e) || *e.SequenceNumber >= *t.event.SequenceNumber {
+		if !f.ordered(e) || *e.SequenceNumber >= *t.event.SequenceNumber {
 			continue
 		}
 		if !f.doneBefore(e.ID, t) {
@@ -63,9 +56,13 @@ func (f *Facts) predecessorsDone(t timing) bool {
 
 // doneBefore says whether an occurrence of an event is live and was there before t.
 func (f *Facts) doneBefore(eventID uuid.UUID, t timing) bool {
-	return slices.ContainsFunc(f.Session, func(c Conversion) bool {
-		return c.EventID == eventID && c.Status.Live() && !(t.trusted && c.CompletionTrusted && c.CompletedAt.After(t.done))
-	})
+	return slices.ContainsFunc(f.Session, func(c Conversion) bool { return c.EventID == eventID && t.after(c) })
+}
+
+// after says whether t came after an occurrence of an event that counts: by the times of completion
+// where both are trusted, else by arrival (rule 14).
+func (t timing) after(c Conversion) bool {
+	return c.Status.Live() && !(t.trusted && c.CompletionTrusted && c.CompletedAt.After(t.done))
 }
 
 // tooSoon says whether the event came before its minimum time: since the latest of the events with
@@ -89,25 +86,24 @@ func (f *Facts) tooSoon(t timing) bool {
 	return false
 }
 
-// previous is the instant that the minimum time counts from.
+// previous is the instant that the minimum time counts from: the latest completion among the events
+// with the next smaller number, of all their occurrences the latest before this one (rules 15, 16);
+// for the first and for an independent event the click.
 func (f *Facts) previous(t timing) time.Time {
+	latest := f.Click.ClickedAt
 	if t.event.SequenceNumber == nil {
-		return f.Click.ClickedAt
+		return latest
 	}
 	next, found := 0, false
 	for i := range t.offer.Events {
 		e := &t.offer.Events[i]
-		if ordered(e) && *e.SequenceNumber < *t.event.SequenceNumber && (!found || *e.SequenceNumber > next) {
+		if f.ordered(e) && *e.SequenceNumber < *t.event.SequenceNumber && (!found || *e.SequenceNumber > next) {
 			next, found = *e.SequenceNumber, true
 		}
 	}
-	latest := f.Click.ClickedAt
-	for i := range t.offer.Events {
-		e := &t.offer.Events[i]
-		if !found || !ordered(e) || *e.SequenceNumber != next {
-			continue
-		}
-		if c := f.first(e.ID); c != nil && c.CompletedAt.After(latest) {
+	for _, c := range f.Session {
+		e := t.offer.EventByID(c.EventID)
+		if found && e != nil && f.ordered(e) && *e.SequenceNumber == next && t.after(c) && c.CompletedAt.After(latest) {
 			latest = c.CompletedAt
 		}
 	}

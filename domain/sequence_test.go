@@ -173,6 +173,30 @@ func TestMinimumTime(t *testing.T) {
 	require.Equal(t, ReasonTooSoon, p.post(time.Hour, "C").Reason, "rule 15: the next smaller number, not any smaller one")
 }
 
+func TestMinimumTimeAfterARepeatedPredecessor(t *testing.T) {
+	chain := changedOffer(multiOffer(goal("A", seq(1), repeats), goal("A2", seq(1), repeats), goal("B", seq(2), gap("1"))), trusting)
+	at := func(done ...time.Duration) func(p *play) Decision { // each A in the order of arrival, at last B; the sibling at once
+		return func(p *play) Decision {
+			p.post(9*time.Hour, "A2", completed(0))
+			for i, after := range done[:len(done)-1] {
+				p.post(9*time.Hour, "A", named(string(rune('a'+i))), completed(after))
+			}
+			return p.post(9*time.Hour, "B", completed(done[len(done)-1]))
+		}
+	}
+	runRules(t, []ruleCase{
+		{"rule 15: since the latest occurrence, equal passes", chain, at(time.Hour, 2*time.Hour, 3*time.Hour), OutcomeAccepted, ReasonNone},
+		{"rule 15: since the latest occurrence and not the first", chain, at(time.Hour, 2*time.Hour, 3*time.Hour-1), OutcomeRejected, ReasonTooSoon},
+		{"rule 15: in whatever order they arrive", chain, at(2*time.Hour, time.Hour, 3*time.Hour-1), OutcomeRejected, ReasonTooSoon},
+		{"rule 15: one that was completed later is not previous", chain, at(time.Hour, 4*time.Hour, 2*time.Hour), OutcomeAccepted, ReasonNone},
+		{"rule 15: the latest of those before", chain, at(time.Hour, 4*time.Hour, 90*time.Minute, 2*time.Hour), OutcomeRejected, ReasonTooSoon},
+	})
+	p := newPlay(multiOffer(goal("A", seq(1), repeats), goal("B", seq(2), gap("1"))))
+	p.post(0, "A", named("1"))
+	p.post(50*time.Minute, "A", named("2"), currency("EUR"))
+	require.Equal(t, OutcomeAccepted, p.post(time.Hour, "B").Outcome, "rule 15: a rejected occurrence does not count")
+}
+
 func TestMinimumTimeByTimesOfCompletion(t *testing.T) {
 	chain := changedOffer(multiOffer(goal("A", seq(1)), goal("B", seq(2), gap("1"))), func(o *Offer) { o.TrustCompletionTime = true })
 	runRules(t, []ruleCase{

@@ -37,6 +37,8 @@ const SignatureParam = "of_signature"
 // shown), in hex or base64. of_timestamp, of_nonce and of_signature are sent as headers of those
 // names (a hyphen may stand for the underscore, since some proxies drop headers with underscores)
 // or as parameters of the query, never of the body, whose hash they could not be part of.
+//
+// No header is signed, the Content-Type neither: whoever reads a signed body goes by its bytes.
 func CanonicalPostback(method, path, rawQuery string, body []byte, timestamp, nonce string) string {
 	sum := sha256.Sum256(body)
 	return strings.Join([]string{

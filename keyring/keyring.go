@@ -33,6 +33,9 @@ type subkeys struct {
 	mac  []byte
 	hash []byte
 	aead cipher.AEAD
+	// opaqueMAC and opaque make opaque addresses.
+	opaqueMAC []byte
+	opaque    cipher.Block
 }
 
 // Parse reads OFFERFLOW_SECRET_KEYS: one or more keys of at least 32 bytes in hex or base64,
@@ -87,7 +90,14 @@ func derive(key []byte) (subkeys, error) {
 	if err != nil {
 		return subkeys{}, err
 	}
-	return subkeys{id: hex.EncodeToString(sub("id")[:4]), mac: sub("id mac"), hash: sub("token hash"), aead: aead}, nil
+	opaque, err := aes.NewCipher(sub("opaque"))
+	if err != nil {
+		return subkeys{}, err
+	}
+	return subkeys{
+		id: hex.EncodeToString(sub("id")[:4]), mac: sub("id mac"), hash: sub("token hash"), aead: aead,
+		opaqueMAC: sub("opaque mac"), opaque: opaque,
+	}, nil
 }
 
 // macBytes is the length of the MAC at the end of an id. A guess passes once in 16 million times

@@ -26,8 +26,11 @@ var (
 	errURLUnresolved = errors.New("the host name does not resolve")
 )
 
-// maxURLBytes bounds a callback URL.
-const maxURLBytes = 2048
+// Lengths of a URL: as it is saved, and as it is called, where a template has been filled in.
+const (
+	maxURLBytes    = 2048
+	maxCalledBytes = 64 << 10
+)
 
 // refused are the ranges that no callback reaches: the IANA special-purpose registries, and what
 // clouds put inside public space. Of IPv6 only 2000::/3 is public at all (publicV6).
@@ -82,14 +85,14 @@ type target struct {
 }
 
 // checkForm refuses what can be refused without looking up a name.
-func checkForm(raw string) (target, error) {
+func checkForm(raw string, limit int) (target, error) {
 	for _, c := range []byte(raw) {
 		if c <= ' ' || c > '~' || c == '\\' {
 			return target{}, errURLMalformed
 		}
 	}
 	parsed, err := url.Parse(raw)
-	if err != nil || len(raw) > maxURLBytes || parsed.Opaque != "" || parsed.Hostname() == "" {
+	if err != nil || len(raw) > limit || parsed.Opaque != "" || parsed.Hostname() == "" {
 		return target{}, errURLMalformed
 	}
 	if parsed.User != nil {
@@ -169,7 +172,7 @@ func (o *Caller) vet(ctx context.Context, t target) ([]netip.Addr, error) {
 // CheckURL says why a URL would not be called, or nil. It resolves the name: one that does not
 // resolve is refused when it is saved.
 func (o *Caller) CheckURL(ctx context.Context, raw string) error {
-	t, err := checkForm(raw)
+	t, err := checkForm(raw, maxURLBytes)
 	if err != nil {
 		return err
 	}

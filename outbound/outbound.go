@@ -127,21 +127,26 @@ func (o *Caller) control(_, address string, _ syscall.RawConn) error {
 	return errURLNotPublic
 }
 
-// Post sends one request and always returns an Answer: a failure is an answer without a status.
+// Post is Call with the method POST.
 func (o *Caller) Post(ctx context.Context, raw string, header http.Header, body []byte) Answer {
+	return o.Call(ctx, http.MethodPost, raw, header, body)
+}
+
+// Call sends one request and always returns an Answer: a failure is an answer without a status.
+func (o *Caller) Call(ctx context.Context, method, raw string, header http.Header, body []byte) Answer {
 	begin := time.Now()
-	answer := o.post(ctx, raw, header, body)
+	answer := o.call(ctx, method, raw, header, body)
 	answer.At, answer.Latency = begin.UTC(), time.Since(begin)
 	return answer
 }
 
-func (o *Caller) post(ctx context.Context, raw string, header http.Header, body []byte) Answer {
-	if _, err := checkForm(raw); err != nil {
+func (o *Caller) call(ctx context.Context, method, raw string, header http.Header, body []byte) Answer {
+	if _, err := checkForm(raw, maxCalledBytes); err != nil {
 		return Answer{Error: err.Error()}
 	}
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, raw, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, raw, bytes.NewReader(body))
 	if err != nil {
 		return Answer{Error: errURLMalformed.Error()}
 	}

@@ -42,6 +42,12 @@ type OfferEvent struct {
 	OfferID  *uuid.UUID `json:"offerId,omitempty"`
 }
 
+// JobEvent tells that a job may go on: it was made, or resumed.
+type JobEvent struct {
+	TenantID uuid.UUID `json:"tenantId"`
+	JobID    uuid.UUID `json:"jobId"`
+}
+
 // DeliveryEvent asks for one attempt of a delivery now.
 type DeliveryEvent struct {
 	TenantID   uuid.UUID `json:"tenantId"`

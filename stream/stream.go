@@ -33,7 +33,9 @@ const (
 	SubjectOffer = "offerflow.events.offer"
 	// SubjectDelivery carries a DeliveryEvent for a message that is to be sent now: a test, a resend.
 	SubjectDelivery = "offerflow.events.delivery"
-	subjectEvents   = "offerflow.events.>"
+	// SubjectJob carries a JobEvent when a job was made or resumed.
+	SubjectJob    = "offerflow.events.job"
+	subjectEvents = "offerflow.events.>"
 )
 
 // Conn is a connection with its JetStream context.

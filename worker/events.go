@@ -13,7 +13,7 @@ import (
 // callbacksInFlight bounds the first attempts that are being prepared at once.
 const callbacksInFlight = 32
 
-// handleConversion makes the news of a transition into the tenant's callback.
+// handleConversion makes the news of a transition into the tenant's callback and its partner's postbacks.
 func (w *Worker) handleConversion(ctx context.Context, msg jetstream.Msg) error {
 	var event stream.ConversionEvent
 	if err := json.Unmarshal(msg.Data(), &event); err != nil {

@@ -53,23 +53,26 @@ func (w *Worker) answer(ctx context.Context, postback *domain.Postback, redelive
 	if postback.Refused != domain.ReasonNone {
 		return w.decisions.Refuse(ctx, *postback, postback.Refused)
 	}
-	click, ok, err := w.findClick(ctx, postback)
-	if err != nil {
-		return domain.Answer{}, err
+	if postback.ClickID == nil {
+		if ok, err := w.findVisitor(ctx, postback); err != nil {
+			return domain.Answer{}, err
+		} else if !ok {
+			return w.decisions.Refuse(ctx, *postback, domain.ReasonUnknownClick)
+		}
 	}
-	if !ok {
-		return w.decisions.Refuse(ctx, *postback, domain.ReasonUnknownClick)
-	}
-	unlock := oneClickAtATime.lock(click.ID)
+	unlock := oneClickAtATime.lock(*postback.ClickID) // first, so that a repeat finds what the one before it made
 	defer unlock()
-	repeat, err := w.decisions.RepeatOf(ctx, click.TenantID, *postback)
-	if err != nil {
+	click, ok, err := w.findClick(ctx, postback)
+	switch {
+	case err != nil:
 		return domain.Answer{}, err
-	}
-	if repeat {
+	case !ok:
+		return w.decisions.Refuse(ctx, *postback, domain.ReasonUnknownClick)
+	case click.IsRepeat:
 		return w.decideDirectly(ctx, click.TenantID, postback)
+	default:
+		return w.update(ctx, &click, postback)
 	}
-	return w.update(ctx, &click, postback)
 }
 
 func isRedelivered(msg jetstream.Msg) bool {
@@ -84,7 +87,7 @@ const clocksApart = 2 * time.Second
 // findClick waits for a click that is still on its way (rule 1): it is unknown only once the click
 // stream has passed the postback's time.
 func (w *Worker) findClick(ctx context.Context, postback *domain.Postback) (dbgen.SystemClickByIDRow, bool, error) {
-	click, ok, err := w.decisions.ClickOf(ctx, *postback.ClickID)
+	click, ok, err := w.decisions.ClickOf(ctx, postback)
 	if err != nil || ok {
 		return click, ok, err
 	}
@@ -96,7 +99,7 @@ func (w *Worker) findClick(ctx context.Context, postback *domain.Postback) (dbge
 		return click, false, fmt.Errorf("%w: click %s may be on its way", stream.ErrNotYet, *postback.ClickID)
 	}
 	// It may have arrived between the two looks.
-	return w.decisions.ClickOf(ctx, *postback.ClickID)
+	return w.decisions.ClickOf(ctx, postback)
 }
 
 // update sends the postback to its click's workflow and waits for the decision. A workflow that is

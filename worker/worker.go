@@ -40,7 +40,9 @@ type Worker struct {
 	Relay     *stream.Relay
 	// AttributionStart is OFFERFLOW_ATTRIBUTION_START.
 	AttributionStart Start
-	Deliveries       *activities.Deliveries
+	// Retention is the age at which bulky rows may go; 0 keeps them for ever.
+	Retention  time.Duration
+	Deliveries *activities.Deliveries
 	// Busy says that redirects are coming fast in this process now, so that starts of workflows yield
 	// to them; nil where there are none.
 	Busy func() bool
@@ -77,7 +79,7 @@ func (w *Worker) run(ctx context.Context) error {
 	if err := workflows.EnsureSearchAttributes(ctx, w.Temporal, w.Namespace); err != nil {
 		return err
 	}
-	for _, engine := range []sdkworker.Worker{w.engine(), w.deliveryEngine()} {
+	for _, engine := range []sdkworker.Worker{w.engine(), w.deliveryEngine(), w.jobEngine()} {
 		if err := engine.Start(); err != nil {
 			return fmt.Errorf("temporal worker: %w", err)
 		}
@@ -90,6 +92,7 @@ func (w *Worker) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	consumers := w.consumers()
 	group.Go(func() error { return w.watchLag(ctx, consumers) })
+	group.Go(func() error { return w.Deliveries.Watch(ctx) })
 	for _, consumer := range consumers {
 		group.Go(func() error { return w.Stream.Run(ctx, consumer) })
 	}
@@ -110,13 +113,20 @@ func (w *Worker) engine() sdkworker.Worker {
 		workflows.AttributionName:     workflows.Attribution,
 		workflows.ConversionName:      workflows.Conversion,
 		workflows.SweepName:           workflows.Sweep,
+		workflows.RetentionName:       workflows.Retention,
+		workflows.RollupName:          workflows.Rollup,
+		workflows.ReviewName:          workflows.Review,
 		workflows.ScheduledChangeName: workflows.ScheduledChange,
 	} {
 		engine.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 	}
 	changes := &activities.ScheduledChanges{Store: w.Store, Nudge: w.Relay.Nudge, Now: time.Now}
 	sweep := &activities.Sweep{Store: w.Store, Decisions: w.decisions, Deliveries: w.Deliveries, Start: w.startConversion, Changes: changes}
-	for _, function := range []any{w.decisions.Decide, w.decisions.DecideHeld, w.decisions.Settle, sweep.FindOverdue, changes.ApplyScheduledChange} {
+	retention := &activities.Retention{Store: w.Store, After: w.Retention, Now: time.Now}
+	rollups := &activities.Rollups{Store: w.Store, Now: time.Now}
+	for _, function := range []any{
+		w.decisions.Decide, w.decisions.DecideHeld, w.decisions.Settle, sweep.FindOverdue, rollups.RollUp, retention.LetGoOfOld, changes.ApplyScheduledChange,
+	} {
 		engine.RegisterActivity(function)
 	}
 	return engine
@@ -141,5 +151,6 @@ func (w *Worker) consumers() []stream.Consumer {
 		{Stream: stream.Postbacks, Durable: "postbacks", Parallel: postbacksInFlight, Handle: w.handlePostback},
 		{Stream: stream.Events, Durable: "callbacks", Filter: stream.SubjectConversion, Parallel: callbacksInFlight, Handle: w.handleConversion},
 		{Stream: stream.Events, Durable: "deliveries", Filter: stream.SubjectDelivery, Parallel: callbacksInFlight, Handle: w.handleDelivery},
+		{Stream: stream.Events, Durable: "jobs", Filter: stream.SubjectJob, Parallel: jobsInFlight, Handle: w.handleJob},
 	}
 }

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,7 +44,8 @@ type attribution struct {
 	deciding workflow.Mutex
 	next     deadline
 	decided  int
-	arrivals int // counts handler runs, so that the loop looks again after each
+	outcomes []string // the latest decisions, for people
+	arrivals int      // counts handler runs, so that the loop looks again after each
 }
 
 // setup registers the handler before anything blocks: an Update may be what woke us.
@@ -62,7 +64,7 @@ func (a *attribution) postback(ctx workflow.Context, postback domain.Postback) (
 	if err != nil {
 		return domain.Answer{}, err
 	}
-	a.apply(ctx, decided)
+	a.apply(ctx, decided, outcomeOf(postback, decided.Answer))
 	return decided.Answer, nil
 }
 
@@ -76,16 +78,18 @@ func (a *attribution) held(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
-	a.apply(ctx, decided)
+	a.apply(ctx, decided, "what was held is decided, its grace is over")
 	return nil
 }
 
-func (a *attribution) apply(ctx workflow.Context, decided activities.Decided) {
+func (a *attribution) apply(ctx workflow.Context, decided activities.Decided, outcome string) {
 	a.decided++
+	a.outcomes = append(a.outcomes, outcome)
+	a.outcomes = a.outcomes[max(0, len(a.outcomes)-shownOutcomes):]
 	a.waiting = append(a.waiting, decided.Waiting...)
 	a.in.HeldUntil = decided.HeldUntil
 	a.in.Closed = a.in.Closed || decided.SessionClosed
-	workflow.SetCurrentDetails(ctx, a.details(decided.Answer))
+	workflow.SetCurrentDetails(ctx, a.details())
 }
 
 // run waits for the next deadline or arrival until the session is over. Handlers run whenever it
@@ -142,14 +146,38 @@ func (a *attribution) startWaiting(ctx workflow.Context) error {
 	return nil
 }
 
-// details is what a person in ops reads in the Temporal UI.
-func (a *attribution) details(last domain.Answer) string {
-	text := fmt.Sprintf("%d postback decisions; the last: **%s** %s", a.decided, last.Outcome, last.Reason)
+// shownOutcomes bounds what is kept in memory for people to read.
+const shownOutcomes = 10
+
+// details is what a person in ops reads in the Temporal UI: Markdown, the newest outcome last.
+func (a *attribution) details() string {
+	text := fmt.Sprintf("Decisions since this run began: %d\n", a.decided)
+	for _, outcome := range a.outcomes {
+		text += "\n- " + outcome
+	}
 	if a.in.HeldUntil != nil {
 		text += "\n\nAn early event is held until " + a.in.HeldUntil.UTC().Format(time.RFC3339)
 	}
 	if a.in.Closed {
 		text += "\n\nThe session's end point was reached."
+	}
+	return text
+}
+
+// outcomeOf is one decision in a line. What the advertiser wrote stays within a code span.
+func outcomeOf(postback domain.Postback, answer domain.Answer) string {
+	text := fmt.Sprintf("%s: **%s**", postback.ReceivedAt.UTC().Format(time.RFC3339), answer.Outcome)
+	if postback.EventID != "" {
+		text += " event `" + strings.NewReplacer("`", "'", "\n", " ", "\r", " ").Replace(postback.EventID) + "`"
+	}
+	if answer.Reason != domain.ReasonNone {
+		text += fmt.Sprintf(", %s", answer.Reason)
+	}
+	if answer.ConversionID != nil {
+		text += fmt.Sprintf(", conversion %s is %s", answer.ConversionID, answer.Status)
+	}
+	if answer.ReleaseAt != nil {
+		text += " until " + answer.ReleaseAt.UTC().Format(time.RFC3339)
 	}
 	return text
 }

@@ -30,8 +30,10 @@ var paths = []string{
 	"attribution_first_postback",
 	"attribution_held_decided",
 	"attribution_held_out_of_sequence",
+	"attribution_held_upload",
 	"attribution_pending",
 	"attribution_rejected",
+	"attribution_settled_by_job",
 	"conversion_approved",
 	"conversion_follower",
 	"conversion_manual",
@@ -41,6 +43,12 @@ var paths = []string{
 	"conversion_reversed",
 	"conversion_revived",
 	"conversion_without_run",
+	"retention_off",
+	"review_continued",
+	"review_continued_next",
+	"review_done",
+	"review_paused",
+	"rollup_done",
 	"scheduled_change_cancelled",
 	"sweep_nothing",
 }
@@ -53,7 +61,10 @@ func TestReplay(t *testing.T) {
 		workflows.AttributionName:     workflows.Attribution,
 		workflows.ConversionName:      workflows.Conversion,
 		workflows.SweepName:           workflows.Sweep,
+		workflows.ReviewName:          workflows.Review,
 		workflows.ScheduledChangeName: workflows.ScheduledChange,
+		workflows.RollupName:          workflows.Rollup,
+		workflows.RetentionName:       workflows.Retention,
 	} {
 		replayer.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 	}

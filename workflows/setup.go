@@ -40,18 +40,36 @@ func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 // sweepEvery is how often the sweep looks for what is overdue.
 const sweepEvery = time.Minute
 
+// rollupEvery is how often reports' buckets are recomputed. A bucket is when it is over, and when what
+// is in it changed later: reports read the raw rows until then.
+const rollupEvery = 5 * time.Minute
+
+// retentionAt is the time of day, in UTC, at which what is old is let go of.
+const retentionAt = 3*time.Hour + 30*time.Minute
+
 // EnsureSchedules makes the schedules; one that is there already stays as it is.
 func EnsureSchedules(ctx context.Context, c client.Client) error {
-	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID:      "offerflow-sweep",
-		Spec:    client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: sweepEvery}}},
-		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
-		Action: &client.ScheduleWorkflowAction{
-			ID: "sweep", Workflow: SweepName, TaskQueue: TaskQueue, WorkflowRunTimeout: 10 * time.Minute,
-		},
-	})
-	if err != nil && !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-		return fmt.Errorf("schedule of the sweep: %w", err)
+	for _, schedule := range []struct {
+		name     string
+		workflow string
+		spec     client.ScheduleIntervalSpec
+		timeout  time.Duration
+	}{
+		{"sweep", SweepName, client.ScheduleIntervalSpec{Every: sweepEvery}, 10 * time.Minute},
+		{"rollup", RollupName, client.ScheduleIntervalSpec{Every: rollupEvery}, 15 * time.Minute},
+		{"retention", RetentionName, client.ScheduleIntervalSpec{Every: 24 * time.Hour, Offset: retentionAt}, 20 * time.Hour},
+	} {
+		_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
+			ID:      "offerflow-" + schedule.name,
+			Spec:    client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{schedule.spec}},
+			Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
+			Action: &client.ScheduleWorkflowAction{
+				ID: schedule.name, Workflow: schedule.workflow, TaskQueue: TaskQueue, WorkflowRunTimeout: schedule.timeout,
+			},
+		})
+		if err != nil && !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+			return fmt.Errorf("schedule of the %s: %w", schedule.name, err)
+		}
 	}
 	return nil
 }

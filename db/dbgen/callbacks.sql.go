@@ -12,12 +12,18 @@ import (
 	"github.com/google/uuid"
 )
 
-const disableCallbackEndpoint = `-- name: DisableCallbackEndpoint :execrows
-UPDATE callback_endpoints SET disabled_at = $1::timestamptz, disabled_reason = $2
-WHERE tenant_id = $3 AND id = $4 AND url = $5 AND disabled_at IS NULL
+const disableEndpoint = `-- name: DisableEndpoint :one
+WITH callback AS (
+  UPDATE callback_endpoints c SET disabled_at = $1::timestamptz, disabled_reason = $2
+  WHERE c.tenant_id = $3 AND c.id = $4 AND c.url = $5 AND c.disabled_at IS NULL RETURNING c.id
+), partner AS (
+  UPDATE partner_postbacks p SET disabled_at = $1::timestamptz, disabled_reason = $2
+  WHERE p.tenant_id = $3 AND p.id = $4 AND p.url = $5 AND p.disabled_at IS NULL RETURNING p.id
+)
+SELECT ((SELECT count(*) FROM callback) + (SELECT count(*) FROM partner))::bigint AS changed
 `
 
-type DisableCallbackEndpointParams struct {
+type DisableEndpointParams struct {
 	DisabledAt     time.Time
 	DisabledReason string
 	TenantID       uuid.UUID
@@ -26,18 +32,95 @@ type DisableCallbackEndpointParams struct {
 }
 
 // Rule 51: a 410, but only of the address that is still the endpoint's.
-func (q *Queries) DisableCallbackEndpoint(ctx context.Context, db DBTX, arg DisableCallbackEndpointParams) (int64, error) {
-	result, err := db.Exec(ctx, disableCallbackEndpoint,
+func (q *Queries) DisableEndpoint(ctx context.Context, db DBTX, arg DisableEndpointParams) (int64, error) {
+	row := db.QueryRow(ctx, disableEndpoint,
 		arg.DisabledAt,
 		arg.DisabledReason,
 		arg.TenantID,
 		arg.ID,
 		arg.Url,
 	)
+	var changed int64
+	err := row.Scan(&changed)
+	return changed, err
+}
+
+const endpoints = `-- name: Endpoints :many
+SELECT id, 'callback'::text AS kind, NULL::uuid AS partner_id, url, 'POST'::text AS method, events, header_name, header_value_sealed,
+  secret_sealed, previous_secret_sealed, previous_expires_at, 'active'::text AS status, disabled_at, created_at
+FROM callback_endpoints c
+WHERE c.tenant_id = $1 AND ($2::uuid IS NULL OR c.id = $2)
+UNION ALL
+SELECT id, 'partner', partner_id, url, method, events, '', '', '', '', NULL, status, disabled_at, created_at
+FROM partner_postbacks p
+WHERE p.tenant_id = $1 AND (p.id = $2 OR p.partner_id = $3::uuid
+  AND (p.event_id IS NULL OR p.event_id = $4::uuid) AND p.status = 'active')
+`
+
+type EndpointsParams struct {
+	TenantID  uuid.UUID
+	ID        *uuid.UUID
+	PartnerID *uuid.UUID
+	EventID   *uuid.UUID
+}
+
+type EndpointsRow struct {
+	ID                   uuid.UUID
+	Kind                 string
+	PartnerID            *uuid.UUID
+	Url                  string
+	Method               string
+	Events               []string
+	HeaderName           string
+	HeaderValueSealed    string
+	SecretSealed         string
+	PreviousSecretSealed string
+	PreviousExpiresAt    *time.Time
+	Status               string
+	DisabledAt           *time.Time
+	CreatedAt            time.Time
+}
+
+// Where messages go: one endpoint by its id, or with none the tenant's callback endpoint and the
+// postbacks of a partner, global and of the event (rule 54).
+func (q *Queries) Endpoints(ctx context.Context, db DBTX, arg EndpointsParams) ([]EndpointsRow, error) {
+	rows, err := db.Query(ctx, endpoints,
+		arg.TenantID,
+		arg.ID,
+		arg.PartnerID,
+		arg.EventID,
+	)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	items := []EndpointsRow{}
+	for rows.Next() {
+		var i EndpointsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Kind,
+			&i.PartnerID,
+			&i.Url,
+			&i.Method,
+			&i.Events,
+			&i.HeaderName,
+			&i.HeaderValueSealed,
+			&i.SecretSealed,
+			&i.PreviousSecretSealed,
+			&i.PreviousExpiresAt,
+			&i.Status,
+			&i.DisabledAt,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const getCallbackEndpoint = `-- name: GetCallbackEndpoint :one

@@ -46,7 +46,7 @@ func (q *Queries) BlockedByLive(ctx context.Context, db DBTX, tenantID uuid.UUID
 }
 
 const conversionsByIDs = `-- name: ConversionsByIDs :many
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test FROM conversions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name FROM conversions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 `
 
 func (q *Queries) ConversionsByIDs(ctx context.Context, db DBTX, tenantID uuid.UUID, ids []uuid.UUID) ([]Conversion, error) {
@@ -95,6 +95,10 @@ func (q *Queries) ConversionsByIDs(ctx context.Context, db DBTX, tenantID uuid.U
 			&i.CnvAmount,
 			&i.CnvSubs,
 			&i.IsTest,
+			&i.RevenueRule,
+			&i.PayoutRule,
+			&i.CnvGoalID,
+			&i.CnvGoalName,
 		); err != nil {
 			return nil, err
 		}
@@ -184,7 +188,7 @@ func (q *Queries) EventsByName(ctx context.Context, db DBTX, tenantID uuid.UUID,
 }
 
 const movesOfReview = `-- name: MovesOfReview :many
-SELECT tenant_id, conversion_id, sequence, from_status, to_status, reason, at, actor, note, override_caps, request_id FROM transitions WHERE tenant_id = $1 AND conversion_id = ANY($2::uuid[]) AND request_id = $3
+SELECT tenant_id, conversion_id, sequence, from_status, to_status, reason, at, actor, note, override_caps, request_id, figures_before, figures_after FROM transitions WHERE tenant_id = $1 AND conversion_id = ANY($2::uuid[]) AND request_id = $3
 `
 
 // What a review's request changed.
@@ -209,6 +213,8 @@ func (q *Queries) MovesOfReview(ctx context.Context, db DBTX, tenantID uuid.UUID
 			&i.Note,
 			&i.OverrideCaps,
 			&i.RequestID,
+			&i.FiguresBefore,
+			&i.FiguresAfter,
 		); err != nil {
 			return nil, err
 		}

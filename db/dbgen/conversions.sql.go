@@ -7,6 +7,7 @@ package dbgen
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,7 +15,7 @@ import (
 )
 
 const conversionsOfClick = `-- name: ConversionsOfClick :many
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test FROM conversions WHERE tenant_id = $1 AND click_id = $2 ORDER BY received_at, id
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name FROM conversions WHERE tenant_id = $1 AND click_id = $2 ORDER BY received_at, id
 `
 
 func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid.UUID, clickID uuid.UUID) ([]Conversion, error) {
@@ -63,6 +64,10 @@ func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid
 			&i.CnvAmount,
 			&i.CnvSubs,
 			&i.IsTest,
+			&i.RevenueRule,
+			&i.PayoutRule,
+			&i.CnvGoalID,
+			&i.CnvGoalName,
 		); err != nil {
 			return nil, err
 		}
@@ -75,7 +80,7 @@ func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid
 }
 
 const getConversion = `-- name: GetConversion :one
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test FROM conversions WHERE tenant_id = $1 AND id = $2
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name FROM conversions WHERE tenant_id = $1 AND id = $2
 `
 
 func (q *Queries) GetConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Conversion, error) {
@@ -118,6 +123,10 @@ func (q *Queries) GetConversion(ctx context.Context, db DBTX, tenantID uuid.UUID
 		&i.CnvAmount,
 		&i.CnvSubs,
 		&i.IsTest,
+		&i.RevenueRule,
+		&i.PayoutRule,
+		&i.CnvGoalID,
+		&i.CnvGoalName,
 	)
 	return i, err
 }
@@ -126,9 +135,10 @@ const insertConversion = `-- name: InsertConversion :exec
 INSERT INTO conversions (tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id,
   pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros,
   received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session,
-  is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test)
+  is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule,
+  payout_rule, cnv_goal_id, cnv_goal_name)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-  $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)
+  $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40)
 `
 
 type InsertConversionParams struct {
@@ -168,6 +178,10 @@ type InsertConversionParams struct {
 	CnvAmount         string
 	CnvSubs           []string
 	IsTest            bool
+	RevenueRule       json.RawMessage
+	PayoutRule        json.RawMessage
+	CnvGoalID         string
+	CnvGoalName       string
 }
 
 func (q *Queries) InsertConversion(ctx context.Context, db DBTX, arg InsertConversionParams) error {
@@ -208,6 +222,10 @@ func (q *Queries) InsertConversion(ctx context.Context, db DBTX, arg InsertConve
 		arg.CnvAmount,
 		arg.CnvSubs,
 		arg.IsTest,
+		arg.RevenueRule,
+		arg.PayoutRule,
+		arg.CnvGoalID,
+		arg.CnvGoalName,
 	)
 	return err
 }
@@ -249,7 +267,7 @@ func (q *Queries) InsertTransition(ctx context.Context, db DBTX, arg InsertTrans
 }
 
 const liveConversionsOfMember = `-- name: LiveConversionsOfMember :many
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test FROM conversions WHERE tenant_id = $1 AND pub_member_id = $2 AND event_id = $3
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name FROM conversions WHERE tenant_id = $1 AND pub_member_id = $2 AND event_id = $3
   AND status <> 'Rejected' AND unique_per = 'member' AND click_id <> $4
 `
 
@@ -312,6 +330,10 @@ func (q *Queries) LiveConversionsOfMember(ctx context.Context, db DBTX, arg Live
 			&i.CnvAmount,
 			&i.CnvSubs,
 			&i.IsTest,
+			&i.RevenueRule,
+			&i.PayoutRule,
+			&i.CnvGoalID,
+			&i.CnvGoalName,
 		); err != nil {
 			return nil, err
 		}
@@ -324,7 +346,7 @@ func (q *Queries) LiveConversionsOfMember(ctx context.Context, db DBTX, arg Live
 }
 
 const lockConversion = `-- name: LockConversion :one
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test FROM conversions WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name FROM conversions WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 `
 
 func (q *Queries) LockConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Conversion, error) {
@@ -367,6 +389,10 @@ func (q *Queries) LockConversion(ctx context.Context, db DBTX, tenantID uuid.UUI
 		&i.CnvAmount,
 		&i.CnvSubs,
 		&i.IsTest,
+		&i.RevenueRule,
+		&i.PayoutRule,
+		&i.CnvGoalID,
+		&i.CnvGoalName,
 	)
 	return i, err
 }
@@ -418,7 +444,7 @@ func (q *Queries) MoveConversion(ctx context.Context, db DBTX, arg MoveConversio
 }
 
 const transitionByRequest = `-- name: TransitionByRequest :one
-SELECT tenant_id, conversion_id, sequence, from_status, to_status, reason, at, actor, note, override_caps, request_id FROM transitions WHERE tenant_id = $1 AND conversion_id = $2 AND request_id = $3
+SELECT tenant_id, conversion_id, sequence, from_status, to_status, reason, at, actor, note, override_caps, request_id, figures_before, figures_after FROM transitions WHERE tenant_id = $1 AND conversion_id = $2 AND request_id = $3
 `
 
 func (q *Queries) TransitionByRequest(ctx context.Context, db DBTX, tenantID uuid.UUID, conversionID uuid.UUID, requestID string) (Transition, error) {
@@ -436,12 +462,14 @@ func (q *Queries) TransitionByRequest(ctx context.Context, db DBTX, tenantID uui
 		&i.Note,
 		&i.OverrideCaps,
 		&i.RequestID,
+		&i.FiguresBefore,
+		&i.FiguresAfter,
 	)
 	return i, err
 }
 
 const transitionsOfClick = `-- name: TransitionsOfClick :many
-SELECT t.tenant_id, t.conversion_id, t.sequence, t.from_status, t.to_status, t.reason, t.at, t.actor, t.note, t.override_caps, t.request_id FROM transitions t JOIN conversions c ON c.tenant_id = t.tenant_id AND c.id = t.conversion_id
+SELECT t.tenant_id, t.conversion_id, t.sequence, t.from_status, t.to_status, t.reason, t.at, t.actor, t.note, t.override_caps, t.request_id, t.figures_before, t.figures_after FROM transitions t JOIN conversions c ON c.tenant_id = t.tenant_id AND c.id = t.conversion_id
 WHERE c.tenant_id = $1 AND c.click_id = $2 ORDER BY t.conversion_id, t.sequence
 `
 
@@ -466,6 +494,8 @@ func (q *Queries) TransitionsOfClick(ctx context.Context, db DBTX, tenantID uuid
 			&i.Note,
 			&i.OverrideCaps,
 			&i.RequestID,
+			&i.FiguresBefore,
+			&i.FiguresAfter,
 		); err != nil {
 			return nil, err
 		}
@@ -478,7 +508,7 @@ func (q *Queries) TransitionsOfClick(ctx context.Context, db DBTX, tenantID uuid
 }
 
 const transitionsOfConversion = `-- name: TransitionsOfConversion :many
-SELECT tenant_id, conversion_id, sequence, from_status, to_status, reason, at, actor, note, override_caps, request_id FROM transitions WHERE tenant_id = $1 AND conversion_id = $2 ORDER BY sequence
+SELECT tenant_id, conversion_id, sequence, from_status, to_status, reason, at, actor, note, override_caps, request_id, figures_before, figures_after FROM transitions WHERE tenant_id = $1 AND conversion_id = $2 ORDER BY sequence
 `
 
 func (q *Queries) TransitionsOfConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, conversionID uuid.UUID) ([]Transition, error) {
@@ -502,6 +532,8 @@ func (q *Queries) TransitionsOfConversion(ctx context.Context, db DBTX, tenantID
 			&i.Note,
 			&i.OverrideCaps,
 			&i.RequestID,
+			&i.FiguresBefore,
+			&i.FiguresAfter,
 		); err != nil {
 			return nil, err
 		}

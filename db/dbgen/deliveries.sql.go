@@ -14,7 +14,7 @@ import (
 )
 
 const attemptsOfDeliveries = `-- name: AttemptsOfDeliveries :many
-SELECT delivery_id, number, at, status_code, latency_ms, error, left(answer, $1)::text AS answer FROM delivery_attempts
+SELECT delivery_id, number, at, status_code, latency_ms, error, url, left(answer, $1)::text AS answer FROM delivery_attempts
 WHERE tenant_id = $2 AND delivery_id = ANY($3::uuid[]) ORDER BY delivery_id, number
 `
 
@@ -25,6 +25,7 @@ type AttemptsOfDeliveriesRow struct {
 	StatusCode int32
 	LatencyMs  int32
 	Error      string
+	Url        string
 	Answer     string
 }
 
@@ -44,6 +45,7 @@ func (q *Queries) AttemptsOfDeliveries(ctx context.Context, db DBTX, answerLimit
 			&i.StatusCode,
 			&i.LatencyMs,
 			&i.Error,
+			&i.Url,
 			&i.Answer,
 		); err != nil {
 			return nil, err
@@ -58,8 +60,8 @@ func (q *Queries) AttemptsOfDeliveries(ctx context.Context, db DBTX, answerLimit
 
 const claimDelivery = `-- name: ClaimDelivery :one
 UPDATE deliveries SET next_attempt_at = $1::timestamptz
-WHERE tenant_id = $2 AND id = $3 AND state = 'waiting' AND kind IN ('callback', 'test') AND next_attempt_at <= $4::timestamptz
-RETURNING tenant_id, id, kind, endpoint_id, conversion_id, sequence, status, state, body, attempts, next_attempt_at, last_status_code, last_error, created_at, finished_at
+WHERE tenant_id = $2 AND id = $3 AND state = 'waiting' AND kind <> 'email' AND next_attempt_at <= $4::timestamptz
+RETURNING tenant_id, id, kind, endpoint_id, conversion_id, sequence, status, state, body, attempts, next_attempt_at, last_status_code, last_error, created_at, finished_at, is_test
 `
 
 type ClaimDeliveryParams struct {
@@ -94,7 +96,30 @@ func (q *Queries) ClaimDelivery(ctx context.Context, db DBTX, arg ClaimDeliveryP
 		&i.LastError,
 		&i.CreatedAt,
 		&i.FinishedAt,
+		&i.IsTest,
 	)
+	return i, err
+}
+
+const closedEndpoint = `-- name: ClosedEndpoint :one
+SELECT c.id, c.disabled_reason::text AS why FROM callback_endpoints c
+WHERE c.tenant_id = $1 AND ($2::uuid IS NULL OR c.id = $2) AND c.disabled_at IS NOT NULL
+UNION ALL
+SELECT p.id, CASE WHEN p.disabled_at IS NULL THEN 'is paused' ELSE p.disabled_reason END::text FROM partner_postbacks p
+WHERE p.tenant_id = $1 AND p.id = $2 AND (p.disabled_at IS NOT NULL OR p.status <> 'active')
+LIMIT 1
+`
+
+type ClosedEndpointRow struct {
+	ID  uuid.UUID
+	Why string
+}
+
+// An endpoint that is not called, and why: the one of this id, or the tenant's callback endpoint.
+func (q *Queries) ClosedEndpoint(ctx context.Context, db DBTX, tenantID uuid.UUID, iD *uuid.UUID) (ClosedEndpointRow, error) {
+	row := db.QueryRow(ctx, closedEndpoint, tenantID, iD)
+	var i ClosedEndpointRow
+	err := row.Scan(&i.ID, &i.Why)
 	return i, err
 }
 
@@ -112,15 +137,19 @@ func (q *Queries) CountRecentAttempts(ctx context.Context, db DBTX, tenantID uui
 }
 
 const deliveriesToResend = `-- name: DeliveriesToResend :many
-SELECT id FROM deliveries
-WHERE tenant_id = $1 AND kind IN ('callback', 'test')
-  AND ($2::uuid IS NULL OR id = $2)
-  AND ($3::uuid IS NULL OR conversion_id = $3)
-  AND ($4::uuid IS NULL OR endpoint_id = $4)
-  AND ($5::text IS NULL OR state = $5)
-  AND ($6::timestamptz IS NULL OR created_at >= $6)
-  AND ($7::timestamptz IS NULL OR created_at < $7)
-ORDER BY id LIMIT $8 FOR UPDATE
+SELECT d.id FROM deliveries d
+WHERE d.tenant_id = $1 AND d.kind <> 'email'
+  AND ($2::uuid IS NULL OR d.id = $2)
+  AND ($3::uuid IS NULL OR d.conversion_id = $3)
+  AND ($4::uuid IS NULL OR d.endpoint_id = $4)
+  AND ($5::text IS NULL OR d.kind = $5)
+  AND ($6::text IS NULL OR d.state = $6)
+  AND ($7::timestamptz IS NULL OR d.created_at >= $7)
+  AND ($8::timestamptz IS NULL OR d.created_at < $8)
+  AND (EXISTS (SELECT 1 FROM callback_endpoints c WHERE c.tenant_id = d.tenant_id AND c.id = d.endpoint_id AND c.disabled_at IS NULL)
+    OR EXISTS (SELECT 1 FROM partner_postbacks p WHERE p.tenant_id = d.tenant_id AND p.id = d.endpoint_id
+      AND p.disabled_at IS NULL AND p.status = 'active'))
+ORDER BY d.id LIMIT $9 FOR UPDATE OF d
 `
 
 type DeliveriesToResendParams struct {
@@ -128,19 +157,21 @@ type DeliveriesToResendParams struct {
 	ID           *uuid.UUID
 	ConversionID *uuid.UUID
 	EndpointID   *uuid.UUID
+	Kind         *string
 	State        *string
 	CreatedFrom  *time.Time
 	CreatedTo    *time.Time
 	PageLimit    int32
 }
 
-// Locked in one order, like FailWaitingOfEndpoint.
+// What has an endpoint that is called. Locked in one order, like FailWaitingOfEndpoint.
 func (q *Queries) DeliveriesToResend(ctx context.Context, db DBTX, arg DeliveriesToResendParams) ([]uuid.UUID, error) {
 	rows, err := db.Query(ctx, deliveriesToResend,
 		arg.TenantID,
 		arg.ID,
 		arg.ConversionID,
 		arg.EndpointID,
+		arg.Kind,
 		arg.State,
 		arg.CreatedFrom,
 		arg.CreatedTo,
@@ -157,6 +188,44 @@ func (q *Queries) DeliveriesToResend(ctx context.Context, db DBTX, arg Deliverie
 			return nil, err
 		}
 		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deliveryOfNews = `-- name: DeliveryOfNews :many
+SELECT id, state, last_status_code, last_error FROM deliveries
+WHERE tenant_id = $1 AND conversion_id = $2::uuid AND endpoint_id = $3 ORDER BY sequence DESC LIMIT 1
+`
+
+type DeliveryOfNewsRow struct {
+	ID             uuid.UUID
+	State          string
+	LastStatusCode *int32
+	LastError      string
+}
+
+// The newest news of a conversion for an endpoint.
+func (q *Queries) DeliveryOfNews(ctx context.Context, db DBTX, tenantID uuid.UUID, conversionID uuid.UUID, endpointID uuid.UUID) ([]DeliveryOfNewsRow, error) {
+	rows, err := db.Query(ctx, deliveryOfNews, tenantID, conversionID, endpointID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DeliveryOfNewsRow{}
+	for rows.Next() {
+		var i DeliveryOfNewsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.State,
+			&i.LastStatusCode,
+			&i.LastError,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -214,7 +283,7 @@ func (q *Queries) FailWaitingOfEndpoint(ctx context.Context, db DBTX, arg FailWa
 }
 
 const getDelivery = `-- name: GetDelivery :one
-SELECT tenant_id, id, kind, endpoint_id, conversion_id, sequence, status, state, body, attempts, next_attempt_at, last_status_code, last_error, created_at, finished_at FROM deliveries WHERE tenant_id = $1 AND id = $2
+SELECT tenant_id, id, kind, endpoint_id, conversion_id, sequence, status, state, body, attempts, next_attempt_at, last_status_code, last_error, created_at, finished_at, is_test FROM deliveries WHERE tenant_id = $1 AND id = $2
 `
 
 func (q *Queries) GetDelivery(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Delivery, error) {
@@ -236,13 +305,14 @@ func (q *Queries) GetDelivery(ctx context.Context, db DBTX, tenantID uuid.UUID, 
 		&i.LastError,
 		&i.CreatedAt,
 		&i.FinishedAt,
+		&i.IsTest,
 	)
 	return i, err
 }
 
 const insertDelivery = `-- name: InsertDelivery :execrows
-INSERT INTO deliveries (tenant_id, id, kind, endpoint_id, conversion_id, sequence, status, state, body, last_error, created_at, finished_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+INSERT INTO deliveries (tenant_id, id, kind, endpoint_id, conversion_id, sequence, status, state, body, last_error, created_at, finished_at, is_test)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT DO NOTHING
 `
 
@@ -259,6 +329,7 @@ type InsertDeliveryParams struct {
 	LastError    string
 	CreatedAt    time.Time
 	FinishedAt   *time.Time
+	IsTest       bool
 }
 
 // News that came before changes nothing.
@@ -276,6 +347,7 @@ func (q *Queries) InsertDelivery(ctx context.Context, db DBTX, arg InsertDeliver
 		arg.LastError,
 		arg.CreatedAt,
 		arg.FinishedAt,
+		arg.IsTest,
 	)
 	if err != nil {
 		return 0, err
@@ -284,8 +356,8 @@ func (q *Queries) InsertDelivery(ctx context.Context, db DBTX, arg InsertDeliver
 }
 
 const insertDeliveryAttempt = `-- name: InsertDeliveryAttempt :exec
-INSERT INTO delivery_attempts (tenant_id, delivery_id, number, at, status_code, latency_ms, error, answer)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO delivery_attempts (tenant_id, delivery_id, number, at, status_code, latency_ms, error, answer, url)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 `
 
 type InsertDeliveryAttemptParams struct {
@@ -297,6 +369,7 @@ type InsertDeliveryAttemptParams struct {
 	LatencyMs  int32
 	Error      string
 	Answer     string
+	Url        string
 }
 
 func (q *Queries) InsertDeliveryAttempt(ctx context.Context, db DBTX, arg InsertDeliveryAttemptParams) error {
@@ -309,6 +382,7 @@ func (q *Queries) InsertDeliveryAttempt(ctx context.Context, db DBTX, arg Insert
 		arg.LatencyMs,
 		arg.Error,
 		arg.Answer,
+		arg.Url,
 	)
 	return err
 }
@@ -326,7 +400,7 @@ func (q *Queries) InsertOutboxOfDeliveries(ctx context.Context, db DBTX, tenantI
 
 const laneOfConversion = `-- name: LaneOfConversion :many
 SELECT id, sequence, status, state, next_attempt_at, created_at, finished_at FROM deliveries
-WHERE tenant_id = $1 AND endpoint_id = $2 AND conversion_id = $3::uuid AND kind = 'callback'
+WHERE tenant_id = $1 AND endpoint_id = $2 AND conversion_id = $3::uuid
 ORDER BY sequence
 `
 
@@ -413,7 +487,7 @@ func (q *Queries) LaneOfOne(ctx context.Context, db DBTX, tenantID uuid.UUID, iD
 }
 
 const lockDelivery = `-- name: LockDelivery :one
-SELECT tenant_id, id, kind, endpoint_id, conversion_id, sequence, status, state, body, attempts, next_attempt_at, last_status_code, last_error, created_at, finished_at FROM deliveries WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+SELECT tenant_id, id, kind, endpoint_id, conversion_id, sequence, status, state, body, attempts, next_attempt_at, last_status_code, last_error, created_at, finished_at, is_test FROM deliveries WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 `
 
 func (q *Queries) LockDelivery(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Delivery, error) {
@@ -435,6 +509,7 @@ func (q *Queries) LockDelivery(ctx context.Context, db DBTX, tenantID uuid.UUID,
 		&i.LastError,
 		&i.CreatedAt,
 		&i.FinishedAt,
+		&i.IsTest,
 	)
 	return i, err
 }

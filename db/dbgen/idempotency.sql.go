@@ -52,19 +52,6 @@ func (q *Queries) ForgetIdempotencyKey(ctx context.Context, db DBTX, tenantID uu
 	return err
 }
 
-const forgetOldIdempotencyKeys = `-- name: ForgetOldIdempotencyKeys :execrows
-DELETE FROM idempotency_keys WHERE created_at < $1
-`
-
-// By the system role, from a schedule.
-func (q *Queries) ForgetOldIdempotencyKeys(ctx context.Context, db DBTX, createdAt time.Time) (int64, error) {
-	result, err := db.Exec(ctx, forgetOldIdempotencyKeys, createdAt)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const getIdempotencyKey = `-- name: GetIdempotencyKey :one
 SELECT request_hash, status_code, answer FROM idempotency_keys WHERE tenant_id = $1 AND key = $2 AND route = $3
 `

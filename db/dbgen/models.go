@@ -120,6 +120,22 @@ type Click struct {
 	RefusedReason domain.Reason
 	IsTest        bool
 	SessionEndsAt time.Time
+	Source        string
+}
+
+type ClickRollup struct {
+	TenantID      uuid.UUID
+	OfferID       uuid.UUID
+	Bucket        time.Time
+	AdvertiserID  uuid.UUID
+	PartnerID     *uuid.UUID
+	PlacementID   *uuid.UUID
+	CreativeOrder *int32
+	Country       string
+	Device        string
+	Clicks        int64
+	Refused       int64
+	Visitors      []int64
 }
 
 type ClicksDefault struct {
@@ -193,6 +209,33 @@ type Conversion struct {
 	CnvAmount         string
 	CnvSubs           []string
 	IsTest            bool
+	RevenueRule       json.RawMessage
+	PayoutRule        json.RawMessage
+	CnvGoalID         string
+	CnvGoalName       string
+}
+
+type ConversionRollup struct {
+	TenantID             uuid.UUID
+	OfferID              uuid.UUID
+	Bucket               time.Time
+	AdvertiserID         uuid.UUID
+	PartnerID            *uuid.UUID
+	PlacementID          *uuid.UUID
+	CreativeOrder        *int32
+	Country              string
+	Device               string
+	EventID              uuid.UUID
+	Currency             string
+	Pending              int64
+	Success              int64
+	Rejected             int64
+	RevenueMicros        domain.Micros
+	PayoutMicros         domain.Micros
+	RewardMicros         domain.Micros
+	PendingRevenueMicros int64
+	PendingPayoutMicros  int64
+	PendingRewardMicros  int64
 }
 
 type Delivery struct {
@@ -211,6 +254,7 @@ type Delivery struct {
 	LastError      string
 	CreatedAt      time.Time
 	FinishedAt     *time.Time
+	IsTest         bool
 }
 
 type DeliveryAttempt struct {
@@ -222,6 +266,7 @@ type DeliveryAttempt struct {
 	LatencyMs  int32
 	Error      string
 	Answer     string
+	Url        string
 }
 
 type FeedImport struct {
@@ -236,6 +281,16 @@ type FeedOffer struct {
 	TenantID   uuid.UUID
 	ExternalID string
 	OfferID    uuid.UUID
+}
+
+type GoalClick struct {
+	TenantID   uuid.UUID
+	PostbackID uuid.UUID
+	ClickID    uuid.UUID
+	OfferID    uuid.UUID
+	EventID    uuid.UUID
+	RecordedAt time.Time
+	IsTest     bool
 }
 
 type HeldPostback struct {
@@ -255,6 +310,39 @@ type IdempotencyKey struct {
 	StatusCode  *int32
 	Answer      *string
 	CreatedAt   time.Time
+}
+
+type Job struct {
+	TenantID      uuid.UUID
+	ID            uuid.UUID
+	Action        string
+	State         string
+	Actor         string
+	Note          string
+	OverrideCaps  bool
+	Filter        json.RawMessage
+	Columns       []string
+	Total         int64
+	Changed       int64
+	Unchanged     int64
+	Failed        int64
+	RevenueMicros domain.Micros
+	PayoutMicros  domain.Micros
+	RewardMicros  domain.Micros
+	CreatedAt     time.Time
+	FinishedAt    *time.Time
+}
+
+type JobItem struct {
+	TenantID     uuid.UUID
+	JobID        uuid.UUID
+	Number       int64
+	Line         string
+	ConversionID *uuid.UUID
+	PostbackID   *uuid.UUID
+	State        string
+	Field        string
+	Error        string
 }
 
 type LedgerEntry struct {
@@ -360,6 +448,53 @@ type Partner struct {
 	CreatedAt   time.Time
 }
 
+type PartnerPayout struct {
+	TenantID      uuid.UUID
+	ID            uuid.UUID
+	Version       int64
+	PartnerID     uuid.UUID
+	OfferID       uuid.UUID
+	EventID       uuid.UUID
+	FlatMicros    *domain.Micros
+	PercentMicros *domain.Micros
+	IsDeleted     bool
+	StartsAt      time.Time
+	CreatedAt     time.Time
+	CreatedBy     string
+}
+
+type PartnerPostback struct {
+	TenantID       uuid.UUID
+	ID             uuid.UUID
+	PartnerID      uuid.UUID
+	EventID        *uuid.UUID
+	Url            string
+	Method         string
+	Events         []string
+	Status         string
+	DisabledAt     *time.Time
+	DisabledReason string
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+}
+
+type PartnerTier struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	Name      string
+	CreatedAt time.Time
+}
+
+type PayoutStructure struct {
+	TenantID  uuid.UUID
+	ID        uuid.UUID
+	Version   int64
+	Name      string
+	Document  json.RawMessage
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
 type Placement struct {
 	TenantID  uuid.UUID
 	ID        uuid.UUID
@@ -406,6 +541,13 @@ type PostbacksDefault struct {
 	DecidedAt     time.Time
 }
 
+type RollupMark struct {
+	TenantID uuid.UUID
+	OfferID  uuid.UUID
+	Bucket   time.Time
+	Clicks   bool
+}
+
 type ScheduledChange struct {
 	TenantID    uuid.UUID
 	ID          uuid.UUID
@@ -439,15 +581,17 @@ type Tenant struct {
 }
 
 type Transition struct {
-	TenantID     uuid.UUID
-	ConversionID uuid.UUID
-	Sequence     int64
-	FromStatus   string
-	ToStatus     string
-	Reason       string
-	At           time.Time
-	Actor        string
-	Note         string
-	OverrideCaps bool
-	RequestID    string
+	TenantID      uuid.UUID
+	ConversionID  uuid.UUID
+	Sequence      int64
+	FromStatus    string
+	ToStatus      string
+	Reason        string
+	At            time.Time
+	Actor         string
+	Note          string
+	OverrideCaps  bool
+	RequestID     string
+	FiguresBefore json.RawMessage
+	FiguresAfter  json.RawMessage
 }

@@ -136,33 +136,6 @@ func (q *Queries) InsertNonce(ctx context.Context, db DBTX, arg InsertNonceParam
 	return postback_id, err
 }
 
-const isRepeat = `-- name: IsRepeat :one
-SELECT (EXISTS (SELECT 1 FROM postbacks p WHERE p.id = $1 AND p.outcome <> 'held')
-  OR EXISTS (SELECT 1 FROM conversions c WHERE c.tenant_id = $2 AND c.click_id = $3 AND c.status <> 'Rejected'
-    AND c.unique_per <> 'none' AND c.cnv_event_id = $4))::boolean AS repeat
-`
-
-type IsRepeatParams struct {
-	PostbackID uuid.UUID
-	TenantID   uuid.UUID
-	ClickID    uuid.UUID
-	CnvEventID string
-}
-
-// Whether a postback was decided already, or repeats an event of its click that is live and takes
-// no repetitions: neither needs the click's workflow.
-func (q *Queries) IsRepeat(ctx context.Context, db DBTX, arg IsRepeatParams) (bool, error) {
-	row := db.QueryRow(ctx, isRepeat,
-		arg.PostbackID,
-		arg.TenantID,
-		arg.ClickID,
-		arg.CnvEventID,
-	)
-	var repeat bool
-	err := row.Scan(&repeat)
-	return repeat, err
-}
-
 const postbacksOfClick = `-- name: PostbacksOfClick :many
 SELECT tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason, conversion_id, status, release_at, authenticated, decided_at FROM postbacks WHERE tenant_id = $1 AND click_id = $2 ORDER BY id LIMIT 1000
 `

@@ -31,9 +31,19 @@ func (q *Queries) SystemAdvertiserByKey(ctx context.Context, db DBTX, key string
 
 const systemClickByID = `-- name: SystemClickByID :one
 
-SELECT tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_id, partner_id, pub_member_id, refused_reason, session_ends_at
-FROM clicks WHERE id = $1
+SELECT tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_id, partner_id, pub_member_id, refused_reason, session_ends_at,
+  EXISTS (SELECT 1 FROM conversions c WHERE c.tenant_id = clicks.tenant_id AND c.click_id = clicks.id AND c.status <> 'Rejected'
+    AND c.unique_per <> 'none' AND c.cnv_event_id = $1
+    AND c.cnv_goal_id = $2 AND c.cnv_goal_name = $3) AS is_repeat
+FROM clicks WHERE clicks.id = $4
 `
+
+type SystemClickByIDParams struct {
+	CnvEventID  string
+	CnvGoalID   string
+	CnvGoalName string
+	ID          uuid.UUID
+}
 
 type SystemClickByIDRow struct {
 	TenantID      uuid.UUID
@@ -47,11 +57,18 @@ type SystemClickByIDRow struct {
 	PubMemberID   *string
 	RefusedReason domain.Reason
 	SessionEndsAt time.Time
+	IsRepeat      bool
 }
 
 // Across tenants, by the system role.
-func (q *Queries) SystemClickByID(ctx context.Context, db DBTX, id uuid.UUID) (SystemClickByIDRow, error) {
-	row := db.QueryRow(ctx, systemClickByID, id)
+// is_repeat: a postback of this event repeats one that is live and takes no repetitions.
+func (q *Queries) SystemClickByID(ctx context.Context, db DBTX, arg SystemClickByIDParams) (SystemClickByIDRow, error) {
+	row := db.QueryRow(ctx, systemClickByID,
+		arg.CnvEventID,
+		arg.CnvGoalID,
+		arg.CnvGoalName,
+		arg.ID,
+	)
 	var i SystemClickByIDRow
 	err := row.Scan(
 		&i.TenantID,
@@ -65,6 +82,7 @@ func (q *Queries) SystemClickByID(ctx context.Context, db DBTX, id uuid.UUID) (S
 		&i.PubMemberID,
 		&i.RefusedReason,
 		&i.SessionEndsAt,
+		&i.IsRepeat,
 	)
 	return i, err
 }

@@ -12,10 +12,42 @@ import (
 	"github.com/google/uuid"
 )
 
+const systemForgottenDeliveries = `-- name: SystemForgottenDeliveries :many
+SELECT d.tenant_id, d.id FROM deliveries d
+WHERE d.state = 'waiting' AND d.kind <> 'email' AND d.next_attempt_at < $1::timestamptz
+ORDER BY d.next_attempt_at LIMIT $2
+`
+
+type SystemForgottenDeliveriesRow struct {
+	TenantID uuid.UUID
+	ID       uuid.UUID
+}
+
+// The first half of the above, a range of an index: cheap enough to be asked all the time.
+func (q *Queries) SystemForgottenDeliveries(ctx context.Context, db DBTX, before time.Time, batch int32) ([]SystemForgottenDeliveriesRow, error) {
+	rows, err := db.Query(ctx, systemForgottenDeliveries, before, batch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SystemForgottenDeliveriesRow{}
+	for rows.Next() {
+		var i SystemForgottenDeliveriesRow
+		if err := rows.Scan(&i.TenantID, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const systemOverdueDeliveries = `-- name: SystemOverdueDeliveries :many
 
 SELECT d.tenant_id, d.id FROM deliveries d
-WHERE d.state = 'waiting' AND d.kind IN ('callback', 'test')
+WHERE d.state = 'waiting' AND d.kind <> 'email'
   AND (d.next_attempt_at < $1::timestamptz
     OR d.next_attempt_at IS NULL AND d.created_at < $1::timestamptz AND NOT EXISTS (
       SELECT 1 FROM deliveries other WHERE other.tenant_id = d.tenant_id AND other.endpoint_id = d.endpoint_id

@@ -152,6 +152,33 @@ func (q *Queries) SystemCachedOffers(ctx context.Context, db DBTX, after uuid.UU
 	return items, nil
 }
 
+const systemCachedPairLink = `-- name: SystemCachedPairLink :one
+SELECT l.tenant_id, l.id, l.offer_id, l.partner_id, l.placement_id, l.creative_order, l.is_default, l.created_at FROM partners p
+JOIN offer_access a ON a.tenant_id = p.tenant_id
+JOIN links l ON l.tenant_id = a.tenant_id AND l.offer_id = a.offer_id
+WHERE a.offer_id = $1 AND p.id = $2
+  AND (l.is_default OR l.partner_id = p.id AND l.placement_id IS NULL AND l.creative_order IS NULL)
+ORDER BY l.is_default LIMIT 1
+`
+
+// The link of an offer and a partner who may have it: the partner's own, else the offer's in the
+// partner's tenant.
+func (q *Queries) SystemCachedPairLink(ctx context.Context, db DBTX, offerID uuid.UUID, partnerID uuid.UUID) (Link, error) {
+	row := db.QueryRow(ctx, systemCachedPairLink, offerID, partnerID)
+	var i Link
+	err := row.Scan(
+		&i.TenantID,
+		&i.ID,
+		&i.OfferID,
+		&i.PartnerID,
+		&i.PlacementID,
+		&i.CreativeOrder,
+		&i.IsDefault,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
 const systemCachedPartners = `-- name: SystemCachedPartners :many
 SELECT tenant_id, id, name, email, status, daily_cap, weekly_cap, monthly_cap, all_time_cap, fallback_url, tier_id, created_at FROM partners WHERE (tenant_id, id) > ($1::uuid, $2::uuid) ORDER BY tenant_id, id LIMIT $3
 `

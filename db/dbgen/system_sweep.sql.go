@@ -21,15 +21,6 @@ func (q *Queries) SystemEnsurePartitions(ctx context.Context, db DBTX, months in
 	return err
 }
 
-const systemForgetNonces = `-- name: SystemForgetNonces :exec
-DELETE FROM nonces WHERE seen_at < $1
-`
-
-func (q *Queries) SystemForgetNonces(ctx context.Context, db DBTX, seenAt time.Time) error {
-	_, err := db.Exec(ctx, systemForgetNonces, seenAt)
-	return err
-}
-
 const systemOverdueChanges = `-- name: SystemOverdueChanges :many
 SELECT tenant_id, id FROM scheduled_changes WHERE state = 'pending' AND at < $1 ORDER BY at LIMIT $2
 `

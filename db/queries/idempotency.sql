@@ -21,7 +21,3 @@ WHERE idempotency_keys.status_code IS NULL;
 
 -- name: ForgetIdempotencyKey :exec
 DELETE FROM idempotency_keys WHERE tenant_id = @tenant_id AND key = @key AND route = @route AND status_code IS NULL;
-
--- name: ForgetOldIdempotencyKeys :execrows
--- By the system role, from a schedule.
-DELETE FROM idempotency_keys WHERE created_at < $1;

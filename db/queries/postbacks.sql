@@ -28,10 +28,3 @@ SELECT * FROM held_postbacks WHERE tenant_id = $1 AND click_id = $2 ORDER BY pos
 INSERT INTO nonces (tenant_id, advertiser_id, nonce, postback_id, seen_at) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (tenant_id, advertiser_id, nonce) DO UPDATE SET nonce = excluded.nonce
 RETURNING postback_id;
-
--- name: IsRepeat :one
--- Whether a postback was decided already, or repeats an event of its click that is live and takes
--- no repetitions: neither needs the click's workflow.
-SELECT (EXISTS (SELECT 1 FROM postbacks p WHERE p.id = @postback_id AND p.outcome <> 'held')
-  OR EXISTS (SELECT 1 FROM conversions c WHERE c.tenant_id = @tenant_id AND c.click_id = @click_id AND c.status <> 'Rejected'
-    AND c.unique_per <> 'none' AND c.cnv_event_id = @cnv_event_id))::boolean AS repeat;

@@ -42,3 +42,13 @@ SELECT * FROM cap_counters WHERE period_start = ANY(@period_starts::date[]);
 
 -- name: SystemPostbackAnswer :one
 SELECT id, outcome, reason, conversion_id, status, release_at FROM postbacks WHERE id = $1;
+
+-- name: SystemCachedPairLink :one
+-- The link of an offer and a partner who may have it: the partner's own, else the offer's in the
+-- partner's tenant.
+SELECT l.* FROM partners p
+JOIN offer_access a ON a.tenant_id = p.tenant_id
+JOIN links l ON l.tenant_id = a.tenant_id AND l.offer_id = a.offer_id
+WHERE a.offer_id = @offer_id AND p.id = @partner_id
+  AND (l.is_default OR l.partner_id = p.id AND l.placement_id IS NULL AND l.creative_order IS NULL)
+ORDER BY l.is_default LIMIT 1;

@@ -9,8 +9,5 @@ SELECT tenant_id, id, release_at FROM conversions WHERE status = 'Pending' AND r
 -- name: SystemEnsurePartitions :exec
 SELECT offerflow_ensure_partitions('clicks', @months::int), offerflow_ensure_partitions('postbacks', @months::int);
 
--- name: SystemForgetNonces :exec
-DELETE FROM nonces WHERE seen_at < $1;
-
 -- name: SystemOverdueChanges :many
 SELECT tenant_id, id FROM scheduled_changes WHERE state = 'pending' AND at < $1 ORDER BY at LIMIT $2;

@@ -40,9 +40,17 @@ type Config struct {
 	TemporalUIURL      string         `env:"OFFERFLOW_TEMPORAL_UI_URL" help:"Temporal UI that traces link to"`
 	CallbackAllowCIDRs []netip.Prefix `env:"OFFERFLOW_CALLBACK_ALLOW_CIDRS" help:"ranges that callbacks may reach although they are private, with http and any port"`
 	AttributionStart   worker.Start   `env:"OFFERFLOW_ATTRIBUTION_START" envDefault:"on_click" help:"on_click or on_first_postback: when a click's workflow starts"`
+	RetentionDays      int            `env:"OFFERFLOW_RETENTION_DAYS" envDefault:"0" help:"days after which clicks without a conversion, the log of postbacks, attempts of deliveries and the audit log may go; 0 keeps them for ever, else 90 or more"`
 	LogFormat          string         `env:"OFFERFLOW_LOG_FORMAT" envDefault:"text" help:"text or json"`
 	LogLevel           string         `env:"OFFERFLOW_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 }
+
+// The days that OFFERFLOW_RETENTION_DAYS may say. EPC looks 30 days back, lists of conversions three
+// months.
+const (
+	leastRetentionDays = 90
+	maxRetentionDays   = 36_500
+)
 
 // FromEnv reads the environment and checks what every role needs.
 func FromEnv() (Config, error) {
@@ -56,6 +64,9 @@ func FromEnv() (Config, error) {
 func (c *Config) check() error {
 	if c.AttributionStart != worker.StartOnClick && c.AttributionStart != worker.StartOnFirstPostback {
 		return fmt.Errorf("OFFERFLOW_ATTRIBUTION_START is %q: use on_click or on_first_postback", c.AttributionStart)
+	}
+	if c.RetentionDays != 0 && (c.RetentionDays < leastRetentionDays || c.RetentionDays > maxRetentionDays) {
+		return fmt.Errorf("OFFERFLOW_RETENTION_DAYS is %d: use 0 to keep everything, or %d to %d", c.RetentionDays, leastRetentionDays, maxRetentionDays)
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		return fmt.Errorf("OFFERFLOW_LOG_FORMAT is %q: use text or json", c.LogFormat)

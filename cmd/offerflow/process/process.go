@@ -176,7 +176,7 @@ func (p *Process) outbound() *outbound.Caller {
 func (p *Process) newWorker() (*worker.Worker, error) {
 	return &worker.Worker{
 		Store: p.store, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Namespace: p.namespace, Relay: p.relay,
-		AttributionStart: p.config.AttributionStart, Busy: p.busy,
+		AttributionStart: p.config.AttributionStart, Busy: p.busy, Retention: time.Duration(p.config.RetentionDays) * 24 * time.Hour,
 		Deliveries: activities.NewDeliveries(p.store, p.keys, p.outbound(), p.temporal),
 	}, nil
 }

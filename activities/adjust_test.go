@@ -1,0 +1,162 @@
+package activities
+
+import (
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+func (rig *decisionRig) adjust(id *uuid.UUID, by domain.Adjustment, change ...func(*AdjustRequest)) error {
+	rig.t.Helper()
+	request := AdjustRequest{
+		TenantID: rig.tenantID, ConversionID: *id, Figures: by, RequestID: uuid.NewString(), Actor: "person", Note: "partial refund",
+	}
+	for _, one := range change {
+		one(&request)
+	}
+	_, err := rig.Adjust(rig.t.Context(), request)
+	return err
+}
+
+func (rig *decisionRig) points(member string) int64 {
+	return value[int64](rig, "SELECT coalesce(sum(points_micros), 0)::bigint FROM member_balances WHERE pub_member_id = $1", member)
+}
+
+// rules 24, 42: an adjustment is a transition of its own, with a transaction for the difference, its
+// news and its audit entry. The books are checked as a whole after the test.
+func TestRule42Adjust(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A")})
+	click := rig.click(o)
+	id := rig.post(click, "A").ConversionID
+	budget := func() int64 {
+		return rig.counter(domain.CapScopeBudget, o.ID, domain.PeriodTotal, (domain.Periods{}).Start(domain.PeriodTotal))
+	}
+	require.Equal(t, int64(2_500_000), budget())
+
+	request := AdjustRequest{
+		TenantID: rig.tenantID, ConversionID: *id, RequestID: "r1", Actor: "person", Note: "partial refund",
+		Figures: domain.Adjustment{Amount: decimal("7"), Revenue: decimal("1.5"), Payout: decimal("0.4"), Reward: decimal("60")},
+	}
+	for range 3 { // once, however often it is asked
+		row, err := rig.Adjust(t.Context(), request)
+		require.NoError(t, err)
+		require.Equal(t, int64(2), row.Sequence)
+		require.Equal(t, *decimal("60"), row.RewardMicros)
+	}
+	require.Equal(t, int64(60_000_000), rig.points(*click.PubMemberID))
+	require.Equal(t, int64(1_500_000), budget())
+	rows := rig.transitions(id)
+	require.Len(t, rows, 2)
+	last := rows[1]
+	require.Equal(t, []string{"Success", "Success", "", "person", "partial refund"}, []string{last.FromStatus, last.ToStatus, last.Reason, last.Actor, last.Note})
+	require.JSONEq(t, `{"amount": null, "revenue": "2.50", "payout": "1.00", "reward": "100.00"}`, string(last.FiguresBefore))
+	require.JSONEq(t, `{"amount": "7.00", "revenue": "1.50", "payout": "0.40", "reward": "60.00"}`, string(last.FiguresAfter))
+	require.Equal(t, int64(1), value[int64](rig, "SELECT count(*) FROM audit_log WHERE action = 'adjust' AND before->>'reward' = '100.00' AND after->>'reward' = '60.00'"))
+
+	var event stream.ConversionEvent
+	require.NoError(t, json.Unmarshal(value[[]byte](rig, "SELECT payload FROM outbox WHERE payload->>'sequence' = '2' AND payload->>'conversionId' = $1", id.String()), &event))
+	require.Equal(t, []domain.Status{domain.StatusSuccess, domain.StatusSuccess}, []domain.Status{event.FromStatus, event.Status})
+	var news domain.News
+	require.NoError(t, json.Unmarshal(event.Conversion, &news))
+	require.Equal(t, []string{"60.00", "1.50"}, []string{news.RewardPoints, news.Revenue})
+
+	// A reversal takes back what is there now, a revival gives it again.
+	rig.review(id, domain.ActionReverse)
+	require.Zero(t, rig.points(*click.PubMemberID))
+	require.Zero(t, budget())
+	require.ErrorIs(t, rig.adjust(id, domain.Adjustment{Reward: decimal("1")}), domain.ErrAdjustRejected)
+	rig.review(id, domain.ActionApprove)
+	require.Equal(t, int64(60_000_000), rig.points(*click.PubMemberID))
+	require.ErrorIs(t, rig.adjust(id, domain.Adjustment{Reward: decimal("60")}), domain.ErrNothingAdjusted)
+	stranger := uuid.New()
+	require.ErrorIs(t, rig.adjust(&stranger, domain.Adjustment{Reward: decimal("1")}), ErrNoConversion)
+}
+
+// A Pending conversion is adjusted without the ledger, and released with its new figures.
+func TestAdjustWhilePending(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A", pendingFor("1"))})
+	click := rig.click(o)
+	id := rig.post(click, "A").ConversionID
+	require.NoError(t, rig.adjust(id, domain.Adjustment{Revenue: decimal("1"), Reward: decimal("40")}))
+	require.Zero(t, value[int64](rig, "SELECT count(*) FROM ledger_entries"))
+	rig.wait(24 * time.Hour)
+	require.Equal(t, domain.StatusSuccess, rig.review(id, domain.ActionRelease, byTimer).Status)
+	require.Equal(t, int64(40_000_000), rig.points(*click.PubMemberID))
+}
+
+// rule 32: a raised revenue takes the difference from the budget, or is refused whole.
+func TestRule32AdjustAtTheBudget(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	o := rig.offer([]domain.Event{goal("A")}, func(o *domain.Offer) { o.Budget = *decimal("6") })
+	id := rig.post(rig.click(o), "A").ConversionID
+	rig.post(rig.click(o), "A")
+	require.ErrorIs(t, rig.adjust(id, domain.Adjustment{Revenue: decimal("3.500001")}), ErrBudgetExhausted)
+	require.Len(t, rig.transitions(id), 1, "refused whole")
+	require.Equal(t, *decimal("2.5"), rig.conversion(id).RevenueMicros)
+	require.NoError(t, rig.adjust(id, domain.Adjustment{Revenue: decimal("3.5")}))
+	override := func(r *AdjustRequest) { r.OverrideCaps = true }
+	require.ErrorIs(t, rig.adjust(id, domain.Adjustment{Revenue: decimal("4")}, override, func(r *AdjustRequest) { r.Note = " " }), ErrOverrideNoReason)
+	require.NoError(t, rig.adjust(id, domain.Adjustment{Revenue: decimal("4")}, override))
+	require.True(t, rig.transitions(id)[2].OverrideCaps)
+}
+
+// rules 25, 41, 42: many hands at once on the same few conversions; the books are checked afterwards.
+func TestAdjustAndReviewAtOnce(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, raceConns)
+	o := rig.offer([]domain.Event{goal("A")})
+	ids := make([]*uuid.UUID, 4)
+	for i := range ids {
+		ids[i] = rig.post(rig.click(o), "A").ConversionID
+	}
+	atOnce(t, 24, func(i int) error {
+		rng := rand.New(rand.NewPCG(uint64(i), 0))
+		for range 12 {
+			id := ids[rng.IntN(len(ids))]
+			if rng.IntN(2) == 0 {
+				figure := domain.Micros(rng.Int64N(200_000_000))
+				_, err := rig.Adjust(t.Context(), AdjustRequest{
+					TenantID: rig.tenantID, ConversionID: *id, RequestID: uuid.NewString(), Actor: "person", Note: "n",
+					Figures: []domain.Adjustment{{Revenue: &figure}, {Payout: &figure}, {Reward: &figure}}[rng.IntN(3)],
+				})
+				if err != nil && !errors.Is(err, domain.ErrAdjustRejected) && !errors.Is(err, domain.ErrNothingAdjusted) {
+					return err
+				}
+				continue
+			}
+			action := []domain.Action{domain.ActionApprove, domain.ActionReverse}[rng.IntN(2)]
+			if _, err := rig.Settle(t.Context(), SettleRequest{
+				TenantID: rig.tenantID, ConversionID: *id, Action: action, RequestID: uuid.NewString(), Actor: "person",
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	require.Greater(t, value[int64](rig, "SELECT count(*) FROM transitions WHERE figures_after IS NOT NULL"), int64(10))
+}
+
+func TestRule39AnAdjustmentPaysNobodyWhoIsNotPaid(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	open := rig.offer([]domain.Event{goal("A"), goal("P", func(e *domain.Event) { e.IsPrivate = true })})
+	alone := rig.post(rig.click(open, func(c *domain.Click) { c.PartnerID = nil }), "A").ConversionID
+	private := rig.post(rig.click(open), "P").ConversionID
+	for _, id := range []*uuid.UUID{alone, private} {
+		require.ErrorIs(t, rig.adjust(id, domain.Adjustment{Payout: decimal("1")}), domain.ErrNobodyToPay)
+		require.NoError(t, rig.adjust(id, domain.Adjustment{Revenue: decimal("4")}))
+	}
+}

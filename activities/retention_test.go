@@ -1,0 +1,220 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/domain"
+)
+
+// asOwner runs one statement as an owner of the schema who is no superuser, as in production: row-level
+// security holds for it too.
+func (rig *decisionRig) asOwner(sql string, args ...any) {
+	rig.t.Helper()
+	conn, err := pgx.Connect(rig.t.Context(), rig.url)
+	require.NoError(rig.t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(rig.t.Context())) }()
+	_, err = conn.Exec(rig.t.Context(), sql, args...)
+	require.NoError(rig.t, err)
+}
+
+// ownedByAnybody gives the tables and functions of retention to a role that is neither a superuser nor
+// may pass row-level security by.
+func (rig *decisionRig) ownedByAnybody() {
+	rig.t.Helper()
+	role := pgx.Identifier{"owner_" + uuid.NewString()}.Sanitize()
+	rig.asOwner(fmt.Sprintf(`CREATE ROLE %[1]s NOSUPERUSER NOBYPASSRLS;
+		GRANT CREATE, USAGE ON SCHEMA public TO %[1]s;
+		ALTER TABLE clicks OWNER TO %[1]s; ALTER TABLE postbacks OWNER TO %[1]s; ALTER TABLE conversions OWNER TO %[1]s;
+		ALTER TABLE held_postbacks OWNER TO %[1]s;
+		ALTER FUNCTION offerflow_open_kept OWNER TO %[1]s; ALTER FUNCTION offerflow_let_go OWNER TO %[1]s`, role))
+	for _, month := range []string{"clicks", "postbacks"} {
+		months, err := queries.SystemOldMonths(rig.t.Context(), rig.Store.SystemPool(), month, time.Now().AddDate(1, 0, 0))
+		require.NoError(rig.t, err)
+		for _, one := range months {
+			rig.asOwner(fmt.Sprintf("ALTER TABLE %s OWNER TO %s", one, role))
+		}
+	}
+	rig.t.Cleanup(func() {
+		rig.asOwnerAfter("REASSIGN OWNED BY " + role + " TO CURRENT_USER; DROP OWNED BY " + role + "; DROP ROLE " + role)
+	})
+}
+
+func (rig *decisionRig) asOwnerAfter(sql string) {
+	conn, err := pgx.Connect(context.WithoutCancel(rig.t.Context()), rig.url)
+	require.NoError(rig.t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(rig.t.Context())) }()
+	_, err = conn.Exec(context.WithoutCancel(rig.t.Context()), sql)
+	require.NoError(rig.t, err)
+}
+
+// month makes the partitions of a month and sets the clock into it.
+func (rig *decisionRig) month(ago int) (name string) {
+	rig.t.Helper()
+	first := time.Date(time.Now().UTC().Year(), time.Now().UTC().Month(), 1, 0, 0, 0, 0, time.UTC).AddDate(0, -ago, 0)
+	for _, parent := range []string{"clicks", "postbacks"} {
+		rig.asOwner(fmt.Sprintf("CREATE TABLE %[1]s_%[2]s PARTITION OF %[1]s FOR VALUES FROM ('%[3]s') TO ('%[4]s')", parent, first.Format("2006_01"),
+			value[string](rig, "SELECT uuid_v7_floor($1)::text", first), value[string](rig, "SELECT uuid_v7_floor($1)::text", first.AddDate(0, 1, 0))))
+	}
+	rig.clock = first.AddDate(0, 0, 9)
+	return first.Format("2006_01")
+}
+
+func (rig *decisionRig) has(table string, id uuid.UUID) bool {
+	rig.t.Helper()
+	return value[int](rig, "SELECT count(*)::int FROM "+table+" WHERE id = $1", id) == 1
+}
+
+const year = 365 * 24 * time.Hour
+
+// What is older than the retention goes, month by month; a click with a conversion stays with it, so that
+// a person may move it for ever (rules 23, 25), and so does one whose session is open.
+func TestRetentionKeepsWhatIsStillDecidedAbout(t *testing.T) {
+	rig := newDecisionRig(t, 8)
+	old, young := rig.month(15), ""
+	offer := rig.offer([]domain.Event{goal("buy")})
+	lost := rig.click(offer)
+	bought := rig.click(offer)
+	answer := rig.post(bought, "buy")
+	refused := rig.post(lost, "no_such_event")
+	open := rig.click(offer, func(c *domain.Click) { c.SessionEndsAt = time.Now().AddDate(1, 0, 0) })
+	young = rig.month(5)
+	recent := rig.click(offer)
+	rig.ownedByAnybody()
+
+	off := &Retention{Store: rig.Store, Now: time.Now}
+	gone, err := off.LetGoOfOld(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, gone, "0 keeps everything")
+
+	retention := &Retention{Store: rig.Store, After: year, Now: time.Now}
+	// An attempt that was cut short has left its table behind.
+	_, err = rig.Store.SystemPool().Exec(t.Context(), "SELECT offerflow_open_kept('clicks', $1)", "clicks_"+old)
+	require.NoError(t, err)
+	gone, err = retention.LetGoOfOld(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"clicks_" + old, "postbacks_" + old}, gone.Months)
+	require.False(t, rig.has("clicks", lost.ID), "without a conversion")
+	require.True(t, rig.has("clicks", bought.ID), "with one")
+	require.True(t, rig.has("clicks", open.ID), "its session is open")
+	require.True(t, rig.has("clicks", recent.ID), "younger than the retention")
+	require.True(t, rig.has("postbacks", answer.PostbackID), "the evidence of a conversion")
+	require.False(t, rig.has("postbacks", refused.PostbackID))
+	require.NotEmpty(t, young)
+
+	gone, err = retention.LetGoOfOld(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, gone.Months, "once is enough")
+
+	rig.clock = time.Now()
+	settled := rig.review(answer.ConversionID, domain.ActionReverse)
+	require.Equal(t, domain.StatusRejected, settled.Status)
+	require.Empty(t, settled.Error)
+}
+
+// A conversion that is decided while the clicks that stay are being copied is not forgotten: the
+// exchange waits for the decision, and then looks for late ones.
+func TestRetentionFindsLateConversions(t *testing.T) {
+	rig := newDecisionRig(t, 8)
+	old := rig.month(15)
+	offer := rig.offer([]domain.Event{goal("buy")})
+	early, late := rig.click(offer), rig.click(offer)
+	first := rig.post(early, "buy").ConversionID
+	rig.clock = time.Now()
+
+	decision, err := pgx.Connect(t.Context(), rig.url)
+	require.NoError(t, err)
+	defer func() { _ = decision.Close(context.WithoutCancel(t.Context())) }()
+	tx, err := decision.Begin(t.Context())
+	require.NoError(t, err)
+	lateConversion := rig.Keys.NewID(time.Now())
+	_, err = tx.Exec(t.Context(), "SELECT 1 FROM clicks WHERE id = $1 FOR UPDATE", late.ID)
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `INSERT INTO conversions SELECT (jsonb_populate_record(c, jsonb_build_object('id', $3::uuid, 'click_id', $2::uuid,
+		'pub_member_id', NULL, 'status', 'Rejected', 'rejection_reason', 'deadline_passed', 'is_counted', false))).* FROM conversions c WHERE id = $1`,
+		*first, late.ID, lateConversion)
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		kept, err := rig.Store.LetGo(context.WithoutCancel(t.Context()), "clicks", "clicks_"+old, time.Now().Add(-year))
+		if err == nil && kept != 2 {
+			err = fmt.Errorf("kept %d clicks", kept)
+		}
+		done <- err
+	}()
+	require.Eventually(t, func() bool {
+		return value[int](rig, "SELECT count(*)::int FROM pg_locks WHERE relation = 'clicks'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted") == 1
+	}, 10*time.Second, time.Millisecond, "the exchange waits for the decision")
+	require.NoError(t, tx.Commit(t.Context()))
+	require.NoError(t, <-done)
+	require.True(t, rig.has("clicks", early.ID))
+	require.True(t, rig.has("clicks", late.ID))
+	rig.asOwner("DELETE FROM conversions WHERE id = $1", lateConversion) // it has no history: the books would not agree
+}
+
+// Whatever the configuration says, the database lets go of nothing that is younger than 60 days, of no
+// other table, and for nobody but the system role.
+func TestRetentionIsBoundedByTheDatabase(t *testing.T) {
+	rig := newDecisionRig(t, 8)
+	young := value[string](rig, "SELECT max(m) FROM offerflow_old_months('clicks', now() + interval '3 months') m")
+	for _, call := range []string{
+		"SELECT offerflow_open_kept('clicks', '" + young + "')", "SELECT offerflow_let_go('clicks', '" + young + "')",
+		"SELECT offerflow_let_go('postbacks', 'postbacks" + young[len("clicks"):] + "')", "SELECT offerflow_let_go('postbacks', '" + young + "')",
+		"SELECT offerflow_let_go('clicks', 'clicks_default')", "SELECT offerflow_let_go('clicks', 'conversions')", "SELECT offerflow_let_go('conversions', 'conversions_2020_01')",
+	} {
+		_, err := rig.Store.SystemPool().Exec(t.Context(), call)
+		require.Error(t, err, call)
+	}
+	err := rig.Store.Tenant(t.Context(), rig.tenantID, func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), "SELECT offerflow_let_go('postbacks', 'postbacks_2020_01')")
+		return err
+	})
+	require.ErrorContains(t, err, "permission denied")
+	rig.asOwner("INSERT INTO audit_log (tenant_id, id, at, actor, action, noun, noun_id) VALUES ($1, $2, now() - interval '59 days', 'a', 'b', 'c', 'd')", rig.tenantID, uuid.New())
+	n, err := queries.SystemForgetAudit(t.Context(), rig.Store.SystemPool(), time.Now(), forgetBatch)
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
+// Attempts and audit entries go by their age, in batches; attempts of what still waits stay.
+func TestRetentionForgetsAttemptsAndAudit(t *testing.T) {
+	rig := newDecisionRig(t, 8)
+	for state, age := range map[string]string{"delivered": "400 days", "failed": "100 days", "waiting": "400 days"} {
+		id := uuid.New()
+		rig.asOwner(`INSERT INTO deliveries (tenant_id, id, kind, endpoint_id, state, body, created_at) VALUES ($1, $2, 'test', $2, $3, '', now())`, rig.tenantID, id, state)
+		rig.asOwner(`INSERT INTO delivery_attempts (tenant_id, delivery_id, number, at, status_code, latency_ms)
+			SELECT $1, $2, n, now() - $3::interval, 200, 1 FROM generate_series(1, 3) n`, rig.tenantID, id, age)
+	}
+	rig.asOwner(`INSERT INTO audit_log (tenant_id, id, at, actor, action, noun, noun_id)
+		SELECT $1, gen_random_uuid(), now() - make_interval(days => n), 'a', 'b', 'c', 'd' FROM unnest(ARRAY[10, 364, 366, 500]) n`, rig.tenantID)
+	gone, err := (&Retention{Store: rig.Store, After: year, Now: time.Now}).LetGoOfOld(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 3, gone.Attempts)
+	require.EqualValues(t, 2, gone.Audit)
+	require.Equal(t, 6, value[int](rig, "SELECT count(*)::int FROM delivery_attempts"))
+}
+
+// The sweep forgets nonces and the answers of idempotency keys once nothing can ask for them, batch by
+// batch.
+func TestSweepForgetsNoncesAndIdempotencyKeys(t *testing.T) {
+	rig := newDecisionRig(t, 8)
+	sweep := &Sweep{Store: rig.Store, Decisions: rig.Decisions}
+	age := func(n int) string { return fmt.Sprintf("$2::timestamptz - make_interval(hours => %d)", n) }
+	for table, insert := range map[string]string{
+		"nonces":           "INSERT INTO nonces (tenant_id, advertiser_id, nonce, postback_id, seen_at) SELECT $1, $1, n::text, $1, %s FROM generate_series(%d, %d) n",
+		"idempotency_keys": "INSERT INTO idempotency_keys (tenant_id, key, route, request_hash, created_at) SELECT $1, n::text, 'r', '', %s FROM generate_series(%d, %d) n",
+	} {
+		rig.asOwner(fmt.Sprintf(insert, age(71), 1, 2), rig.tenantID, rig.clock)
+		rig.asOwner(fmt.Sprintf(insert, age(73), 3, forgetBatch+10), rig.tenantID, rig.clock)
+		require.Equal(t, forgetBatch+10, value[int](rig, "SELECT count(*)::int FROM "+table))
+	}
+	require.NoError(t, sweep.forget(t.Context()))
+	require.Equal(t, 2, value[int](rig, "SELECT count(*)::int FROM nonces"))
+	require.Equal(t, 2, value[int](rig, "SELECT count(*)::int FROM idempotency_keys"))
+}

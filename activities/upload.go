@@ -1,0 +1,110 @@
+package activities
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash/fnv"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// pathUpload is what the postback log shows as the path of an upload's lines.
+const pathUpload = "/api/v1/conversions/upload"
+
+// upload decides one line as a postback that a person made. All rules hold but the advertiser's
+// security; the postback's id follows from the job's and the line's number, so that a line that is
+// done again after a crash gives the same conversion.
+func (j *Jobs) upload(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingItemsRow, ended *endedItem) error {
+	line, wrong := domain.ParseUploadLine(job.Columns, item.Line)
+	if wrong != nil {
+		ended.fail(wrong.Field, wrong.Reason)
+		return nil
+	}
+	postback := uploaded(job, item.Number, line)
+	click, ok, err := j.Decisions.ClickOf(ctx, &postback)
+	if err != nil {
+		return err
+	}
+	if !ok || click.TenantID != job.TenantID {
+		ended.fail(domain.UploadClickID, string(domain.ReasonUnknownClick))
+		return nil
+	}
+	decided, err := j.Decisions.Decide(ctx, job.TenantID, postback)
+	if err != nil {
+		return err
+	}
+	if err := j.startAll(ctx, decided.Waiting); err != nil {
+		return err
+	}
+	ended.PostbackID, ended.ConversionID = &postback.ID, decided.Answer.ConversionID
+	switch decided.Answer.Outcome {
+	case domain.OutcomeAccepted:
+		ended.State = ItemChanged
+	case domain.OutcomeHeld: // rule 14: the postback log has its end, later
+		ended.State = ItemUnchanged
+		return later(j.Hold(ctx, job.TenantID, postback))
+	case domain.OutcomeDuplicate:
+		ended.State = ItemUnchanged
+	default:
+		ended.fail("", string(decided.Answer.Reason))
+	}
+	return nil
+}
+
+// uploaded is a line as a postback, received when the job was made.
+func uploaded(job *dbgen.Job, number int64, line domain.UploadLine) domain.Postback {
+	return domain.Postback{
+		ID: itemID(job.ID, number), ReceivedAt: job.CreatedAt, Method: "POST", Path: pathUpload, Params: line.Params(),
+		ClickID: &line.ClickID, EventID: line.EventID, CompletedAt: line.CompletedAt,
+		Upload: &domain.Upload{Actor: job.Actor, Revenue: line.Revenue, Reward: line.Reward},
+	}
+}
+
+// itemID is a UUIDv7 of the job's instant: the log is partitioned by the time in its ids.
+func itemID(jobID uuid.UUID, number int64) uuid.UUID {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(jobID[:], uint64(number)))
+	id := jobID
+	copy(id[6:], sum[:10])
+	id[6], id[8] = 0x70|id[6]&0x0f, 0x80|id[8]&0x3f
+	return id
+}
+
+// placeOfLine keeps the lines of one click in their order.
+func placeOfLine(columns []string, line string) int {
+	cells := strings.Split(line, ",")
+	at := slices.Index(columns, domain.UploadClickID)
+	if at < 0 || at >= len(cells) {
+		return 0
+	}
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(strings.ToLower(strings.TrimSpace(cells[at]))))
+	return int(hash.Sum32() % itemsAtOnce)
+}
+
+// addFigures adds what the conversions that were made are worth.
+func (j *Jobs) addFigures(ctx context.Context, tenantID uuid.UUID, ended []endedItem) error {
+	var ids []uuid.UUID
+	for i := range ended {
+		if ended[i].State == ItemChanged && ended[i].ConversionID != nil {
+			ids = append(ids, *ended[i].ConversionID)
+		}
+	}
+	rows, err := queries.ConversionsByIDs(ctx, j.Decisions.Store.Read(tenantID), tenantID, ids)
+	if err != nil {
+		return err
+	}
+	for i := range ended {
+		for _, row := range rows {
+			if ended[i].State == ItemChanged && ended[i].ConversionID != nil && *ended[i].ConversionID == row.ID && !row.IsTest {
+				ended[i].Revenue, ended[i].Payout, ended[i].Reward = row.RevenueMicros, row.PayoutMicros, row.RewardMicros
+			}
+		}
+	}
+	return nil
+}

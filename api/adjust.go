@@ -1,0 +1,83 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/domain"
+)
+
+type adjustInput struct {
+	ByID
+	Body struct {
+		Amount       *Decimal `json:"amount,omitempty" doc:"The sale. No other figure follows from it."`
+		Revenue      *Decimal `json:"revenue,omitempty"`
+		Payout       *Decimal `json:"payout,omitempty"`
+		Reward       *Decimal `json:"reward,omitempty" doc:"In points."`
+		Reason       string   `json:"reason" doc:"Free text, kept in the history."`
+		OverrideCaps bool     `json:"overrideCaps,omitempty" doc:"Raise the revenue although the budget is exhausted."`
+	}
+}
+
+type adjustOutput struct{ Body conversionView }
+
+// adjustConversion sets a live conversion's figures anew, for a person (rules 24, 42). The answer is the
+// conversion as it stands.
+func (s *Server) adjustConversion(ctx context.Context, in *adjustInput) (*adjustOutput, error) {
+	request, err := checkAdjust(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	decisions := &activities.Decisions{Store: s.Store, Keys: s.Keys, Nudge: s.nudge, Now: time.Now}
+	row, err := decisions.Adjust(context.WithoutCancel(ctx), request)
+	switch {
+	case errors.Is(err, activities.ErrNoConversion):
+		return nil, notFound()
+	case errors.Is(err, domain.ErrAdjustRejected):
+		return nil, conflict("The conversion is Rejected: " + err.Error() + ".")
+	case errors.Is(err, activities.ErrBudgetExhausted):
+		problem := conflict("The offer's budget does not hold this revenue.")
+		problem.Errors = append(problem.Errors, domain.FieldError{Field: "revenue", Reason: err.Error()})
+		return nil, problem
+	case errors.Is(err, domain.ErrNobodyToPay):
+		return nil, badField("payout", err.Error())
+	case err != nil && !errors.Is(err, domain.ErrNothingAdjusted):
+		return nil, err
+	}
+	views := []conversionView{conversionOf(&row)}
+	if err := s.tenant(ctx, func(tx pgx.Tx) error { return nameConversions(ctx, tx, views) }); err != nil {
+		return nil, err
+	}
+	return &adjustOutput{Body: views[0]}, nil
+}
+
+func checkAdjust(ctx context.Context, in *adjustInput) (activities.AdjustRequest, error) {
+	var c checks
+	body := &in.Body
+	request := activities.AdjustRequest{
+		TenantID: principal(ctx).TenantID, ConversionID: in.ID, RequestID: effectID(ctx).String(), Actor: principal(ctx).Actor,
+		Note: strings.TrimSpace(body.Reason), OverrideCaps: body.OverrideCaps,
+		Figures: domain.Adjustment{
+			Amount: c.notNegative("amount", body.Amount), Revenue: c.notNegative("revenue", body.Revenue),
+			Payout: c.notNegative("payout", body.Payout), Reward: c.notNegative("reward", body.Reward),
+		},
+	}
+	if request.Figures == (domain.Adjustment{}) {
+		c.add("body", "must set a figure: amount, revenue, payout or reward")
+	}
+	switch {
+	case request.Note == "":
+		c.add("reason", "is required")
+	case utf8.RuneCountInString(request.Note) > maxNoteLength:
+		c.add("reason", "must be of at most %d characters", maxNoteLength)
+	case strings.ContainsRune(request.Note, 0):
+		c.add("reason", "contains a character that cannot be stored")
+	}
+	return request, c.err()
+}

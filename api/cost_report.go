@@ -1,0 +1,234 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// maxCostReportDays bounds one cost report: providers pull days or weeks at a time.
+const maxCostReportDays = 92
+
+type costReportInput struct {
+	From string `query:"date_from" doc:"Required: a date of the tenant's calendar."`
+	To   string `query:"date_to" doc:"Required, likewise; counted whole, at most 92 days after the first."`
+}
+
+// costReportOutput has rows as the provider names their fields.
+type costReportOutput[T any] struct {
+	Body struct {
+		DateFrom string `json:"date_from"`
+		DateTo   string `json:"date_to"`
+		Timezone string `json:"timezone" doc:"The zone of the days: the tenant's."`
+		Data     []T    `json:"data"`
+	}
+}
+
+// costKey is what cost is broken down by.
+type costKey struct {
+	date, country, currency string
+	offerID                 uuid.UUID
+	app                     domain.CostDatum
+}
+
+// costFigures are the figures of one row.
+type costFigures struct {
+	clicks, installs, conversions int64
+	cost                          domain.Micros
+}
+
+// costRow is a row of the report before it is worded.
+type costRow struct {
+	costKey
+	costFigures
+	campaign string
+}
+
+// singularRow has the names of Singular's guide for partners whose reporting API it pulls.
+type singularRow struct {
+	Date         string  `json:"date"`
+	App          string  `json:"app"`
+	SitePublicID string  `json:"site_public_id"`
+	OS           string  `json:"os"`
+	CampaignID   string  `json:"campaign_id"`
+	CampaignName string  `json:"campaign_name"`
+	Country      string  `json:"country"`
+	CostModel    string  `json:"cost_model"`
+	Clicks       int64   `json:"clicks"`
+	Installs     int64   `json:"installs"`
+	Conversions  int64   `json:"conversions"`
+	Cost         Decimal `json:"cost"`
+	Currency     string  `json:"currency"`
+}
+
+// appsFlyerRow has the names that AppsFlyer uses for cost.
+type appsFlyerRow struct {
+	Date        string  `json:"date"`
+	AppID       string  `json:"app_id"`
+	AppName     string  `json:"app_name"`
+	Platform    string  `json:"platform"`
+	CampaignID  string  `json:"campaign_id"`
+	Campaign    string  `json:"campaign"`
+	Geo         string  `json:"geo"`
+	CostModel   string  `json:"cost_model"`
+	Clicks      int64   `json:"clicks"`
+	Installs    int64   `json:"installs"`
+	Conversions int64   `json:"conversions"`
+	Cost        Decimal `json:"cost"`
+	Currency    string  `json:"currency"`
+}
+
+func (s *Server) singularCostReport(ctx context.Context, in *costReportInput) (*costReportOutput[singularRow], error) {
+	return costReport(ctx, s, in, "Singular", func(r *costRow) singularRow {
+		return singularRow{
+			Date: r.date, App: r.app.AppName, SitePublicID: r.app.StoreID, OS: r.app.OS(), CampaignID: r.offerID.String(), CampaignName: r.campaign,
+			Country: r.country, CostModel: r.app.CostModel, Clicks: r.clicks, Installs: r.installs, Conversions: r.conversions,
+			Cost: Decimal(r.cost), Currency: r.currency,
+		}
+	})
+}
+
+func (s *Server) appsFlyerCostReport(ctx context.Context, in *costReportInput) (*costReportOutput[appsFlyerRow], error) {
+	return costReport(ctx, s, in, "AppsFlyer", func(r *costRow) appsFlyerRow {
+		return appsFlyerRow{
+			Date: r.date, AppID: r.app.StoreID, AppName: r.app.AppName, Platform: r.app.OS(), CampaignID: r.offerID.String(), Campaign: r.campaign,
+			Geo: r.country, CostModel: r.app.CostModel, Clicks: r.clicks, Installs: r.installs, Conversions: r.conversions,
+			Cost: Decimal(r.cost), Currency: r.currency,
+		}
+	})
+}
+
+// costReport is what an attribution provider pulls: by day, app, offer and country what was clicked
+// and converted and what the advertiser pays for it, which is the publisher's revenue (rule 57).
+func costReport[T any](ctx context.Context, s *Server, in *costReportInput, provider string, worded func(*costRow) T) (*costReportOutput[T], error) {
+	out := &costReportOutput[T]{}
+	out.Body.DateFrom, out.Body.DateTo, out.Body.Data = in.From, in.To, []T{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		tenant, err := dbgen.New().GetTenant(ctx, tx, principal(ctx).TenantID)
+		if err != nil {
+			return orNotFound(err)
+		}
+		q, err := in.query(tenant)
+		if err != nil {
+			return err
+		}
+		out.Body.Timezone = q.zone.String()
+		offers, err := offersWithCost(ctx, tx, provider)
+		if err != nil || len(offers) == 0 { // no offers in the query would be all
+			return err
+		}
+		q.Offers = slices.Collect(maps.Keys(offers))
+		rows, err := q.rows(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, row := range costRows(q, rows, offers) {
+			out.Body.Data = append(out.Body.Data, worded(&row))
+		}
+		return nil
+	})
+}
+
+// query checks the dates.
+func (in *costReportInput) query(tenant dbgen.Tenant) (*reportQuery, error) {
+	var c checks
+	zone, err := reportZone(&c, tenant, "")
+	if err != nil {
+		return nil, err
+	}
+	q := newReportQuery(tenant, zone)
+	q.unit, q.GroupBy = domain.ReportDay, []string{"period", "offer", "country", "device", "event"}
+	q.Since = c.reportDate("date_from", in.From, zone, 0)
+	q.Until = c.reportDate("date_to", in.To, zone, 1)
+	c.span("date_to", q.Since, q.Until, maxCostReportDays)
+	if err := c.err(); err != nil {
+		return nil, err
+	}
+	q.cut()
+	return q, nil
+}
+
+// reportDate is a bound that is a date.
+func (c *checks) reportDate(field, text string, zone *time.Location, moved int) time.Time {
+	if _, err := time.Parse(time.DateOnly, text); err != nil && text != "" {
+		c.add(field, "must be a date, such as 2026-05-13")
+		return time.Time{}
+	}
+	return c.reportBound(field, text, zone, moved)
+}
+
+// offersWithCost are the offers whose cost goes to a provider.
+func offersWithCost(ctx context.Context, tx pgx.Tx, provider string) (map[uuid.UUID]*domain.Offer, error) {
+	documents, err := dbgen.New().OffersWithCostData(ctx, tx, principal(ctx).TenantID, provider)
+	if err != nil {
+		return nil, err
+	}
+	offers := map[uuid.UUID]*domain.Offer{}
+	for _, document := range documents {
+		offer := &domain.Offer{}
+		if err := json.Unmarshal(document, offer); err != nil {
+			return nil, err
+		}
+		offers[offer.ID] = offer
+	}
+	return offers, nil
+}
+
+// costRows accounts a report's rows to apps.
+func costRows(q *reportQuery, rows []dbgen.PerformanceRow, offers map[uuid.UUID]*domain.Offer) []costRow {
+	sums := map[costKey]*costRow{}
+	for i := range rows {
+		if rows[i].IsTotal {
+			continue
+		}
+		key := func(dimension string) string { return rows[i].Keys[slices.Index(reportKeys, dimension)] }
+		id, _ := uuid.Parse(key("offer")) // they are those of q.Offers
+		offer := offers[id]
+		if offer == nil {
+			continue
+		}
+		event := offer.DefaultEvent()
+		isDefault := key("event") == "" || event != nil && key("event") == event.ID.String()
+		app, ok := offer.CostDatumFor(key("device"), isDefault)
+		if !ok {
+			continue
+		}
+		of := costKey{date: q.period(key("period")), country: key("country"), currency: rows[i].Currency, offerID: id, app: app}
+		sum := sums[of]
+		if sum == nil {
+			sum = &costRow{costKey: of, campaign: cmp.Or(offer.AdvertiserCampaignName, offer.Name)}
+			sums[of] = sum
+		}
+		t := tallyOf(&rows[i])
+		sum.clicks += t.Clicks
+		sum.conversions += t.Success
+		sum.cost += t.Revenue
+		if app.CostModel == domain.CostModelInstall && isDefault {
+			sum.installs += t.Success
+		}
+	}
+	return inOrder(sums)
+}
+
+func inOrder(sums map[costKey]*costRow) []costRow {
+	rows := make([]costRow, 0, len(sums))
+	for _, row := range sums {
+		if row.costFigures != (costFigures{}) {
+			rows = append(rows, *row)
+		}
+	}
+	slices.SortFunc(rows, func(a, b costRow) int {
+		return cmp.Or(cmp.Compare(a.date, b.date), cmp.Compare(a.campaign, b.campaign), cmp.Compare(a.offerID.String(), b.offerID.String()),
+			cmp.Compare(a.app.StoreID, b.app.StoreID), cmp.Compare(a.app.CostModel, b.app.CostModel), cmp.Compare(a.country, b.country))
+	})
+	return rows
+}

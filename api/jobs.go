@@ -1,0 +1,221 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// jobView is a job: a review of many, or an upload.
+type jobView struct {
+	ID           uuid.UUID           `json:"id"`
+	Action       string              `json:"action" doc:"approve, reject, reverse or upload."`
+	State        string              `json:"state" doc:"receiving while an upload is on its way; running, paused, done."`
+	Total        int64               `json:"total"`
+	Done         int64               `json:"done" doc:"Items that are decided, without those that failed."`
+	Changed      int64               `json:"changed" doc:"Those of them that changed something; the others were so already, or are held."`
+	Failed       int64               `json:"failed" doc:"Items that could not be done; the rest went on."`
+	Totals       reviewTotals        `json:"totals" doc:"Over what changed so far."`
+	Filter       map[string][]string `json:"filter,omitempty"`
+	Reason       string              `json:"reason"`
+	OverrideCaps bool                `json:"overrideCaps"`
+	CreatedBy    string              `json:"createdBy"`
+	CreatedAt    time.Time           `json:"createdAt"`
+	FinishedAt   *time.Time          `json:"finishedAt"`
+}
+
+func jobOf(j *dbgen.Job) jobView {
+	view := jobView{
+		ID: j.ID, Action: j.Action, State: j.State, Total: j.Total, Done: j.Changed + j.Unchanged, Changed: j.Changed, Failed: j.Failed,
+		Totals: reviewTotals{
+			Count: int(j.Changed), Revenue: Decimal(j.RevenueMicros), Payout: Decimal(j.PayoutMicros), Reward: Decimal(j.RewardMicros),
+		},
+		Reason: j.Note, OverrideCaps: j.OverrideCaps, CreatedBy: j.Actor, CreatedAt: j.CreatedAt.UTC(), FinishedAt: inUTC(j.FinishedAt),
+	}
+	_ = json.Unmarshal(j.Filter, &view.Filter) // ours, or none
+	return view
+}
+
+// jobFailure is an item that could not be done.
+type jobFailure struct {
+	Number       int64      `json:"number" doc:"Its place in the job; of an upload the line in the file."`
+	ConversionID *uuid.UUID `json:"conversionId"`
+	Line         string     `json:"line,omitempty" doc:"An upload's line as it came."`
+	Field        string     `json:"field,omitempty" doc:"The column that is wrong."`
+	Error        string     `json:"error" doc:"A reason of the closed list, or what is wrong with the line."`
+}
+
+// shownFailures in a job's own answer; its items list them all.
+const shownFailures = 100
+
+type jobOutput struct {
+	Body struct {
+		jobView
+		Failures []jobFailure `json:"failures" doc:"The first 100; GET …/items?filter.state=failed lists all."`
+	}
+}
+
+func (s *Server) getJob(ctx context.Context, in *ByID) (*jobOutput, error) {
+	out := &jobOutput{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error { return readJob(ctx, tx, in.ID, out) })
+}
+
+func readJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, out *jobOutput) error {
+	job, err := dbgen.New().GetJob(ctx, tx, principal(ctx).TenantID, id)
+	if err != nil {
+		return orNotFound(err)
+	}
+	out.Body.jobView = jobOf(&job)
+	out.Body.Failures = []jobFailure{}
+	if job.Failed == 0 {
+		return nil
+	}
+	rows, err := dbgen.New().FailedItems(ctx, tx, job.TenantID, job.ID, shownFailures)
+	for _, row := range rows {
+		out.Body.Failures = append(out.Body.Failures, jobFailure{row.Number, row.ConversionID, row.Line, row.Field, row.Error})
+	}
+	return err
+}
+
+var jobListing = listing[jobView]{
+	from: "jobs j", where: "j.tenant_id = $1",
+	columns: `j.id, j.action, j.state, j.actor, j.note, j.override_caps, j.filter, j.total, j.changed, j.unchanged, j.failed,
+  j.revenue_micros, j.payout_micros, j.reward_micros, j.created_at, j.finished_at`,
+	fields: map[string]listField{
+		"id": {column: "j.id", kind: fieldUUID}, "action": {column: "j.action"}, "state": {column: "j.state"},
+		"createdBy": {column: "j.actor"}, "createdAt": {column: "j.created_at", kind: fieldTime},
+		"finishedAt": {column: "j.finished_at", kind: fieldTime},
+	},
+	order: "createdAt", id: "j.id",
+	scan: func(row pgx.CollectableRow) (jobView, error) {
+		var j dbgen.Job
+		err := row.Scan(&j.ID, &j.Action, &j.State, &j.Actor, &j.Note, &j.OverrideCaps, &j.Filter, &j.Total, &j.Changed, &j.Unchanged, &j.Failed,
+			&j.RevenueMicros, &j.PayoutMicros, &j.RewardMicros, &j.CreatedAt, &j.FinishedAt)
+		return jobOf(&j), err
+	},
+}
+
+func (s *Server) listJobs(ctx context.Context, in *ListInput) (*pageOutput[jobView], error) {
+	return listIn(ctx, s, jobListing, *in, principal(ctx).TenantID)
+}
+
+// jobItemView is one item, and how it ended.
+type jobItemView struct {
+	Number       int64          `json:"number"`
+	State        string         `json:"state" doc:"waiting, changed, unchanged or failed."`
+	ConversionID *uuid.UUID     `json:"conversionId"`
+	PostbackID   *uuid.UUID     `json:"postbackId" doc:"The postback that an upload's line was decided as."`
+	Outcome      domain.Outcome `json:"outcome,omitempty" doc:"Of that postback, as it stands now: a held one has its end later."`
+	Reason       domain.Reason  `json:"reason,omitempty"`
+	Line         string         `json:"line,omitempty"`
+	Field        string         `json:"field,omitempty"`
+	Error        string         `json:"error,omitempty"`
+}
+
+var jobItemListing = listing[jobItemView]{
+	from: "job_items i", where: "i.tenant_id = $1 AND i.job_id = $2",
+	columns: "i.number, i.state, i.conversion_id, i.postback_id, i.line, i.field, i.error",
+	fields: map[string]listField{
+		"number": {column: "i.number", kind: fieldInt}, "state": {column: "i.state"},
+		"conversionId": {column: "i.conversion_id", kind: fieldUUID}, "field": {column: "i.field"}, "error": {column: "i.error"},
+	},
+	order: "number", id: "i.number",
+	scan: func(row pgx.CollectableRow) (i jobItemView, err error) {
+		return i, row.Scan(&i.Number, &i.State, &i.ConversionID, &i.PostbackID, &i.Line, &i.Field, &i.Error)
+	},
+}
+
+type jobItemsInput struct {
+	ByID
+	ListInput
+}
+
+func (s *Server) listJobItems(ctx context.Context, in *jobItemsInput) (*pageOutput[jobItemView], error) {
+	out := &pageOutput[jobItemView]{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		tenantID := principal(ctx).TenantID
+		if _, err := dbgen.New().GetJob(ctx, tx, tenantID, in.ID); err != nil {
+			return orNotFound(err)
+		}
+		var err error
+		if out.Body, err = list(ctx, tx, jobItemListing, in.ListInput, tenantID, in.ID); err != nil {
+			return err
+		}
+		return addOutcomes(ctx, tx, out.Body.Items)
+	})
+}
+
+// addOutcomes adds how the postbacks of an upload's lines stand now.
+func addOutcomes(ctx context.Context, tx pgx.Tx, items []jobItemView) error {
+	var ids []uuid.UUID
+	for _, item := range items {
+		if item.PostbackID != nil {
+			ids = append(ids, *item.PostbackID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	tenantID := principal(ctx).TenantID
+	rows, err := dbgen.New().OutcomesOfPostbacks(ctx, tx, &tenantID, ids)
+	at := map[uuid.UUID]int{}
+	for i := range rows {
+		at[rows[i].ID] = i
+	}
+	for i := range items {
+		if items[i].PostbackID == nil {
+			continue
+		}
+		if found, ok := at[*items[i].PostbackID]; ok {
+			items[i].Outcome, items[i].Reason = rows[found].Outcome, rows[found].Reason
+		}
+	}
+	return err
+}
+
+// pauseJob stops a job behind what it has in work, a fraction of a second's worth.
+func (s *Server) pauseJob(ctx context.Context, in *ByID) (*jobOutput, error) {
+	return s.turnJob(ctx, in.ID, "pause", dbgen.New().PauseJob)
+}
+
+// resumeJob lets a paused job go on behind the last item that was decided.
+func (s *Server) resumeJob(ctx context.Context, in *ByID) (*jobOutput, error) {
+	return s.turnJob(ctx, in.ID, "resume", dbgen.New().ResumeJob)
+}
+
+// turnJob pauses or resumes a job; one that is so already stays so.
+func (s *Server) turnJob(ctx context.Context, id uuid.UUID, action string,
+	turn func(context.Context, dbgen.DBTX, uuid.UUID, uuid.UUID) (int64, error)) (*jobOutput, error) {
+	out := &jobOutput{}
+	err := s.tenant(ctx, func(tx pgx.Tx) error {
+		turned, err := turn(ctx, tx, principal(ctx).TenantID, id)
+		if err != nil {
+			return err
+		}
+		if err := readJob(ctx, tx, id, out); err != nil {
+			return err
+		}
+		switch state := out.Body.State; {
+		case turned == 0 && (state == activities.JobDone || state == activities.JobReceiving):
+			return conflict("The job is " + state + ".")
+		case turned == 0:
+			return nil
+		}
+		if err := audit(ctx, tx, action, "job", id.String(), nil, map[string]string{"state": out.Body.State}); err != nil {
+			return err
+		}
+		if out.Body.State != activities.JobRunning {
+			return nil // its next chunk reads that it is paused
+		}
+		return announceJob(ctx, tx, id)
+	})
+	s.nudge()
+	return out, err
+}

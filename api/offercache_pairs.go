@@ -1,0 +1,77 @@
+package api
+
+import (
+	"context"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+)
+
+// offerPair is an offer with a partner that has a link to it, or with a tenant that has a default one.
+type offerPair struct{ offer, of uuid.UUID }
+
+// pairMap finds links by pair; like idMap, reads take no lock.
+type pairMap struct{ m sync.Map }
+
+func (m *pairMap) get(pair offerPair) *dbgen.Link {
+	link, ok := m.m.Load(pair)
+	if !ok {
+		return nil
+	}
+	return link.(*dbgen.Link)
+}
+
+// put keeps a link that is a pair's only one: a default one, or a partner's for no certain place.
+func (m *pairMap) put(link *dbgen.Link) {
+	switch {
+	case link.IsDefault:
+		m.m.Store(offerPair{link.OfferID, link.TenantID}, link)
+	case link.PartnerID != nil && link.PlacementID == nil && link.CreativeOrder == nil:
+		m.m.Store(offerPair{link.OfferID, *link.PartnerID}, link)
+	}
+}
+
+// byPair finds where an offer leads for a partner: by the partner's own link, else by the offer's
+// in the partner's tenant, with this partner. Errors are those of byLink.
+func (c *OfferCache) byPair(ctx context.Context, offerID, partnerID uuid.UUID) (target, error) {
+	found, err := c.pairTarget(ctx, offerID, partnerID)
+	if err != nil {
+		return target{}, err
+	}
+	if found.partner = c.partners.get(partnerID); found.partner == nil {
+		return target{}, errNoTarget
+	}
+	if found.link.PartnerID == nil || *found.link.PartnerID != partnerID {
+		theirs := *found.link // an offer's default link is nobody's
+		theirs.PartnerID = &partnerID
+		found.link = &theirs
+	}
+	return found, nil
+}
+
+func (c *OfferCache) pairTarget(ctx context.Context, offerID, partnerID uuid.UUID) (target, error) {
+	if partner := c.partners.get(partnerID); partner != nil {
+		link := c.pairs.get(offerPair{offerID, partnerID})
+		if link == nil {
+			link = c.pairs.get(offerPair{offerID, partner.TenantID})
+		}
+		if link != nil {
+			return c.complete(ctx, link)
+		}
+	}
+	return c.miss(ctx, uuid.NewSHA1(offerID, partnerID[:]), func(ctx context.Context, _ uuid.UUID) (*dbgen.Link, error) {
+		link, err := dbgen.New().SystemCachedPairLink(ctx, c.store.SystemPool(), offerID, partnerID)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.fetchParts(ctx, &link); err != nil {
+			return nil, err
+		}
+		if c.partners.get(partnerID) == nil { // newer than what is known of its tenant
+			return &link, c.reloadTenant(ctx, link.TenantID)
+		}
+		return &link, nil
+	})
+}

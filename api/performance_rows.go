@@ -1,0 +1,200 @@
+package api
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// tallyOf is a row's figures.
+func tallyOf(r *dbgen.PerformanceRow) domain.Tally {
+	return domain.Tally{
+		Clicks: r.Clicks, UniqueClicks: r.UniqueClicks, RefusedClicks: r.Refused, Pending: r.Pending, Success: r.Success, Rejected: r.Rejected,
+		Revenue: domain.Micros(r.RevenueMicros), Payout: domain.Micros(r.PayoutMicros), Reward: domain.Micros(r.RewardMicros),
+		PendingRevenue: domain.Micros(r.PendingRevenueMicros), PendingPayout: domain.Micros(r.PendingPayoutMicros),
+		PendingReward: domain.Micros(r.PendingRewardMicros),
+	}
+}
+
+// figures is a row without what it is grouped by.
+func figures(r *dbgen.PerformanceRow, ratio *domain.Micros) (performanceRow, error) {
+	t := tallyOf(r)
+	cvr, noRate := t.ConversionRate()
+	epc, noEPC := t.EPC()
+	cost, noCost := t.RewardCost(ratio)
+	return performanceRow{
+		Clicks: t.Clicks, UniqueClicks: t.UniqueClicks, RefusedClicks: t.RefusedClicks,
+		Conversions: reportConversions{Pending: t.Pending, Success: t.Success, Rejected: t.Rejected},
+		CVR:         decimalOf(cvr), EPC: decimalOf(epc), Revenue: Decimal(t.Revenue), Payout: Decimal(t.Payout), RewardPoints: Decimal(t.Reward),
+		RewardCost: decimalOf(cost), Margin: decimalOf(t.Margin(cost)), PendingRevenue: Decimal(t.PendingRevenue),
+		PendingPayout: Decimal(t.PendingPayout), PendingRewardPoints: Decimal(t.PendingReward), Currency: r.Currency,
+	}, errors.Join(noRate, noEPC, noCost)
+}
+
+// reportName is what an id in a report is called.
+type reportName struct{ name, advertisersName string }
+
+// reportNames are the names of all ids in a report's keys.
+func reportNames(ctx context.Context, tx pgx.Tx, rows []dbgen.PerformanceRow) (map[string]reportName, error) {
+	ids := map[uuid.UUID]bool{}
+	for _, row := range rows {
+		for n, key := range row.Keys {
+			if n < len(reportKeys) && len(key) == len(uuid.Nil.String()) {
+				if id, err := uuid.Parse(key); err == nil {
+					ids[id] = true
+				}
+			}
+		}
+	}
+	names := map[string]reportName{}
+	if len(ids) == 0 {
+		return names, nil
+	}
+	list := make([]uuid.UUID, 0, len(ids))
+	for id := range ids {
+		list = append(list, id)
+	}
+	found, err := dbgen.New().NamesOfReport(ctx, tx, list, principal(ctx).TenantID)
+	for _, row := range found {
+		names[row.Kind+row.ID] = reportName{row.Name, row.AdvertisersName}
+	}
+	return names, err
+}
+
+// name fills in what a row is grouped by.
+func (q *reportQuery) name(row *performanceRow, keys []string, names map[string]reportName) {
+	for n, key := range reportKeys {
+		if !slices.Contains(q.GroupBy, key) {
+			continue
+		}
+		text := keys[n]
+		name := names[key+text]
+		switch key {
+		case "period":
+			*map[domain.ReportUnit]*reportKey{
+				domain.ReportHour: &row.Hour, domain.ReportDay: &row.Day, domain.ReportWeek: &row.Week, domain.ReportMonth: &row.Month,
+			}[q.unit] = keyOf(q.period(text))
+		case "offer":
+			row.OfferID, row.OfferName = keyOf(text), keyOf(name.name)
+		case "advertiser":
+			row.AdvertiserID, row.AdvertiserName = keyOf(text), keyOf(name.name)
+		case "partner":
+			row.PartnerID, row.PartnerName = keyOf(text), keyOf(name.name)
+		case "placement":
+			row.PlacementID, row.PlacementName = keyOf(text), keyOf(name.name)
+		case "creative":
+			row.CreativeOrder = keyOf(text)
+		case "country":
+			row.Country = keyOf(text)
+		case "device":
+			row.Device = keyOf(text)
+		case "event":
+			row.OfferEventID, row.EventID, row.EventName = keyOf(text), keyOf(name.advertisersName), keyOf(name.name)
+		}
+	}
+	for n, sub := range q.Subs {
+		if row.Subs == nil {
+			row.Subs = map[string]string{}
+		}
+		row.Subs[subDimension+strconv.Itoa(int(sub))] = keys[len(reportKeys)+n]
+	}
+}
+
+// period is the name of a period by its number.
+func (q *reportQuery) period(number string) string {
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 1 || n > len(q.periods) {
+		return ""
+	}
+	return q.periods[n-1].Name
+}
+
+// reportColumn is a column of the CSV. Those of a dimension are there when it was asked for.
+type reportColumn struct {
+	dimension, name string
+	cell            func(r *performanceRow) string
+}
+
+// reportCSV are the columns under the names of the JSON answer.
+var reportCSV = []reportColumn{
+	{"hour", "hour", func(r *performanceRow) string { return harmlessCell(r.Hour.text) }},
+	{"day", "day", func(r *performanceRow) string { return harmlessCell(r.Day.text) }},
+	{"week", "week", func(r *performanceRow) string { return harmlessCell(r.Week.text) }},
+	{"month", "month", func(r *performanceRow) string { return harmlessCell(r.Month.text) }},
+	{"offer", "offerId", func(r *performanceRow) string { return harmlessCell(r.OfferID.text) }},
+	{"offer", "offerName", func(r *performanceRow) string { return harmlessCell(r.OfferName.text) }},
+	{"advertiser", "advertiserId", func(r *performanceRow) string { return harmlessCell(r.AdvertiserID.text) }},
+	{"advertiser", "advertiserName", func(r *performanceRow) string { return harmlessCell(r.AdvertiserName.text) }},
+	{"partner", "partnerId", func(r *performanceRow) string { return harmlessCell(r.PartnerID.text) }},
+	{"partner", "partnerName", func(r *performanceRow) string { return harmlessCell(r.PartnerName.text) }},
+	{"placement", "placementId", func(r *performanceRow) string { return harmlessCell(r.PlacementID.text) }},
+	{"placement", "placementName", func(r *performanceRow) string { return harmlessCell(r.PlacementName.text) }},
+	{"creative", "creativeOrder", func(r *performanceRow) string { return harmlessCell(r.CreativeOrder.text) }},
+	{"country", "country", func(r *performanceRow) string { return harmlessCell(r.Country.text) }},
+	{"device", "device", func(r *performanceRow) string { return harmlessCell(r.Device.text) }},
+	{"event", "offerEventId", func(r *performanceRow) string { return harmlessCell(r.OfferEventID.text) }},
+	{"event", "eventId", func(r *performanceRow) string { return harmlessCell(r.EventID.text) }},
+	{"event", "eventName", func(r *performanceRow) string { return harmlessCell(r.EventName.text) }},
+	{"", "clicks", func(r *performanceRow) string { return strconv.FormatInt(r.Clicks, 10) }},
+	{"", "uniqueClicks", func(r *performanceRow) string { return strconv.FormatInt(r.UniqueClicks, 10) }},
+	{"", "refusedClicks", func(r *performanceRow) string { return strconv.FormatInt(r.RefusedClicks, 10) }},
+	{"", "pendingConversions", func(r *performanceRow) string { return strconv.FormatInt(r.Conversions.Pending, 10) }},
+	{"", "successConversions", func(r *performanceRow) string { return strconv.FormatInt(r.Conversions.Success, 10) }},
+	{"", "rejectedConversions", func(r *performanceRow) string { return strconv.FormatInt(r.Conversions.Rejected, 10) }},
+	{"", "cvr", func(r *performanceRow) string { return cellOf(microsOf(r.CVR)) }},
+	{"", "epc", func(r *performanceRow) string { return cellOf(microsOf(r.EPC)) }},
+	{"", "revenue", func(r *performanceRow) string { return r.Revenue.Micros().String() }},
+	{"", "payout", func(r *performanceRow) string { return r.Payout.Micros().String() }},
+	{"", "rewardPoints", func(r *performanceRow) string { return r.RewardPoints.Micros().String() }},
+	{"", "rewardCost", func(r *performanceRow) string { return cellOf(microsOf(r.RewardCost)) }},
+	{"", "margin", func(r *performanceRow) string { return cellOf(microsOf(r.Margin)) }},
+	{"", "pendingRevenue", func(r *performanceRow) string { return r.PendingRevenue.Micros().String() }},
+	{"", "pendingPayout", func(r *performanceRow) string { return r.PendingPayout.Micros().String() }},
+	{"", "pendingRewardPoints", func(r *performanceRow) string { return r.PendingRewardPoints.Micros().String() }},
+	{"", "currency", func(r *performanceRow) string { return r.Currency }},
+}
+
+// columns are those of the report: its subs, which go by any name, then the others.
+func (p *performanceReport) columns() (columns []reportColumn) {
+	for _, name := range p.GroupBy {
+		if strings.HasPrefix(name, subDimension) {
+			columns = append(columns, reportColumn{name: name, cell: func(r *performanceRow) string { return harmlessCell(r.Subs[name]) }})
+		}
+	}
+	for _, column := range reportCSV {
+		if column.dimension == "" || slices.Contains(p.GroupBy, column.dimension) {
+			columns = append(columns, column)
+		}
+	}
+	return columns
+}
+
+// writeCSV writes the rows, without totals.
+func (p *performanceReport) writeCSV(response huma.Context) {
+	response.SetHeader("Content-Type", "text/csv; charset=utf-8")
+	response.SetHeader("Content-Disposition", `attachment; filename="performance.csv"`)
+	out := csv.NewWriter(response.BodyWriter())
+	columns := p.columns()
+	cells := make([]string, len(columns))
+	for i, column := range columns {
+		cells[i] = column.name
+	}
+	_ = out.Write(cells) // a client that has gone may ask again
+	for row := range p.Items {
+		for i, column := range columns {
+			cells[i] = column.cell(&p.Items[row])
+		}
+		_ = out.Write(cells)
+	}
+	out.Flush()
+}

@@ -1,0 +1,208 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// makeClick puts the test's click on disk and waits until a worker has made a row of it.
+func (t *conversionTest) makeClick(ctx context.Context) (goOn bool, err error) {
+	body := t.in.Body
+	tracking := t.server.Tracking
+	at := t.plan.ClickedAt
+	t.click = domain.Click{
+		ID: tracking.keys.NewID(at), TenantID: t.tenantID, ClickedAt: at, LinkID: t.linkID, OfferID: t.offer.ID, OfferVersion: t.offer.Version,
+		AdvertiserID: t.offer.AdvertiserID, PartnerID: body.PartnerID, PubMemberID: t.params.member(), PubClickID: t.params.clickID,
+		PubSessionID: t.params.sessionID, PubGender: t.params.gender, PubAge: t.params.age, PubGeoCountry: t.params.country,
+		PubGeoState: t.params.state, PubPostalCode: t.params.postalCode, PubDevice: t.params.device, PubSubs: t.params.filledSubs(),
+		ViewID: t.params.viewID, Source: t.params.source, UserAgent: "Offerflow test", IsTest: true, SessionEndsAt: t.offer.SessionEnd(at),
+	}
+	err = t.server.tenant(ctx, func(tx pgx.Tx) error {
+		return audit(ctx, tx, "test", "conversion", t.click.ID.String(), nil, t.in.Body)
+	})
+	if err != nil {
+		return false, err
+	}
+	step := testStep{Step: "click", State: testOK, Detail: "On disk, and a row."}
+	t.out.ClickID = &t.click.ID
+	if err := tracking.clicks.Publish(ctx, &t.click); err != nil {
+		step.State, step.Detail = testFailed, "The stream took no click: members are answered 503 at the moment."
+	} else if !t.await(ctx, t.clickHasRow) {
+		step.State, step.Detail = testUnderWay, "On disk, but no worker has made a row of it yet: is one running, and does it keep up?"
+	}
+	t.add(step)
+	return step.State == testOK, nil
+}
+
+func (t *conversionTest) clickHasRow(ctx context.Context) (bool, error) {
+	_, err := dbgen.New().GetClick(ctx, t.server.Store.Read(t.tenantID), t.tenantID, t.click.ID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// How long one part is waited for, so that the last one has time left to be looked at, and how often
+// it is looked at.
+const (
+	testPartWithin = 4 * time.Second
+	testLookEvery  = 25 * time.Millisecond
+)
+
+// await looks until something is there; an error is looked past like something that is not.
+func (t *conversionTest) await(ctx context.Context, there func(ctx context.Context) (bool, error)) bool {
+	ctx, cancel := context.WithTimeout(ctx, testPartWithin)
+	defer cancel()
+	ticker := time.NewTicker(testLookEvery)
+	defer ticker.Stop()
+	for {
+		if ok, err := there(ctx); ok && err == nil {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+	}
+}
+
+// sendPostbacks sends a postback for each event of the plan, the one that is tested last.
+func (t *conversionTest) sendPostbacks(ctx context.Context) (goOn bool, err error) {
+	for _, planned := range t.plan.Steps {
+		postback := t.postback(planned)
+		answer, err := t.server.Tracking.post(ctx, postback)
+		if err != nil {
+			t.add(testStep{
+				Step: "postback", State: testFailed, EventID: planned.Event.EventID,
+				Detail: "The stream took no postback: senders are answered 503 at the moment.",
+			})
+			return false, nil
+		}
+		step := testStep{
+			Step: "postback", State: testFailed, EventID: planned.Event.EventID, PostbackID: &postback.ID,
+			Outcome: answer.Outcome, Reason: answer.Reason, Detail: explain(answer.Reason),
+		}
+		switch answer.Outcome {
+		case domain.OutcomeAccepted:
+			step.State, step.Detail = testOK, "Accepted"+t.proof()+"."
+		case domain.OutcomeQueued:
+			step.State, step.Detail = testUnderWay, "On disk, but not decided yet: GET /track/"+postback.ID.String()+" shows the answer."
+		case domain.OutcomeHeld:
+			step.Detail = "Held until its predecessors arrive."
+		}
+		t.add(step)
+		t.answer, t.out.PostbackID, t.out.ConversionID = answer, &postback.ID, answer.ConversionID
+		if step.State != testOK {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (t *conversionTest) postback(planned domain.TestStep) *domain.Postback {
+	at := t.server.Tracking.now()
+	postback := &domain.Postback{
+		ID: t.server.Tracking.keys.NewID(at), ReceivedAt: at, Method: "POST", Path: "/api/v1/tools/test-conversion", SourceIP: "",
+		ClickID: &t.click.ID, EventID: planned.Event.EventID, Amount: t.in.Body.Amount, CompletedAt: planned.DoneAt, IsTest: true,
+		Params: map[string]string{"gk_click_id": t.click.ID.String(), "cnv_event_id": planned.Event.EventID, "cnv_amount": t.in.Body.Amount},
+	}
+	if t.offer.EnforceEncryptedTracking { // rule 65: as its own opaque address would come
+		postback.Address = &domain.Address{Opaque: true, OfferID: &t.offer.ID, GoalID: &planned.Event.ID}
+	}
+	return postback
+}
+
+// proof says what a real postback would have to bring with it (rules 65, 67).
+func (t *conversionTest) proof() string {
+	var needs []string
+	if t.advertiser.SecurityTokenHash != nil {
+		needs = append(needs, "security_token")
+	}
+	if t.advertiser.SigningSecretSealed != nil {
+		needs = append(needs, "a signature")
+	}
+	if len(t.advertiser.IpAllowlist) > 0 {
+		needs = append(needs, "an address of the list")
+	}
+	if t.offer.EnforceEncryptedTracking {
+		needs = append(needs, "an opaque URL")
+	}
+	if len(needs) == 0 {
+		return ""
+	}
+	return "; the advertiser's own postbacks need " + joined(needs) + ", which this test was spared"
+}
+
+// post puts a postback on disk and waits for its decision, as an edge does for its sender.
+func (t *Tracking) post(ctx context.Context, postback *domain.Postback) (domain.Answer, error) {
+	message := stream.PostbackMessage{Postback: *postback}
+	replyTo, decided, forget := t.replies.expect(postback.ID)
+	defer forget()
+	message.ReplyTo = replyTo
+	data, err := json.Marshal(message)
+	if err != nil {
+		return domain.Answer{}, err
+	}
+	if err := t.messages.Publish(ctx, stream.SubjectPostbacks, postback.ID.String(), data); err != nil {
+		return domain.Answer{}, err
+	}
+	return awaitAnswer(ctx, decided, domain.Answer{PostbackID: postback.ID, Outcome: domain.OutcomeQueued}), nil
+}
+
+// showConversion says how the conversion stands.
+func (t *conversionTest) showConversion(ctx context.Context) (goOn bool, err error) {
+	step := testStep{Step: "conversion", State: testOK, EventID: t.event.EventID}
+	if t.answer.ConversionID == nil {
+		step.State, step.Detail = testSkipped, "The goal is recorded as a click only: it is counted, and no conversion comes of it (rule 70)."
+		t.add(step)
+		return false, nil
+	}
+	row, err := dbgen.New().GetConversion(ctx, t.server.Store.Read(t.tenantID), t.tenantID, *t.answer.ConversionID)
+	if err != nil {
+		return false, err
+	}
+	step.Detail = fmt.Sprintf("%s: revenue %s %s, payout %s %s, reward %s points; in no ledger, cap or report.",
+		row.Status, row.RevenueMicros, row.Currency, row.PayoutMicros, row.Currency, row.RewardMicros)
+	switch {
+	case row.Status == domain.StatusPending && row.ReleaseAt != nil:
+		step.Detail += " It becomes Success on " + row.ReleaseAt.UTC().Format(time.RFC3339) + ", or when it is approved by POST /api/v1/conversions/review."
+	case row.Status == domain.StatusPending:
+		step.Detail += " It waits for a person: POST /api/v1/conversions/review."
+	}
+	t.add(step)
+	return true, nil
+}
+
+// explain says what a reason means for somebody who sets an offer up.
+func explain(reason domain.Reason) string {
+	switch reason {
+	case domain.ReasonUnknownClick:
+		return "The click is not known."
+	case domain.ReasonMissingAmount:
+		return "The payout is a share of the sale, and the amount is missing."
+	case domain.ReasonTooSoon:
+		return "Less time than the event's minimum has passed since the one before."
+	case domain.ReasonDeadlinePassed:
+		return "The event's window has ended."
+	case domain.ReasonSessionClosed:
+		return "The end point of the session was reached by an event before."
+	case domain.ReasonDuplicate:
+		return "There is a live conversion of this event already."
+	case domain.ReasonEncryptionRequired:
+		return "The offer takes opaque conversion URLs only."
+	case domain.ReasonOutOfSequence:
+		return "The events before it are missing."
+	default:
+		return "Refused or rejected: " + string(reason) + "."
+	}
+}

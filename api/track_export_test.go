@@ -1,0 +1,46 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// TrackWith gives the server an edge whose streams end in the two functions, for tests that have no
+// stream. A postback that is not decided gets no reply.
+func (s *Server) TrackWith(ctx context.Context, click func(domain.Click) error, postback func(domain.Postback) (answer domain.Answer, decided bool)) error {
+	offers := NewOfferCache(s.Store, s.Keys)
+	if err := offers.Load(ctx); err != nil {
+		return err
+	}
+	replies := newReplies("_INBOX.test")
+	s.Tracking = &Tracking{
+		keys: s.Keys, offers: offers, clicks: clickFunc(click), replies: replies, answers: storedAnswers{s.Store},
+		messages: messageFunc(func(data []byte) error {
+			var message stream.PostbackMessage
+			if err := json.Unmarshal(data, &message); err != nil {
+				return err
+			}
+			answer, decided := postback(message.Postback)
+			if !decided {
+				return nil
+			}
+			reply, err := json.Marshal(answer)
+			replies.heard(message.ReplyTo, reply)
+			return err
+		}),
+		inWork: make(chan struct{}, 4), now: func() time.Time { return now() },
+	}
+	return nil
+}
+
+type clickFunc func(domain.Click) error
+
+func (f clickFunc) Publish(_ context.Context, click *domain.Click) error { return f(*click) }
+
+type messageFunc func([]byte) error
+
+func (f messageFunc) Publish(_ context.Context, _, _ string, data []byte) error { return f(data) }

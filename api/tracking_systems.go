@@ -1,0 +1,115 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// anyAdvertiser stands in a preset's postback URL until an offer tells whose it is.
+const anyAdvertiser = "{advertiserKey}"
+
+type trackingSystemInput struct {
+	Name    string    `path:"name" doc:"One of lookups/trackingSystems, in any case."`
+	OfferID uuid.UUID `query:"offerId" format:"uuid" doc:"Fills in the offer's link, its advertiser's address and its events."`
+}
+
+type trackingSystemOutput struct{ Body trackingSystemDocument }
+
+// trackingSystemDocument is a preset as whoever sets a provider up needs it.
+type trackingSystemDocument struct {
+	Name           string              `json:"name"`
+	ClickParameter string              `json:"clickParameter" doc:"The parameter of the provider's links that carries the click id."`
+	TrackingLink   string              `json:"trackingLink" doc:"A destination as an offer takes it: the offer's own with the click id in its place, or an example; what is to be replaced is in capitals."`
+	PostbackURL    string              `json:"postbackUrl" doc:"To copy into the provider's console, its own macros in their places. Not escaped: macros are as the provider wants them."`
+	Method         string              `json:"method"`
+	Parameters     []trackingParameter `json:"parameters" doc:"Our parameters, and the provider's macros that fill them."`
+	PerEvent       bool                `json:"perEvent" doc:"Whether the provider takes a URL for each event; else its macro names the event, and must give the event's eventId."`
+	Certainty      domain.Certainty    `json:"certainty" enum:"documented,reported,unconfirmed" doc:"How the names are known: from the provider's documentation, from others', or not for sure."`
+	Notes          string              `json:"notes"`
+	RedirectLink   string              `json:"redirectLink,omitempty" doc:"The offer's own link, which members click."`
+	Events         []trackingEvent     `json:"events,omitempty" doc:"The offer's events, with the URL for each."`
+}
+
+type trackingParameter struct {
+	Name  string `json:"name"`
+	Macro string `json:"macro"`
+}
+
+type trackingEvent struct {
+	ID          uuid.UUID `json:"id"`
+	EventID     string    `json:"eventId"`
+	Name        string    `json:"name"`
+	PostbackURL string    `json:"postbackUrl"`
+}
+
+// getTrackingSystem shows an attribution provider's preset, filled in for an offer when one is named.
+func (s *Server) getTrackingSystem(ctx context.Context, in *trackingSystemInput) (*trackingSystemOutput, error) {
+	system, ok := domain.TrackingSystemByName(in.Name)
+	if !ok {
+		return nil, notFound()
+	}
+	out := &trackingSystemOutput{Body: trackingSystemDocument{
+		Name: system.Name, ClickParameter: system.ClickParameter, TrackingLink: system.TrackingLink(""), Method: get,
+		PostbackURL: system.PostbackURL(s.postbackURL(anyAdvertiser), "", false), Parameters: []trackingParameter{},
+		PerEvent: system.PerEvent, Certainty: system.Certainty, Notes: system.Advice(),
+	}}
+	for _, m := range system.Macros {
+		out.Body.Parameters = append(out.Body.Parameters, trackingParameter{m.Parameter, m.Macro})
+	}
+	if in.OfferID == uuid.Nil {
+		return out, nil
+	}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error { return s.fillPreset(ctx, tx, &out.Body, system, in.OfferID) })
+}
+
+// fillPreset fills in an offer. Its advertiser may be another tenant's, who sends the postbacks then
+// and is not shown (rule 59).
+func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemDocument, system domain.TrackingSystem, offerID uuid.UUID) error {
+	tenantID, queries := principal(ctx).TenantID, dbgen.New()
+	offer, err := currentOffer(ctx, tx, offerID)
+	var problem *Problem
+	if errors.As(err, &problem) {
+		return badField("offerId", "there is no such offer")
+	}
+	if err != nil {
+		return err
+	}
+	address, withToken := s.postbackURL(anyAdvertiser), false
+	advertiser, err := queries.GetAdvertiser(ctx, tx, tenantID, offer.AdvertiserID)
+	switch {
+	case err == nil:
+		address, withToken = s.postbackURL(advertiser.Key), advertiser.SecurityTokenHash != nil
+	case !errors.Is(err, pgx.ErrNoRows):
+		return err
+	}
+	link, err := queries.DefaultLink(ctx, tx, tenantID, offerID)
+	switch {
+	case err == nil:
+		doc.RedirectLink = s.linkURL(link.ID)
+	case !errors.Is(err, pgx.ErrNoRows):
+		return err
+	}
+	doc.TrackingLink = system.TrackingLink(offer.TrackingSystemLink)
+	doc.PostbackURL = system.PostbackURL(address, "", withToken)
+	if offer.OfferType == domain.OfferTypeSingleEvent {
+		return nil
+	}
+	for i := range offer.Events {
+		event := &offer.Events[i]
+		if event.Status == domain.GoalStatusDeleted {
+			continue
+		}
+		shown := trackingEvent{ID: event.ID, EventID: event.EventID, Name: event.Name, PostbackURL: doc.PostbackURL}
+		if system.PerEvent {
+			shown.PostbackURL = system.PostbackURL(address, event.EventID, withToken)
+		}
+		doc.Events = append(doc.Events, shown)
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/domain"
+)
+
+// conversionForm is one spelling of a conversion's address. Whatever the spelling, the same
+// domain.Postback comes of it, and it is decided in the same way.
+type conversionForm struct {
+	// names are the protocol's names of our parameters, beside our own.
+	names map[string]string
+	// opaque is set where the path holds a code (rule 65).
+	opaque domain.OpaqueForm
+	// defaultGoal says that an address without a goal's name means the default one.
+	defaultGoal bool
+	// findsClick says that a click without an id may be found by cookie, or by its visitor.
+	findsClick bool
+	// waits says that the sender is told the decision, and answer how; else it is answered at once.
+	waits  bool
+	answer func(c *gin.Context, answer domain.Answer, errs domain.FieldErrors)
+	// busy is the answer where nothing can be written at the moment.
+	busy func(c *gin.Context, what string)
+}
+
+// plainForm is our own.
+var plainForm = &conversionForm{waits: true, answer: sendAnswer, busy: tryAgain}
+
+// tuneNames are the older protocol's names of our parameters.
+var tuneNames = map[string]string{
+	"transaction_id": "gk_click_id", "amount": "cnv_amount", "currency": "cnv_currency",
+	"adv_sub": "cnv_sub_1", "adv_sub2": "cnv_sub_2", "adv_sub3": "cnv_sub_3", "adv_sub4": "cnv_sub_4", "adv_sub5": "cnv_sub_5",
+}
+
+// tunePostback and tunePixel are the two kinds of addresses of the older protocol.
+func tunePostback(change func(*conversionForm)) *conversionForm {
+	form := &conversionForm{names: tuneNames, findsClick: true, waits: true, answer: sendTuneAnswer, busy: tryAgain}
+	change(form)
+	return form
+}
+
+func tunePixel(change func(*conversionForm)) *conversionForm {
+	form := &conversionForm{names: tuneNames, findsClick: true, answer: sendPixel, busy: sendLatePixel}
+	change(form)
+	return form
+}
+
+var (
+	leadPostback       = tunePostback(func(f *conversionForm) { f.defaultGoal = true })
+	leadPixel          = tunePixel(func(f *conversionForm) { f.defaultGoal = true })
+	goalPostback       = tunePostback(func(*conversionForm) {})
+	goalPixel          = tunePixel(func(*conversionForm) {})
+	opaquePostback     = tunePostback(func(f *conversionForm) { f.opaque = domain.OpaquePostback })
+	opaqueGoalPostback = tunePostback(func(f *conversionForm) { f.opaque = domain.OpaqueGoalPostback })
+	opaquePixel        = tunePixel(func(f *conversionForm) { f.opaque = domain.OpaquePixel })
+	opaqueGoalPixel    = tunePixel(func(f *conversionForm) { f.opaque = domain.OpaqueGoalPixel })
+)
+
+func (t *Tracking) leadTracked(c *gin.Context)            { t.take(c, leadPostback) }
+func (t *Tracking) leadPixelTracked(c *gin.Context)       { t.take(c, leadPixel) }
+func (t *Tracking) opaqueTracked(c *gin.Context)          { t.take(c, opaquePostback) }
+func (t *Tracking) opaqueGoalTracked(c *gin.Context)      { t.take(c, opaqueGoalPostback) }
+func (t *Tracking) opaquePixelTracked(c *gin.Context)     { t.take(c, opaquePixel) }
+func (t *Tracking) opaqueGoalPixelTracked(c *gin.Context) { t.take(c, opaqueGoalPixel) }
+
+// goalTracked is a goal's postback, or its pixel with a=l.
+func (t *Tracking) goalTracked(c *gin.Context) {
+	if c.Query("a") == "l" {
+		t.take(c, goalPixel)
+		return
+	}
+	t.take(c, goalPostback)
+}
+
+// renamed gives parameters our names.
+func (form *conversionForm) renamed(pairs []pair) []pair {
+	if form.names == nil {
+		return pairs
+	}
+	ours := slices.Clone(pairs)
+	for i := range ours {
+		if name, ok := form.names[ours[i].name]; ok {
+			ours[i].name = name
+		}
+	}
+	return ours
+}
+
+// inItsNames gives errors the names that the sender knows.
+func (form *conversionForm) inItsNames(errs domain.FieldErrors) domain.FieldErrors {
+	for i := range errs {
+		for theirs, ours := range form.names {
+			if errs[i].Field == ours {
+				errs[i].Field = theirs
+			}
+		}
+	}
+	return errs
+}
+
+// locate reads what the address says itself, and finds the click where no id of one was sent: the
+// one in the browser's cookie for the offer, else whatever the visitor's last one turns out to be.
+// A signed postback must name its click in what is signed.
+func (t *Tracking) locate(c *gin.Context, form *conversionForm, sent sentPairs, values map[string]string, p *domain.Postback) domain.FieldErrors {
+	offerID, errs := t.readAddress(c, form, sent, p)
+	if p.Address != nil && p.Address.GoalID != nil && values["goal_id"] == "" {
+		values["goal_id"] = p.Address.GoalID.String()
+	}
+	if !form.findsClick || len(errs) > 0 || values["gk_click_id"] != "" || p.Signed != nil {
+		return errs
+	}
+	if click, offer, ok := t.clickOfCookie(c.Request, offerID); ok {
+		values["gk_click_id"] = click.String()
+		if p.Address == nil {
+			p.Address = &domain.Address{}
+		}
+		p.Address.OfferID = &offer
+		return nil
+	}
+	partnerID, err := sent.id("aff_id")
+	if err != nil {
+		return domain.FieldErrors{*err}
+	}
+	userAgent := truncated(c.Request.UserAgent(), maxHeaderText)
+	if offerID != uuid.Nil && partnerID != uuid.Nil && userAgent != "" {
+		p.Visitor = &domain.Visitor{OfferID: offerID, PartnerID: partnerID, UserAgent: userAgent}
+	}
+	return nil
+}
+
+// readAddress sets what the address says, and returns the offer that it or a parameter names.
+func (t *Tracking) readAddress(c *gin.Context, form *conversionForm, sent sentPairs, p *domain.Postback) (uuid.UUID, domain.FieldErrors) {
+	if form.opaque != "" {
+		p.Path = "/" + string(form.opaque) + maskedCode(c.Param("code"))
+		content, _ := t.keys.OpenOpaque(string(form.opaque), c.Param("code"))
+		offerID, goalID, ok := form.opaque.Read(content)
+		if !ok {
+			return uuid.Nil, domain.FieldErrors{{Field: "code", Reason: "is not one that was given out"}}
+		}
+		p.Address = &domain.Address{OfferID: &offerID, Opaque: true}
+		if goalID != uuid.Nil {
+			p.Address.GoalID = &goalID
+		}
+		return offerID, nil
+	}
+	if form.defaultGoal {
+		p.Address = &domain.Address{DefaultGoal: true}
+	}
+	if !form.findsClick {
+		return uuid.Nil, nil
+	}
+	offerID, err := sent.id("offer_id")
+	if err != nil {
+		return uuid.Nil, domain.FieldErrors{*err}
+	}
+	return offerID, nil
+}
+
+// maskedCode keeps what tells codes apart in the log, and not what they can be used by.
+func maskedCode(code string) string { return truncated(code, 6) + replaced }
+
+// id reads a parameter that is an id of ours: the first that is not empty. It only helps to find
+// the click, so that one that is not an id finds none.
+func (s sentPairs) id(name string) (uuid.UUID, *domain.FieldError) {
+	first := ""
+	for _, p := range s.all() {
+		switch {
+		case p.name != name || p.value == "":
+		case first == "":
+			first = p.value
+		case first != p.value:
+			return uuid.Nil, &domain.FieldError{Field: name, Reason: "is given more than once with different values"}
+		}
+	}
+	id, _ := canonicalUUID(strings.TrimSpace(first))
+	return id, nil
+}
+
+// tuneAnswer is the JSON form of the older protocol's answer, with ours beside it.
+type tuneAnswer struct {
+	Success bool   `json:"success"`
+	ErrMsg  string `json:"err_msg,omitempty"`
+	postbackAnswer
+}
+
+// sendTuneAnswer tells success or its reason with 200 whatever was decided: senders of that protocol
+// expect nothing else. Success is what needs nothing more of the sender.
+func sendTuneAnswer(c *gin.Context, answer domain.Answer, errs domain.FieldErrors) {
+	told := tuneAnswer{postbackAnswer: postbackAnswer{answer, answer.RecordedAs(), errs}}
+	switch answer.Outcome {
+	case domain.OutcomeAccepted, domain.OutcomeHeld, domain.OutcomeQueued:
+		told.Success = true
+	default:
+		told.ErrMsg = string(answer.Reason)
+	}
+	c.Header("Cache-Control", "no-store")
+	switch {
+	case strings.EqualFold(c.Query("format"), "json"):
+		c.JSON(http.StatusOK, told)
+	case told.Success:
+		c.String(http.StatusOK, "success=true;")
+	default:
+		c.String(http.StatusOK, "success=false; err_msg=%s;", told.ErrMsg)
+	}
+}

@@ -1,0 +1,28 @@
+package api
+
+import (
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+)
+
+// tuneClickTracked is a click in the older protocol's form: by offer and partner in place of a link.
+// Without a partner it is the offer's own link that was clicked.
+func (t *Tracking) tuneClickTracked(c *gin.Context) {
+	offerID, ok := canonicalUUID(c.Query("offer_id"))
+	if !ok {
+		deadEnd(c)
+		return
+	}
+	if c.Query("aff_id") == "" {
+		found, err := t.offers.byOffer(c.Request.Context(), offerID)
+		t.click(c, found, err)
+		return
+	}
+	partnerID, ok := canonicalUUID(c.Query("aff_id"))
+	if !ok || partnerID == uuid.Nil {
+		deadEnd(c)
+		return
+	}
+	found, err := t.offers.byPair(c.Request.Context(), offerID, partnerID)
+	t.click(c, found, err)
+}

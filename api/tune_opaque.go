@@ -1,0 +1,33 @@
+package api
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/domain"
+)
+
+// opaqueCodes are the addresses by which conversions of one goal are taken without saying what they
+// are of (rule 65): what an advertiser copies once. The default goal has those of its offer, too.
+type opaqueCodes struct {
+	Postback      string `json:"postback" doc:"Address of the goal's opaque postback: add transaction_id."`
+	Pixel         string `json:"pixel" doc:"Address of the goal's opaque pixel."`
+	OfferPostback string `json:"offerPostback,omitempty" doc:"The offer's own, on its default goal."`
+	OfferPixel    string `json:"offerPixel,omitempty" doc:"The offer's own, on its default goal."`
+}
+
+// opaqueCodesOf are one goal's.
+func (s *Server) opaqueCodesOf(offer *domain.Offer, goal *domain.Event) opaqueCodes {
+	codes := opaqueCodes{
+		Postback: s.opaqueURL(domain.OpaqueGoalPostback, offer.ID, goal.ID),
+		Pixel:    s.opaqueURL(domain.OpaqueGoalPixel, offer.ID, goal.ID),
+	}
+	if offer.DefaultEvent().ID == goal.ID {
+		codes.OfferPostback = s.opaqueURL(domain.OpaquePostback, offer.ID, goal.ID)
+		codes.OfferPixel = s.opaqueURL(domain.OpaquePixel, offer.ID, goal.ID)
+	}
+	return codes
+}
+
+func (s *Server) opaqueURL(form domain.OpaqueForm, offerID, goalID uuid.UUID) string {
+	return s.Config.PublicURL + "/" + string(form) + s.Keys.Opaque(string(form), form.Content(offerID, goalID))
+}

@@ -1,0 +1,80 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// moveWithin bounds the wait for the lock under which a month is exchanged: whoever writes to the table
+// waits behind it. Where it is too short, the next try has a new chance.
+const moveWithin = "3s"
+
+// monthly says which rows of a table in monthly partitions stay when a month is let go of: $1 and $2 are
+// the month's bounds, $3 an instant.
+type monthly struct {
+	// stays are conditions, each a read of its own; those with $3 take the retention's instant.
+	stays []string
+	// late finds what a decision added since the instant.
+	late string
+}
+
+// What is decided about for ever stays: clicks and postbacks of conversions. So do events that are held,
+// and clicks whose session is open. Conversions' ids are their times.
+var monthlies = map[string]monthly{
+	"clicks": {
+		stays: []string{
+			"r.id IN (SELECT click_id FROM conversions WHERE click_id >= uuid_v7_floor($1) AND click_id < uuid_v7_floor($2))",
+			"r.session_ends_at >= $3",
+		},
+		late: "r.id IN (SELECT click_id FROM conversions WHERE id >= uuid_v7_floor($3) UNION SELECT click_id FROM held_postbacks)",
+	},
+	"postbacks": {
+		stays: []string{"r.id IN (SELECT postback_id FROM conversions WHERE postback_id >= uuid_v7_floor($1) AND postback_id < uuid_v7_floor($2))"},
+		late:  "r.id IN (SELECT postback_id FROM conversions WHERE id >= uuid_v7_floor($3) UNION SELECT postback_id FROM held_postbacks)",
+	},
+}
+
+// LetGo lets go of a month of clicks or postbacks, clicks_2026_01, but for what stays. Most of the work is
+// done beside the traffic: the rows that stay are copied, and take the month's place then.
+func (s *Store) LetGo(ctx context.Context, table, month string, before time.Time) (kept int64, err error) {
+	rules := monthlies[table]
+	from, err := time.Parse("2006_01", strings.TrimPrefix(month, table+"_"))
+	if err != nil || rules.late == "" {
+		return 0, fmt.Errorf("not a month of %s: %s", table, month)
+	}
+	began := time.Now()
+	if _, err := s.system.Exec(ctx, "SELECT offerflow_open_kept($1, $2)", table, month); err != nil {
+		return 0, err
+	}
+	copied := fmt.Sprintf("INSERT INTO %s SELECT r.* FROM %s r WHERE r.id >= uuid_v7_floor($1) AND r.id < uuid_v7_floor($2) AND ",
+		pgx.Identifier{month + "_kept"}.Sanitize(), table)
+	keep := func(tx Querier, condition string, at time.Time) error {
+		args := []any{from, from.AddDate(0, 1, 0), at}
+		tag, err := tx.Exec(ctx, copied+condition+" ON CONFLICT (id) DO NOTHING", args[:2+strings.Count(condition, "$3")]...)
+		kept += tag.RowsAffected()
+		return err
+	}
+	for _, condition := range rules.stays {
+		if err := keep(s.system, condition, before); err != nil {
+			return kept, err
+		}
+	}
+	return kept, s.System(ctx, func(tx pgx.Tx) error {
+		// Nobody decides from here to the commit.
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+moveWithin+"'"); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "LOCK TABLE "+table+" IN ACCESS EXCLUSIVE MODE"); err != nil {
+			return err
+		}
+		if err := keep(tx, rules.late, began.Add(-time.Hour)); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "SELECT offerflow_let_go($1, $2)", table, month)
+		return err
+	})
+}

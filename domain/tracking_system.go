@@ -1,0 +1,167 @@
+package domain
+
+import (
+	_ "embed" // the table of presets
+	"net/url"
+	"strings"
+	"sync"
+)
+
+// TrackingSystem is an attribution provider's preset: how its links carry our click id, and with
+// which macros of its own it fills our postback.
+type TrackingSystem struct {
+	// Name is the canonical spelling.
+	Name string
+	// Link is an example of its links, without the click id; what is to be replaced is in capitals.
+	Link string
+	// ClickParameter carries the click id in the link.
+	ClickParameter string
+	// Macros are the provider's own, as it writes them, in the order of PostbackURL. It has none for
+	// what is not among them.
+	Macros []PostbackMacro
+	// PerEvent says that the provider takes a URL for each event; else its macro names the event.
+	PerEvent bool
+	// Certainty is how the macro names are known.
+	Certainty Certainty
+	// Notes are for whoever sets it up.
+	Notes string
+}
+
+// PostbackMacro is one of our postback's parameters and the provider's macro that fills it.
+type PostbackMacro struct {
+	Parameter string
+	Macro     string
+}
+
+// Certainty is how the names in a preset are known.
+type Certainty string
+
+// The certainties: by the provider's public documentation; by that of others who integrate with it,
+// in part at least; or by nothing that could be looked up.
+const (
+	CertaintyDocumented  Certainty = "documented"
+	CertaintyReported    Certainty = "reported"
+	CertaintyUnconfirmed Certainty = "unconfirmed"
+)
+
+// Parameters of the postback that presets fill.
+const (
+	ParamClickID       = "gk_click_id"
+	ParamEventID       = "cnv_event_id"
+	ParamAmount        = "cnv_amount"
+	ParamCurrency      = "cnv_currency"
+	ParamConversionID  = "cnv_conversion_id"
+	ParamSecurityToken = "security_token"
+
+	tokenPlaceholder = "YOUR_SECURITY_TOKEN"
+)
+
+// The presets, a line for each of the 44 values that an offer may name, in the order of the source's
+// table: name, link, click parameter, macros of click id, event, amount, currency and conversion id,
+// certainty, whether a URL per event is set, notes.
+//
+//go:embed tracking_systems.tsv
+var trackingSystemTable string
+
+var trackingSystems = sync.OnceValue(func() []TrackingSystem {
+	var systems []TrackingSystem
+	for _, row := range tableRows(trackingSystemTable) {
+		system := TrackingSystem{
+			Name: row[0], Link: row[1], ClickParameter: row[2], Certainty: Certainty(row[8]), PerEvent: row[9] == "per_event", Notes: row[10],
+		}
+		for n, parameter := range []string{ParamClickID, ParamEventID, ParamAmount, ParamCurrency, ParamConversionID} {
+			if macro := row[3+n]; macro != "" {
+				system.Macros = append(system.Macros, PostbackMacro{parameter, macro})
+			}
+		}
+		systems = append(systems, system)
+	}
+	return systems
+})
+
+// TrackingSystems are the canonical spellings of the 44 attribution providers.
+func TrackingSystems() []string {
+	var names []string
+	for _, system := range trackingSystems() {
+		names = append(names, system.Name)
+	}
+	return names
+}
+
+// TrackingSystemByName finds a preset, whatever the case of name.
+func TrackingSystemByName(name string) (TrackingSystem, bool) {
+	for _, system := range trackingSystems() {
+		if strings.EqualFold(system.Name, strings.TrimSpace(name)) {
+			return system, true
+		}
+	}
+	return TrackingSystem{}, false
+}
+
+// ParseTrackingSystem finds a provider's canonical spelling, whatever the case of name.
+func ParseTrackingSystem(name string) (string, bool) {
+	system, ok := TrackingSystemByName(name)
+	return system.Name, ok
+}
+
+// TrackingLink is a destination with the provider's parameter for the click id in it: a link of the
+// provider, or its example for "". A parameter of that name that is there already is left as it is
+// when it holds the click id, and filled when not.
+func (s TrackingSystem) TrackingLink(link string) string {
+	if link == "" {
+		link = s.Link
+	}
+	const macro = "{gk_click_id}"
+	address, fragment, hasFragment := strings.Cut(link, "#")
+	base, query, _ := strings.Cut(address, "?")
+	pairs, found := []string{}, false
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if decoded, err := url.QueryUnescape(name); err == nil && decoded == s.ClickParameter && !found {
+			found = true
+			if !CompileTemplate(value).Has(ParamClickID, "transaction_id") {
+				pair = name + "=" + macro
+			}
+		}
+		if pair != "" {
+			pairs = append(pairs, pair)
+		}
+	}
+	if !found {
+		pairs = append(pairs, s.ClickParameter+"="+macro)
+	}
+	link = base + "?" + strings.Join(pairs, "&")
+	if hasFragment {
+		link += "#" + fragment
+	}
+	return link
+}
+
+// PostbackURL is what the provider is given: an address of ours with its macros in their places.
+// eventID, where it is not empty, stands in place of the event's macro. The macros are as the
+// provider wants them, not escaped.
+func (s TrackingSystem) PostbackURL(address, eventID string, withToken bool) string {
+	var pairs []string
+	for _, m := range s.Macros {
+		if m.Parameter == ParamEventID && eventID != "" {
+			continue
+		}
+		pairs = append(pairs, m.Parameter+"="+m.Macro)
+	}
+	if eventID != "" {
+		pairs = append(pairs, ParamEventID+"="+url.QueryEscape(eventID))
+	}
+	if withToken {
+		pairs = append(pairs, ParamSecurityToken+"="+tokenPlaceholder)
+	}
+	return address + "?" + strings.Join(pairs, "&")
+}
+
+// Advice is the notes, with what is to be checked.
+func (s TrackingSystem) Advice() string {
+	check := map[Certainty]string{
+		CertaintyReported:    "Not all macro names are from the provider's own documentation: check them in its console.",
+		CertaintyUnconfirmed: "The names of the parameter and the macros could not be confirmed: they must be checked in the provider's own console before use.",
+	}[s.Certainty]
+	return strings.TrimSpace(s.Notes + " " + check)
+}
