@@ -31,6 +31,8 @@ type scale struct {
 	// backlog and parked are numbers of clicks; drained, postbacks and chains are counts per pair.
 	backlog, parked            int
 	drained, postbacks, chains int
+	// reviewed is how many conversions one job decides.
+	reviewed int
 	// calm is how many postbacks are sent one after the other at low load.
 	calm int
 	// profiles is a folder for CPU profiles, or "".
@@ -65,14 +67,14 @@ func (s *scale) profiled(name string, turn int, run func() error) error {
 func fullScale() scale {
 	return scale{
 		pairs: 5, window: 4 * time.Second, steady: 8 * time.Second, conns: 64,
-		backlog: 50_000, parked: 100_000, drained: 3_000, postbacks: 1_000, chains: 1_000, calm: 100,
+		backlog: 50_000, parked: 100_000, drained: 3_000, postbacks: 1_000, chains: 1_000, reviewed: 100_000, calm: 100,
 	}
 }
 
 func quickScale() scale {
 	s := fullScale()
 	s.pairs, s.window, s.steady = 3, 2*time.Second, 3*time.Second
-	s.backlog, s.parked, s.drained, s.postbacks, s.chains, s.calm = 5_000, 5_000, 1_000, 300, 300, 40
+	s.backlog, s.parked, s.drained, s.postbacks, s.chains, s.reviewed, s.calm = 5_000, 5_000, 1_000, 300, 300, 5_000, 40
 	return s
 }
 
@@ -88,7 +90,10 @@ var figures = []figure{
 	{"drain", measureDrain},
 	{"backlog", measureBacklog},
 	{"postbacks", measurePostbacks},
+	{"forms", measureForms},
 	{"chains", measureChains},
+	{"review", measureReview},
+	{"upload", measureUpload},
 	{"parked", measureParked},
 }
 

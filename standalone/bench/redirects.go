@@ -129,7 +129,8 @@ func measureCrowd(ctx context.Context, w *world, r *report, conns int) error {
 	for _, c := range all {
 		r.row(c.name, number(median(append([]float64{}, c.rates...))), number(median(c.cpu))+" µs", fmt.Sprint(c.failed))
 	}
-	r.section(fmt.Sprintf("Durable redirects against the baselines, %d connections", conns), "Median of the ratios of the turns.", "figure", "ratio", "from–to", "target")
+	r.section(fmt.Sprintf("Durable redirects against the baselines, %d connections", conns), "Median of the ratios of the turns.",
+		"figure", "ratio", "from–to", "target")
 	for _, ours := range all[:2] {
 		for i, target := range []float64{0.7, 1.4, 15} {
 			base := all[2+i]

@@ -47,7 +47,7 @@ func TestMetrics(t *testing.T) {
 		`offerflow_http_request_seconds_count{method="GET",route="/track",status="200"}`,
 		`offerflow_stream_lag_messages{consumer="clicks"}`, `offerflow_stream_lag_messages{consumer="postbacks"}`,
 		`offerflow_workflow_start_lag_seconds_count`, `offerflow_decisions_total{outcome="accepted"`,
-		`offerflow_callback_attempts_total{result="delivered"}`, `offerflow_callback_seconds_count`, `offerflow_reward_due_to_attempt_seconds_count`,
+		`offerflow_callback_attempts_total{kind="callback",result="delivered"}`, `offerflow_callback_seconds_count`, `offerflow_reward_due_to_attempt_seconds_count`,
 		`offerflow_swept_total{kind="held"}`, `offerflow_swept_total{kind="pending"}`, `temporal_`,
 	}
 	var missing []string
@@ -135,7 +135,7 @@ func TestTemporalUI(t *testing.T) {
 	clickID := s.click(t, link, "pub_member_id", "ann")
 	conversionID := s.convert(t, clickID, "", "accepted").ConversionID
 	for id, texts := range map[string][2]string{
-		"click/" + clickID:           {"click on offer ", "1 postback decisions; the last: **accepted**"},
+		"click/" + clickID:           {"click on offer ", "Decisions since this run began: 1"},
 		"conversion/" + conversionID: {"conversion " + conversionID, "Pending: released at "},
 	} {
 		until(t, patience, "the run "+id, func() bool { // a Pending conversion's run starts after the answer

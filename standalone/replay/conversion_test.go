@@ -137,6 +137,24 @@ func scheduledChange(t *testing.T, s *stage) {
 	s.keep(t, "scheduled_change_cancelled", s.history(t, options.ID, ""))
 }
 
+// rollup and retention are what the schedules start, besides the sweep.
+func rollup(t *testing.T, s *stage) { s.scheduled(t, workflows.RollupName, "rollup_done") }
+
+func retention(t *testing.T, s *stage) { s.scheduled(t, workflows.RetentionName, "retention_off") }
+
+func (s *stage) scheduled(t *testing.T, workflow, path string) {
+	t.Helper()
+	options := client.StartWorkflowOptions{ID: path, TaskQueue: workflows.TaskQueue}
+	run, err := s.temporal.ExecuteWorkflow(t.Context(), options, workflow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Get(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	s.keep(t, path, s.history(t, options.ID, ""))
+}
+
 func sweep(t *testing.T, s *stage) {
 	run, err := s.temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "sweep/replay", TaskQueue: workflows.TaskQueue}, workflows.SweepName)
 	if err != nil {

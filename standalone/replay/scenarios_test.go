@@ -32,7 +32,13 @@ var onClick = []scenario{
 	{"reversed and revived without a run", reversedAndRevived},
 	{"reviewed while Pending without a run", reviewedWithoutRun},
 	{"approval that decides a held event", follower},
+	{"reviewed by a job", reviewedByJob},
+	{"a job paused and resumed", pausedAndResumed},
+	{"a job continued as new", jobContinuedAsNew},
+	{"an upload's line that is held", uploadHeld},
 	{"sweep", sweep},
+	{"rollup", rollup},
+	{"retention", retention},
 	{"scheduled change", scheduledChange},
 }
 

@@ -1,0 +1,220 @@
+package streamtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+func click() *domain.Click {
+	return &domain.Click{ID: uuid.New(), TenantID: uuid.New(), ClickedAt: time.Now().UTC(), OfferID: uuid.New()}
+}
+
+// Every click whose Publish returned nil is in the stream once, in fewer messages than clicks
+// (invariant 1).
+func TestClicksOfConcurrentRequestsShareMessages(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	publisher := stream.NewClickPublisher(s.Conn)
+	const clicks = 2_000
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	written := map[uuid.UUID]bool{}
+	for range clicks {
+		all.Go(func() {
+			one := click()
+			if err := publisher.Publish(context.WithoutCancel(t.Context()), one); err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			written[one.ID] = true
+			mu.Unlock()
+		})
+	}
+	all.Wait()
+	publisher.Close()
+	messages := s.messages(t, stream.Clicks)
+	if len(messages) == 0 || len(messages) >= clicks/2 {
+		t.Errorf("%d clicks in %d messages", clicks, len(messages))
+	}
+	for _, message := range messages {
+		var packed []domain.Click
+		if err := json.Unmarshal(message.Data, &packed); err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range packed {
+			if !written[one.ID] {
+				t.Fatalf("click %s is there twice, or was never accepted", one.ID)
+			}
+			delete(written, one.ID)
+		}
+	}
+	if len(written) > 0 {
+		t.Errorf("%d accepted clicks are not in the stream", len(written))
+	}
+}
+
+// A full stream refuses (DiscardNew) instead of dropping its oldest: nothing that was accepted is lost,
+// and once there is room clicks are taken again.
+func TestAFullStreamRefusesAndRecovers(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	const limit = 64 << 10
+	s.changed(t, stream.Clicks, func(c *jetstream.StreamConfig) { c.MaxBytes = limit })
+	publisher := stream.NewClickPublisher(s.Conn)
+	defer publisher.Close()
+	accepted := 0
+	var err error
+	for err == nil && accepted < 10_000 {
+		one := click()
+		one.UserAgent = strings.Repeat("x", 900)
+		if err = publisher.Publish(t.Context(), one); err == nil {
+			accepted++
+		}
+	}
+	if !errors.Is(err, stream.ErrUnavailable) {
+		t.Fatalf("after %d clicks: %v", accepted, err)
+	}
+	if kept := s.info(t, stream.Clicks).State.Msgs; kept != uint64(accepted) {
+		t.Errorf("%d of %d accepted clicks are kept", kept, accepted)
+	}
+	s.running(t, s.Conn, stream.Consumer{
+		Stream: stream.Clicks, Durable: "clicks", Parallel: 4, Handle: func(context.Context, jetstream.Msg) error { return nil },
+	})
+	eventually(t, "room in the stream", func() bool { return publisher.Publish(t.Context(), click()) == nil })
+}
+
+// A server that is away: Publish says so within its time, and clicks are taken again when it is back.
+func TestAServerThatIsAwayRefusesAndRecovers(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	url := s.nats.URL()
+	s.options.Port = portOf(t, url)
+	publisher := stream.NewClickPublisher(s.Conn)
+	defer publisher.Close()
+	if err := publisher.Publish(t.Context(), click()); err != nil {
+		t.Fatal(err)
+	}
+	s.stop(t)
+	began := time.Now()
+	if err := publisher.Publish(t.Context(), click()); !errors.Is(err, stream.ErrUnavailable) {
+		t.Errorf("without a server: %v", err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("refused after %s", took)
+	}
+	s.start(t)
+	eventually(t, "the server is back", func() bool { return publisher.Publish(t.Context(), click()) == nil })
+	if n := s.info(t, stream.Clicks).State.Msgs; n < 2 {
+		t.Errorf("%d messages: what was accepted before is lost", n)
+	}
+}
+
+// Above the bound of what may wait, callers are refused at once instead of piling up in memory.
+func TestMoreThanMayWaitIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.stop(t)
+	publisher := stream.NewClickPublisher(s.Conn)
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	refused := make(chan error, 1)
+	for range 20_000 {
+		all.Go(func() {
+			if err := publisher.Publish(ctx, click()); errors.Is(err, stream.ErrUnavailable) {
+				select {
+				case refused <- err:
+				default:
+				}
+			}
+		})
+	}
+	select {
+	case err := <-refused:
+		if err.Error() != stream.ErrUnavailable.Error() {
+			t.Errorf("refused by the server and not by the bound: %v", err)
+		}
+	case <-time.After(4 * time.Second): // sooner than a write gives up
+		t.Error("20000 callers wait")
+	}
+	cancel()
+	all.Wait()
+}
+
+// A message id within the window is written once.
+func TestTheSameMessageIDIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	for range 3 {
+		if err := s.Publish(t.Context(), stream.SubjectPostbacks, "p1", []byte(`{}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := s.info(t, stream.Postbacks).State.Msgs; n != 1 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// Rule 1: a click on its way is waited for until its stream has passed the postback's time.
+func TestPassedTellsWhatIsStillOnItsWay(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	passed := func(at time.Time) bool {
+		t.Helper()
+		ok, err := s.Passed(t.Context(), stream.Clicks, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	if !passed(time.Now()) {
+		t.Error("an empty stream has passed everything")
+	}
+	if err := s.Publish(t.Context(), stream.SubjectClicks, "", []byte("[]")); err != nil {
+		t.Fatal(err)
+	}
+	written := s.info(t, stream.Clicks).State.FirstTime
+	if !passed(written.Add(-time.Nanosecond)) || passed(written) || passed(written.Add(time.Hour)) {
+		t.Error("the oldest message is what is on its way")
+	}
+	// Finished out of order: a later one's end says nothing of an earlier one.
+	if err := s.Publish(t.Context(), stream.SubjectClicks, "", []byte("[2]")); err != nil {
+		t.Fatal(err)
+	}
+	hold := make(chan struct{})
+	s.running(t, s.Conn, stream.Consumer{Stream: stream.Clicks, Durable: "clicks", Parallel: 2, Handle: func(_ context.Context, msg jetstream.Msg) error {
+		if string(msg.Data()) == "[]" {
+			<-hold
+		}
+		return nil
+	}})
+	eventually(t, "the later one is done", func() bool { return s.info(t, stream.Clicks).State.Msgs == 1 })
+	if passed(written) {
+		t.Error("the earlier one is still in work")
+	}
+	close(hold)
+	eventually(t, "both are done", func() bool { return passed(time.Now()) })
+	if _, err := s.Passed(t.Context(), "NO_SUCH_STREAM", written); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("a stream that is missing has passed nothing: %v", err)
+	}
+}
+
+func portOf(t *testing.T, url string) (port int) {
+	t.Helper()
+	if _, err := fmt.Sscanf(url, "nats://127.0.0.1:%d", &port); err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
