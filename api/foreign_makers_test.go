@@ -145,7 +145,7 @@ var bodies = map[string]func(r *rich) map[string]any{
 		return map[string]any{"partnerId": r.own("partner"), "url": "http://127.0.0.1:9/cb", "conversionId": r.own("conversion")}
 	},
 	"POST /api/v1/conversions/{id}/adjust": func(*rich) map[string]any {
-		return map[string]any{"payout": "0.5", "reason": "agreed"}
+		return map[string]any{"revenue": "0.5", "reason": "agreed"}
 	},
 	"POST /api/v1/partner-tiers": named, "PUT /api/v1/partner-tiers/{id}": named,
 	"POST /api/v1/payout-structures": structureBody, "PUT /api/v1/payout-structures/{id}": structureBody, "POST /api/v1/partner-payouts": payoutBody,
