@@ -26,6 +26,9 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		"matching.numTaskqueueWritePartitions": 1,
 		// Long polls in flight: API, worker and tests are all one namespace.
 		"frontend.namespaceCount": 10_000,
+		// A parked run needs no place in memory: at 36 KB each the 128,000 of the default are
+		// more than a machine has that runs everything else besides.
+		"history.hostLevelCacheMaxSize": 8_000,
 		// Deletes leftovers of crashed servers in a fleet; alone there are none.
 		"worker.historyScannerEnabled": false,
 	}
