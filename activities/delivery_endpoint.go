@@ -99,7 +99,7 @@ func PartnerMacros(ctx context.Context, tx pgx.Tx, tenantID, conversionID uuid.U
 		return nil, false, err
 	}
 	present := offer.EventByID(c.EventID)
-	hidden := news.Event.IsPrivate || present != nil && (present.IsPrivate || offer.Hides(present, row.GoalsEnabled))
+	hidden := news.Event.HiddenFromPartners() || present != nil && (present.HiddenFromPartners() || offer.Hides(present, row.GoalsEnabled))
 	if c.PartnerID == nil || hidden {
 		return nil, false, nil
 	}

@@ -133,7 +133,7 @@ func goalsForPartners(offer *domain.Offer, goalsEnabled bool) (goals []*domain.E
 	byDefault := offer.DefaultEvent()
 	for i := range offer.Events {
 		event := &offer.Events[i]
-		if !event.IsPrivate && event.Status != domain.GoalStatusDeleted && (goalsEnabled || event == byDefault) {
+		if !event.HiddenFromPartners() && event.Status != domain.GoalStatusDeleted && (goalsEnabled || event == byDefault) {
 			goals = append(goals, event)
 		}
 	}
