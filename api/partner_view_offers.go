@@ -130,10 +130,9 @@ func partnerOfferOf(view *offerView) partnerOffer {
 
 // goalsForPartners are the goals that are active and not private (rules 66, 69).
 func goalsForPartners(offer *domain.Offer, goalsEnabled bool) (goals []*domain.Event) {
-	byDefault := offer.DefaultEvent()
 	for i := range offer.Events {
 		event := &offer.Events[i]
-		if !event.HiddenFromPartners() && event.Status != domain.GoalStatusDeleted && (goalsEnabled || event == byDefault) {
+		if !event.HiddenFromPartners() && offer.Open(event, goalsEnabled) {
 			goals = append(goals, event)
 		}
 	}

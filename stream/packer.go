@@ -56,9 +56,6 @@ func (p *Packer) Put(ctx context.Context, records []byte) error {
 	}
 }
 
-// Waiting is how many calls wait for the next pack.
-func (p *Packer) Waiting() int { return len(p.pending) }
-
 // Close waits until everything that was accepted is written. No Put may follow.
 func (p *Packer) Close() {
 	close(p.stopped)
