@@ -14,10 +14,10 @@ var books = []struct{ rule, wrong string }{
 	{"rule 6: two live conversions of one event and member", `
 		SELECT pub_member_id FROM conversions WHERE status <> 'Rejected' AND unique_per = 'member' GROUP BY tenant_id, pub_member_id, event_id HAVING count(*) > 1`},
 	{"rule 12 of the invariants: one transition per state change", `
-		SELECT c.id::text FROM conversions c LEFT JOIN transitions t ON t.conversion_id = c.id
-		GROUP BY c.id HAVING count(t.sequence) <> c.sequence OR min(t.sequence) <> 1 OR max(t.sequence) <> c.sequence`},
+		SELECT c.id::text FROM conversions c LEFT JOIN transitions t ON t.tenant_id = c.tenant_id AND t.conversion_id = c.id
+		GROUP BY c.tenant_id, c.id HAVING count(t.sequence) <> c.sequence OR min(t.sequence) <> 1 OR max(t.sequence) <> c.sequence`},
 	{"the last transition is how the conversion stands", `
-		SELECT c.id::text FROM conversions c JOIN transitions t ON t.conversion_id = c.id AND t.sequence = c.sequence
+		SELECT c.id::text FROM conversions c JOIN transitions t ON t.tenant_id = c.tenant_id AND t.conversion_id = c.id AND t.sequence = c.sequence
 		WHERE (t.to_status, t.reason) <> (c.status, c.rejection_reason)`},
 	{"exactly one news per transition, with its sequence", `
 		SELECT coalesce(t.conversion_id::text, o.payload->>'conversionId') FROM transitions t
@@ -29,12 +29,12 @@ var books = []struct{ rule, wrong string }{
 	{"rule 42: a ledger transaction without its transition", `
 		SELECT l.id::text FROM ledger_transactions l LEFT JOIN transitions t USING (tenant_id, conversion_id, sequence) WHERE t.conversion_id IS NULL`},
 	{"rule 25: the net of a life is the reward of a success or nothing", `
-		SELECT c.id::text FROM conversions c LEFT JOIN ledger_transactions t ON t.conversion_id = c.id LEFT JOIN ledger_entries e ON e.transaction_id = t.id
-		GROUP BY c.id HAVING coalesce(sum(e.amount_micros) FILTER (WHERE e.account = 'member_points'), 0)
+		SELECT c.id::text FROM conversions c LEFT JOIN ledger_transactions t ON t.tenant_id = c.tenant_id AND t.conversion_id = c.id LEFT JOIN ledger_entries e ON e.tenant_id = t.tenant_id AND e.transaction_id = t.id
+		GROUP BY c.tenant_id, c.id HAVING coalesce(sum(e.amount_micros) FILTER (WHERE e.account = 'member_points'), 0)
 			<> CASE WHEN c.status = 'Success' AND NOT c.is_test AND c.pub_member_id IS NOT NULL THEN c.reward_micros ELSE 0 END`},
 	{"rule 41: revenue and payout of a success are posted, of nothing else", `
-		SELECT c.id::text FROM conversions c LEFT JOIN ledger_transactions t ON t.conversion_id = c.id LEFT JOIN ledger_entries e ON e.transaction_id = t.id
-		GROUP BY c.id HAVING coalesce(sum(e.amount_micros) FILTER (WHERE e.account = 'advertiser_receivable'), 0)
+		SELECT c.id::text FROM conversions c LEFT JOIN ledger_transactions t ON t.tenant_id = c.tenant_id AND t.conversion_id = c.id LEFT JOIN ledger_entries e ON e.tenant_id = t.tenant_id AND e.transaction_id = t.id
+		GROUP BY c.tenant_id, c.id HAVING coalesce(sum(e.amount_micros) FILTER (WHERE e.account = 'advertiser_receivable'), 0)
 				<> CASE WHEN c.status = 'Success' AND NOT c.is_test THEN c.revenue_micros ELSE 0 END
 			OR coalesce(-sum(e.amount_micros) FILTER (WHERE e.account = 'partner_payable'), 0)
 				<> CASE WHEN c.status = 'Success' AND NOT c.is_test AND c.partner_id IS NOT NULL THEN c.payout_micros ELSE 0 END`},

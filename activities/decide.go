@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -148,17 +149,26 @@ func (w *writer) facts(ctx context.Context, decideBy *time.Time) (domain.Facts, 
 	}
 	event := facts.Event()
 	var err error
-	if facts.Partner, err = w.partnerTerms(ctx, event); err != nil || s.click.PubMemberID == nil || s.click.IsTest {
+	if facts.Partner, err = w.partnerTerms(ctx, event); err != nil || memberOf(&s.click) == nil || s.click.IsTest {
 		return facts, err
 	}
 	if event == nil || event.AllowRepetitions {
 		return facts, nil
 	}
 	member, err := queries.LiveConversionsOfMember(ctx, w.tx, dbgen.LiveConversionsOfMemberParams{
-		TenantID: s.click.TenantID, PubMemberID: s.click.PubMemberID, EventID: event.ID, ClickID: s.click.ID,
+		TenantID: s.click.TenantID, Member: *memberOf(&s.click), EventID: event.ID, ClickID: s.click.ID,
 	})
 	facts.Member = allFacts(member)
 	return facts, err
+}
+
+// memberOf is what rule 6 knows a click's member by: its id, or in an advertiser's book the key that
+// stands for it; nil where there is none.
+func memberOf(c *dbgen.Click) *string {
+	if strings.HasPrefix(c.MemberKey, domain.MemberKeyPrefix) {
+		return &c.MemberKey
+	}
+	return c.PubMemberID
 }
 
 func clickFacts(c *dbgen.Click) domain.Click {

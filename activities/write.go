@@ -130,6 +130,10 @@ func (w *writer) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, erro
 		CountedDay: periods.Day, CountedWeek: periods.Week, CountedMonth: periods.Month,
 		CnvConversionID: w.postback.ConversionID, CnvEventID: w.postback.EventID, CnvAmount: w.postback.Amount,
 		CnvSubs: w.postback.Subs, CnvGoalID: w.postback.GoalID, CnvGoalName: w.postback.GoalName, IsTest: click.IsTest,
+		Side: click.Side,
+	}
+	if row.PubMemberID == nil {
+		row.MemberKey = memberOf(click)
 	}
 	if row.RevenueRule, err = appliedRule(n.RevenueRule); err != nil {
 		return nil, err

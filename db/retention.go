@@ -54,7 +54,7 @@ func (s *Store) LetGo(ctx context.Context, table, month string, before time.Time
 		pgx.Identifier{month + "_kept"}.Sanitize(), table)
 	keep := func(tx Querier, condition string, at time.Time) error {
 		args := []any{from, from.AddDate(0, 1, 0), at}
-		tag, err := tx.Exec(ctx, copied+condition+" ON CONFLICT (id) DO NOTHING", args[:2+strings.Count(condition, "$3")]...)
+		tag, err := tx.Exec(ctx, copied+condition+" ON CONFLICT DO NOTHING", args[:2+strings.Count(condition, "$3")]...)
 		kept += tag.RowsAffected()
 		return err
 	}

@@ -36,6 +36,12 @@ type Click struct {
 	// Source of the traffic, as the link says it.
 	Source string `json:"source,omitempty"`
 
+	// AdvertiserTenantID is who decides about a click on a shared offer (rule 58): the link is its
+	// publisher's, TenantID. Nil for a tenant's own offer.
+	AdvertiserTenantID *uuid.UUID `json:"advertiserTenantId,omitempty"`
+	// MemberKey tells the publisher's members apart in the advertiser's book, and nothing else (rule 57).
+	MemberKey string `json:"memberKey,omitempty"`
+
 	IP        string `json:"ip,omitempty"`
 	UserAgent string `json:"userAgent,omitempty"`
 	Referer   string `json:"referer,omitempty"`
@@ -50,4 +56,12 @@ type Click struct {
 	IsTest        bool   `json:"isTest,omitempty"`
 	// SessionEndsAt is when nothing more can come of it (Offer.SessionEnd).
 	SessionEndsAt time.Time `json:"sessionEndsAt"`
+}
+
+// DecidedBy is the tenant in whose book conversions of the click are decided.
+func (c *Click) DecidedBy() uuid.UUID {
+	if c.AdvertiserTenantID != nil {
+		return *c.AdvertiserTenantID
+	}
+	return c.TenantID
 }

@@ -42,6 +42,36 @@ type OfferEvent struct {
 	OfferID  *uuid.UUID `json:"offerId,omitempty"`
 }
 
+// ExchangeEvent tells of news in one book of a partnership that the other side is to hear of. It is
+// written by the transaction that made the news.
+type ExchangeEvent struct {
+	ID uuid.UUID `json:"id"`
+	domain.Partnership
+	// ConversionID and Sequence name a transition in the advertiser's book, to be copied.
+	ConversionID *uuid.UUID `json:"conversionId,omitempty"`
+	Sequence     int64      `json:"sequence,omitempty"`
+	// Version names an edit: the one that it made. Side made it.
+	Version int64       `json:"version,omitempty"`
+	Side    domain.Side `json:"side,omitempty"`
+	At      time.Time   `json:"at"`
+}
+
+// LiveEvent is one event of a tenant's live stream (http.md). Its id there is its place in the stream.
+type LiveEvent struct {
+	ID uuid.UUID `json:"id"`
+	// Kind is change, conversion or status: the event's name.
+	Kind string          `json:"kind"`
+	At   time.Time       `json:"at"`
+	Data json.RawMessage `json:"data"`
+}
+
+// The kinds of live events.
+const (
+	LiveChange     = "change"
+	LiveConversion = "conversion"
+	LiveStatus     = "status"
+)
+
 // JobEvent tells that a job may go on: it was made, or resumed.
 type JobEvent struct {
 	TenantID uuid.UUID `json:"tenantId"`

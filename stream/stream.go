@@ -33,6 +33,11 @@ const (
 	SubjectOffer = "offerflow.events.offer"
 	// SubjectDelivery carries a DeliveryEvent for a message that is to be sent now: a test, a resend.
 	SubjectDelivery = "offerflow.events.delivery"
+	// SubjectExchange carries an ExchangeEvent when the other side of a shared offer has something to
+	// hear of: a conversion that was decided or moved, an edit.
+	SubjectExchange = "offerflow.events.exchange"
+	// SubjectLive, with a tenant's id after it, carries what that tenant's live stream shows.
+	SubjectLive = "offerflow.events.live."
 	// SubjectJob carries a JobEvent when a job was made or resumed.
 	SubjectJob    = "offerflow.events.job"
 	subjectEvents = "offerflow.events.>"

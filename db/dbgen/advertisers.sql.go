@@ -13,7 +13,7 @@ import (
 )
 
 const getAdvertiser = `-- name: GetAdvertiser :one
-SELECT tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at FROM advertisers WHERE tenant_id = $1 AND id = $2
+SELECT tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id FROM advertisers WHERE tenant_id = $1 AND id = $2
 `
 
 func (q *Queries) GetAdvertiser(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Advertiser, error) {
@@ -29,12 +29,13 @@ func (q *Queries) GetAdvertiser(ctx context.Context, db DBTX, tenantID uuid.UUID
 		&i.SigningSecretSealed,
 		&i.IpAllowlist,
 		&i.CreatedAt,
+		&i.ExchangeTenantID,
 	)
 	return i, err
 }
 
 const getAdvertiserForUpdate = `-- name: GetAdvertiserForUpdate :one
-SELECT tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at FROM advertisers WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+SELECT tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id FROM advertisers WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 `
 
 func (q *Queries) GetAdvertiserForUpdate(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Advertiser, error) {
@@ -50,13 +51,14 @@ func (q *Queries) GetAdvertiserForUpdate(ctx context.Context, db DBTX, tenantID 
 		&i.SigningSecretSealed,
 		&i.IpAllowlist,
 		&i.CreatedAt,
+		&i.ExchangeTenantID,
 	)
 	return i, err
 }
 
 const insertAdvertiser = `-- name: InsertAdvertiser :exec
-INSERT INTO advertisers (tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO advertisers (tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 `
 
 type InsertAdvertiserParams struct {
@@ -69,6 +71,7 @@ type InsertAdvertiserParams struct {
 	SigningSecretSealed *string
 	IpAllowlist         []string
 	CreatedAt           time.Time
+	ExchangeTenantID    *uuid.UUID
 }
 
 func (q *Queries) InsertAdvertiser(ctx context.Context, db DBTX, arg InsertAdvertiserParams) error {
@@ -82,6 +85,7 @@ func (q *Queries) InsertAdvertiser(ctx context.Context, db DBTX, arg InsertAdver
 		arg.SigningSecretSealed,
 		arg.IpAllowlist,
 		arg.CreatedAt,
+		arg.ExchangeTenantID,
 	)
 	return err
 }

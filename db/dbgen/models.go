@@ -22,6 +22,7 @@ type Advertiser struct {
 	SigningSecretSealed *string
 	IpAllowlist         []string
 	CreatedAt           time.Time
+	ExchangeTenantID    *uuid.UUID
 }
 
 type Age struct {
@@ -121,6 +122,8 @@ type Click struct {
 	IsTest        bool
 	SessionEndsAt time.Time
 	Source        string
+	Side          domain.Side
+	MemberKey     string
 }
 
 type ClickRollup struct {
@@ -213,6 +216,8 @@ type Conversion struct {
 	PayoutRule        json.RawMessage
 	CnvGoalID         string
 	CnvGoalName       string
+	Side              domain.Side
+	MemberKey         *string
 }
 
 type ConversionRollup struct {
@@ -267,6 +272,14 @@ type DeliveryAttempt struct {
 	Error      string
 	Answer     string
 	Url        string
+}
+
+type ExchangeProfile struct {
+	TenantID    uuid.UUID
+	Listed      bool
+	Description string
+	Contact     string
+	UpdatedAt   time.Time
 }
 
 type FeedImport struct {
@@ -405,9 +418,20 @@ type Offer struct {
 type OfferAccess struct {
 	TenantID  uuid.UUID
 	OfferID   uuid.UUID
-	Side      string
+	Side      domain.Side
 	CreatedAt time.Time
 	OwnerID   *uuid.UUID
+}
+
+type OfferChange struct {
+	OfferID uuid.UUID
+	Version int64
+	Field   string
+	Old     json.RawMessage
+	New     json.RawMessage
+	At      time.Time
+	By      string
+	Side    domain.Side
 }
 
 type OfferEvent struct {
@@ -485,6 +509,22 @@ type PartnerTier struct {
 	CreatedAt time.Time
 }
 
+type Partnership struct {
+	ID                 uuid.UUID
+	OfferID            uuid.UUID
+	SourceOfferID      uuid.UUID
+	AdvertiserTenantID uuid.UUID
+	AdvertiserName     string
+	PublisherTenantID  uuid.UUID
+	PublisherName      string
+	CreatedAt          time.Time
+	CreatedBy          string
+	EndedAt            *time.Time
+	EndedBy            string
+	EndedSide          string
+	EndReason          string
+}
+
 type PayoutStructure struct {
 	TenantID  uuid.UUID
 	ID        uuid.UUID
@@ -539,6 +579,18 @@ type PostbacksDefault struct {
 	ReleaseAt     *time.Time
 	Authenticated bool
 	DecidedAt     time.Time
+}
+
+type Reconciliation struct {
+	PartnershipID uuid.UUID
+	ID            uuid.UUID
+	At            time.Time
+	FromDay       time.Time
+	ToDay         time.Time
+	Days          json.RawMessage
+	Differences   json.RawMessage
+	Found         int32
+	Repaired      int32
 }
 
 type RollupMark struct {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/offerflow/offerflow/domain"
 )
 
 const claimOfferEvents = `-- name: ClaimOfferEvents :exec
@@ -212,7 +213,7 @@ INSERT INTO offer_access (tenant_id, offer_id, side, created_at) VALUES ($1, $2,
 type InsertOfferAccessParams struct {
 	TenantID  uuid.UUID
 	OfferID   uuid.UUID
-	Side      string
+	Side      domain.Side
 	CreatedAt time.Time
 }
 

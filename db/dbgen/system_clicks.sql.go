@@ -35,7 +35,7 @@ SELECT tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_i
   EXISTS (SELECT 1 FROM conversions c WHERE c.tenant_id = clicks.tenant_id AND c.click_id = clicks.id AND c.status <> 'Rejected'
     AND c.unique_per <> 'none' AND c.cnv_event_id = $1
     AND c.cnv_goal_id = $2 AND c.cnv_goal_name = $3) AS is_repeat
-FROM clicks WHERE clicks.id = $4
+FROM clicks WHERE clicks.id = $4 AND clicks.side <> 'publisher'
 `
 
 type SystemClickByIDParams struct {
@@ -61,6 +61,7 @@ type SystemClickByIDRow struct {
 }
 
 // Across tenants, by the system role.
+// The row that is decided: of a shared offer's click the advertiser's (rule 58).
 // is_repeat: a postback of this event repeats one that is live and takes no repetitions.
 func (q *Queries) SystemClickByID(ctx context.Context, db DBTX, arg SystemClickByIDParams) (SystemClickByIDRow, error) {
 	row := db.QueryRow(ctx, systemClickByID,

@@ -1,6 +1,6 @@
 -- name: InsertAdvertiser :exec
-INSERT INTO advertisers (tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+INSERT INTO advertisers (tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: GetAdvertiser :one
 SELECT * FROM advertisers WHERE tenant_id = $1 AND id = $2;

@@ -1,22 +1,37 @@
 -- name: InsertClicks :exec
 -- A whole batch in one statement, of any number of tenants: by the system role. COPY is refused
--- under row-level security. A click that is there already is left as it is.
+-- under row-level security. A click that is there already is left as it is. A click on a shared offer
+-- is two rows: the publisher's, whole, and the advertiser's without what is the publisher's own or its
+-- members' (rule 57).
 INSERT INTO clicks (tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_id, partner_id, placement_id,
   creative_order, pub_member_id, pub_click_id, pub_session_id, pub_gender, pub_age, pub_geo_country, pub_geo_state,
   pub_postal_code, pub_device, pub_subs, view_id, ip, user_agent, referer, country, device, os, browser,
-  refused_reason, is_test, session_ends_at, source)
-SELECT c."tenantId", c.id, c."clickedAt", c."linkId", c."offerId", c."offerVersion", c."advertiserId", c."partnerId", c."placementId",
-  c."creativeOrder", c."pubMemberId", coalesce(c."pubClickId", ''), coalesce(c."pubSessionId", ''), coalesce(c."pubGender", ''),
-  coalesce(c."pubAge", ''), coalesce(c."pubGeoCountry", ''), coalesce(c."pubGeoState", ''), coalesce(c."pubPostalCode", ''),
-  coalesce(c."pubDevice", ''), coalesce(c."pubSubs", '{}'), coalesce(c."viewId", ''), coalesce(c.ip, ''), coalesce(c."userAgent", ''),
-  coalesce(c.referer, ''), coalesce(c.country, ''), coalesce(c.device, ''), coalesce(c.os, ''), coalesce(c.browser, ''),
-  coalesce(c."refusedReason", ''), coalesce(c."isTest", false), c."sessionEndsAt", coalesce(c.source, '')
+  refused_reason, is_test, session_ends_at, source, side, member_key)
+SELECT b.tenant, c.id, c."clickedAt", c."linkId", c."offerId", c."offerVersion", c."advertiserId",
+  CASE WHEN b.whole THEN c."partnerId" END, CASE WHEN b.whole THEN c."placementId" END, c."creativeOrder",
+  CASE WHEN b.whole THEN c."pubMemberId" END, CASE WHEN b.whole THEN coalesce(c."pubClickId", '') ELSE '' END,
+  CASE WHEN b.whole THEN coalesce(c."pubSessionId", '') ELSE '' END, CASE WHEN b.whole THEN coalesce(c."pubGender", '') ELSE '' END,
+  CASE WHEN b.whole THEN coalesce(c."pubAge", '') ELSE '' END, CASE WHEN b.whole THEN coalesce(c."pubGeoCountry", '') ELSE '' END,
+  CASE WHEN b.whole THEN coalesce(c."pubGeoState", '') ELSE '' END, CASE WHEN b.whole THEN coalesce(c."pubPostalCode", '') ELSE '' END,
+  CASE WHEN b.whole THEN coalesce(c."pubDevice", '') ELSE '' END, CASE WHEN b.whole THEN coalesce(c."pubSubs", '{}') ELSE '{}' END,
+  CASE WHEN b.whole THEN coalesce(c."viewId", '') ELSE '' END, CASE WHEN b.whole THEN coalesce(c.ip, '') ELSE '' END,
+  CASE WHEN b.whole THEN coalesce(c."userAgent", '') ELSE '' END, CASE WHEN b.whole THEN coalesce(c.referer, '') ELSE '' END,
+  coalesce(c.country, ''), coalesce(c.device, ''), coalesce(c.os, ''), coalesce(c.browser, ''),
+  coalesce(c."refusedReason", ''), coalesce(c."isTest", false), c."sessionEndsAt",
+  CASE WHEN b.whole THEN coalesce(c.source, '') ELSE '' END,
+  CASE WHEN NOT b.whole THEN 'advertiser' WHEN c."advertiserTenantId" IS NOT NULL THEN 'publisher' ELSE 'owner' END,
+  CASE WHEN b.whole THEN '' ELSE coalesce(c."memberKey", '') END
 FROM jsonb_to_recordset(@clicks::jsonb) AS c("tenantId" uuid, id uuid, "clickedAt" timestamptz, "linkId" uuid, "offerId" uuid,
   "offerVersion" bigint, "advertiserId" uuid, "partnerId" uuid, "placementId" uuid, "creativeOrder" int, "pubMemberId" text,
   "pubClickId" text, "pubSessionId" text, "pubGender" text, "pubAge" text, "pubGeoCountry" text, "pubGeoState" text,
   "pubPostalCode" text, "pubDevice" text, "pubSubs" text[], "viewId" text, ip text, "userAgent" text, referer text, country text,
-  device text, os text, browser text, "refusedReason" text, "isTest" boolean, "sessionEndsAt" timestamptz, source text)
-ON CONFLICT (id) DO NOTHING;
+  device text, os text, browser text, "refusedReason" text, "isTest" boolean, "sessionEndsAt" timestamptz, source text,
+  "advertiserTenantId" uuid, "memberKey" text)
+CROSS JOIN LATERAL (
+  SELECT c."tenantId" AS tenant, true AS whole
+  UNION ALL SELECT c."advertiserTenantId", false WHERE c."advertiserTenantId" IS NOT NULL
+) b
+ON CONFLICT (id, tenant_id) DO NOTHING;
 
 -- name: LockClick :one
 -- Decisions about one click are serialised here, whoever makes them. It also shares the locks of
@@ -34,15 +49,17 @@ SELECT t.currency, t.timezone, t.next_timezone, t.next_timezone_at, t.reward_rat
   a.id AS advertiser_id, a.name AS advertiser_name, a.security_token_hash, a.signing_secret_sealed, a.ip_allowlist,
   p.name AS partner_name, p.daily_cap, p.weekly_cap, p.monthly_cap, p.all_time_cap, p.tier_id, pt.name AS tier_name,
   (CASE WHEN c.partner_id IS NOT NULL THEN (
-    SELECT jsonb_agg(jsonb_build_object('id', x.id, 'eventId', x.event_id, 'version', x.version, 'startsAt', x.starts_at,
-      'deleted', x.is_deleted, 'flat', x.flat_micros, 'percent', x.percent_micros))
-    FROM partner_payouts x WHERE x.tenant_id = c.tenant_id AND x.partner_id = c.partner_id AND x.offer_id = c.offer_id) END)::jsonb AS custom_payouts,
+    SELECT jsonb_agg(jsonb_build_object('id', y.id, 'eventId', y.event_id, 'version', y.version, 'startsAt', y.starts_at,
+      'deleted', y.is_deleted, 'flat', y.flat_micros, 'percent', y.percent_micros))
+    FROM partner_payouts y WHERE y.tenant_id = c.tenant_id AND y.partner_id = c.partner_id AND y.offer_id = c.offer_id) END)::jsonb AS custom_payouts,
+  x.id AS partnership_id, x.publisher_tenant_id,
   EXISTS (SELECT 1 FROM held_postbacks h WHERE h.tenant_id = c.tenant_id AND h.click_id = c.id) AS holds
 FROM clicks c
 JOIN tenants t ON t.tenant_id = c.tenant_id
 JOIN offers o ON o.id = c.offer_id
 JOIN advertisers a ON a.tenant_id = c.tenant_id AND a.id = c.advertiser_id
 LEFT JOIN partners p ON p.tenant_id = c.tenant_id AND p.id = c.partner_id
+LEFT JOIN partnerships x ON x.offer_id = c.offer_id
 LEFT JOIN partner_tiers pt ON pt.tenant_id = p.tenant_id AND pt.id = p.tier_id
 WHERE c.tenant_id = $1 AND c.id = $2;
 

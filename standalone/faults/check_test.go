@@ -21,15 +21,15 @@ type rule struct{ name, query string }
 // always hold at every instant, also between a crash and its healing.
 var always = []rule{
 	{"2: one conversion per postback", `SELECT postback_id::text FROM conversions WHERE tenant_id = $1 GROUP BY 1 HAVING count(*) > 1`},
-	{"3: net reward per click and event", `SELECT c.click_id || ' ' || c.event_id FROM conversions c JOIN ledger_transactions t ON t.conversion_id = c.id
-		JOIN ledger_entries e ON e.transaction_id = t.id AND e.account = 'member_points'
+	{"3: net reward per click and event", `SELECT c.click_id || ' ' || c.event_id FROM conversions c JOIN ledger_transactions t ON t.tenant_id = c.tenant_id AND t.conversion_id = c.id
+		JOIN ledger_entries e ON e.tenant_id = t.tenant_id AND e.transaction_id = t.id AND e.account = 'member_points'
 		WHERE c.tenant_id = $1 GROUP BY c.click_id, c.event_id HAVING sum(e.amount_micros) NOT BETWEEN 0 AND max(c.reward_micros)`},
-	{"3: net reward per member and event", `SELECT c.pub_member_id || ' ' || c.event_id FROM conversions c JOIN ledger_transactions t ON t.conversion_id = c.id
-		JOIN ledger_entries e ON e.transaction_id = t.id AND e.account = 'member_points'
+	{"3: net reward per member and event", `SELECT c.pub_member_id || ' ' || c.event_id FROM conversions c JOIN ledger_transactions t ON t.tenant_id = c.tenant_id AND t.conversion_id = c.id
+		JOIN ledger_entries e ON e.tenant_id = t.tenant_id AND e.transaction_id = t.id AND e.account = 'member_points'
 		WHERE c.tenant_id = $1 GROUP BY c.pub_member_id, c.event_id HAVING sum(e.amount_micros) NOT BETWEEN 0 AND max(c.reward_micros)`},
-	{"3: a reward for each success and for nothing else", `SELECT c.id || ' ' || c.status FROM conversions c LEFT JOIN ledger_transactions t ON t.conversion_id = c.id
-		LEFT JOIN ledger_entries e ON e.transaction_id = t.id AND e.account = 'member_points' WHERE c.tenant_id = $1
-		GROUP BY c.id HAVING coalesce(sum(e.amount_micros), 0) <> CASE WHEN c.status = 'Success' THEN c.reward_micros ELSE 0 END`},
+	{"3: a reward for each success and for nothing else", `SELECT c.id || ' ' || c.status FROM conversions c LEFT JOIN ledger_transactions t ON t.tenant_id = c.tenant_id AND t.conversion_id = c.id
+		LEFT JOIN ledger_entries e ON e.tenant_id = t.tenant_id AND e.transaction_id = t.id AND e.account = 'member_points' WHERE c.tenant_id = $1
+		GROUP BY c.tenant_id, c.id HAVING coalesce(sum(e.amount_micros), 0) <> CASE WHEN c.status = 'Success' THEN c.reward_micros ELSE 0 END`},
 	{"4: live conversions within the cap", `SELECT event_id || ' ' || count(*) FROM conversions c JOIN offers o ON o.id = c.offer_id
 		WHERE c.tenant_id = $1 AND o.name = 'Capped' AND c.status <> 'Rejected' GROUP BY event_id HAVING count(*) > ` + strconv.Itoa(capOf)},
 	{"4: what is live is counted", `SELECT id || ' ' || status FROM conversions WHERE tenant_id = $1 AND is_counted <> (status <> 'Rejected')`},
@@ -45,8 +45,8 @@ var always = []rule{
 	{"5: a balance is the fold of its entries", `SELECT coalesce(b.pub_member_id, e.party) FROM (SELECT * FROM member_balances WHERE tenant_id = $1) b
 		FULL JOIN (SELECT party, sum(amount_micros) AS points FROM ledger_entries WHERE tenant_id = $1 AND account = 'member_points' GROUP BY 1) e
 		ON e.party = b.pub_member_id WHERE coalesce(b.points_micros, 0) <> coalesce(e.points, 0)`},
-	{"12: a conversion is where its history leads", `SELECT c.id::text FROM conversions c LEFT JOIN transitions t ON t.conversion_id = c.id WHERE c.tenant_id = $1
-		GROUP BY c.id HAVING count(t.*) <> c.sequence OR max(t.sequence) <> c.sequence
+	{"12: a conversion is where its history leads", `SELECT c.id::text FROM conversions c LEFT JOIN transitions t ON t.tenant_id = c.tenant_id AND t.conversion_id = c.id WHERE c.tenant_id = $1
+		GROUP BY c.tenant_id, c.id HAVING count(t.*) <> c.sequence OR max(t.sequence) <> c.sequence
 		OR c.status <> (array_agg(t.to_status ORDER BY t.sequence DESC))[1]`},
 }
 

@@ -64,10 +64,10 @@ func TestJobKilledHalfWay(t *testing.T) {
 	i := inspect(t, run.at)
 	i.settle(t)
 	broken, err := i.broken(t.Context(), append([]rule{
-		{"27: decided exactly once", `SELECT c.id || ' ' || c.status || ' ' || count(*) FROM conversions c JOIN transitions t ON t.conversion_id = c.id
-			WHERE c.tenant_id = $1 GROUP BY c.id HAVING count(*) <> 2 OR c.status <> 'Success'`},
-		{"27: a ledger transaction for each", `SELECT c.id::text FROM conversions c LEFT JOIN ledger_transactions t ON t.conversion_id = c.id
-			WHERE c.tenant_id = $1 GROUP BY c.id HAVING count(t.*) <> 1`},
+		{"27: decided exactly once", `SELECT c.id || ' ' || c.status || ' ' || count(*) FROM conversions c JOIN transitions t ON t.tenant_id = c.tenant_id AND t.conversion_id = c.id
+			WHERE c.tenant_id = $1 GROUP BY c.tenant_id, c.id HAVING count(*) <> 2 OR c.status <> 'Success'`},
+		{"27: a ledger transaction for each", `SELECT c.id::text FROM conversions c LEFT JOIN ledger_transactions t ON t.tenant_id = c.tenant_id AND t.conversion_id = c.id
+			WHERE c.tenant_id = $1 GROUP BY c.tenant_id, c.id HAVING count(t.*) <> 1`},
 		{"27: the sums are those of the rows", `SELECT j.id::text FROM jobs j WHERE j.tenant_id = $1 AND
 			(j.revenue_micros, j.reward_micros) <> (SELECT sum(revenue_micros), sum(reward_micros) FROM conversions WHERE tenant_id = $1)`},
 	}, always...), tenant.TenantID)
