@@ -76,7 +76,7 @@ func (d *Decisions) adjustOne(ctx context.Context, tx pgx.Tx, request AdjustRequ
 		return row, err // done before, or not known
 	}
 	was := figuresOf(&row)
-	is, err := domain.Adjust(row.Status, was, request.Figures)
+	is, err := domain.Adjust(row.Side, row.Status, was, request.Figures)
 	if err != nil {
 		return row, err
 	}
@@ -126,7 +126,7 @@ func (d *Decisions) writeAdjustment(ctx context.Context, tx pgx.Tx, scene *scene
 		return err
 	}
 	move := transition{from: row.Status, to: row.Status, sequence: row.Sequence, at: now}
-	if err := postFigures(ctx, batch, row, move, is.Booked(row.Status).Less(was.Booked(row.Status))); err != nil {
+	if err := scene.postFigures(ctx, batch, row, move, is.Booked(row.Status).Less(was.Booked(row.Status))); err != nil {
 		return err
 	}
 	if err := scene.writeNews(ctx, batch, row, move, scene.current); err != nil {

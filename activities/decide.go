@@ -87,7 +87,7 @@ func (d *Decisions) decideOne(ctx context.Context, tenantID uuid.UUID, postback 
 	err = tries(func() error {
 		batch := &db.Batch{}
 		reads := queueScene(ctx, batch, tenantID, *postback.ClickID)
-		logged := db.Read(batch, func(q db.Querier) (dbgen.Postback, error) { return queries.GetPostback(ctx, q, postback.ID) })
+		logged := db.Read(batch, func(q db.Querier) (dbgen.Postback, error) { return queries.GetPostback(ctx, q, tenantID, postback.ID) })
 		return d.Store.TenantAfter(ctx, tenantID, batch, func(tx pgx.Tx) error {
 			scene, err := d.scene(ctx, tx, reads)
 			if err != nil {
@@ -144,7 +144,7 @@ func (w *writer) facts(ctx context.Context, decideBy *time.Time) (domain.Facts, 
 	s := w.scene
 	facts := domain.Facts{
 		Postback: *w.postback, Now: w.now, DecideBy: decideBy, Click: clickFacts(&s.click), AtClick: s.atClick, Current: s.current,
-		Currency: s.context.Currency, RewardRatio: s.context.RewardRatioMicros, GoalsOff: !s.context.GoalsEnabled,
+		Side: s.click.Side, Currency: s.context.Currency, RewardRatio: s.context.RewardRatioMicros, GoalsOff: !s.context.GoalsEnabled,
 		PartnerCaps: s.partnerCaps(), Authenticated: w.authenticated, Session: allFacts(s.session),
 	}
 	event := facts.Event()
@@ -175,7 +175,7 @@ func clickFacts(c *dbgen.Click) domain.Click {
 	return domain.Click{
 		ID: c.ID, TenantID: c.TenantID, ClickedAt: c.ClickedAt, OfferID: c.OfferID, OfferVersion: c.OfferVersion,
 		AdvertiserID: c.AdvertiserID, PartnerID: c.PartnerID, PubMemberID: c.PubMemberID, PubGeoCountry: c.PubGeoCountry,
-		PubSubs: c.PubSubs, Country: c.Country, IsTest: c.IsTest,
+		PubSubs: c.PubSubs, Country: c.Country, IsTest: c.IsTest, MemberKey: c.MemberKey,
 	}
 }
 

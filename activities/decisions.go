@@ -164,7 +164,7 @@ func zoneOf(current string, next *string, nextAt *time.Time) (domain.Zone, error
 // conversionFacts is what the rules know of a conversion's row.
 func conversionFacts(row *dbgen.Conversion) domain.Conversion {
 	return domain.Conversion{
-		ID: row.ID, ClickID: row.ClickID, EventID: row.EventID, Status: row.Status, Reason: row.RejectionReason,
+		ID: row.ID, Side: row.Side, ClickID: row.ClickID, EventID: row.EventID, Status: row.Status, Reason: row.RejectionReason,
 		Sequence: row.Sequence, ReceivedAt: row.ReceivedAt, CompletedAt: row.UserCompletedAt,
 		CompletionTrusted: row.CompletionTrusted, ReleaseAt: row.ReleaseAt, NeedsReview: row.NeedsReview,
 		CnvConversionID: row.CnvConversionID, ClosesSession: row.ClosesSession, IsCounted: row.IsCounted,

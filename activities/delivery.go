@@ -29,10 +29,11 @@ type Sender interface {
 	Call(ctx context.Context, method, url string, header http.Header, body []byte) outbound.Answer
 }
 
-// Deliveries brings callbacks to the tenants and postbacks to their partners (rules 49 to 54). The row in the database is the
-// truth: what it says is due is attempted by whoever claims it first, be it the stream's consumer,
-// the durable retry or the sweep. An attempt under way holds a lease on its row, so that a crash
-// gives it back without having counted it.
+// Deliveries brings callbacks to the tenants, postbacks to their partners (rules 49 to 54) and notices
+// of edits to the other side of a partnership (rule 56). The row in the database is the truth: what it
+// says is due is attempted by whoever claims it first, be it the stream's consumer, the durable retry
+// or the sweep. An attempt under way holds a lease on its row, so that a crash gives it back without
+// having counted it.
 type Deliveries struct {
 	store *db.Store
 	keys  *keyring.Keyring
@@ -41,9 +42,13 @@ type Deliveries struct {
 	later  func(ctx context.Context, ref stream.DeliveryEvent, at time.Time) error
 	now    func() time.Time
 	jitter func(n time.Duration) time.Duration
-	// Partners have a gate of their own: however many of their servers hang, callbacks find room.
-	callbacks, partners gate
-	running             sync.WaitGroup
+	// Partners and mail have gates of their own: however many of their servers hang, callbacks find room.
+	callbacks, partners, mails gate
+	running                    sync.WaitGroup
+
+	// mail is the way to the mail server, nil without one; publicURL is what its links begin with.
+	mail      Mailer
+	publicURL string
 }
 
 // NewDeliveries makes them. Wait must be called before the process ends.
@@ -51,7 +56,8 @@ func NewDeliveries(store *db.Store, keys *keyring.Keyring, http Sender, temporal
 	return &Deliveries{
 		store: store, keys: keys, http: http, later: durableRetry(temporal), jitter: randomBelow,
 		// PostgreSQL keeps microseconds; leases are compared.
-		now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
+		now:   func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
+		mails: gate{oneServer: true},
 	}
 }
 
@@ -70,6 +76,7 @@ const (
 	kindCallback = "callback"
 	kindTest     = "test"
 	kindPartner  = "partner"
+	kindEmail    = "email"
 
 	stateWaiting   = "waiting"
 	stateDelivered = "delivered"
@@ -134,7 +141,7 @@ func (d *Deliveries) tell(ctx context.Context, tx pgx.Tx, endpoint *endpoint, ne
 	if !wanted && news.Sequence == 1 {
 		return nil, nil // nothing came before that it could supersede
 	}
-	lane := lane{tenantID: news.TenantID, endpointID: endpoint.ID, conversionID: &news.ConversionID, isPartner: endpoint.isPartner()}
+	lane := lane{tenantID: news.TenantID, endpointID: endpoint.ID, conversionID: &news.ConversionID, kind: endpoint.Kind}
 	if err := lane.lock(ctx, tx); err != nil {
 		return nil, err
 	}

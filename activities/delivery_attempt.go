@@ -63,10 +63,12 @@ func (d *Deliveries) run(ctx context.Context, first *attempt, due time.Time) (re
 // out and the attempt is made again: at least once.
 func (d *Deliveries) attemptOnce(ctx context.Context, a *attempt, goOn bool) (attemptResult, *laneMove) {
 	answer := d.send(ctx, a)
-	verdict := domain.JudgeAnswer(answer.StatusCode)
-	d.gateOf(a).judge(a.row.EndpointID, verdict != domain.VerdictRetry, d.now())
+	verdict, isUp := judge(a.row.Kind, answer.StatusCode)
+	d.gateOf(a).judge(a.row.EndpointID, isUp, d.now())
 	callbackAttempts.WithLabelValues(a.row.Kind, string(verdict)).Inc()
-	callbackSeconds.WithLabelValues(string(verdict)).Observe(answer.Latency.Seconds())
+	if a.row.Kind != kindEmail {
+		callbackSeconds.WithLabelValues(string(verdict)).Observe(answer.Latency.Seconds())
+	}
 	var result attemptResult
 	var next *laneMove
 	err := d.again(ctx, a.row.TenantID, func(tx pgx.Tx) (err error) {
@@ -81,6 +83,16 @@ func (d *Deliveries) attemptOnce(ctx context.Context, a *attempt, goOn bool) (at
 		d.disable(ctx, a)
 	}
 	return result, next
+}
+
+// judge says what an answer means for its message, and whether it is the answer of a server that
+// works. A mail server that puts one message off still takes the others.
+func judge(kind string, code int) (verdict domain.Verdict, isUp bool) {
+	if kind == kindEmail {
+		return domain.JudgeMail(code), code != 0 && code != smtpUnavailable
+	}
+	verdict = domain.JudgeAnswer(code)
+	return verdict, verdict != domain.VerdictRetry
 }
 
 // again runs a transaction anew when that may help: an attempt that is not written down is made
@@ -98,9 +110,12 @@ func (d *Deliveries) again(ctx context.Context, tenantID uuid.UUID, fn func(tx p
 func (d *Deliveries) send(ctx context.Context, a *attempt) outbound.Answer {
 	at := d.now()
 	answer := outbound.Answer{}
-	if a.endpoint.isPartner() {
+	switch a.row.Kind {
+	case kindPartner:
 		answer = d.sendPartner(ctx, a)
-	} else {
+	case kindEmail:
+		answer = d.sendNotice(ctx, a)
+	default:
 		answer = d.sendCallback(ctx, a, at)
 	}
 	answer.At = at

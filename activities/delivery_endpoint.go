@@ -15,7 +15,7 @@ import (
 	"github.com/offerflow/offerflow/stream"
 )
 
-// endpoint is where messages go: the tenant's callback endpoint, or a partner's postback. All that
+// endpoint is where messages go: the tenant's callback endpoint, a partner's postback, or the mail server. All that
 // is between the news and the request (lanes, retries, breaker, log) knows no difference.
 type endpoint dbgen.EndpointsRow
 
@@ -31,6 +31,8 @@ func (e *endpoint) wants(news domain.ConversionNews) bool {
 // closed says why nothing may be sent to it, or "".
 func (e *endpoint) closed() string {
 	switch {
+	case e.Kind == kindEmail && e.Status != endpointActive:
+		return errorNoMail
 	case e.DisabledAt != nil:
 		return errorDisabled
 	case e.Status != endpointActive:
@@ -38,6 +40,14 @@ func (e *endpoint) closed() string {
 	default:
 		return ""
 	}
+}
+
+// endpointOf is where a delivery goes. That of a notice is the mail server.
+func (d *Deliveries) endpointOf(ctx context.Context, tx pgx.Tx, row *dbgen.Delivery) (endpoint, error) {
+	if row.Kind == kindEmail {
+		return d.mailEndpoint(row.EndpointID), nil
+	}
+	return endpointByID(ctx, tx, row.TenantID, row.EndpointID)
 }
 
 func endpointByID(ctx context.Context, tx pgx.Tx, tenantID, id uuid.UUID) (endpoint, error) {

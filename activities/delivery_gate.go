@@ -25,17 +25,23 @@ type gate struct {
 	mu        sync.Mutex
 	first     int
 	endpoints map[uuid.UUID]*endpointLoad
+	// oneServer says that the same server stands behind all endpoints: they are one to the limits.
+	oneServer bool
 }
 
-// gate is that of callbacks or of partners.
-func (d *Deliveries) gate(isPartner bool) *gate {
-	if isPartner {
+// gate is that of callbacks, of partners or of mail.
+func (d *Deliveries) gate(kind string) *gate {
+	switch kind {
+	case kindPartner:
 		return &d.partners
+	case kindEmail:
+		return &d.mails
+	default:
+		return &d.callbacks
 	}
-	return &d.callbacks
 }
 
-func (d *Deliveries) gateOf(a *attempt) *gate { return d.gate(a.row.Kind == kindPartner) }
+func (d *Deliveries) gateOf(a *attempt) *gate { return d.gate(a.row.Kind) }
 
 type endpointLoad struct {
 	inFlight int
@@ -82,12 +88,21 @@ func (g *gate) load(endpoint uuid.UUID) *endpointLoad {
 	if g.endpoints == nil {
 		g.endpoints = map[uuid.UUID]*endpointLoad{}
 	}
+	endpoint = g.behind(endpoint)
 	load := g.endpoints[endpoint]
 	if load == nil {
 		load = &endpointLoad{}
 		g.endpoints[endpoint] = load
 	}
 	return load
+}
+
+// behind is the endpoint as the limits know it.
+func (g *gate) behind(endpoint uuid.UUID) uuid.UUID {
+	if g.oneServer {
+		return uuid.Nil
+	}
+	return endpoint
 }
 
 // judge tells the breaker how one attempt went.
@@ -116,6 +131,6 @@ func (g *gate) leave(endpoint uuid.UUID, first bool) {
 	load := g.load(endpoint)
 	load.inFlight--
 	if load.inFlight == 0 && load.failures == 0 {
-		delete(g.endpoints, endpoint)
+		delete(g.endpoints, g.behind(endpoint))
 	}
 }

@@ -25,20 +25,13 @@ type lane struct {
 	endpointID   uuid.UUID
 	conversionID *uuid.UUID
 	// alone is the only message of a lane without a conversion.
-	alone     uuid.UUID
-	isPartner bool
+	alone uuid.UUID
+	// kind is that of its messages: to the limits and in metrics a test is a callback.
+	kind string
 }
 
 func laneOf(row *dbgen.Delivery) lane {
-	return lane{tenantID: row.TenantID, endpointID: row.EndpointID, conversionID: row.ConversionID, alone: row.ID, isPartner: row.Kind == kindPartner}
-}
-
-// kind is that of a lane's news, for metrics.
-func (l lane) kind() string {
-	if l.isPartner {
-		return kindPartner
-	}
-	return kindCallback
+	return lane{tenantID: row.TenantID, endpointID: row.EndpointID, conversionID: row.ConversionID, alone: row.ID, kind: row.Kind}
 }
 
 // lock makes the caller the only one to change the lane until it commits.
@@ -76,7 +69,7 @@ type attempt struct {
 	row        dbgen.Delivery
 	endpoint   endpoint
 	leaseUntil time.Time
-	// calledURL is a partner's address as it was called, for the log.
+	// calledURL is a partner's address as it was called, or a mail's, for the log.
 	calledURL string
 }
 
@@ -146,7 +139,7 @@ func (d *Deliveries) supersede(ctx context.Context, tx pgx.Tx, l lane, rows []db
 			due = *at
 		}
 	}
-	callbacksEnded.WithLabelValues(l.kind(), "superseded").Add(float64(len(ids)))
+	callbacksEnded.WithLabelValues(l.kind, "superseded").Add(float64(len(ids)))
 	return due, queries.SupersedeDeliveries(ctx, tx, d.now(), l.tenantID, ids)
 }
 
@@ -165,7 +158,7 @@ func (d *Deliveries) take(ctx context.Context, tx pgx.Tx, l lane, id uuid.UUID, 
 		return &laneMove{retry: ref, retryAt: due}, nil
 	}
 	if !options.holdsSlot {
-		if !d.gate(l.isPartner).enterFirst(l.endpointID, d.now(), options.insist) {
+		if !d.gate(l.kind).enterFirst(l.endpointID, d.now(), options.insist) {
 			callbacksHandedOver.Inc()
 			at, _ := domain.NextAttempt(1, d.now(), d.jitter)
 			return &laneMove{retry: ref, retryAt: at}, queries.SetDeliveryDue(ctx, tx, at, l.tenantID, id)
@@ -173,7 +166,7 @@ func (d *Deliveries) take(ctx context.Context, tx pgx.Tx, l lane, id uuid.UUID, 
 	}
 	claimed, err := d.claim(ctx, tx, ref)
 	if !options.holdsSlot && claimed == nil {
-		d.gate(l.isPartner).leave(l.endpointID, true)
+		d.gate(l.kind).leave(l.endpointID, true)
 	}
 	if err != nil || claimed == nil {
 		return nil, err
@@ -193,7 +186,7 @@ func (d *Deliveries) claim(ctx context.Context, tx pgx.Tx, ref stream.DeliveryEv
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := endpointByID(ctx, tx, ref.TenantID, row.EndpointID)
+	endpoint, err := d.endpointOf(ctx, tx, &row)
 	if err != nil {
 		return nil, err
 	}

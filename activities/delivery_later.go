@@ -86,7 +86,7 @@ func (d *Deliveries) claimLater(ctx context.Context, ref stream.DeliveryEvent) (
 		if again = *row.NextAttemptAt; again.After(d.now()) {
 			return nil
 		}
-		gate := d.gate(row.Kind == kindPartner)
+		gate := d.gate(row.Kind)
 		if entered = gate.enterRetry(row.EndpointID); !entered {
 			again = d.now().Add(d.deferral(row.CreatedAt))
 			return queries.SetDeliveryDue(ctx, tx, again, ref.TenantID, ref.DeliveryID)

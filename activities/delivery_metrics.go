@@ -8,7 +8,7 @@ import (
 var (
 	callbackAttempts = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_callback_attempts_total",
-		Help: "Attempts to deliver, by kind (callback, test, partner) and verdict: delivered, retry, disable, stop.",
+		Help: "Attempts to deliver, by kind (callback, test, partner, email) and verdict: delivered, retry, disable, stop.",
 	}, []string{"kind", "result"})
 	callbacksEnded = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_callbacks_ended_total",

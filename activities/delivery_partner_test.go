@@ -46,7 +46,14 @@ type partnerCall struct {
 
 func newPartnerRig(t *testing.T) *partnerRig {
 	t.Helper()
-	rig := &partnerRig{decisionRig: newDecisionRig(t, 8), answer: map[string]http.HandlerFunc{}, seen: map[uuid.UUID]bool{}}
+	return newPartnerRigOf(newDecisionRig(t, 8))
+}
+
+// newPartnerRigOf delivers the news of any tenant's book.
+func newPartnerRigOf(of *decisionRig) *partnerRig {
+	t := of.t
+	t.Helper()
+	rig := &partnerRig{decisionRig: of, answer: map[string]http.HandlerFunc{}, seen: map[uuid.UUID]bool{}}
 	rig.receiver = httptest.NewServer(http.HandlerFunc(rig.receive))
 	t.Cleanup(rig.receiver.Close)
 	rig.out = NewDeliveries(rig.Store, rig.Keys, outbound.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, nil), nil)

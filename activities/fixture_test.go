@@ -28,8 +28,25 @@ type decisionRig struct {
 	secretKeys, url                 string
 	quiet                           *db.Store // beside the one that races
 
+	*testClock
+}
+
+// testClock is a clock that stands until it is told to go.
+type testClock struct {
 	mu    sync.Mutex
 	clock time.Time
+}
+
+func (c *testClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.clock
+}
+
+func (c *testClock) wait(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clock = c.clock.Add(by)
 }
 
 // raceConns is the pool of the tests that race.
@@ -43,28 +60,35 @@ func newDecisionRig(t *testing.T, maxConns int32) *decisionRig {
 	t.Cleanup(store.Close)
 	rig := &decisionRig{
 		t: t, url: url, tenantID: uuid.New(), advertiserID: uuid.New(), partner: uuid.New(), secretKeys: keyring.Generate(),
-		clock: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC),
+		testClock: &testClock{clock: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)},
 	}
 	rig.Decisions = rig.restarted(store)
+	rig.insertTenant("publisher", 10)
+	t.Cleanup(rig.requireBooks)
+	return rig
+}
+
+// insertTenant stores the rig's tenant with its advertiser and partner.
+func (rig *decisionRig) insertTenant(product string, rewardRatio int64) {
+	rig.t.Helper()
+	at := rig.now()
 	rig.tenant(func(ctx context.Context, tx pgx.Tx) error {
-		ratio := domain.Micros(10 * domain.MicrosPerUnit)
+		ratio := domain.Micros(rewardRatio * domain.MicrosPerUnit)
 		if err := queries.InsertTenant(ctx, tx, dbgen.InsertTenantParams{
-			TenantID: rig.tenantID, Name: "T", Product: "publisher", Email: "t@example.com", Currency: "USD", Timezone: "UTC",
-			RewardRatioMicros: &ratio, CreatedAt: rig.clock,
+			TenantID: rig.tenantID, Name: "T", Product: product, Email: "t@example.com", Currency: "USD", Timezone: "UTC",
+			RewardRatioMicros: &ratio, CreatedAt: at,
 		}); err != nil {
 			return err
 		}
 		if err := queries.InsertAdvertiser(ctx, tx, dbgen.InsertAdvertiserParams{
-			TenantID: rig.tenantID, ID: rig.advertiserID, Key: rig.advertiserID.String(), Name: "A", IpAllowlist: []string{}, CreatedAt: rig.clock,
+			TenantID: rig.tenantID, ID: rig.advertiserID, Key: rig.advertiserID.String(), Name: "A", IpAllowlist: []string{}, CreatedAt: at,
 		}); err != nil {
 			return err
 		}
 		return queries.InsertPartner(ctx, tx, dbgen.InsertPartnerParams{
-			TenantID: rig.tenantID, ID: rig.partner, Name: "P", Status: "active", CreatedAt: rig.clock,
+			TenantID: rig.tenantID, ID: rig.partner, Name: "P", Status: "active", CreatedAt: at,
 		})
 	})
-	t.Cleanup(rig.requireBooks)
-	return rig
 }
 
 // restarted is what a new process has: the same database, nothing in memory.
@@ -72,18 +96,6 @@ func (rig *decisionRig) restarted(store *db.Store) *Decisions {
 	keys, err := keyring.Parse(rig.secretKeys)
 	require.NoError(rig.t, err)
 	return &Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: rig.now}
-}
-
-func (rig *decisionRig) now() time.Time {
-	rig.mu.Lock()
-	defer rig.mu.Unlock()
-	return rig.clock
-}
-
-func (rig *decisionRig) wait(by time.Duration) {
-	rig.mu.Lock()
-	defer rig.mu.Unlock()
-	rig.clock = rig.clock.Add(by)
 }
 
 // tenant runs one transaction of the tenant, as the application does.

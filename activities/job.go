@@ -177,8 +177,17 @@ type endedItem struct {
 	Field        string        `json:"field"`
 	Error        string        `json:"error"`
 	Revenue      domain.Micros `json:"revenue"`
+	Cost         domain.Micros `json:"cost"`
 	Payout       domain.Micros `json:"payout"`
 	Reward       domain.Micros `json:"reward"`
+}
+
+// earn adds what a conversion is worth: to its advertiser it is a cost, which is never added to revenue.
+func (e *endedItem) earn(side domain.Side, revenue, payout, reward domain.Micros) {
+	e.Revenue, e.Payout, e.Reward = revenue, payout, reward
+	if side == domain.SideAdvertiser {
+		e.Revenue, e.Cost = 0, revenue
+	}
 }
 
 func (e *endedItem) fail(field, why string) { e.State, e.Field, e.Error = ItemFailed, field, why }
@@ -283,7 +292,7 @@ func (j *Jobs) settle(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingIt
 	default:
 		ended.State = ItemChanged
 		if !settled.IsTest {
-			ended.Revenue, ended.Payout, ended.Reward = settled.Revenue, settled.Payout, settled.Reward
+			ended.earn(settled.Side, settled.Revenue, settled.Payout, settled.Reward)
 		}
 	}
 	return nil

@@ -78,19 +78,59 @@ func (s *ScheduledChanges) apply(ctx context.Context, tx pgx.Tx, change *dbgen.S
 	if err != nil {
 		return "", err
 	}
-	after, refusal := before.WithFigure(change.EventID, domain.ScheduledField(change.Field), domain.Micros(change.ValueMicros), tenant.RewardRatioMicros)
+	share, err := ShareOf(ctx, tx, change.TenantID, change.OfferID)
+	if err != nil {
+		return "", err
+	}
+	after, changes, refusal, err := s.figure(ctx, share, &before, change, tenant.RewardRatioMicros)
+	if err != nil {
+		return "", err
+	}
 	finish := dbgen.FinishScheduledChangeParams{TenantID: change.TenantID, ID: change.ID, State: changeApplied, FinishedAt: s.Now()}
-	if refusal != nil {
+	switch {
+	case refusal != nil:
 		finish.State, finish.Error = changeFailed, refusal.Error()
-	} else if err := s.save(ctx, tx, &before, &after, &row); err != nil {
+	case share == nil:
+		err = s.save(ctx, tx, change.TenantID, &before, &after, &row)
+	case len(changes) > 0: // the other side hears of what is another figure than before
+		if err = s.save(ctx, tx, change.TenantID, &before, &after, &row); err == nil {
+			err = share.Record(ctx, tx, actorSchedule, after.Version, changes, s.at())
+		}
+	}
+	if err != nil {
 		return "", err
 	}
 	return finish.State, queries.FinishScheduledChange(ctx, tx, finish)
 }
 
-// save writes the offer's next version with its audit entry and its news.
-func (s *ScheduledChanges) save(ctx context.Context, tx pgx.Tx, before, after *domain.Offer, row *dbgen.Offer) error {
-	at := s.Now().UTC().Truncate(time.Microsecond)
+// figure is the offer as the change makes it. A shared offer takes from each side what is its own, as
+// it stands when the change is made: refusal says why it does not.
+func (s *ScheduledChanges) figure(
+	ctx context.Context, share *Share, before *domain.Offer, change *dbgen.ScheduledChange, ratio *domain.Micros,
+) (after domain.Offer, changes []domain.OfferChange, refusal, err error) {
+	if share != nil {
+		if ratio, err = share.RewardRatio(ctx, s.Store.SystemPool(), ratio); err != nil {
+			return after, nil, nil, err
+		}
+	}
+	after, refusal = before.WithFigure(change.EventID, domain.ScheduledField(change.Field), domain.Micros(change.ValueMicros), ratio)
+	if share == nil || refusal != nil {
+		return after, nil, refusal, nil
+	}
+	changes, err = share.Check(before, &after)
+	var foreign *ForeignFields
+	if errors.Is(err, ErrPartnershipEnded) || errors.As(err, &foreign) {
+		return after, nil, err, nil
+	}
+	return after, changes, nil, err
+}
+
+// at is the instant in the database's precision.
+func (s *ScheduledChanges) at() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+
+// save writes the offer's next version with its audit entry and its news, as the tenant that planned it.
+func (s *ScheduledChanges) save(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, before, after *domain.Offer, row *dbgen.Offer) error {
+	at := s.at()
 	after.Version++
 	document, err := json.Marshal(after)
 	if err != nil {
@@ -109,13 +149,13 @@ func (s *ScheduledChanges) save(ctx context.Context, tx pgx.Tx, before, after *d
 	if err != nil {
 		return err
 	}
-	if err := s.audit(ctx, tx, before, after, at); err != nil {
+	if err := s.audit(ctx, tx, tenantID, before, after, at); err != nil {
 		return err
 	}
-	return insertOfferNews(ctx, tx, before.TenantID, before.ID)
+	return insertOfferNews(ctx, tx, tenantID, before.ID)
 }
 
-func (s *ScheduledChanges) audit(ctx context.Context, tx pgx.Tx, before, after *domain.Offer, at time.Time) error {
+func (s *ScheduledChanges) audit(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, before, after *domain.Offer, at time.Time) error {
 	was, err := json.Marshal(before.Document())
 	if err != nil {
 		return err
@@ -129,7 +169,7 @@ func (s *ScheduledChanges) audit(ctx context.Context, tx pgx.Tx, before, after *
 		return err
 	}
 	return queries.InsertAudit(ctx, tx, dbgen.InsertAuditParams{
-		TenantID: before.TenantID, ID: id, At: at, Actor: actorSchedule, Action: "update", Noun: "offer", NounID: before.ID.String(),
+		TenantID: tenantID, ID: id, At: at, Actor: actorSchedule, Action: "update", Noun: "offer", NounID: before.ID.String(),
 		Before: was, After: is,
 	})
 }

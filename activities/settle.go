@@ -43,6 +43,8 @@ type Settled struct {
 	Reward      domain.Micros
 	Currency    string
 	IsTest      bool `json:",omitempty"`
+	// Side is whose row it is.
+	Side domain.Side `json:",omitempty"`
 	// From is the status that this request moved it from, now or when it was asked before; empty where
 	// it moved nothing.
 	From domain.Status `json:",omitempty"`
@@ -245,6 +247,6 @@ func settledAs(row *dbgen.Conversion) Settled {
 	return Settled{
 		Status: row.Status, Reason: row.RejectionReason, ReleaseAt: row.ReleaseAt, NeedsReview: row.NeedsReview,
 		Revenue: row.RevenueMicros, Payout: row.PayoutMicros, Reward: row.RewardMicros, Currency: row.Currency,
-		IsTest: row.IsTest,
+		IsTest: row.IsTest, Side: row.Side,
 	}
 }

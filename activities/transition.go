@@ -41,7 +41,7 @@ func (s *scene) writeTransition(ctx context.Context, tx dbgen.DBTX, row *dbgen.C
 	if err != nil {
 		return err
 	}
-	if err := writeLedger(ctx, tx, row, t); err != nil {
+	if err := s.writeLedger(ctx, tx, row, t); err != nil {
 		return err
 	}
 	return s.writeNews(ctx, tx, row, t, offer)
@@ -49,19 +49,26 @@ func (s *scene) writeTransition(ctx context.Context, tx dbgen.DBTX, row *dbgen.C
 
 // writeLedger posts what a transition changes in what is booked: a success its figures, a reversal
 // the negative of those that stand now (rules 23, 41, 42).
-func writeLedger(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition) error {
+func (s *scene) writeLedger(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition) error {
 	worth := figuresOf(row)
-	return postFigures(ctx, tx, row, t, worth.Booked(t.to).Less(worth.Booked(t.from)))
+	return s.postFigures(ctx, tx, row, t, worth.Booked(t.to).Less(worth.Booked(t.from)))
+}
+
+// linesOf are the ledger's lines of a difference in what is booked of a conversion. A test has none.
+func (s *scene) linesOf(row *dbgen.Conversion, by domain.Figures) []domain.LedgerLine {
+	if row.IsTest {
+		return nil
+	}
+	return domain.Posting{
+		Side: row.Side, PublisherTenantID: s.context.PublisherTenantID, Currency: row.Currency, Revenue: by.Revenue, Payout: by.Payout, Reward: by.Reward,
+		AdvertiserID: row.AdvertiserID, PartnerID: row.PartnerID, MemberID: row.PubMemberID,
+	}.Lines(false)
 }
 
 // postFigures posts a difference in what is booked of a conversion (rules 23, 41, 42).
-func postFigures(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, by domain.Figures) error {
-	posting := domain.Posting{
-		Currency: row.Currency, Revenue: by.Revenue, Payout: by.Payout, Reward: by.Reward,
-		AdvertiserID: row.AdvertiserID, PartnerID: row.PartnerID, MemberID: row.PubMemberID,
-	}
-	lines := posting.Lines(false)
-	if len(lines) == 0 || row.IsTest {
+func (s *scene) postFigures(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, by domain.Figures) error {
+	lines := s.linesOf(row, by)
+	if len(lines) == 0 {
 		return nil
 	}
 	entries, err := json.Marshal(lines)
@@ -87,7 +94,8 @@ func postFigures(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t tr
 	return queries.AddPoints(ctx, tx, row.TenantID, *row.PubMemberID, by.Reward)
 }
 
-// writeNews puts the transition's news into the outbox.
+// writeNews puts the transition's news into the outbox: for callbacks, and of a conversion that the
+// advertiser of a shared offer decides for the publisher's book.
 func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
 	document, err := json.Marshal(s.news(row, offer))
 	if err != nil {
@@ -105,7 +113,11 @@ func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Convers
 	if err != nil {
 		return err
 	}
-	return queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{TenantID: row.TenantID, ID: id, Subject: stream.SubjectConversion, Payload: payload})
+	err = queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{TenantID: row.TenantID, ID: id, Subject: stream.SubjectConversion, Payload: payload})
+	if err != nil || row.Side != domain.SideAdvertiser {
+		return err
+	}
+	return s.tellPublisher(ctx, tx, row, t)
 }
 
 // news is the callback document of a conversion as it stands (http.md).
@@ -121,6 +133,9 @@ func (s *scene) news(row *dbgen.Conversion, offer *domain.Offer) domain.News {
 		PubDevice: click.PubDevice, PubSubs: click.PubSubs, TrackSysEventID: row.CnvEventID,
 		TrackSysConversionID: row.CnvConversionID, TrackSysConversionAmount: row.CnvAmount, TrackSysConversionSubs: row.CnvSubs,
 		PartnerID: row.PartnerID, CreatedAt: row.CreatedAt, ClickTime: click.ClickedAt, ReleaseAt: row.ReleaseAt, IsTest: row.IsTest,
+	}
+	if row.Side == domain.SideAdvertiser {
+		news.Revenue, news.Cost = "", news.Revenue
 	}
 	if event := offer.EventByID(row.EventID); event != nil {
 		news.EventID, news.EventName = event.EventID, event.Name

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"hash/fnv"
 	"slices"
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -32,7 +34,12 @@ func (j *Jobs) upload(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingIt
 		return err
 	}
 	if !ok || click.TenantID != job.TenantID {
-		ended.fail(domain.UploadClickID, string(domain.ReasonUnknownClick))
+		why, err := j.notOurs(ctx, job.TenantID, line.ClickID)
+		ended.fail(domain.UploadClickID, why)
+		return err
+	}
+	if click.Side == domain.SideAdvertiser && line.Reward != nil { // rule 57
+		ended.fail(domain.UploadReward, domain.ErrPublishersReward.Error())
 		return nil
 	}
 	decided, err := j.Decisions.Decide(ctx, job.TenantID, postback)
@@ -55,6 +62,19 @@ func (j *Jobs) upload(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingIt
 		ended.fail("", string(decided.Answer.Reason))
 	}
 	return nil
+}
+
+// notOurs says why a tenant cannot make a conversion of a click: it has none such, or only the copy of
+// one that the advertiser of a shared offer decides about (rule 58).
+func (j *Jobs) notOurs(ctx context.Context, tenantID, clickID uuid.UUID) (string, error) {
+	click, err := queries.GetClick(ctx, j.Decisions.Store.Read(tenantID), tenantID, clickID)
+	switch {
+	case err == nil && click.Side == domain.SidePublisher && click.RefusedReason == domain.ReasonNone:
+		return domain.ErrDecidedByAdvertiser.Error(), nil
+	case err != nil && !errors.Is(err, pgx.ErrNoRows):
+		return "", err
+	}
+	return string(domain.ReasonUnknownClick), nil
 }
 
 // uploaded is a line as a postback, received when the job was made.
@@ -102,7 +122,7 @@ func (j *Jobs) addFigures(ctx context.Context, tenantID uuid.UUID, ended []ended
 	for i := range ended {
 		for _, row := range rows {
 			if ended[i].State == ItemChanged && ended[i].ConversionID != nil && *ended[i].ConversionID == row.ID && !row.IsTest {
-				ended[i].Revenue, ended[i].Payout, ended[i].Reward = row.RevenueMicros, row.PayoutMicros, row.RewardMicros
+				ended[i].earn(row.Side, row.RevenueMicros, row.PayoutMicros, row.RewardMicros)
 			}
 		}
 	}

@@ -45,6 +45,12 @@ func (s *Server) adjustConversion(ctx context.Context, in *adjustInput) (*adjust
 		problem := conflict("The offer's budget does not hold this revenue.")
 		problem.Errors = append(problem.Errors, domain.FieldError{Field: "revenue", Reason: err.Error()})
 		return nil, problem
+	case errors.Is(err, domain.ErrDecidedByAdvertiser): // rule 58
+		return nil, forbidden("The conversion is " + err.Error() + ".")
+	case errors.Is(err, domain.ErrPublishersPayout): // rule 57
+		return nil, forbidden("A shared offer's other side sets this.", domain.FieldError{Field: "payout", Reason: err.Error()})
+	case errors.Is(err, domain.ErrPublishersReward):
+		return nil, forbidden("A shared offer's other side sets this.", domain.FieldError{Field: "reward", Reason: err.Error()})
 	case errors.Is(err, domain.ErrNobodyToPay):
 		return nil, badField("payout", err.Error())
 	case err != nil && !errors.Is(err, domain.ErrNothingAdjusted):

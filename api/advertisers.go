@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
 )
 
 // advertiserDocument shows which protections of rule 67 are set, never what they are.
@@ -20,11 +21,13 @@ type advertiserDocument struct {
 	ID               uuid.UUID `json:"id"`
 	Name             string    `json:"name"`
 	Email            string    `json:"email"`
-	PostbackURL      string    `json:"postbackUrl" doc:"The advertiser's own postback address."`
+	PostbackURL      string    `json:"postbackUrl" doc:"The advertiser's own postback address; empty for another tenant of the Exchange, which posts under its own."`
 	HasSecurityToken bool      `json:"hasSecurityToken"`
 	HasSigningSecret bool      `json:"hasSigningSecret"`
 	IPAllowlist      []string  `json:"ipAllowlist"`
 	CreatedAt        time.Time `json:"createdAt"`
+	// ExchangeTenantID is left out of the tenant's own advertisers.
+	ExchangeTenantID *uuid.UUID `json:"exchangeTenantId,omitempty" doc:"The tenant whose advertiser it is, that shares offers with this one."`
 }
 
 type advertiserOutput struct{ Body advertiserDocument }
@@ -41,6 +44,7 @@ type advertiserBody struct {
 	PostbackURL      any `json:"postbackUrl,omitempty" readOnly:"true"`
 	HasSecurityToken any `json:"hasSecurityToken,omitempty" readOnly:"true"`
 	HasSigningSecret any `json:"hasSigningSecret,omitempty" readOnly:"true"`
+	ExchangeTenantID any `json:"exchangeTenantId,omitempty" readOnly:"true"`
 }
 
 type createAdvertiserInput struct{ Body advertiserBody }
@@ -88,6 +92,10 @@ func (s *Server) updateAdvertiser(ctx context.Context, in *updateAdvertiserInput
 		row, err := dbgen.New().GetAdvertiserForUpdate(ctx, tx, principal(ctx).TenantID, in.ID)
 		if err != nil {
 			return orNotFound(err)
+		}
+		if row.ExchangeTenantID != nil {
+			return forbidden("This advertiser is another tenant's, which shares offers by the Exchange: that tenant alone changes it.",
+				domain.FieldError{Field: "id", Reason: "is another tenant's advertiser"})
 		}
 		before := s.advertiser(row)
 		if err := s.changeAdvertiser(&row, in.Body); err != nil {
@@ -172,7 +180,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 
 func (s *Server) advertiser(row dbgen.Advertiser) advertiserDocument {
 	return advertiserDocument{
-		ID: row.ID, Name: row.Name, Email: row.Email, PostbackURL: s.postbackURL(row.Key),
+		ID: row.ID, Name: row.Name, Email: row.Email, PostbackURL: s.postbackURLOf(row.Key, row.ExchangeTenantID), ExchangeTenantID: row.ExchangeTenantID,
 		HasSecurityToken: row.SecurityTokenHash != nil, HasSigningSecret: row.SigningSecretSealed != nil,
 		IPAllowlist: row.IpAllowlist, CreatedAt: row.CreatedAt,
 	}
@@ -181,19 +189,29 @@ func (s *Server) advertiser(row dbgen.Advertiser) advertiserDocument {
 // postbackURL is where an advertiser's postbacks go.
 func (s *Server) postbackURL(key string) string { return s.Config.PublicURL + "/track/" + key }
 
+// postbackURLOf is the address of an advertiser's entry: one for another tenant's has none (rule 59).
+func (s *Server) postbackURLOf(key string, exchangeTenantID *uuid.UUID) string {
+	if exchangeTenantID != nil {
+		return ""
+	}
+	return s.postbackURL(key)
+}
+
 func (s *Server) listAdvertisers(ctx context.Context, in *ListInput) (*pageOutput[advertiserDocument], error) {
 	return listIn(ctx, s, listing[advertiserDocument]{
 		from:    "advertisers",
-		columns: "id, name, email, key, security_token_hash IS NOT NULL, signing_secret_sealed IS NOT NULL, ip_allowlist, created_at",
+		columns: "id, name, email, key, security_token_hash IS NOT NULL, signing_secret_sealed IS NOT NULL, ip_allowlist, created_at, exchange_tenant_id",
+		where:   ownRows,
 		fields: map[string]listField{
 			"id": {column: "id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch},
 			"email": {column: "email"}, "createdAt": {column: "created_at", kind: fieldTime},
+			"exchangeTenantId": {column: "exchange_tenant_id", kind: fieldUUID},
 		},
 		order: "createdAt", id: "id",
 		scan: func(row pgx.CollectableRow) (a advertiserDocument, err error) {
 			var key string
-			err = row.Scan(&a.ID, &a.Name, &a.Email, &key, &a.HasSecurityToken, &a.HasSigningSecret, &a.IPAllowlist, &a.CreatedAt)
-			a.PostbackURL = s.postbackURL(key)
+			err = row.Scan(&a.ID, &a.Name, &a.Email, &key, &a.HasSecurityToken, &a.HasSigningSecret, &a.IPAllowlist, &a.CreatedAt, &a.ExchangeTenantID)
+			a.PostbackURL = s.postbackURLOf(key, a.ExchangeTenantID)
 			return a, err
 		},
 	}, *in)

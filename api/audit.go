@@ -22,7 +22,7 @@ type auditEntry struct {
 }
 
 var auditListing = listing[auditEntry]{
-	from: "audit_log", columns: "id, at, actor, action, noun, noun_id, before, after",
+	from: "audit_log", columns: "id, at, actor, action, noun, noun_id, before, after", where: ownRows,
 	fields: map[string]listField{
 		"at": {column: "at", kind: fieldTime}, "from": {column: "at", kind: fieldFrom, unordered: true},
 		"to": {column: "at", kind: fieldTo, unordered: true}, "actor": {column: "actor"}, "action": {column: "action"},

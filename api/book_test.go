@@ -24,7 +24,7 @@ import (
 // ones on the real database, only the workflow engine between them and the API is not.
 type book struct {
 	*site
-	t         *testing.T
+	t         testing.TB
 	tenantID  uuid.UUID
 	me        *caller
 	decisions *activities.Decisions

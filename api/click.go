@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // clickTracked is GET /c/{linkId}: the click is on disk before the member is sent on.
@@ -99,6 +100,7 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 	click.IP, click.UserAgent = clientIP, userAgent
 	click.Referer = truncated(c.Request.Referer(), maxHeaderText)
 	click.Country, click.Device, click.OS, click.Browser = where.country, visitor.device, visitor.os, visitor.browser
+	t.addDecider(click, &to.offer.TenantID)
 	click.RefusedReason = refusal(to, at, visitor, audience(to, params, where, visitor.device))
 	ctx, cancel := context.WithTimeout(c.Request.Context(), clickWait)
 	defer cancel()
@@ -125,6 +127,23 @@ func (t *Tracking) newClick(to target, params *clickParams, at time.Time) *domai
 		PubPostalCode: params.postalCode, PubDevice: params.device, PubSubs: params.filledSubs(),
 		ViewID: params.viewID, Source: params.source, SessionEndsAt: to.offer.SessionEnd(at),
 	}
+}
+
+// addDecider gives a click on a shared offer to the advertiser too, with a key in place of who it was:
+// the link is the publisher's, and so are its members (rules 57, 58). Other clicks have no need of it.
+func (t *Tracking) addDecider(click *domain.Click, offersTenant *uuid.UUID) {
+	if *offersTenant == click.TenantID {
+		return
+	}
+	click.AdvertiserTenantID, click.MemberKey = offersTenant, memberKey(t.keys, click)
+}
+
+// memberKey tells a publisher's members and visitors apart, and says nothing else about them.
+func memberKey(keys *keyring.Keyring, click *domain.Click) string {
+	if click.PubMemberID != nil {
+		return domain.MemberKeyPrefix + keys.Pseudonym(click.TenantID, domain.MemberKeyPrefix+*click.PubMemberID)
+	}
+	return domain.VisitorKeyPrefix + keys.Pseudonym(click.TenantID, domain.VisitorKeyPrefix+click.IP+" "+click.UserAgent)
 }
 
 // refusal says why a click cannot convert; the first reason wins, what the offer's people must

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -39,6 +40,73 @@ func TestClickRedirects(t *testing.T) {
 		click.Country != "DE" || click.Device != domain.DeviceIOS || click.OS != "iOS" || click.ViewID != "v" || len(click.PubSubs) != 15 ||
 		click.Referer != "https://pub.example/x" || click.RefusedReason != "" || !click.SessionEndsAt.Equal(e.offer.SessionEnd(e.at)) {
 		t.Errorf("click %+v", click)
+	}
+}
+
+// Rules 57, 58: a click on a shared offer goes to its advertiser too, who is to decide, with a key in
+// place of the member; one on an own offer to nobody.
+func TestRule58ClickOfASharedOffer(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	publisher := newID()
+	e.link.TenantID, e.partner.TenantID = publisher, publisher
+	e.load(t)
+	e.offers.putTenant(dbgen.Tenant{TenantID: publisher, Timezone: "UTC", FraudChecks: []byte("{}"), GoalsEnabled: true})
+	path := "/c/" + e.link.ID.String()
+	from := []string{"User-Agent", iPhone, "X-Forwarded-For", "203.0.113.7"}
+	for _, query := range []string{"?pub_member_id=m", "?pub_member_id=m", "?pub_member_id=n", "", ""} {
+		if w := e.get(path+query, from...); w.Code != http.StatusFound {
+			t.Fatalf("answer %d", w.Code)
+		}
+	}
+	e.get(path, "User-Agent", iPhone, "X-Forwarded-For", "203.0.113.8")
+	var keys []string
+	for _, click := range e.click {
+		if click.TenantID != publisher || click.AdvertiserTenantID == nil || *click.AdvertiserTenantID != e.tenant.TenantID || click.DecidedBy() != e.tenant.TenantID {
+			t.Errorf("click %+v", click)
+		}
+		keys = append(keys, click.MemberKey)
+	}
+	if keys[0] != keys[1] || keys[0] == keys[2] || keys[3] != keys[4] || keys[3] == keys[5] {
+		t.Errorf("keys %q", keys)
+	}
+	if !strings.HasPrefix(keys[0], domain.MemberKeyPrefix) || !strings.HasPrefix(keys[3], domain.VisitorKeyPrefix) || strings.Contains(keys[3], "203.0.113") {
+		t.Errorf("keys %q", keys)
+	}
+
+	own := newEdge(t)
+	own.load(t)
+	own.get("/c/"+own.link.ID.String()+"?pub_member_id=m", from...)
+	if click := own.click[0]; click.AdvertiserTenantID != nil || click.MemberKey != "" || click.DecidedBy() != own.tenant.TenantID {
+		t.Errorf("click %+v", click)
+	}
+}
+
+// Rule 58: the redirect looks at the advertiser's counters, in the advertiser's time zone.
+func TestRule58RedirectByTheAdvertisersCaps(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t) // at 12:00 UTC on 13 May
+	one, publisher := int64(1), newID()
+	e.offer.Events[0].Daily = &one
+	e.tenant.Timezone = "Pacific/Kiritimati" // where it is the 14th
+	e.link.TenantID, e.link.PartnerID = publisher, nil
+	e.load(t)
+	e.offers.putTenant(dbgen.Tenant{TenantID: publisher, Timezone: "UTC", FraudChecks: []byte("{}"), GoalsEnabled: true})
+	tenant := e.offers.tenants.get(e.tenant.TenantID)
+	taken := func(day string) counterValues {
+		return counterValues{counterKey{domain.CapScopeEvent, e.offer.Events[0].ID, domain.PeriodDay, day}: 1}
+	}
+	if until := offerCappedUntil(&e.offer, tenant, taken("2026-05-13"), e.at); until != 0 {
+		t.Errorf("yesterday's slot counts until %d", until)
+	}
+	until := offerCappedUntil(&e.offer, tenant, taken("2026-05-14"), e.at)
+	if want := time.Date(2026, 5, 14, 10, 0, 0, 0, time.UTC); until != want.UnixNano() {
+		t.Errorf("capped until %s, not the end of the advertiser's day", time.Unix(0, until).UTC())
+	}
+	e.offers.offers.get(e.offer.ID).capped.until.Store(until)
+	e.get("/c/" + e.link.ID.String())
+	if reason := e.click[0].RefusedReason; reason != domain.ReasonCapped {
+		t.Errorf("refused as %q", reason)
 	}
 }
 

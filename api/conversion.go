@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
 )
 
 // transitionView is one step in a conversion's life.
@@ -29,17 +30,20 @@ type transitionView struct {
 // figuresView is what a conversion was worth.
 type figuresView struct {
 	Amount  *Decimal `json:"amount"`
-	Revenue Decimal  `json:"revenue"`
+	Revenue *Decimal `json:"revenue,omitempty"`
+	Cost    *Decimal `json:"cost,omitempty" doc:"In place of revenue, as of the conversion."`
 	Payout  Decimal  `json:"payout"`
 	Reward  Decimal  `json:"reward"`
 }
 
-// figuresIn reads what an adjustment wrote; nil for every other transition.
-func figuresIn(document json.RawMessage) *figuresView {
+// figuresIn reads what an adjustment wrote, as the conversion's side knows it; nil for every other
+// transition.
+func figuresIn(document json.RawMessage, side domain.Side) *figuresView {
 	var figures figuresView
 	if document == nil || json.Unmarshal(document, &figures) != nil {
 		return nil
 	}
+	figures.Revenue, figures.Cost = ofSide(side, orZero(figures.Revenue))
 	return &figures
 }
 
@@ -108,11 +112,15 @@ func conversionHistories(ctx context.Context, tx pgx.Tx, rows []dbgen.Conversion
 	if err := nameConversions(ctx, tx, views); err != nil {
 		return nil, err
 	}
-	steps := map[uuid.UUID][]transitionView{}
+	steps, sides := map[uuid.UUID][]transitionView{}, map[uuid.UUID]domain.Side{}
+	for i := range rows {
+		sides[rows[i].ID] = rows[i].Side
+	}
 	for _, t := range transitions {
 		steps[t.ConversionID] = append(steps[t.ConversionID], transitionView{
 			Sequence: t.Sequence, From: t.FromStatus, To: t.ToStatus, Reason: t.Reason, At: t.At.UTC(), Actor: t.Actor,
-			Note: t.Note, OverrideCaps: t.OverrideCaps, Before: figuresIn(t.FiguresBefore), After: figuresIn(t.FiguresAfter),
+			Note: t.Note, OverrideCaps: t.OverrideCaps,
+			Before: figuresIn(t.FiguresBefore, sides[t.ConversionID]), After: figuresIn(t.FiguresAfter, sides[t.ConversionID]),
 		})
 	}
 	histories := make([]conversionHistory, len(views))

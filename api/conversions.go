@@ -28,7 +28,8 @@ type conversionView struct {
 	AdvertiserID    uuid.UUID      `json:"advertiserId"`
 	PartnerID       *uuid.UUID     `json:"partnerId"`
 	PubMemberID     *string        `json:"pubMemberId"`
-	Revenue         Decimal        `json:"revenue"`
+	Revenue         *Decimal       `json:"revenue,omitempty" doc:"Absent where cost stands in its place."`
+	Cost            *Decimal       `json:"cost,omitempty" doc:"In place of revenue in the book of a shared offer's advertiser: what it owes the publisher."`
 	Payout          Decimal        `json:"payout"`
 	Reward          Decimal        `json:"reward" doc:"In points."`
 	Currency        string         `json:"currency"`
@@ -48,13 +49,13 @@ type conversionView struct {
 // conversionColumns are in the order of scanConversion.
 const conversionColumns = `c.id, c.status, c.rejection_reason, c.click_id, c.offer_id, c.offer_version, c.event_id, c.advertiser_id,
   c.partner_id, c.pub_member_id, c.revenue_micros, c.payout_micros, c.reward_micros, c.currency, c.amount_micros, c.created_at,
-  c.user_completed_at, c.release_at, c.decided_at, c.sequence, c.needs_review, c.cnv_conversion_id, c.is_test`
+  c.user_completed_at, c.release_at, c.decided_at, c.sequence, c.needs_review, c.cnv_conversion_id, c.is_test, c.side`
 
 func scanConversion(row pgx.CollectableRow) (conversionView, error) {
 	var c dbgen.Conversion
 	err := row.Scan(&c.ID, &c.Status, &c.RejectionReason, &c.ClickID, &c.OfferID, &c.OfferVersion, &c.EventID, &c.AdvertiserID,
 		&c.PartnerID, &c.PubMemberID, &c.RevenueMicros, &c.PayoutMicros, &c.RewardMicros, &c.Currency, &c.AmountMicros, &c.CreatedAt,
-		&c.UserCompletedAt, &c.ReleaseAt, &c.DecidedAt, &c.Sequence, &c.NeedsReview, &c.CnvConversionID, &c.IsTest)
+		&c.UserCompletedAt, &c.ReleaseAt, &c.DecidedAt, &c.Sequence, &c.NeedsReview, &c.CnvConversionID, &c.IsTest, &c.Side)
 	return conversionOf(&c), err
 }
 
@@ -62,16 +63,26 @@ func scanConversion(row pgx.CollectableRow) (conversionView, error) {
 func conversionOf(c *dbgen.Conversion) conversionView {
 	view := conversionView{
 		ID: c.ID, Status: c.Status, ClickID: c.ClickID, OfferID: c.OfferID, OfferEventID: c.EventID, AdvertiserID: c.AdvertiserID,
-		PartnerID: c.PartnerID, PubMemberID: c.PubMemberID, Revenue: Decimal(c.RevenueMicros), Payout: Decimal(c.PayoutMicros),
+		PartnerID: c.PartnerID, PubMemberID: c.PubMemberID, Payout: Decimal(c.PayoutMicros),
 		Reward: Decimal(c.RewardMicros), Currency: c.Currency, Amount: decimalOf(c.AmountMicros), CreatedAt: c.CreatedAt.UTC(),
 		UserCompletedAt: c.UserCompletedAt.UTC(), ReleaseAt: inUTC(c.ReleaseAt), DecidedAt: inUTC(c.DecidedAt),
 		SequenceNumber: c.Sequence, NeedsReview: c.NeedsReview, CnvConversionID: c.CnvConversionID, IsTest: c.IsTest,
 		offerVersion: c.OfferVersion,
 	}
+	view.Revenue, view.Cost = ofSide(c.Side, Decimal(c.RevenueMicros))
 	if c.RejectionReason != domain.ReasonNone {
 		view.RejectionReason = &c.RejectionReason
 	}
 	return view
+}
+
+// ofSide gives a shared offer's one figure the name that the side knows it by (rule 57): the
+// advertiser's cost is the publisher's revenue. An owner's is revenue.
+func ofSide(side domain.Side, figure Decimal) (revenue, cost *Decimal) {
+	if side == domain.SideAdvertiser {
+		return nil, &figure
+	}
+	return &figure, nil
 }
 
 func inUTC(at *time.Time) *time.Time {
@@ -91,8 +102,10 @@ var conversionListing = listing[conversionView]{
 		fieldEventID: {column: "c.event_id", kind: fieldUUID, unordered: true}, "offerEventId": {column: "c.event_id", kind: fieldUUID},
 		"advertiserId": {column: "c.advertiser_id", kind: fieldUUID}, "partnerId": {column: "c.partner_id", kind: fieldUUID},
 		"pubMemberId": {column: "c.pub_member_id"}, "currency": {column: "c.currency"}, "amount": {column: "c.amount_micros", kind: fieldDecimal},
-		"revenue": {column: "c.revenue_micros", kind: fieldDecimal}, "payout": {column: "c.payout_micros", kind: fieldDecimal},
-		"reward": {column: "c.reward_micros", kind: fieldDecimal}, "createdAt": {column: "c.created_at", kind: fieldTime},
+		"revenue": {column: "CASE WHEN c.side <> 'advertiser' THEN c.revenue_micros END", kind: fieldDecimal},
+		"cost":    {column: "CASE WHEN c.side = 'advertiser' THEN c.revenue_micros END", kind: fieldDecimal},
+		"payout":  {column: "c.payout_micros", kind: fieldDecimal},
+		"reward":  {column: "c.reward_micros", kind: fieldDecimal}, "createdAt": {column: "c.created_at", kind: fieldTime},
 		fieldCompletedAt: {column: "c.user_completed_at", kind: fieldTime}, "releaseAt": {column: "c.release_at", kind: fieldTime},
 		"decidedAt": {column: "c.decided_at", kind: fieldTime}, "sequenceNumber": {column: "c.sequence", kind: fieldInt},
 		"needsReview": {column: "c.needs_review", kind: fieldBool}, "cnvConversionId": {column: "c.cnv_conversion_id"},

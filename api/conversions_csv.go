@@ -59,7 +59,7 @@ var conversionCSV = []csvColumn{
 	{"eventName", func(c *conversionView) string { return c.EventName }},
 	{"partnerId", func(c *conversionView) string { return cellOf(c.PartnerID) }},
 	{"pubMemberId", func(c *conversionView) string { return orZero(c.PubMemberID) }},
-	{"revenue", func(c *conversionView) string { return c.Revenue.Micros().String() }},
+	{"revenue", func(c *conversionView) string { return cellOf((*domain.Micros)(c.Revenue)) }},
 	{"payout", func(c *conversionView) string { return c.Payout.Micros().String() }},
 	{"reward", func(c *conversionView) string { return c.Reward.Micros().String() }},
 	{"currency", func(c *conversionView) string { return c.Currency }},
@@ -74,6 +74,7 @@ var conversionCSV = []csvColumn{
 	{"needsReview", func(c *conversionView) string { return strconv.FormatBool(c.NeedsReview) }},
 	{"cnvConversionId", func(c *conversionView) string { return c.CnvConversionID }},
 	{"isTest", func(c *conversionView) string { return strconv.FormatBool(c.IsTest) }},
+	{"cost", func(c *conversionView) string { return cellOf((*domain.Micros)(c.Cost)) }},
 }
 
 func orZero[T any](p *T) (v T) {

@@ -108,7 +108,8 @@ func (s *Server) appsFlyerCostReport(ctx context.Context, in *costReportInput) (
 }
 
 // costReport is what an attribution provider pulls: by day, app, offer and country what was clicked
-// and converted and what the advertiser pays for it, which is the publisher's revenue (rule 57).
+// and converted and what the advertiser pays for it, which is the publisher's revenue, or an own shared
+// offer's cost (rule 57).
 func costReport[T any](ctx context.Context, s *Server, in *costReportInput, provider string, worded func(*costRow) T) (*costReportOutput[T], error) {
 	out := &costReportOutput[T]{}
 	out.Body.DateFrom, out.Body.DateTo, out.Body.Data = in.From, in.To, []T{}
@@ -211,7 +212,7 @@ func costRows(q *reportQuery, rows []dbgen.PerformanceRow, offers map[uuid.UUID]
 		t := tallyOf(&rows[i])
 		sum.clicks += t.Clicks
 		sum.conversions += t.Success
-		sum.cost += t.Revenue
+		sum.cost += t.Revenue + t.Cost // an offer has one or the other
 		if app.CostModel == domain.CostModelInstall && isDefault {
 			sum.installs += t.Success
 		}

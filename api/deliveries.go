@@ -14,12 +14,12 @@ import (
 // deliveryDocument is one message and what became of it.
 type deliveryDocument struct {
 	ID             uuid.UUID         `json:"id"`
-	Kind           string            `json:"kind" enum:"callback,test,partner"`
-	EndpointID     uuid.UUID         `json:"endpointId" doc:"The callback endpoint; for kind partner the partner postback."`
+	Kind           string            `json:"kind" enum:"callback,test,partner,email"`
+	EndpointID     uuid.UUID         `json:"endpointId" doc:"The callback endpoint; for kind partner the partner postback; for kind email the partnership, or the request, that it tells of."`
 	PartnerID      *uuid.UUID        `json:"partnerId" doc:"null unless the kind is partner."`
 	PartnerName    string            `json:"partnerName"`
 	ConversionID   *uuid.UUID        `json:"conversionId"`
-	Sequence       int64             `json:"sequence"`
+	Sequence       int64             `json:"sequence" doc:"Of the conversion's transition; for kind email the offer's version, 0 for a request."`
 	Status         string            `json:"status" doc:"The conversion's status in this news."`
 	State          string            `json:"state" enum:"waiting,delivered,failed,superseded"`
 	AttemptCount   int32             `json:"attemptCount"`
@@ -35,10 +35,10 @@ type deliveryDocument struct {
 type attemptDocument struct {
 	Number     int32     `json:"number"`
 	At         time.Time `json:"at"`
-	StatusCode int32     `json:"statusCode" doc:"0 when there was no answer."`
+	StatusCode int32     `json:"statusCode" doc:"0 when there was no answer; for kind email the mail server's reply."`
 	LatencyMs  int32     `json:"latencyMs"`
 	Error      string    `json:"error"`
-	URL        string    `json:"url" doc:"As it was called; only for kind partner, whose address is made for each message."`
+	URL        string    `json:"url" doc:"As it was called; only for kinds partner and email, whose address is found for each attempt."`
 	Answer     string    `json:"answer" doc:"The first 64 KiB of the answer; less where a page holds many attempts."`
 }
 
@@ -147,7 +147,7 @@ type resendDeliveriesInput struct {
 	Body struct {
 		ConversionID *uuid.UUID `json:"conversionId,omitempty"`
 		EndpointID   *uuid.UUID `json:"endpointId,omitempty"`
-		Kind         *string    `json:"kind,omitempty" enum:"callback,test,partner"`
+		Kind         *string    `json:"kind,omitempty" enum:"callback,test,partner,email"`
 		State        *string    `json:"state,omitempty" enum:"waiting,delivered,failed,superseded" doc:"failed, unless it is given."`
 		CreatedFrom  *time.Time `json:"createdFrom,omitempty"`
 		CreatedTo    *time.Time `json:"createdTo,omitempty"`

@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -10,10 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -25,23 +22,31 @@ import (
 func makers() map[string]func(r *rich) string {
 	return map[string]func(r *rich) string{
 		"token": func(r *rich) string {
-			return r.me.made("/api/v1/tokens", map[string]any{"name": "t", "scope": "readonly"})
+			return r.me.made("/api/v1/tokens", map[string]any{"name": r.named("token"), "scope": "readonly"})
 		},
-		"advertiser":       func(r *rich) string { return r.me.made("/api/v1/advertisers", map[string]any{"name": "A"}) },
-		"partner":          func(r *rich) string { return r.me.made("/api/v1/partners", map[string]any{"name": "P"}) },
-		"partner tier":     func(r *rich) string { return r.me.made("/api/v1/partner-tiers", map[string]any{"name": "Gold"}) },
+		"advertiser": func(r *rich) string {
+			return r.me.made("/api/v1/advertisers", map[string]any{"name": r.named("advertiser")})
+		},
+		"partner": func(r *rich) string {
+			return r.me.made("/api/v1/partners", map[string]any{"name": r.named("partner")})
+		},
+		"partner tier": func(r *rich) string {
+			return r.me.made("/api/v1/partner-tiers", map[string]any{"name": r.named("tier")})
+		},
 		"payout structure": func(r *rich) string { return r.me.made("/api/v1/payout-structures", structureBody(r)) },
 		"partner payout": func(r *rich) string {
 			body := payoutBody(r)
 			body["partnerId"] = r.own("partner")
 			return r.me.made("/api/v1/partner-payouts", body)
 		},
-		"placement": func(r *rich) string { return r.me.made("/api/v1/placements", map[string]any{"name": "Top"}) },
+		"placement": func(r *rich) string {
+			return r.me.made("/api/v1/placements", map[string]any{"name": r.named("placement")})
+		},
 		"age": func(r *rich) string {
-			return r.me.made("/api/v1/lookups/ages", map[string]any{"name": "30s", "minAge": 30})
+			return r.me.made("/api/v1/lookups/ages", map[string]any{"name": r.named("age"), "minAge": 30})
 		},
 		"category": func(r *rich) string {
-			return r.me.made("/api/v1/lookups/categories", map[string]any{"name": "Board games"})
+			return r.me.made("/api/v1/lookups/categories", map[string]any{"name": r.named("category")})
 		},
 		"offer": func(r *rich) string { return r.offer.ID.String() },
 		"event": func(r *rich) string { return r.offer.Events[0].ID.String() },
@@ -99,6 +104,9 @@ var nounOfPath = map[string]string{
 	"/api/v1/jobs/{id}":                                  "job",
 	"/api/v1/partner-postbacks/{id}":                     "partner postback",
 	"/api/v1/offers/{id}/scheduled-changes/{changeId}":   "scheduled change",
+	"/api/v1/exchange/partnerships/{id}":                 "partnership",
+	"/api/v1/exchange/offers/{id}":                       "shared offer",
+	"/api/v1/exchange/conversions/{id}":                  "shared conversion",
 }
 
 // words are path parameters that name no row of a tenant, with one that is right.
@@ -119,6 +127,7 @@ var nounOfField = map[string]string{
 // notAnID are fields that look like ids and name no row of a tenant.
 var notAnID = map[string]string{
 	"id": "shown only: a body may repeat its own", "key": "shown only", "concurrencyRequestId": "the importer's own word",
+	"publisherTenantId": "any tenant of the directory",
 }
 
 // notHere are bodies that these tests' site cannot serve.
@@ -153,6 +162,9 @@ var bodies = map[string]func(r *rich) map[string]any{
 	"POST /api/v1/advertisers": named, "POST /api/v1/partners": named, "POST /api/v1/placements": named,
 	"POST /api/v1/sdk-offer-management/{product}/offers":     offerBody,
 	"PUT /api/v1/sdk-offer-management/{product}/offers/{id}": offerBody,
+	"POST /api/v1/exchange/shares": func(r *rich) map[string]any {
+		return map[string]any{"offerId": r.own("offer"), "publisherTenantId": r.own("publisher tenant")}
+	},
 	"POST /api/v1/tokens": func(*rich) map[string]any { return map[string]any{"name": "t", "scope": "readonly"} },
 	"POST /api/v1/conversions/review": func(r *rich) map[string]any {
 		return map[string]any{"action": "approve", "ids": []any{r.own("conversion")}}
@@ -166,13 +178,25 @@ var bodiesWith = map[string]map[string]any{
 	"POST /api/v1/tokens advertiserId": {"scope": "advertiser"},
 }
 
+// asCSV are routes that answer in CSV too.
+var asCSV = map[string]bool{"/api/v1/sdk-conversion-system/conversions": true, "/api/v1/reports/performance": true}
+
+// everybodys are lists of what all tenants may see, and none holds as its own.
+var everybodys = map[string]bool{"/api/v1/exchange/directory": true}
+
+// forbiddenTo are routes that tenants of a product may not call at all.
+var forbiddenTo = map[string]string{"POST /api/v1/exchange/shares": domain.ProductPublisher}
+
 // headers that a route requires.
-var headers = map[string][]string{"PUT /api/v1/sdk-offer-management/{product}/offers/{id}": {"If-Match", "*"}}
+var headers = map[string][]string{
+	"PUT /api/v1/sdk-offer-management/{product}/offers/{id}": {"If-Match", "*"},
+	"PATCH /api/v1/exchange/offers/{id}":                     {"If-Match", "*"},
+}
 
 // queries are what a GET requires.
 var queries = map[string]func() string{
 	"/api/v1/reports/performance": func() string {
-		return "from=" + time.Now().AddDate(0, 0, -7).Format(time.DateOnly) + "&to=" + time.Now().Format(time.DateOnly) + "&group_by=offer"
+		return "from=" + time.Now().AddDate(0, 0, -7).Format(time.DateOnly) + "&to=" + time.Now().Format(time.DateOnly) + "&group_by=offer,advertiser,partner,placement,event"
 	},
 	"/api/v1/integrations/cost-report/singular/json":  costReportDays,
 	"/api/v1/integrations/cost-report/appsflyer/json": costReportDays,
@@ -199,36 +223,40 @@ func partnerPostbackBody(r *rich) map[string]any {
 // streaming are answers without an end.
 var streaming = []string{"/api/v1/exchange/stream"}
 
-func structureBody(*rich) map[string]any {
-	return map[string]any{"name": "Quality", "default": map[string]any{"flat": "1"}}
+func structureBody(r *rich) map[string]any {
+	return map[string]any{"name": r.named("structure"), "default": map[string]any{"flat": "1"}}
 }
 
 // payoutBody is for a partner of its own: each has one for an event.
 func payoutBody(r *rich) map[string]any {
 	return map[string]any{
-		"partnerId": r.me.made("/api/v1/partners", map[string]any{"name": "Q"}), "offerId": r.own("offer"), "eventId": r.own("event"), "flat": "1",
+		"partnerId": r.me.made("/api/v1/partners", map[string]any{"name": r.named("another partner")}), "offerId": r.own("offer"), "eventId": r.own("event"), "flat": "1",
 	}
 }
 
-func named(*rich) map[string]any { return map[string]any{"name": "Another name"} }
+func named(r *rich) map[string]any { return map[string]any{"name": r.named("another")} }
 
 func offerBody(r *rich) map[string]any {
 	doc := map[string]any{}
-	r.me.get(offersPath+"/"+r.own("offer")).into(http.StatusOK, &doc)
+	r.me.get(r.offersPath()+"/"+r.own("offer")).into(http.StatusOK, &doc)
 	return doc
 }
 
 // multiEvent makes an offer through the API, with the events of the book's.
 func (r *rich) multiEvent() {
 	r.t.Helper()
+	var reward any
+	if !r.byRatio {
+		reward = r.figure("100")
+	}
 	event := func(eventID string, order int, pendingDays any, approval bool) map[string]any {
 		return map[string]any{
 			"name": eventID, "eventId": eventID, "showOnOfferWall": true, "displayOrder": order, "sequenceNumber": nil,
-			"pendingTime": pendingDays, "requiresApproval": approval, "hasRevenue": true, "revenue": 5, "hasReward": true, "useDefaultRatio": false, "reward": 100,
+			"pendingTime": pendingDays, "requiresApproval": approval, "hasRevenue": true, "revenue": r.figure("5"), "hasReward": true, "useDefaultRatio": r.byRatio, "reward": reward,
 		}
 	}
 	var made madeOffer
-	r.me.post(offersPath, map[string]any{
+	r.me.post(r.offersPath(), map[string]any{
 		"trackingSystemLink": "https://adv.example/?sub1={gk_click_id}", "trackingSystem": "AppsFlyer", "name": "Of " + r.member,
 		"headline": "Play", "offerDetails": "<b>Do</b>", "creatives": []any{map[string]any{"order": 1, "url": "https://cdn.example/1.png"}},
 		"offerType": "MultiEvent", "conversionType": "FlatRate", "advertiserId": r.own("advertiser"), "isPaused": false,
@@ -236,14 +264,7 @@ func (r *rich) multiEvent() {
 		"categoryIds": []any{}, "countryIds": []any{}, "initialEpc": "1", "isEpcLocked": false,
 		"offerEvents": []any{event(eventInstall, 1, nil, false), event(eventLevel, 2, 3, false), event(eventBuy, 3, nil, true)},
 	}).into(http.StatusCreated, &made)
-	var document []byte
-	r.inTenant(func(tx pgx.Tx) error {
-		version, err := dbgen.New().GetOfferVersion(r.t.Context(), tx, uuid.MustParse(made.ID), 1)
-		document = version.Document
-		return err
-	})
-	r.offer = domain.Offer{}
-	require.NoError(r.t, json.Unmarshal(document, &r.offer))
+	r.readOffer(made.ID)
 }
 
 func everyAge(c *caller) string {
@@ -258,6 +279,47 @@ type rich struct {
 	*book
 	member string
 	ids    map[string]string
+	// product is the tenant's, "" a publisher.
+	product string
+	// isPartner says that one of its partners asks.
+	isPartner bool
+	// byRatio says that its rewards are by the default ratio.
+	byRatio bool
+	// digits end its figures, so that they are nobody else's.
+	digits string
+	// secret is all that no answer to it may hold: what others alone have.
+	secret []string
+}
+
+// named is a name that says whose it is.
+func (r *rich) named(noun string) string { return noun + " of " + r.member }
+
+func (r *rich) figure(units string) string {
+	if r.digits == "" {
+		return units
+	}
+	return units + "." + r.digits
+}
+
+func (r *rich) productWord() string {
+	if r.product == "" {
+		return domain.ProductPublisher
+	}
+	return r.product
+}
+
+func (r *rich) offersPath() string {
+	return "/api/v1/sdk-offer-management/" + r.productWord() + "/offers"
+}
+
+// in is the tenant within a subtest, or before what notes failures.
+func (r *rich) in(t testing.TB) *rich {
+	b, s := *r.book, *r.site
+	s.t = t
+	b.t, b.site, b.me = t, &s, r.me.in(t)
+	out := *r
+	out.book = &b
+	return &out
 }
 
 // own is the tenant's id of a noun, made when it is first asked for.
@@ -283,17 +345,20 @@ func (r *rich) everything() *rich {
 }
 
 // neighbour is another tenant of the same site.
-func (b *book) neighbour(name string) *book {
+func (b *book) neighbour(name, product, rewardRatio string) *book {
 	b.t.Helper()
 	other := *b
-	id, me := b.tenant(name)
-	other.tenantID, other.me = uuid.MustParse(id), me
+	var out struct{ ID, APIToken string }
+	b.as(operatorToken).post("/api/v1/tenants", map[string]any{
+		"name": name, "product": product, "email": "ops@example.com", "rewardRatio": rewardRatio,
+	}).into(http.StatusCreated, &out)
+	other.tenantID, other.me = uuid.MustParse(out.ID), b.as(out.APIToken)
 	return &other
 }
 
 // nounsIn are the path's parameters that are ids, in order, each with its noun; the test fails for one
 // that nobody registered.
-func nounsIn(t *testing.T, path string) (nouns []string) {
+func nounsIn(t testing.TB, path string) (nouns []string) {
 	t.Helper()
 	for end := strings.Index(path, "}"); end >= 0; {
 		prefix := path[:end+1]
@@ -313,8 +378,8 @@ func nounsIn(t *testing.T, path string) (nouns []string) {
 }
 
 // with puts one id for each noun into the path.
-func (o operation) with(ids []string) string {
-	path := o.path
+func (o operation) with(ids []string, product string) string {
+	path := strings.ReplaceAll(o.path, "{product}", product)
 	for parameter, word := range words {
 		path = strings.ReplaceAll(path, parameter, word)
 	}

@@ -35,7 +35,7 @@ func jobOf(j *dbgen.Job) jobView {
 	view := jobView{
 		ID: j.ID, Action: j.Action, State: j.State, Total: j.Total, Done: j.Changed + j.Unchanged, Changed: j.Changed, Failed: j.Failed,
 		Totals: reviewTotals{
-			Count: int(j.Changed), Revenue: Decimal(j.RevenueMicros), Payout: Decimal(j.PayoutMicros), Reward: Decimal(j.RewardMicros),
+			Count: int(j.Changed), Revenue: Decimal(j.RevenueMicros), Cost: Decimal(j.CostMicros), Payout: Decimal(j.PayoutMicros), Reward: Decimal(j.RewardMicros),
 		},
 		Reason: j.Note, OverrideCaps: j.OverrideCaps, CreatedBy: j.Actor, CreatedAt: j.CreatedAt.UTC(), FinishedAt: inUTC(j.FinishedAt),
 	}
@@ -87,7 +87,7 @@ func readJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, out *jobOutput) error
 var jobListing = listing[jobView]{
 	from: "jobs j", where: "j.tenant_id = $1",
 	columns: `j.id, j.action, j.state, j.actor, j.note, j.override_caps, j.filter, j.total, j.changed, j.unchanged, j.failed,
-  j.revenue_micros, j.payout_micros, j.reward_micros, j.created_at, j.finished_at`,
+  j.revenue_micros, j.cost_micros, j.payout_micros, j.reward_micros, j.created_at, j.finished_at`,
 	fields: map[string]listField{
 		"id": {column: "j.id", kind: fieldUUID}, "action": {column: "j.action"}, "state": {column: "j.state"},
 		"createdBy": {column: "j.actor"}, "createdAt": {column: "j.created_at", kind: fieldTime},
@@ -97,7 +97,7 @@ var jobListing = listing[jobView]{
 	scan: func(row pgx.CollectableRow) (jobView, error) {
 		var j dbgen.Job
 		err := row.Scan(&j.ID, &j.Action, &j.State, &j.Actor, &j.Note, &j.OverrideCaps, &j.Filter, &j.Total, &j.Changed, &j.Unchanged, &j.Failed,
-			&j.RevenueMicros, &j.PayoutMicros, &j.RewardMicros, &j.CreatedAt, &j.FinishedAt)
+			&j.RevenueMicros, &j.CostMicros, &j.PayoutMicros, &j.RewardMicros, &j.CreatedAt, &j.FinishedAt)
 		return jobOf(&j), err
 	},
 }

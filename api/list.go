@@ -80,6 +80,10 @@ type listField struct {
 	unordered bool
 }
 
+// ownRows is the condition of a list that shows a whole table of the tenant's. Row-level security says
+// the same; neither rests on the other.
+const ownRows = "tenant_id = current_tenant()"
+
 // listing says what a list reads. The names of fields are compared without regard to case.
 type listing[T any] struct {
 	// from is a FROM clause with its joins; columns the select list, in the order of scan.

@@ -67,7 +67,7 @@ func (s *Server) listGoals(ctx context.Context, in *goalsInput) (*pageOutput[goa
 		for _, goal := range offer.Shown(tenant.GoalsEnabled).Events {
 			ids = append(ids, goal.ID)
 		}
-		if out.Body, err = list(ctx, tx, s.goalListing(offer), in.ListInput, offer.ID, ids); err != nil {
+		if out.Body, err = list(ctx, tx, s.goalListing(principal(ctx).TenantID, offer), in.ListInput, offer.ID, ids); err != nil {
 			return err
 		}
 		return addGoalClicks(ctx, tx, out.Body.Items)
@@ -75,13 +75,14 @@ func (s *Server) listGoals(ctx context.Context, in *goalsInput) (*pageOutput[goa
 }
 
 // goalListing reads the goals out of the offer's document.
-func (s *Server) goalListing(offer *domain.Offer) listing[goalView] {
+func (s *Server) goalListing(tenantID uuid.UUID, offer *domain.Offer) listing[goalView] {
 	text := func(name string) listField { return listField{column: "g.goal->>'" + name + "'"} }
 	flag := func(name string) listField {
 		return listField{column: "(g.goal->>'" + name + "')::boolean", kind: fieldBool}
 	}
 	return listing[goalView]{
-		from: `offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
+		from: `offers o JOIN offer_access x ON x.tenant_id = current_tenant() AND x.offer_id = o.id
+  JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
   LEFT JOIN advertisers a ON a.tenant_id = current_tenant() AND a.id = o.advertiser_id
   CROSS JOIN LATERAL jsonb_array_elements(v.document->'events') g(goal)`,
 		columns: "g.goal, coalesce(a.name, '')", where: "o.id = $1 AND (g.goal->>'id')::uuid = ANY($2::uuid[])",
@@ -93,11 +94,11 @@ func (s *Server) goalListing(offer *domain.Offer) listing[goalView] {
 			"allowRepetitions": flag("allowRepetitions"), "oncePerSession": flag("oncePerSession"), "requiresApproval": flag("requiresApproval"),
 		},
 		order: "shownFirst", id: "(g.goal->>'id')::uuid",
-		scan: func(row pgx.CollectableRow) (goalView, error) { return s.scanGoal(row, offer) },
+		scan: func(row pgx.CollectableRow) (goalView, error) { return s.scanGoal(row, tenantID, offer) },
 	}
 }
 
-func (s *Server) scanGoal(row pgx.CollectableRow, offer *domain.Offer) (view goalView, err error) {
+func (s *Server) scanGoal(row pgx.CollectableRow, tenantID uuid.UUID, offer *domain.Offer) (view goalView, err error) {
 	var document json.RawMessage
 	var goal domain.Event
 	var advertiser string
@@ -110,7 +111,7 @@ func (s *Server) scanGoal(row pgx.CollectableRow, offer *domain.Offer) (view goa
 	view = goalView{
 		ID: goal.ID, Slug: goal.Slug, Name: goal.Name, EventID: goal.EventID, Status: goal.Status, DisplayOrder: goal.DisplayOrder,
 		IsDefault: offer.DefaultEvent().ID == goal.ID, AdvertiserID: offer.AdvertiserID, AdvertiserName: advertiser,
-		TrackingSystem: offer.TrackingSystem, TrackingType: trackingPlain, OpaqueCodes: s.opaqueCodesOf(offer, &goal),
+		TrackingSystem: offer.TrackingSystem, TrackingType: trackingPlain, OpaqueCodes: s.opaqueCodesOf(tenantID, offer, &goal),
 		RecordAs: goal.RecordAs, IsEndPoint: goal.IsEndPoint, IsPrivate: goal.IsPrivate, AllowRepeats: goal.AllowRepetitions,
 		OncePerSession: goal.OncePerSession, NeedsApproval: goal.RequiresApproval, ConversionType: offer.ConversionType,
 		Payout: decimalOf(goal.Payout), Revenue: decimalOf(goal.Revenue), Reference: goal.Reference,

@@ -40,6 +40,9 @@ func (s *Server) createLink(ctx context.Context, in *createLinkInput) (*linkOutp
 		if err != nil {
 			return err
 		}
+		if err := mayLink(ctx, tx, in.ID); err != nil {
+			return err
+		}
 		if err := checkLink(ctx, tx, in, offer); err != nil {
 			return err
 		}
@@ -47,6 +50,16 @@ func (s *Server) createLink(ctx context.Context, in *createLinkInput) (*linkOutp
 		out.Body = linkDocument{ID: id, URL: s.linkURL(id)}
 		return err
 	})
+}
+
+// mayLink refuses the advertiser's side of a shared offer: who sends members has the links.
+func mayLink(ctx context.Context, tx pgx.Tx, offerID uuid.UUID) error {
+	side, err := dbgen.New().OfferSide(ctx, tx, principal(ctx).TenantID, offerID)
+	if err == nil && side == domain.SideAdvertiser {
+		err = forbidden("This offer is shared: its links are the publisher's to make, whose members click them. The offer that it was made from has links of this tenant's own.",
+			domain.FieldError{Field: "id", Reason: "is an offer whose links are the publisher's"})
+	}
+	return err
 }
 
 func checkLink(ctx context.Context, tx pgx.Tx, in *createLinkInput, offer *domain.Offer) error {
@@ -121,7 +134,7 @@ type listLinksInput struct {
 func (s *Server) linkListing() listing[linkView] {
 	return listing[linkView]{
 		from: "links", columns: "id, offer_id, partner_id, placement_id, creative_order, is_default, created_at",
-		where: "tenant_id = current_tenant() AND offer_id = $1",
+		where: ownRows + " AND offer_id = $1",
 		fields: map[string]listField{
 			"id": {column: "id", kind: fieldUUID}, "partnerId": {column: "partner_id", kind: fieldUUID},
 			"placementId": {column: "placement_id", kind: fieldUUID}, "creativeOrder": {column: "creative_order", kind: fieldInt},

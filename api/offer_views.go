@@ -16,10 +16,13 @@ import (
 type offerView struct {
 	domain.OfferDocument
 	Status       string        `json:"status" enum:"Active,Pending,Expired"`
-	RedirectLink string        `json:"redirectLink" doc:"The offer's own tracking link."`
+	RedirectLink string        `json:"redirectLink" doc:"The offer's own tracking link; of a shared offer the publisher's."`
 	Counters     offerCounters `json:"counters"`
 	CreatedAt    time.Time     `json:"createdAt"`
 	UpdatedAt    time.Time     `json:"updatedAt"`
+	Side         domain.Side   `json:"side" enum:"owner,advertiser,publisher" doc:"This tenant's: owner of an offer that is not shared."`
+	// PartnershipID is left out of an offer that is not shared.
+	PartnershipID *uuid.UUID `json:"partnershipId,omitempty"`
 
 	offer *domain.Offer
 }
@@ -79,26 +82,29 @@ func (s *Server) listOffers(ctx context.Context, in *listOffersInput) (*pageOutp
 		if out.Body, err = list(ctx, tx, s.offerListing(), in.ListInput, now()); err != nil {
 			return err
 		}
-		return addCounters(ctx, tx, out.Body.Items)
+		return s.addCounters(ctx, tx, out.Body.Items)
 	})
 }
 
 // offerStatus is domain.Offer.Status in SQL; $1 is the instant.
 const offerStatus = `CASE WHEN o.expires_at <= $1 THEN 'Expired' WHEN o.is_paused OR o.launch_at > $1 THEN 'Pending' ELSE 'Active' END`
 
-const offerTables = `offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
+const offerTables = `offers o JOIN offer_access x ON x.tenant_id = current_tenant() AND x.offer_id = o.id
+	JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
 	JOIN tenants t ON t.tenant_id = current_tenant()
+	LEFT JOIN partnerships s ON s.offer_id = o.id AND current_tenant() IN (s.advertiser_tenant_id, s.publisher_tenant_id)
 	LEFT JOIN links l ON l.tenant_id = current_tenant() AND l.offer_id = o.id AND l.is_default`
 
 func (s *Server) offerListing() listing[offerView] {
 	return listing[offerView]{
-		from: offerTables, columns: "v.document, o.version, l.id, o.created_at, o.updated_at, t.goals_enabled, $1::timestamptz", where: "$1::timestamptz IS NOT NULL",
+		from: offerTables, where: "$1::timestamptz IS NOT NULL",
+		columns: "v.document, o.version, coalesce(l.id, s.link_id), o.created_at, o.updated_at, x.side, s.id, t.goals_enabled, $1::timestamptz",
 		fields: map[string]listField{
 			"id": {column: "o.id", kind: fieldUUID}, "name": {column: "o.name", kind: fieldSearch}, "status": {column: offerStatus},
 			"advertiserId": {column: "o.advertiser_id", kind: fieldUUID}, "offerType": {column: "o.offer_type"},
 			"isPaused": {column: "o.is_paused", kind: fieldBool}, "launchDate": {column: "o.launch_at", kind: fieldTime},
 			"expirationDate": {column: "o.expires_at", kind: fieldTime}, "createdAt": {column: "o.created_at", kind: fieldTime},
-			"updatedAt": {column: "o.updated_at", kind: fieldTime},
+			"updatedAt": {column: "o.updated_at", kind: fieldTime}, "side": {column: "x.side"}, "partnershipId": {column: "s.id", kind: fieldUUID},
 		},
 		order: "createdAt", id: "o.id", scan: s.scanOffer,
 	}
@@ -110,7 +116,7 @@ func (s *Server) scanOffer(row pgx.CollectableRow) (view offerView, err error) {
 	var linkID *uuid.UUID
 	var goalsEnabled bool
 	var at time.Time
-	if err := row.Scan(&document, &version, &linkID, &view.CreatedAt, &view.UpdatedAt, &goalsEnabled, &at); err != nil {
+	if err := row.Scan(&document, &version, &linkID, &view.CreatedAt, &view.UpdatedAt, &view.Side, &view.PartnershipID, &goalsEnabled, &at); err != nil {
 		return view, err
 	}
 	var offer domain.Offer
@@ -141,7 +147,7 @@ func (s *Server) viewOffer(ctx context.Context, tx pgx.Tx, id uuid.UUID) (offerV
 	if err != nil {
 		return offerView{}, err
 	}
-	return views[0], addCounters(ctx, tx, views)
+	return views[0], s.addCounters(ctx, tx, views)
 }
 
 // currentOffer reads the current version of an offer; what is not the tenant's is 404.
@@ -158,28 +164,50 @@ func currentOffer(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*domain.Offer, 
 	return offer, json.Unmarshal(version.Document, offer)
 }
 
-// addCounters reads the counters of all offers of a page at once.
-func addCounters(ctx context.Context, tx pgx.Tx, views []offerView) error {
-	tenantID := principal(ctx).TenantID
-	periods, err := tenantPeriods(ctx, tx, tenantID)
+// addCounters reads the counters of all offers of a page, at once for those of one tenant. A shared
+// offer's are the advertiser's, who decides, and both sides see them (rules 57, 58): the publisher's
+// transaction sees no other tenant's rows, so that the system reads them.
+func (s *Server) addCounters(ctx context.Context, tx pgx.Tx, views []offerView) error {
+	byTenant := map[uuid.UUID][]*offerView{}
+	for i := range views {
+		tenantID := principal(ctx).TenantID
+		if views[i].Side == domain.SidePublisher {
+			tenantID = views[i].offer.TenantID
+		}
+		byTenant[tenantID] = append(byTenant[tenantID], &views[i])
+	}
+	for tenantID, views := range byTenant {
+		from := dbgen.DBTX(tx)
+		if tenantID != principal(ctx).TenantID {
+			from = s.Store.SystemPool()
+		}
+		if err := addCountersOf(ctx, from, tenantID, views); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func addCountersOf(ctx context.Context, from dbgen.DBTX, tenantID uuid.UUID, views []*offerView) error {
+	periods, err := tenantPeriods(ctx, from, tenantID)
 	if err != nil {
 		return err
 	}
 	var scopes []uuid.UUID
-	for i := range views {
-		scopes = append(scopes, views[i].ID)
-		for j := range views[i].offer.Events {
-			scopes = append(scopes, views[i].offer.Events[j].ID)
+	for _, view := range views {
+		scopes = append(scopes, view.ID)
+		for i := range view.offer.Events {
+			scopes = append(scopes, view.offer.Events[i].ID)
 		}
 	}
 	starts := []time.Time{periods.Day, periods.Week, periods.Month, periods.Start(domain.PeriodTotal)}
-	rows, err := dbgen.New().CountersOf(ctx, tx, tenantID, scopes, starts)
+	rows, err := dbgen.New().CountersOf(ctx, from, tenantID, scopes, starts)
 	if err != nil {
 		return err
 	}
 	values := indexCounters(rows)
-	for i := range views {
-		views[i].Counters = countersIn(views[i].offer, values, periods)
+	for _, view := range views {
+		view.Counters = countersIn(view.offer, values, periods)
 	}
 	return nil
 }

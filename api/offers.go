@@ -127,7 +127,7 @@ func claimEvents(ctx context.Context, tx pgx.Tx, offer *domain.Offer) error {
 		ids[i] = offer.Events[i].ID
 	}
 	queries := dbgen.New()
-	if err := queries.ClaimOfferEvents(ctx, tx, offer.TenantID, ids, offer.ID); err != nil {
+	if err := queries.ClaimOfferEvents(ctx, tx, offer.ID, ids, offer.TenantID); err != nil {
 		return err
 	}
 	foreign, err := queries.ForeignOfferEvents(ctx, tx, offer.TenantID, ids, offer.ID)
@@ -183,15 +183,16 @@ func (s *Server) updateOffer(ctx context.Context, in *updateOfferInput) (*update
 		if err != nil {
 			return err
 		}
-		if err := checkIfMatch(in.IfMatch, before.Version); err != nil {
+		err = checkIfMatch(in.IfMatch, before.Version, func() (any, error) { return s.viewOffer(ctx, tx, in.ID) })
+		if err != nil {
 			return err
 		}
-		after, warnings, err := parseOffer(ctx, tx, tenant, in.Body, before)
+		after, warnings, err := s.parseEdit(ctx, tx, tenant, before, in.Body, domain.ParseOffer)
 		if err != nil {
 			return err
 		}
 		if err := saveOffer(ctx, tx, "update", before, &after); err != nil {
-			return err
+			return asGiven(err, in.Body, before, &after)
 		}
 		out.Body.Warnings = warnings
 		out.Body.offerView, err = s.viewOffer(ctx, tx, in.ID)
@@ -220,13 +221,25 @@ func lockOffer(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*domain.Offer, err
 	return offer, nil
 }
 
-// saveOffer writes the next version of a locked offer, unless nothing has changed.
+// saveOffer writes the next version of a locked offer, unless nothing has changed. It is for every way
+// in which offers are changed: of a shared one each side changes what is its own, and both hear of it.
 func saveOffer(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer) error {
 	after.ID, after.TenantID, after.Version = before.ID, before.TenantID, before.Version
+	edit, err := beginEdit(ctx, tx, before, after)
+	if err != nil {
+		return err
+	}
 	if same, err := sameOffer(before, after); err != nil || same {
 		return err
 	}
 	after.Version++
+	if err := writeOffer(ctx, tx, action, before, after); err != nil {
+		return err
+	}
+	return edit.finish(ctx, tx, before, after)
+}
+
+func writeOffer(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer) error {
 	if err := seedOfferCaps(ctx, tx, before, after); err != nil {
 		return err
 	}
@@ -294,8 +307,8 @@ func ownProduct(ctx context.Context, tx pgx.Tx, product string) (dbgen.Tenant, e
 // etag is a version as a header shows it.
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// checkIfMatch compares the version that a client changes with the current one.
-func checkIfMatch(header string, current int64) error {
+// checkIfMatch compares the version that a client changes with the current one, which a refusal shows.
+func checkIfMatch(header string, current int64, show func() (any, error)) error {
 	header = strings.TrimSpace(header)
 	switch header {
 	case "":
@@ -307,10 +320,14 @@ func checkIfMatch(header string, current int64) error {
 	if err != nil {
 		return badField("If-Match", "must be the number of a version")
 	}
-	if version != current {
-		return preconditionFailed("The offer has changed since: its version is "+strconv.FormatInt(current, 10)+" now.", current)
+	if version == current {
+		return nil
 	}
-	return nil
+	shown, err := show()
+	if err != nil {
+		return err
+	}
+	return preconditionFailed("The offer has changed since: its version is "+strconv.FormatInt(current, 10)+" now.", current, shown)
 }
 
 // markup is what people may write in keyPoints and offerDetails: formatting, lists, links,
@@ -321,18 +338,26 @@ var markup = bluemonday.UGCPolicy()
 // categories are looked up in the transaction that will write the offer.
 func parseOffer(ctx context.Context, tx pgx.Tx, tenant dbgen.Tenant, document []byte, previous *domain.Offer) (domain.Offer, []string, error) {
 	lookups := &offerLookups{ctx: ctx, tx: tx, tenantID: tenant.TenantID}
-	offer, warnings, errs := domain.ParseOffer(document, domain.OfferTerms{
-		RewardRatio: tenant.RewardRatioMicros, GoalsEnabled: tenant.GoalsEnabled, Previous: previous, NewID: newID,
-		Sanitize: markup.Sanitize, Age: lookups.age, CategoryKnown: lookups.categoryKnown,
-		AdvertiserExists:      lookups.exists(dbgen.New().OfferAdvertiserExists),
-		PlacementExists:       lookups.exists(dbgen.New().OfferPlacementExists),
-		PayoutStructureExists: lookups.exists(dbgen.New().PayoutStructureExists),
-		TierExists:            lookups.exists(dbgen.New().PartnerTierExists),
-	})
+	offer, warnings, errs := domain.ParseOffer(document, lookups.terms(tenant, previous))
+	return offer, filledWarnings(warnings), errors.Join(lookups.err, errs.Err())
+}
+
+func filledWarnings(warnings []string) []string {
 	if warnings == nil {
-		warnings = []string{}
+		return []string{}
 	}
-	return offer, warnings, errors.Join(lookups.err, errs.Err())
+	return warnings
+}
+
+func (l *offerLookups) terms(tenant dbgen.Tenant, previous *domain.Offer) domain.OfferTerms {
+	return domain.OfferTerms{
+		RewardRatio: tenant.RewardRatioMicros, GoalsEnabled: tenant.GoalsEnabled, Previous: previous, NewID: newID,
+		Sanitize: markup.Sanitize, Age: l.age, CategoryKnown: l.categoryKnown,
+		AdvertiserExists:      l.exists(dbgen.New().OfferAdvertiserExists),
+		PlacementExists:       l.exists(dbgen.New().OfferPlacementExists),
+		PayoutStructureExists: l.exists(dbgen.New().PayoutStructureExists),
+		TierExists:            l.exists(dbgen.New().PartnerTierExists),
+	}
 }
 
 // offerLookups answers questions while a document is read, and keeps the first error.

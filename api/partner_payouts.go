@@ -303,8 +303,9 @@ func partnerPayoutOf(rows []dbgen.PartnerPayout) partnerPayoutHistory {
 
 const partnerPayoutColumns = "p.tenant_id, p.id, p.version, p.partner_id, p.offer_id, p.event_id, p.flat_micros, p.percent_micros, p.is_deleted, p.starts_at, p.created_at, p.created_by"
 
-// newestPayout leaves one row of each custom payout.
-const newestPayout = `NOT EXISTS (SELECT 1 FROM partner_payouts n WHERE n.tenant_id = p.tenant_id AND n.id = p.id AND n.version = p.version + 1)`
+// newestPayout leaves one row of each of the tenant's custom payouts.
+const newestPayout = `p.tenant_id = current_tenant()
+  AND NOT EXISTS (SELECT 1 FROM partner_payouts n WHERE n.tenant_id = p.tenant_id AND n.id = p.id AND n.version = p.version + 1)`
 
 var partnerPayoutListing = listing[PartnerPayoutDocument]{
 	from: "partner_payouts p", columns: partnerPayoutColumns, where: newestPayout,

@@ -213,6 +213,7 @@ func partnerPostbackOf(row dbgen.PartnerPostback) partnerPostbackDocument {
 var partnerPostbackListing = listing[partnerPostbackDocument]{
 	from:    "partner_postbacks",
 	columns: "tenant_id, id, partner_id, event_id, url, method, events, status, disabled_at, disabled_reason, created_at, updated_at",
+	where:   ownRows,
 	fields: map[string]listField{
 		"id": {column: "id", kind: fieldUUID}, "partnerId": {column: "partner_id", kind: fieldUUID}, "eventId": {column: "event_id", kind: fieldUUID},
 		"url": {column: "url", kind: fieldSearch}, "method": {column: "method"}, "status": {column: "status"},

@@ -85,7 +85,7 @@ func partnerTierOf(row dbgen.PartnerTier) partnerTierDocument {
 }
 
 var partnerTierListing = listing[partnerTierDocument]{
-	from: "partner_tiers", columns: "tenant_id, id, name, created_at",
+	from: "partner_tiers", columns: "tenant_id, id, name, created_at", where: ownRows,
 	fields: map[string]listField{
 		"id": {column: "id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch}, "createdAt": {column: "created_at", kind: fieldTime},
 	},

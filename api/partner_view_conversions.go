@@ -186,7 +186,7 @@ func (s *Server) getConversionForPartner(ctx context.Context, in *ByID) (*partne
 type partnerClick struct {
 	ID            uuid.UUID      `json:"id"`
 	ClickedAt     time.Time      `json:"clickedAt"`
-	LinkID        uuid.UUID      `json:"linkId"`
+	LinkID        *uuid.UUID     `json:"linkId"`
 	OfferID       uuid.UUID      `json:"offerId"`
 	CreativeOrder *int32         `json:"creativeOrder"`
 	PubMemberID   *string        `json:"pubMemberId"`

@@ -57,6 +57,8 @@ func newSpies(t *testing.T) *spies {
 	for noun, id := range s.ids {
 		s.candidates[noun] = append(s.candidates[noun], id)
 	}
+	// It has no partnership: what routes of the Exchange take is some id of its own.
+	s.ids["partnership"], s.ids["shared offer"], s.ids["shared conversion"] = uuid.NewString(), s.own("offer"), s.own("conversion")
 	me := s.me
 	tier := me.made("/api/v1/partner-tiers", map[string]any{"name": "Insider tier"})
 	structure := me.made("/api/v1/payout-structures", `{"name":"Insider structure","rules":[{"conditions":[{"parameter":"pub_sub_1","operator":"=","values":["rivals-sub"]}],"flat":"77.0707"}],"default":{"flat":"1.75"}}`)
@@ -199,7 +201,7 @@ func (s *spies) paths(t *testing.T, o operation) []string {
 		query += "&" + required()
 	}
 	for i := range paths {
-		paths[i] = operation{path: paths[i]}.with(nil) + "?" + query
+		paths[i] = operation{path: paths[i]}.with(nil, s.productWord()) + "?" + query
 	}
 	return paths
 }

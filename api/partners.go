@@ -165,6 +165,7 @@ func partnerOf(row dbgen.Partner) partnerDocument {
 
 var partnerListing = listing[partnerDocument]{
 	from: "partners", columns: "id, name, email, status, daily_cap, weekly_cap, monthly_cap, all_time_cap, fallback_url, tier_id, created_at",
+	where: ownRows,
 	fields: map[string]listField{
 		"id": {column: "id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch}, "email": {column: "email"},
 		"status": {column: "status"}, "tierId": {column: "tier_id", kind: fieldUUID},
@@ -253,8 +254,8 @@ func capsOf(p dbgen.Partner) domain.Caps {
 }
 
 // tenantPeriods are the periods of now in the tenant's calendar.
-func tenantPeriods(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID) (domain.Periods, error) {
-	tenant, err := dbgen.New().GetTenant(ctx, tx, tenantID)
+func tenantPeriods(ctx context.Context, from dbgen.DBTX, tenantID uuid.UUID) (domain.Periods, error) {
+	tenant, err := dbgen.New().GetTenant(ctx, from, tenantID)
 	if err != nil {
 		return domain.Periods{}, err
 	}

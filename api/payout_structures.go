@@ -256,7 +256,7 @@ func payoutStructureOf(row dbgen.PayoutStructure) (payoutStructureDocument, erro
 }
 
 var payoutStructureListing = listing[payoutStructureDocument]{
-	from: "payout_structures", columns: "tenant_id, id, version, name, document, created_at, updated_at",
+	from: "payout_structures", columns: "tenant_id, id, version, name, document, created_at, updated_at", where: ownRows,
 	fields: map[string]listField{
 		"id": {column: "id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch},
 		"createdAt": {column: "created_at", kind: fieldTime}, "updatedAt": {column: "updated_at", kind: fieldTime},

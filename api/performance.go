@@ -111,11 +111,13 @@ type performanceRow struct {
 	CVR                 *Decimal          `json:"cvr" doc:"Successful conversions per click; null without clicks."`
 	EPC                 *Decimal          `json:"epc" doc:"Revenue per click; null without clicks."`
 	Revenue             Decimal           `json:"revenue" doc:"Of successful conversions, as all that follow but for the pending ones."`
+	Cost                Decimal           `json:"cost" doc:"What is owed to publishers for offers that are shared with them; no part of revenue."`
 	Payout              Decimal           `json:"payout"`
 	RewardPoints        Decimal           `json:"rewardPoints"`
 	RewardCost          *Decimal          `json:"rewardCost" doc:"The points in money, by the tenant's ratio as it is now; null where there are points and no ratio."`
-	Margin              *Decimal          `json:"margin" doc:"Revenue less payout and rewardCost; null where that is."`
+	Margin              *Decimal          `json:"margin" doc:"Revenue less cost, payout and rewardCost; null where that is."`
 	PendingRevenue      Decimal           `json:"pendingRevenue"`
+	PendingCost         Decimal           `json:"pendingCost"`
 	PendingPayout       Decimal           `json:"pendingPayout"`
 	PendingRewardPoints Decimal           `json:"pendingRewardPoints"`
 	Currency            string            `json:"currency"`

@@ -22,7 +22,7 @@ func tallyOf(r *dbgen.PerformanceRow) domain.Tally {
 		Clicks: r.Clicks, UniqueClicks: r.UniqueClicks, RefusedClicks: r.Refused, Pending: r.Pending, Success: r.Success, Rejected: r.Rejected,
 		Revenue: domain.Micros(r.RevenueMicros), Payout: domain.Micros(r.PayoutMicros), Reward: domain.Micros(r.RewardMicros),
 		PendingRevenue: domain.Micros(r.PendingRevenueMicros), PendingPayout: domain.Micros(r.PendingPayoutMicros),
-		PendingReward: domain.Micros(r.PendingRewardMicros),
+		PendingReward: domain.Micros(r.PendingRewardMicros), Cost: domain.Micros(r.CostMicros), PendingCost: domain.Micros(r.PendingCostMicros),
 	}
 }
 
@@ -31,12 +31,13 @@ func figures(r *dbgen.PerformanceRow, ratio *domain.Micros) (performanceRow, err
 	t := tallyOf(r)
 	cvr, noRate := t.ConversionRate()
 	epc, noEPC := t.EPC()
-	cost, noCost := t.RewardCost(ratio)
+	rewardCost, noCost := t.RewardCost(ratio)
 	return performanceRow{
 		Clicks: t.Clicks, UniqueClicks: t.UniqueClicks, RefusedClicks: t.RefusedClicks,
 		Conversions: reportConversions{Pending: t.Pending, Success: t.Success, Rejected: t.Rejected},
-		CVR:         decimalOf(cvr), EPC: decimalOf(epc), Revenue: Decimal(t.Revenue), Payout: Decimal(t.Payout), RewardPoints: Decimal(t.Reward),
-		RewardCost: decimalOf(cost), Margin: decimalOf(t.Margin(cost)), PendingRevenue: Decimal(t.PendingRevenue),
+		CVR:         decimalOf(cvr), EPC: decimalOf(epc), Revenue: Decimal(t.Revenue), Cost: Decimal(t.Cost),
+		Payout: Decimal(t.Payout), RewardPoints: Decimal(t.Reward),
+		RewardCost: decimalOf(rewardCost), Margin: decimalOf(t.Margin(rewardCost)), PendingRevenue: Decimal(t.PendingRevenue), PendingCost: Decimal(t.PendingCost),
 		PendingPayout: Decimal(t.PendingPayout), PendingRewardPoints: Decimal(t.PendingReward), Currency: r.Currency,
 	}, errors.Join(noRate, noEPC, noCost)
 }
@@ -162,6 +163,8 @@ var reportCSV = []reportColumn{
 	{"", "pendingPayout", func(r *performanceRow) string { return r.PendingPayout.Micros().String() }},
 	{"", "pendingRewardPoints", func(r *performanceRow) string { return r.PendingRewardPoints.Micros().String() }},
 	{"", "currency", func(r *performanceRow) string { return r.Currency }},
+	{"", "cost", func(r *performanceRow) string { return r.Cost.Micros().String() }},
+	{"", "pendingCost", func(r *performanceRow) string { return r.PendingCost.Micros().String() }},
 }
 
 // columns are those of the report: its subs, which go by any name, then the others.

@@ -186,7 +186,8 @@ func TestPerformanceCSV(t *testing.T) {
 	require.Len(t, rows, 2)
 	require.Equal(t, []string{"pub_sub_2", "offerId", "offerName", "clicks", "uniqueClicks"}, rows[0][:5])
 	require.Equal(t, []string{"", b.offer.ID.String(), "'=Coin Game", "1", "1"}, rows[1][:5], "no formula for a spreadsheet")
-	require.Equal(t, "USD", rows[1][len(rows[1])-1])
+	require.Equal(t, []string{"currency", "cost", "pendingCost"}, rows[0][len(rows[0])-3:])
+	require.Equal(t, []string{"USD", "0.00", "0.00"}, rows[1][len(rows[1])-3:])
 	require.NotContains(t, string(answer.body), "rewardRatio")
 	// Points without a ratio have no price.
 	report := b.performance()

@@ -120,7 +120,7 @@ func placementOf(row dbgen.Placement) (placementDocument, error) {
 }
 
 var placementListing = listing[placementDocument]{
-	from: "placements", columns: "tenant_id, id, name, theme, created_at",
+	from: "placements", columns: "tenant_id, id, name, theme, created_at", where: ownRows,
 	fields: map[string]listField{
 		"id": {column: "id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch},
 		"createdAt": {column: "created_at", kind: fieldTime},

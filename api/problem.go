@@ -27,6 +27,8 @@ type Problem struct {
 	Status int                 `json:"status" example:"400"`
 	Detail string              `json:"detail,omitempty"`
 	Errors []domain.FieldError `json:"errors,omitempty" doc:"What is wrong, field by field."`
+	// Current is of a 412 alone.
+	Current any `json:"current,omitempty" doc:"What stands now, whole, where the change was made from an earlier version."`
 
 	headers http.Header
 }
@@ -67,12 +69,10 @@ func notFound() *Problem { return newProblem(http.StatusNotFound, "There is noth
 // conflict is 409.
 func conflict(detail string) *Problem { return newProblem(http.StatusConflict, detail) }
 
-// preconditionFailed is 412, with the version that now stands as ETag when there is one.
-func preconditionFailed(detail string, version int64) *Problem {
+// preconditionFailed is 412, with what stands now and its version as ETag.
+func preconditionFailed(detail string, version int64, current any) *Problem {
 	p := newProblem(http.StatusPreconditionFailed, detail)
-	if version > 0 {
-		p.headers = http.Header{"Etag": {`"` + strconv.FormatInt(version, 10) + `"`}}
-	}
+	p.headers, p.Current = http.Header{"Etag": {etag(version)}}, current
 	return p
 }
 

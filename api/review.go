@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,8 @@ type reviewResult struct {
 // Test conversions count, but move no money.
 type reviewTotals struct {
 	Count   int     `json:"count"`
-	Revenue Decimal `json:"revenue"`
+	Revenue Decimal `json:"revenue" doc:"Without what is cost."`
+	Cost    Decimal `json:"cost" doc:"Of the conversions of shared offers whose advertiser the tenant is."`
 	Payout  Decimal `json:"payout"`
 	Reward  Decimal `json:"reward" doc:"In points."`
 }
@@ -166,7 +168,9 @@ func (t *reviewTotals) add(c *dbgen.Conversion) {
 	if c.IsTest {
 		return
 	}
-	t.Revenue += Decimal(c.RevenueMicros)
+	revenue, cost := ofSide(c.Side, Decimal(c.RevenueMicros))
+	t.Revenue += orZero(revenue)
+	t.Cost += orZero(cost)
 	t.Payout += Decimal(c.PayoutMicros)
 	t.Reward += Decimal(c.RewardMicros)
 }
@@ -214,7 +218,7 @@ func (s *Server) rehearse(ctx context.Context, request *reviewRequest, rows map[
 }
 
 func rehearseOne(action domain.Action, row *dbgen.Conversion, blocked bool) reviewResult {
-	facts := domain.Conversion{Status: row.Status, Reason: row.RejectionReason, NeedsReview: row.NeedsReview, ReleaseAt: row.ReleaseAt}
+	facts := domain.Conversion{Side: row.Side, Status: row.Status, Reason: row.RejectionReason, NeedsReview: row.NeedsReview, ReleaseAt: row.ReleaseAt}
 	status, reason, err := domain.Move(facts, action, now())
 	result := standing(row.ID, row.Status, row.RejectionReason)
 	switch {
@@ -239,7 +243,7 @@ func takes(taken map[string]bool, action domain.Action, row *dbgen.Conversion) (
 	var keys []string
 	switch domain.UniquePer(row.UniquePer) {
 	case domain.UniquePerMember:
-		keys = []string{fmt.Sprint("click ", row.ClickID, row.EventID), fmt.Sprint("member ", orZero(row.PubMemberID), row.EventID)}
+		keys = []string{fmt.Sprint("click ", row.ClickID, row.EventID), fmt.Sprint("member ", orZero(cmp.Or(row.MemberKey, row.PubMemberID)), row.EventID)}
 	case domain.UniquePerClick:
 		keys = []string{fmt.Sprint("click ", row.ClickID, row.EventID)}
 	case domain.UniquePerNone:

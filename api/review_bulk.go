@@ -36,10 +36,11 @@ const (
 	fieldCompletedTo   = "user_completed_at_to"
 )
 
-// reviewListing finds what a review's filter means: the fields of the list of conversions.
+// reviewListing finds what a review's filter means: the fields of the list of conversions. Those that
+// another tenant decides are not meant (rule 58); named by id, each says so.
 func reviewListing() listing[uuid.UUID] {
 	l := listing[uuid.UUID]{
-		from: conversionListing.from, columns: "c.id", where: "c.tenant_id = $1", fields: map[string]listField{},
+		from: conversionListing.from, columns: "c.id", where: "c.tenant_id = $1 AND c.side <> 'publisher'", fields: map[string]listField{},
 		order: fieldCompletedAt, id: "c.id", scan: pgx.RowTo[uuid.UUID],
 	}
 	for name, field := range conversionListing.fields {

@@ -54,6 +54,9 @@ func (s *Server) perform(ctx context.Context, request *reviewRequest, rows map[u
 		}
 		move, moved := moves[id]
 		switch one := outcomes[i]; {
+		case rows[id].Side == domain.SidePublisher:
+			results[i] = standing(id, rows[id].Status, rows[id].RejectionReason)
+			results[i].Error = domain.ErrDecidedByAdvertiser.Error()
 		case one.err == nil:
 			results[i] = standing(id, one.settled.Status, one.settled.Reason)
 			results[i].Error, results[i].Changed = one.settled.Error, moved
@@ -72,7 +75,8 @@ func (s *Server) perform(ctx context.Context, request *reviewRequest, rows map[u
 	return results, nil
 }
 
-// settleAll settles the conversions that exist, some at a time.
+// settleAll settles the conversions that exist, some at a time. A publisher's copy is never asked
+// about: the workflow of its id is the advertiser's (rule 58).
 func (s *Server) settleAll(ctx context.Context, request *reviewRequest, rows map[uuid.UUID]*dbgen.Conversion) []settledOne {
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
@@ -80,7 +84,7 @@ func (s *Server) settleAll(ctx context.Context, request *reviewRequest, rows map
 	places := make(chan struct{}, reviewsAtOnce)
 	var wait sync.WaitGroup
 	for i, id := range request.ids {
-		if rows[id] == nil {
+		if rows[id] == nil || rows[id].Side == domain.SidePublisher {
 			continue
 		}
 		places <- struct{}{}

@@ -3,12 +3,14 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/workflows"
@@ -53,7 +55,7 @@ func (s *Server) scheduleChange(ctx context.Context, in *scheduleChangeInput) (*
 	var row dbgen.ScheduledChange
 	id := effectID(ctx)
 	err := s.tenant(ctx, func(tx pgx.Tx) (err error) {
-		row, err = planChange(ctx, tx, id, in)
+		row, err = s.planChange(ctx, tx, id, in)
 		return err
 	})
 	if err != nil {
@@ -73,7 +75,7 @@ func (s *Server) scheduleChange(ctx context.Context, in *scheduleChangeInput) (*
 
 // planChange checks a change against the offer as it is now, and keeps it. The offer is locked, so
 // that the number of those that wait is exact.
-func planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *scheduleChangeInput) (dbgen.ScheduledChange, error) {
+func (s *Server) planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *scheduleChangeInput) (dbgen.ScheduledChange, error) {
 	queries, tenantID := dbgen.New(), principal(ctx).TenantID
 	offer, err := lockOffer(ctx, tx, in.ID)
 	if err != nil {
@@ -85,6 +87,10 @@ func planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *scheduleChange
 	}
 	if known, err := queries.GetScheduledChange(ctx, tx, tenantID, id); err == nil {
 		return known, nil // the request came again
+	}
+	ratio, err := s.figureTerms(ctx, tx, &tenant, offer.ID, domain.ScheduledField(in.Body.Field))
+	if err != nil {
+		return dbgen.ScheduledChange{}, err
 	}
 	if reason := domain.CheckScheduled(in.Body.At, now()); reason != "" {
 		return dbgen.ScheduledChange{}, badField("at", reason)
@@ -98,7 +104,7 @@ func planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *scheduleChange
 	default:
 		return dbgen.ScheduledChange{}, badField("eventId", "is required for a MultiEvent offer")
 	}
-	if _, err := offer.WithFigure(eventID, domain.ScheduledField(in.Body.Field), domain.Micros(in.Body.Value), tenant.RewardRatioMicros); err != nil {
+	if _, err := offer.WithFigure(eventID, domain.ScheduledField(in.Body.Field), domain.Micros(in.Body.Value), ratio); err != nil {
 		return dbgen.ScheduledChange{}, err
 	}
 	waiting, err := queries.CountPendingChanges(ctx, tx, dbgen.CountPendingChangesParams{
@@ -122,6 +128,24 @@ func planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *scheduleChange
 		return row, err
 	}
 	return row, audit(ctx, tx, "create", "scheduled_change", id.String(), nil, scheduledChangeOf(row))
+}
+
+// figureTerms refuses a figure of a shared offer that is the other side's to change (rule 57), and is the
+// reward ratio that holds for the offer.
+func (s *Server) figureTerms(
+	ctx context.Context, tx pgx.Tx, tenant *dbgen.Tenant, offerID uuid.UUID, field domain.ScheduledField,
+) (*domain.Micros, error) {
+	share, err := activities.ShareOf(ctx, tx, tenant.TenantID, offerID)
+	if err != nil || share == nil {
+		return tenant.RewardRatioMicros, err
+	}
+	switch err := share.CheckFigure(field); {
+	case errors.Is(err, activities.ErrPartnershipEnded):
+		return nil, editRefusal(err)
+	case err != nil:
+		return nil, otherSides(domain.FieldErrors{{Field: "field", Reason: err.Error()}})
+	}
+	return share.RewardRatio(ctx, s.Store.SystemPool(), tenant.RewardRatioMicros)
 }
 
 type scheduledChangeByID struct {
@@ -158,7 +182,7 @@ func (s *Server) cancelChange(ctx context.Context, in *scheduledChangeByID) (*st
 var scheduledChangeListing = listing[scheduledChangeDocument]{
 	from:    "scheduled_changes",
 	columns: "tenant_id, id, offer_id, event_id, field, value_micros, at, state, error, created_at, created_by, finished_at",
-	where:   "offer_id = $1",
+	where:   ownRows + " AND offer_id = $1",
 	fields: map[string]listField{
 		"id": {column: "id", kind: fieldUUID}, "eventId": {column: "event_id", kind: fieldUUID}, "field": {column: "field"},
 		"state": {column: "state"}, "at": {column: "at", kind: fieldTime}, "createdAt": {column: "created_at", kind: fieldTime},

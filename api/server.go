@@ -47,11 +47,14 @@ type Server struct {
 	Config   Config
 	// Relay is told that an outbox row was committed; nil where no relay runs in this process.
 	Relay interface{ Nudge() }
+	// Live bounds the live streams.
+	Live LiveLimits
 	// Tracking is the public edge; StartTracking sets it.
 	Tracking *Tracking
 
 	tokens  tokenCache
 	running runningKeys
+	live    liveStreams
 }
 
 // Handler builds the whole surface.

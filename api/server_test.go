@@ -26,7 +26,7 @@ const (
 
 // site is one server on a database of its own, as a client sees it.
 type site struct {
-	t     *testing.T
+	t     testing.TB
 	url   string
 	store *db.Store
 	api   *api.Server
@@ -37,7 +37,13 @@ type site struct {
 func newSite(t *testing.T, change ...func(*api.Server)) *site {
 	t.Helper()
 	database := dbtest.New(t)
-	store, err := db.Open(t.Context(), database, testMaxConns)
+	return newSiteOn(t, database, database, change...)
+}
+
+// newSiteOn is a site on a database that is there, which it reaches by an address of its own.
+func newSiteOn(t *testing.T, database, address string, change ...func(*api.Server)) *site {
+	t.Helper()
+	store, err := db.Open(t.Context(), address, testMaxConns)
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
 	keys, err := keyring.Parse(keyring.Generate())
@@ -68,7 +74,7 @@ func (s *site) exec(sql string) {
 // caller sends requests with one token.
 type caller struct {
 	*site
-	t       *testing.T
+	t       testing.TB
 	headers map[string]string
 }
 
@@ -93,7 +99,7 @@ func (c *caller) with(headers ...string) *caller {
 }
 
 // in is the caller within a subtest.
-func (c *caller) in(t *testing.T) *caller {
+func (c *caller) in(t testing.TB) *caller {
 	out := c.with()
 	out.t = t
 	return out
@@ -101,7 +107,7 @@ func (c *caller) in(t *testing.T) *caller {
 
 // answer is what came back.
 type answer struct {
-	t      *testing.T
+	t      testing.TB
 	status int
 	header http.Header
 	body   []byte

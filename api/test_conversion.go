@@ -189,8 +189,8 @@ func (t *conversionTest) load(ctx context.Context) error {
 		}
 		t.goalsEnabled = tenant.GoalsEnabled
 		link, err := queries.DefaultLink(ctx, tx, t.tenantID, body.OfferID)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return badField("offerId", "the offer has no link of this tenant's")
+		if errors.Is(err, pgx.ErrNoRows) { // the advertiser's side of a shared offer
+			return badField("offerId", "the offer is shared: clicks on it are the publisher's, who can test it; test the offer that it was made from")
 		}
 		if err != nil {
 			return err

@@ -115,7 +115,7 @@ func (s *Server) revokeToken(ctx context.Context, in *ByID) (*struct{}, error) {
 }
 
 var tokenListing = listing[tokenDocument]{
-	from: "api_tokens", columns: "id, name, scope, partner_id, advertiser_id, expires_at, created_at, revoked_at",
+	from: "api_tokens", columns: "id, name, scope, partner_id, advertiser_id, expires_at, created_at, revoked_at", where: ownRows,
 	fields: map[string]listField{
 		"id": {column: "id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch}, "scope": {column: "scope"},
 		"partnerId":    {column: "partner_id", kind: fieldUUID},

@@ -13,7 +13,7 @@ import (
 type clickView struct {
 	ID            uuid.UUID     `json:"id"`
 	ClickedAt     time.Time     `json:"clickedAt"`
-	LinkID        uuid.UUID     `json:"linkId"`
+	LinkID        *uuid.UUID    `json:"linkId" doc:"null for the advertiser of a shared offer: which of the publisher's links it was says whose it was."`
 	OfferID       uuid.UUID     `json:"offerId"`
 	OfferVersion  int64         `json:"offerVersion" doc:"The version that order and timing go by."`
 	AdvertiserID  uuid.UUID     `json:"advertiserId"`
@@ -46,8 +46,12 @@ type clickView struct {
 }
 
 func clickOf(c *dbgen.Click) clickView {
+	var linkID *uuid.UUID
+	if c.LinkID != uuid.Nil {
+		linkID = &c.LinkID
+	}
 	return clickView{
-		ID: c.ID, ClickedAt: c.ClickedAt.UTC(), LinkID: c.LinkID, OfferID: c.OfferID, OfferVersion: c.OfferVersion,
+		ID: c.ID, ClickedAt: c.ClickedAt.UTC(), LinkID: linkID, OfferID: c.OfferID, OfferVersion: c.OfferVersion,
 		AdvertiserID: c.AdvertiserID, PartnerID: c.PartnerID, PlacementID: c.PlacementID, CreativeOrder: c.CreativeOrder,
 		PubMemberID: c.PubMemberID, PubClickID: c.PubClickID, PubSessionID: c.PubSessionID, PubGender: c.PubGender,
 		PubAge: c.PubAge, PubGeoCountry: c.PubGeoCountry, PubGeoState: c.PubGeoState, PubPostalCode: c.PubPostalCode,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,12 +51,20 @@ func (t *clickTrace) loadSession(ctx context.Context, tx pgx.Tx, click *dbgen.Cl
 
 // previousClick is when the member clicked on the same offer before; nil: never, or nobody knows.
 func previousClick(ctx context.Context, tx pgx.Tx, click *dbgen.Click) (*time.Time, error) {
-	if click.PubMemberID == nil {
+	var at time.Time
+	var err error
+	switch {
+	case click.PubMemberID != nil:
+		at, err = dbgen.New().PreviousClickOfMember(ctx, tx, dbgen.PreviousClickOfMemberParams{
+			TenantID: click.TenantID, PubMemberID: click.PubMemberID, OfferID: click.OfferID, ID: click.ID,
+		})
+	case strings.HasPrefix(click.MemberKey, domain.MemberKeyPrefix):
+		at, err = dbgen.New().PreviousClickOfMemberKey(ctx, tx, dbgen.PreviousClickOfMemberKeyParams{
+			TenantID: click.TenantID, MemberKey: click.MemberKey, OfferID: click.OfferID, ID: click.ID,
+		})
+	default:
 		return nil, nil
 	}
-	at, err := dbgen.New().PreviousClickOfMember(ctx, tx, dbgen.PreviousClickOfMemberParams{
-		TenantID: click.TenantID, PubMemberID: click.PubMemberID, OfferID: click.OfferID, ID: click.ID,
-	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

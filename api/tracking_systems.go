@@ -83,15 +83,15 @@ func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemD
 	address, withToken := s.postbackURL(anyAdvertiser), false
 	advertiser, err := queries.GetAdvertiser(ctx, tx, tenantID, offer.AdvertiserID)
 	switch {
-	case err == nil:
+	case err == nil && advertiser.ExchangeTenantID == nil:
 		address, withToken = s.postbackURL(advertiser.Key), advertiser.SecurityTokenHash != nil
-	case !errors.Is(err, pgx.ErrNoRows):
+	case err != nil && !errors.Is(err, pgx.ErrNoRows):
 		return err
 	}
-	link, err := queries.DefaultLink(ctx, tx, tenantID, offerID)
+	link, err := queries.ShownLink(ctx, tx, tenantID, offerID)
 	switch {
 	case err == nil:
-		doc.RedirectLink = s.linkURL(link.ID)
+		doc.RedirectLink = s.linkURL(link)
 	case !errors.Is(err, pgx.ErrNoRows):
 		return err
 	}

@@ -15,8 +15,12 @@ type opaqueCodes struct {
 	OfferPixel    string `json:"offerPixel,omitempty" doc:"The offer's own, on its default goal."`
 }
 
-// opaqueCodesOf are one goal's.
-func (s *Server) opaqueCodesOf(offer *domain.Offer, goal *domain.Event) opaqueCodes {
+// opaqueCodesOf are one goal's, for whose offer it is: a publisher's side of a shared one gets none,
+// for it posts nothing (rule 59).
+func (s *Server) opaqueCodesOf(tenantID uuid.UUID, offer *domain.Offer, goal *domain.Event) opaqueCodes {
+	if offer.TenantID != tenantID {
+		return opaqueCodes{}
+	}
 	codes := opaqueCodes{
 		Postback: s.opaqueURL(domain.OpaqueGoalPostback, offer.ID, goal.ID),
 		Pixel:    s.opaqueURL(domain.OpaqueGoalPixel, offer.ID, goal.ID),

@@ -22,11 +22,23 @@ var (
 	ErrAdjustRejected  = errors.New("a rejected conversion is worth nothing; approve it first")
 	ErrNegativeFigure  = errors.New("figures must not be negative")
 	ErrNobodyToPay     = errors.New("nobody is to be paid: the click has no partner, or its goal is private")
+	// What a shared offer's advertiser cannot set (rule 57).
+	ErrPublishersPayout = errors.New("is the publisher's to set: the advertiser's one figure is revenue, its cost")
+	ErrPublishersReward = errors.New("is the publisher's to set")
 )
 
 // Adjust is the figures of a live conversion after a person has set them anew (rules 24, 42), or
-// why they cannot be. A figure below zero would make the net reward of its life negative.
-func Adjust(status Status, was Figures, by Adjustment) (Figures, error) {
+// why they cannot be. A figure below zero would make the net reward of its life negative. Of a shared
+// offer's the advertiser adjusts its cost, which is revenue, and the publisher nothing (rules 57, 58).
+func Adjust(side Side, status Status, was Figures, by Adjustment) (Figures, error) {
+	switch {
+	case side == SidePublisher:
+		return was, ErrDecidedByAdvertiser
+	case side == SideAdvertiser && by.Payout != nil:
+		return was, ErrPublishersPayout
+	case side == SideAdvertiser && by.Reward != nil:
+		return was, ErrPublishersReward
+	}
 	if status == StatusRejected {
 		return was, ErrAdjustRejected
 	}

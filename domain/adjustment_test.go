@@ -36,7 +36,7 @@ func TestAdjust(t *testing.T) {
 		{"the same again", StatusSuccess, Adjustment{Amount: figureOfText("50"), Reward: &was.Reward}, was, ErrNothingAdjusted},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			is, err := Adjust(c.status, was, c.by)
+			is, err := Adjust(SideOwner, c.status, was, c.by)
 			require.ErrorIs(t, err, c.err)
 			require.Equal(t, c.is, is)
 		})
@@ -81,7 +81,7 @@ func TestTheLedgerFoldsToTheCurrentFigures(t *testing.T) {
 		for range rapid.IntRange(0, 12).Draw(t, "steps") {
 			before := worth.Booked(c.Status)
 			if rapid.Bool().Draw(t, "adjust") {
-				is, err := Adjust(c.Status, worth, Adjustment{Revenue: draw("revenue"), Payout: draw("payout"), Reward: draw("reward")})
+				is, err := Adjust(SideOwner, c.Status, worth, Adjustment{Revenue: draw("revenue"), Payout: draw("payout"), Reward: draw("reward")})
 				if err != nil {
 					continue
 				}

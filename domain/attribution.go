@@ -22,6 +22,8 @@ type Facts struct {
 	// Currency and RewardRatio are the tenant's (rules 36, 38).
 	Currency    string
 	RewardRatio *Micros
+	// Side is whose book it is decided in: the owner's, or the advertiser's of a shared offer (rule 58).
+	Side Side
 	// GoalsOff says that the tenant has switched goals off: only the default one converts (rule 69).
 	GoalsOff bool
 	// PartnerCaps are those of the click's partner.
@@ -235,7 +237,7 @@ func (f *Facts) uniquePer(event *Event) UniquePer {
 		return UniquePerClick
 	case event.AllowRepetitions:
 		return UniquePerNone
-	case f.Click.PubMemberID != nil && !f.Click.IsTest: // a test is in no real one's way
+	case f.Click.KnowsMember() && !f.Click.IsTest: // a test is in no real one's way
 		return UniquePerMember
 	default:
 		return UniquePerClick

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -56,6 +57,12 @@ type Click struct {
 	IsTest        bool   `json:"isTest,omitempty"`
 	// SessionEndsAt is when nothing more can come of it (Offer.SessionEnd).
 	SessionEndsAt time.Time `json:"sessionEndsAt"`
+}
+
+// KnowsMember says whether rule 6 can go by the click: its member is known by name, or in the
+// advertiser's book by key.
+func (c *Click) KnowsMember() bool {
+	return c.PubMemberID != nil || strings.HasPrefix(c.MemberKey, MemberKeyPrefix)
 }
 
 // DecidedBy is the tenant in whose book conversions of the click are decided.

@@ -45,6 +45,8 @@ func (c *Click) AppendJSON(dst []byte) []byte {
 	}
 	w.textIf(`,"viewId":`, c.ViewID)
 	w.textIf(`,"source":`, c.Source)
+	w.idIf(`,"advertiserTenantId":`, c.AdvertiserTenantID)
+	w.textIf(`,"memberKey":`, c.MemberKey)
 	w.textIf(`,"ip":`, c.IP)
 	w.textIf(`,"userAgent":`, c.UserAgent)
 	w.textIf(`,"referer":`, c.Referer)

@@ -19,7 +19,9 @@ const (
 
 // Conversion is what the rules know of a conversion.
 type Conversion struct {
-	ID         uuid.UUID
+	ID uuid.UUID
+	// Side is whose row it is (rule 58); the zero Side is an owner's.
+	Side       Side
 	ClickID    uuid.UUID
 	EventID    uuid.UUID
 	Status     Status
@@ -56,11 +58,16 @@ var (
 	ErrNothingToDo    = errors.New("already in that status")
 	ErrOnlyPending    = errors.New("only a pending conversion can be rejected; reverse a successful one")
 	ErrOnlySuccessful = errors.New("only a successful conversion can be reversed; reject a pending one")
+	// ErrDecidedByAdvertiser is everybody's who tries to move a publisher's row (rule 58).
+	ErrDecidedByAdvertiser = errors.New("decided by the advertiser: ask it")
 )
 
 // Move is the state machine of a conversion (rules 21 to 25): the status and reason after an
 // action, or why it cannot be. An action whose result is there already is ErrNothingToDo.
 func Move(c Conversion, action Action, now time.Time) (Status, Reason, error) {
+	if c.Side == SidePublisher { // rule 58
+		return "", "", ErrDecidedByAdvertiser
+	}
 	switch action {
 	case ActionRelease:
 		switch {

@@ -51,6 +51,16 @@ func TestMove(t *testing.T) {
 			require.Equal(t, c.reason, reason)
 		})
 	}
+	for _, action := range []Action{ActionRelease, ActionApprove, ActionReject, ActionReverse} {
+		for _, c := range []Conversion{waiting, success, rejected(ReasonManual)} {
+			c.Side = SidePublisher
+			_, _, err := Move(c, action, due)
+			require.ErrorIs(t, err, ErrDecidedByAdvertiser, "rule 58: %s of a publisher's copy", action)
+			c.Side = SideAdvertiser
+			_, _, err = Move(c, action, due)
+			require.NotErrorIs(t, err, ErrDecidedByAdvertiser)
+		}
+	}
 	_, _, err := Move(waiting, "explode", due)
 	require.Error(t, err)
 }

@@ -28,8 +28,12 @@ func (s Side) Other() Side {
 // Shared says whether it is a side of a shared offer.
 func (s Side) Shared() bool { return s == SideAdvertiser || s == SidePublisher }
 
-// MemberKeyPrefix begins a Click's MemberKey that stands for a member; others stand for a visitor.
-const MemberKeyPrefix = "m:"
+// The beginnings of a Click's MemberKey: it stands for a member, or where none is named for a visitor,
+// an address and browser.
+const (
+	MemberKeyPrefix  = "m:"
+	VisitorKeyPrefix = "a:"
+)
 
 // Partnership is one shared offer and whose it is (rule 60).
 type Partnership struct {

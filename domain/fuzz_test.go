@@ -1,11 +1,14 @@
 package domain
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
 
@@ -72,5 +75,46 @@ func FuzzMacroExpansion(f *testing.F) {
 		}
 		escaped := CompileTemplate("?{v}").ExpandString(func(string) string { return value })
 		require.Equal(t, "?"+url.QueryEscape(value), escaped)
+	})
+}
+
+// Rule 57: whatever a patch says, the offer that comes of it is whole, every field that it changes has
+// an owner, and no event of another id than ours comes in.
+func FuzzPatchOffer(f *testing.F) {
+	raw, err := json.Marshal(multiDocument())
+	require.NoError(f, err)
+	offer, _, errs := ParseOffer(raw, documentTerms())
+	require.NoError(f, errs.Err())
+	id := offer.Events[0].ID.String()
+	f.Add([]byte(`{"NAME":"x","budget":null,"offerEvents":[{"id":"`+id+`","reward":1,"payoutTiers":{"a":null}},{"name":"n","eventId":"n"}]}`), id)
+	f.Add([]byte(`{"offerType":"SingleEvent","revenue":1,"reward":0,"rewardType":"Manual","pendingTime":0}`), id)
+	f.Add([]byte(`{"offerEvents":[null,{"id":null},{"id":"ID"}],"offerEvents":{},"payoutTiers":{"x":{"y":[]}}}`), "x")
+	f.Add(raw, id)
+	f.Fuzz(func(t *testing.T, patch []byte, event string) {
+		patch = bytes.ReplaceAll(patch, []byte(event), []byte(id)) // what is found stays a patch of this offer
+		terms := documentTerms()
+		terms.Shared, terms.Previous = true, &offer
+		var minted []uuid.UUID
+		terms.NewID = func() uuid.UUID { minted = append(minted, uuid.New()); return minted[len(minted)-1] }
+		after, _, errs := PatchOffer(patch, terms)
+		if len(errs) > 0 {
+			require.Zero(t, after)
+			return
+		}
+		for i := range after.Events {
+			is := after.Events[i].ID
+			require.True(t, offer.EventByID(is) != nil || slices.Contains(minted, is))
+		}
+		changes, err := DiffOffers(&offer, &after)
+		require.NoError(t, err)
+		for _, change := range changes {
+			require.NotEqual(t, OwnerNobody, OwnerOf(change.Field), change.Field)
+		}
+		wire, err := after.MarshalDocument()
+		require.NoError(t, err)
+		terms.Previous = &after
+		again, _, errs := ParseOffer(wire, terms)
+		require.NoError(t, errs.Err())
+		require.Equal(t, after, again)
 	})
 }

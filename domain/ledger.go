@@ -6,7 +6,8 @@ import "github.com/google/uuid"
 type Account string
 
 // The accounts. Money: what the advertiser owes against the publisher's revenue, and the payout's
-// expense against what is owed to the partner. Points: what was issued against the member's.
+// expense against what is owed to the partner. Points: what was issued against the member's. In an
+// advertiser's own book, of a shared offer, its cost is an expense against what it owes the publisher.
 const (
 	AccountAdvertiserReceivable Account = "advertiser_receivable"
 	AccountPublisherRevenue     Account = "publisher_revenue"
@@ -14,6 +15,8 @@ const (
 	AccountPartnerPayable       Account = "partner_payable"
 	AccountRewardIssued         Account = "reward_issued"
 	AccountMemberPoints         Account = "member_points"
+	AccountAdvertisingExpense   Account = "advertising_expense"
+	AccountPublisherPayable     Account = "publisher_payable"
 )
 
 // CurrencyPoints is the ledger's currency of rewards; the others are ISO 4217.
@@ -30,12 +33,16 @@ type LedgerLine struct {
 
 // Posting is what a success posts.
 type Posting struct {
+	// Side is whose book it is; the zero Side is an owner's.
+	Side                    Side
 	Currency                string
 	Revenue, Payout, Reward Micros
 	AdvertiserID            uuid.UUID
 	PartnerID               *uuid.UUID
 	// MemberID is nil where nobody can be credited.
 	MemberID *string
+	// PublisherTenantID is whom an advertiser owes.
+	PublisherTenantID *uuid.UUID
 }
 
 // Lines are the balanced lines of a success; a figure of zero has none. A reversal posts the same
@@ -52,6 +59,14 @@ func (p Posting) Lines(negative bool) []LedgerLine {
 		lines = append(lines,
 			LedgerLine{len(lines) + 1, debit, debitParty, currency, amount},
 			LedgerLine{len(lines) + 2, credit, creditParty, currency, -amount})
+	}
+	if p.Side == SideAdvertiser { // rule 58: payout and reward are in the publisher's book
+		publisher := ""
+		if p.PublisherTenantID != nil {
+			publisher = p.PublisherTenantID.String()
+		}
+		pair(p.Revenue, p.Currency, AccountAdvertisingExpense, p.AdvertiserID.String(), AccountPublisherPayable, publisher)
+		return lines
 	}
 	pair(p.Revenue, p.Currency, AccountAdvertiserReceivable, p.AdvertiserID.String(), AccountPublisherRevenue, "")
 	if p.PartnerID != nil {

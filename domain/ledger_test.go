@@ -31,6 +31,20 @@ func TestLedgerLines(t *testing.T) {
 	require.Empty(t, Posting{Currency: "USD", AdvertiserID: uuid.New()}.Lines(false), "a figure of zero has no line")
 }
 
+// rule 58: the advertiser's book has its cost alone, against what it owes the publisher.
+func TestLedgerLinesOfAnAdvertiser(t *testing.T) {
+	p := posting()
+	publisher := uuid.New()
+	p.Side, p.PublisherTenantID = SideAdvertiser, &publisher
+	require.Equal(t, []LedgerLine{
+		{1, AccountAdvertisingExpense, p.AdvertiserID.String(), "USD", 5},
+		{2, AccountPublisherPayable, publisher.String(), "USD", -5},
+	}, p.Lines(false))
+	require.Equal(t, Micros(-5), p.Lines(true)[0].Amount)
+	p.Side = SidePublisher
+	require.Len(t, p.Lines(false), 6, "the publisher's is like an owner's")
+}
+
 // rule 41: whatever the figures, each currency sums to zero, and a reversal takes back every line.
 func TestLedgerLinesBalance(t *testing.T) {
 	figure := rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(1, 999_999_999_999_999_999))

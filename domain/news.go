@@ -11,22 +11,24 @@ import (
 // News is a conversion as a callback tells it: the document of http.md, as it stood at one
 // transition.
 type News struct {
-	Status                   Status     `json:"status"`
-	RejectionReason          *Reason    `json:"rejectionReason"`
-	UserCompletedAt          time.Time  `json:"userCompletedAt"`
-	IsRewardSent             bool       `json:"isRewardSent"`
-	ViewID                   string     `json:"viewId"`
-	ClickID                  uuid.UUID  `json:"clickId"`
-	ConversionID             uuid.UUID  `json:"conversionId"`
-	OfferID                  uuid.UUID  `json:"offerId"`
-	OfferName                string     `json:"offerName"`
-	OfferAdvertiserID        uuid.UUID  `json:"offerAdvertiserId"`
-	OfferAdvertiserName      string     `json:"offerAdvertiserName"`
-	OfferEventID             uuid.UUID  `json:"offerEventId"`
-	EventID                  string     `json:"eventId"`
-	EventName                string     `json:"eventName"`
-	RewardPoints             string     `json:"rewardPoints"`
-	Revenue                  string     `json:"revenue"`
+	Status              Status    `json:"status"`
+	RejectionReason     *Reason   `json:"rejectionReason"`
+	UserCompletedAt     time.Time `json:"userCompletedAt"`
+	IsRewardSent        bool      `json:"isRewardSent"`
+	ViewID              string    `json:"viewId"`
+	ClickID             uuid.UUID `json:"clickId"`
+	ConversionID        uuid.UUID `json:"conversionId"`
+	OfferID             uuid.UUID `json:"offerId"`
+	OfferName           string    `json:"offerName"`
+	OfferAdvertiserID   uuid.UUID `json:"offerAdvertiserId"`
+	OfferAdvertiserName string    `json:"offerAdvertiserName"`
+	OfferEventID        uuid.UUID `json:"offerEventId"`
+	EventID             string    `json:"eventId"`
+	EventName           string    `json:"eventName"`
+	RewardPoints        string    `json:"rewardPoints"`
+	Revenue             string    `json:"revenue,omitempty"` // every conversion has it or Cost
+	// Cost stands in its place where a shared offer's advertiser reads (rule 57: one figure).
+	Cost                     string     `json:"cost,omitempty"`
 	Currency                 string     `json:"currency"`
 	PubMemberID              *string    `json:"pubMemberId"`
 	PubClickID               string     `json:"pubClickId"`

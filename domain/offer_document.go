@@ -51,6 +51,10 @@ type OfferTerms struct {
 	// tenant and version number are taken over from it (the caller counts the version up), and
 	// events keep their ids and slugs.
 	Previous *Offer
+	// Shared says that the offer is one of the Exchange, and Previous its current version: what stands
+	// there is known whichever side reads it, the ids of events are ours alone, and revenue is one
+	// figure without tiers (rule 57).
+	Shared bool
 	// NewID mints the ids of events; nil is uuid.New.
 	NewID func() uuid.UUID
 	// Sanitize cleans keyPoints and offerDetails; it must be idempotent. nil escapes all markup.
@@ -71,11 +75,23 @@ type OfferTerms struct {
 // once; where there is any, the offer is the zero value. Without terms.Previous the caller sets
 // ID, TenantID and Version.
 func ParseOffer(doc []byte, terms OfferTerms) (Offer, []string, FieldErrors) {
-	r := &docReader{terms: terms}
+	r := newDocReader(terms)
 	root, err := parseDocNode(doc)
 	if err != nil {
 		return Offer{}, nil, FieldErrors{{Field: "body", Reason: err.Error()}}
 	}
+	return r.whole(root)
+}
+
+func newDocReader(terms OfferTerms) *docReader {
+	if terms.Shared {
+		terms = terms.knowing(terms.Previous)
+	}
+	return &docReader{terms: terms}
+}
+
+// whole reads an offer from its document.
+func (r *docReader) whole(root docNode) (Offer, []string, FieldErrors) {
 	offer := r.offer(root)
 	if len(r.errs) > 0 {
 		return Offer{}, r.warnings, r.errs
@@ -126,6 +142,7 @@ var (
 // answerFields are what answers add to the document: no warning when they come back.
 var answerFields = []string{
 	"id", "version", "tenantId", "redirectLink", "counters", "warnings", "goalId", "status", "createdAt", "updatedAt",
+	"side", "partnershipId",
 }
 
 func (r *docReader) offer(root docNode) Offer {

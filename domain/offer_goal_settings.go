@@ -36,6 +36,9 @@ func (f *docFields) goalSettings(kind ConversionType, statusName string) GoalSet
 	if f.word(statusName, false, []string{string(GoalStatusActive), string(GoalStatusDeleted)}) == string(GoalStatusDeleted) {
 		g.Status = GoalStatusDeleted
 	}
+	if f.terms.Shared && len(g.RevenueTiers) > 0 {
+		f.fail(f.at("revenueTiers"), "is not for shared offers: the advertiser's cost is one figure (rule 57)")
+	}
 	if g.IsPrivate {
 		f.zeroPayout(&g)
 	}

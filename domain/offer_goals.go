@@ -119,7 +119,7 @@ func (f *docFields) hiddenEvents(given []Event) (hidden []Event) {
 
 func (f *docFields) event(kind ConversionType) Event {
 	e := Event{Name: f.text("name", true, maxTitle)}
-	e.ID, _ = f.id("id", false, nil)
+	e.ID, _ = f.id("id", false, f.terms.eventKnown)
 	e.ShowOnOfferWall = f.flag("showOnOfferWall", true)
 	e.EventID = f.eventID()
 	if order := f.integer("displayOrder", true, 1, maxEvents); order != nil {

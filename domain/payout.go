@@ -139,7 +139,8 @@ func (p PartnerTerms) tiered(offer *Offer, event *Event, tiers map[string]Micros
 }
 
 // money sets revenue, payout and reward of a conversion and, where the click has a partner, the
-// rules that gave the first two (rules 35, 36, 39).
+// rules that gave the first two (rules 35, 36, 39). An advertiser's book knows one figure, its cost;
+// payout and reward are the publisher's (rule 57).
 func (f *Facts) money(event *Event, n *NewConversion) {
 	var terms PartnerTerms
 	if f.Partner != nil {
@@ -150,6 +151,9 @@ func (f *Facts) money(event *Event, n *NewConversion) {
 		n.Revenue = revenue.Of(n.Amount)
 	} else {
 		revenue.Figure = Figure{}
+	}
+	if f.Side == SideAdvertiser {
+		return
 	}
 	n.Reward = f.reward(event, n)
 	if f.Click.PartnerID == nil {

@@ -74,8 +74,10 @@ func DayStart(date time.Time, loc *time.Location) time.Time {
 // Tally is what a report counts in one of its rows. Conversions are those of their status now; what
 // counts as earned and spent is that of the successful ones.
 type Tally struct {
-	Clicks, UniqueClicks, RefusedClicks          int64
-	Pending, Success, Rejected                   int64
+	Clicks, UniqueClicks, RefusedClicks int64
+	Pending, Success, Rejected          int64
+	// Cost is what an advertiser owes publishers for offers that it shares (rule 57); it is no revenue.
+	Cost, PendingCost                            Micros
 	Revenue, Payout, Reward                      Micros
 	PendingRevenue, PendingPayout, PendingReward Micros
 }
@@ -109,11 +111,11 @@ func (t *Tally) RewardCost(ratio *Micros) (*Micros, error) {
 	return &cost, err
 }
 
-// Margin is revenue less payout and the cost of rewards; nil where that cost is unknown.
+// Margin is revenue less cost, payout and the cost of rewards; nil where that cost is unknown.
 func (t *Tally) Margin(rewardCost *Micros) *Micros {
 	if rewardCost == nil {
 		return nil
 	}
-	margin := t.Revenue - t.Payout - *rewardCost
+	margin := t.Revenue - t.Cost - t.Payout - *rewardCost
 	return &margin
 }

@@ -165,5 +165,6 @@ func (n *NewConversion) stateFigures(u *Upload) {
 // needsAmount says whether the figures follow from a sale (rule 35): not where a person stated them.
 func (f *Facts) needsAmount() bool {
 	u := f.Postback.Upload
-	return f.Current.ConversionType == ConversionTypeRevShare && (u == nil || u.Revenue == nil || u.Reward == nil)
+	stated := u != nil && u.Revenue != nil && (u.Reward != nil || f.Side == SideAdvertiser)
+	return f.Current.ConversionType == ConversionTypeRevShare && !stated
 }

@@ -32,6 +32,7 @@ type subkeys struct {
 	id   string // short public name of the key, kept beside what it hashed or sealed
 	mac  []byte
 	hash []byte
+	name []byte
 	aead cipher.AEAD
 	// opaqueMAC and opaque make opaque addresses.
 	opaqueMAC []byte
@@ -95,7 +96,7 @@ func derive(key []byte) (subkeys, error) {
 		return subkeys{}, err
 	}
 	return subkeys{
-		id: hex.EncodeToString(sub("id")[:4]), mac: sub("id mac"), hash: sub("token hash"), aead: aead,
+		id: hex.EncodeToString(sub("id")[:4]), mac: sub("id mac"), hash: sub("token hash"), name: sub("pseudonym"), aead: aead,
 		opaqueMAC: sub("opaque mac"), opaque: opaque,
 	}, nil
 }
@@ -153,6 +154,21 @@ func (s subkeys) hashOf(token string) string {
 	mac := hmac.New(sha256.New, s.hash)
 	mac.Write([]byte(token))
 	return s.id + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// pseudonymBytes are enough that no two of one tenant's members ever share a pseudonym.
+const pseudonymBytes = 16
+
+// Pseudonym is a keyed hash of a text that belongs to a tenant: equal texts of one tenant have equal
+// ones, those of two tenants have not, and nobody without the keys can try texts out. It is made under
+// the oldest key, so that a new current key changes none; when that key is let go of, all of them
+// change, and what was told apart by them is told apart from that day on anew.
+func (k *Keyring) Pseudonym(tenant uuid.UUID, text string) string {
+	mac := hmac.New(sha256.New, k.keys[len(k.keys)-1].name)
+	mac.Write(tenant[:])
+	mac.Write([]byte(text))
+	var sum [sha256.Size]byte
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(sum[:0])[:pseudonymBytes])
 }
 
 // Seal encrypts a secret for the database or the stream.

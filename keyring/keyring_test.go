@@ -18,6 +18,24 @@ func ring(t *testing.T, keys ...string) *Keyring {
 	return r
 }
 
+func TestPseudonyms(t *testing.T) {
+	key, tenant := Generate(), uuid.New()
+	r := ring(t, key)
+	name := r.Pseudonym(tenant, "member")
+	if name != r.Pseudonym(tenant, "member") || name == r.Pseudonym(tenant, "another") || name == r.Pseudonym(uuid.New(), "member") {
+		t.Error("one for each text of a tenant")
+	}
+	if len(name) != 22 || strings.Contains(name, "member") {
+		t.Errorf("%q", name)
+	}
+	if name != ring(t, Generate(), key).Pseudonym(tenant, "member") {
+		t.Error("a new current key changes none")
+	}
+	if name == ring(t, Generate()).Pseudonym(tenant, "member") {
+		t.Error("nobody can make it without the key")
+	}
+}
+
 func TestIDsCarryTheirMAC(t *testing.T) {
 	key := Generate()
 	r := ring(t, key)

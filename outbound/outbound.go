@@ -1,5 +1,6 @@
 // Package outbound is the only way out to addresses that tenants choose (rule 53): it resolves,
-// vets every address, dials a vetted one, follows no redirect and keeps 64 KiB of the answer.
+// vets every address, dials a vetted one, follows no redirect and keeps 64 KiB of the answer. Mail
+// goes to the operator's server alone.
 package outbound
 
 import (

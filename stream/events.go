@@ -46,10 +46,13 @@ type OfferEvent struct {
 // written by the transaction that made the news.
 type ExchangeEvent struct {
 	ID uuid.UUID `json:"id"`
-	domain.Partnership
+	// Under a name of its own: both have an id.
+	domain.Partnership `json:"partnership"`
 	// ConversionID and Sequence name a transition in the advertiser's book, to be copied.
 	ConversionID *uuid.UUID `json:"conversionId,omitempty"`
 	Sequence     int64      `json:"sequence,omitempty"`
+	// RequestID names what the publisher asks of the advertiser about a conversion.
+	RequestID *uuid.UUID `json:"requestId,omitempty"`
 	// Version names an edit: the one that it made. Side made it.
 	Version int64       `json:"version,omitempty"`
 	Side    domain.Side `json:"side,omitempty"`
@@ -59,7 +62,7 @@ type ExchangeEvent struct {
 // LiveEvent is one event of a tenant's live stream (http.md). Its id there is its place in the stream.
 type LiveEvent struct {
 	ID uuid.UUID `json:"id"`
-	// Kind is change, conversion or status: the event's name.
+	// Kind is change, conversion, status or request: the event's name.
 	Kind string          `json:"kind"`
 	At   time.Time       `json:"at"`
 	Data json.RawMessage `json:"data"`
@@ -70,6 +73,7 @@ const (
 	LiveChange     = "change"
 	LiveConversion = "conversion"
 	LiveStatus     = "status"
+	LiveRequest    = "request"
 )
 
 // JobEvent tells that a job may go on: it was made, or resumed.
@@ -82,4 +86,9 @@ type JobEvent struct {
 type DeliveryEvent struct {
 	TenantID   uuid.UUID `json:"tenantId"`
 	DeliveryID uuid.UUID `json:"deliveryId"`
+}
+
+// ReconciliationEvent asks for a comparison of a partnership's books now.
+type ReconciliationEvent struct {
+	PartnershipID uuid.UUID `json:"partnershipId"`
 }

@@ -38,6 +38,8 @@ const (
 	SubjectExchange = "offerflow.events.exchange"
 	// SubjectLive, with a tenant's id after it, carries what that tenant's live stream shows.
 	SubjectLive = "offerflow.events.live."
+	// SubjectReconciliation carries a ReconciliationEvent when somebody wants both books compared now.
+	SubjectReconciliation = "offerflow.events.reconciliation"
 	// SubjectJob carries a JobEvent when a job was made or resumed.
 	SubjectJob    = "offerflow.events.job"
 	subjectEvents = "offerflow.events.>"
@@ -115,10 +117,12 @@ func (c *Conn) Publish(ctx context.Context, subject, id string, data []byte) err
 		options = append(options, jetstream.WithMsgID(id))
 	}
 	if _, err := c.JS.Publish(ctx, subject, data, options...); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return unavailable(err)
 	}
 	return nil
 }
+
+func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
 
 // Passed says whether everything that was in a work-queue stream at an instant has been finished
 // (rule 1: a click on its way is waited for until the click stream has passed its time).

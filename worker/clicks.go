@@ -84,7 +84,7 @@ func (w *Worker) handleStarts(ctx context.Context, msg jetstream.Msg) error {
 
 // park starts a click's workflow without a first task. One that is there already is as good.
 func (w *Worker) park(ctx context.Context, click *domain.Click) error {
-	in := workflows.AttributionInput{TenantID: click.TenantID, ClickID: click.ID, SessionEndsAt: click.SessionEndsAt}
+	in := workflows.AttributionInput{TenantID: click.DecidedBy(), ClickID: click.ID, SessionEndsAt: click.SessionEndsAt}
 	_, err := w.Temporal.ExecuteWorkflow(ctx, workflows.ParkedOptions(click, time.Now()), workflows.AttributionName, in)
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &started) {

@@ -34,6 +34,8 @@ func (w *Worker) jobEngine() sdkworker.Worker {
 	})
 	jobs := &activities.Jobs{Decisions: w.decisions, Start: w.startConversion, End: w.endConversion, Hold: w.holdPostback}
 	engine.RegisterActivity(jobs.RunJob)
+	engine.RegisterActivity(w.reconciliations.CompareBooks)
+	engine.RegisterActivity(w.reconciliations.Reconcile)
 	return engine
 }
 

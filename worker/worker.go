@@ -47,10 +47,11 @@ type Worker struct {
 	// to them; nil where there are none.
 	Busy func() bool
 
-	decisions *activities.Decisions
-	clicks    *activities.Clicks
-	pace      *pace
-	rows      *stream.Packer
+	decisions       *activities.Decisions
+	reconciliations *activities.Reconciliations
+	clicks          *activities.Clicks
+	pace            *pace
+	rows            *stream.Packer
 }
 
 // pollers of the task queue: two, the default, leave a busy worker waiting.
@@ -72,6 +73,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 func (w *Worker) run(ctx context.Context) error {
 	w.decisions = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now}
+	w.reconciliations = &activities.Reconciliations{Store: w.Store, Replay: (&activities.Exchange{Decisions: w.decisions}).Replay, Now: time.Now}
 	w.clicks = &activities.Clicks{Store: w.Store}
 	w.pace = newPace(w.Busy)
 	w.rows = stream.NewPacker(w.writePack)
@@ -93,6 +95,7 @@ func (w *Worker) run(ctx context.Context) error {
 	consumers := w.consumers()
 	group.Go(func() error { return w.watchLag(ctx, consumers) })
 	group.Go(func() error { return w.Deliveries.Watch(ctx) })
+	group.Go(func() error { return w.reconciliations.Watch(ctx) })
 	for _, consumer := range consumers {
 		group.Go(func() error { return w.Stream.Run(ctx, consumer) })
 	}
@@ -117,6 +120,10 @@ func (w *Worker) engine() sdkworker.Worker {
 		workflows.RollupName:          workflows.Rollup,
 		workflows.ReviewName:          workflows.Review,
 		workflows.ScheduledChangeName: workflows.ScheduledChange,
+		workflows.ExchangeSyncName:    workflows.ExchangeSync,
+		workflows.ExchangeEditName:    workflows.ExchangeEdit,
+		workflows.ReconciliationsName: workflows.Reconciliations,
+		workflows.ReconciliationName:  workflows.Reconciliation,
 	} {
 		engine.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 	}
@@ -124,8 +131,10 @@ func (w *Worker) engine() sdkworker.Worker {
 	sweep := &activities.Sweep{Store: w.Store, Decisions: w.decisions, Deliveries: w.Deliveries, Start: w.startConversion, Changes: changes}
 	retention := &activities.Retention{Store: w.Store, After: w.Retention, Now: time.Now}
 	rollups := &activities.Rollups{Store: w.Store, Now: time.Now}
+	exchange := &activities.Exchange{Decisions: w.decisions}
 	for _, function := range []any{
 		w.decisions.Decide, w.decisions.DecideHeld, w.decisions.Settle, sweep.FindOverdue, rollups.RollUp, retention.LetGoOfOld, changes.ApplyScheduledChange,
+		exchange.SyncConversion, w.Deliveries.NoticeOfEdit, w.reconciliations.PartnershipsAfter,
 	} {
 		engine.RegisterActivity(function)
 	}
@@ -152,5 +161,7 @@ func (w *Worker) consumers() []stream.Consumer {
 		{Stream: stream.Events, Durable: "callbacks", Filter: stream.SubjectConversion, Parallel: callbacksInFlight, Handle: w.handleConversion},
 		{Stream: stream.Events, Durable: "deliveries", Filter: stream.SubjectDelivery, Parallel: callbacksInFlight, Handle: w.handleDelivery},
 		{Stream: stream.Events, Durable: "jobs", Filter: stream.SubjectJob, Parallel: jobsInFlight, Handle: w.handleJob},
+		{Stream: stream.Events, Durable: "exchange", Filter: stream.SubjectExchange, Parallel: exchangeInFlight, Handle: w.handleExchange},
+		{Stream: stream.Events, Durable: "reconciliations", Filter: stream.SubjectReconciliation, Parallel: reconciliationsInFlight, Handle: w.handleReconciliation},
 	}
 }

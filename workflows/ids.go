@@ -73,7 +73,7 @@ func WokenOptions(click *domain.Click, now time.Time) client.StartWorkflowOption
 
 func attributionOptions(click *domain.Click) client.StartWorkflowOptions {
 	attributes := []temporal.SearchAttributeUpdate{
-		SearchTenant.ValueSet(click.TenantID.String()), SearchOffer.ValueSet(click.OfferID.String()),
+		SearchTenant.ValueSet(click.DecidedBy().String()), SearchOffer.ValueSet(click.OfferID.String()),
 		SearchLink.ValueSet(click.LinkID.String()),
 	}
 	summary := "click on offer " + click.OfferID.String()

@@ -43,6 +43,16 @@ var paths = []string{
 	"conversion_reversed",
 	"conversion_revived",
 	"conversion_without_run",
+	"exchange_edit_done",
+	"exchange_sync_done",
+	"exchange_sync_signalled",
+	"reconciliation_asked_again",
+	"reconciliation_equal",
+	"reconciliation_full",
+	"reconciliation_full_next",
+	"reconciliation_repaired",
+	"reconciliations_walked",
+	"reconciliations_walked_last",
 	"retention_off",
 	"review_continued",
 	"review_continued_next",
@@ -65,6 +75,10 @@ func TestReplay(t *testing.T) {
 		workflows.ScheduledChangeName: workflows.ScheduledChange,
 		workflows.RollupName:          workflows.Rollup,
 		workflows.RetentionName:       workflows.Retention,
+		workflows.ExchangeSyncName:    workflows.ExchangeSync,
+		workflows.ExchangeEditName:    workflows.ExchangeEdit,
+		workflows.ReconciliationsName: workflows.Reconciliations,
+		workflows.ReconciliationName:  workflows.Reconciliation,
 	} {
 		replayer.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 	}

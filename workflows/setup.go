@@ -47,6 +47,9 @@ const rollupEvery = 5 * time.Minute
 // retentionAt is the time of day, in UTC, at which what is old is let go of.
 const retentionAt = 3*time.Hour + 30*time.Minute
 
+// reconciliationsAt is the time of day, in UTC, at which the walk over all partnerships begins.
+const reconciliationsAt = 4*time.Hour + 30*time.Minute
+
 // EnsureSchedules makes the schedules; one that is there already stays as it is.
 func EnsureSchedules(ctx context.Context, c client.Client) error {
 	for _, schedule := range []struct {
@@ -58,6 +61,7 @@ func EnsureSchedules(ctx context.Context, c client.Client) error {
 		{"sweep", SweepName, client.ScheduleIntervalSpec{Every: sweepEvery}, 10 * time.Minute},
 		{"rollup", RollupName, client.ScheduleIntervalSpec{Every: rollupEvery}, 15 * time.Minute},
 		{"retention", RetentionName, client.ScheduleIntervalSpec{Every: 24 * time.Hour, Offset: retentionAt}, 20 * time.Hour},
+		{"reconciliations", ReconciliationsName, client.ScheduleIntervalSpec{Every: 24 * time.Hour, Offset: reconciliationsAt}, 20 * time.Hour},
 	} {
 		_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
 			ID:      "offerflow-" + schedule.name,

@@ -147,7 +147,7 @@ INSERT INTO clicks (tenant_id, id, clicked_at, link_id, offer_id, offer_version,
   creative_order, pub_member_id, pub_click_id, pub_session_id, pub_gender, pub_age, pub_geo_country, pub_geo_state,
   pub_postal_code, pub_device, pub_subs, view_id, ip, user_agent, referer, country, device, os, browser,
   refused_reason, is_test, session_ends_at, source, side, member_key)
-SELECT b.tenant, c.id, c."clickedAt", c."linkId", c."offerId", c."offerVersion", c."advertiserId",
+SELECT b.tenant, c.id, c."clickedAt", CASE WHEN b.whole THEN c."linkId" ELSE '00000000-0000-0000-0000-000000000000' END, c."offerId", c."offerVersion", c."advertiserId",
   CASE WHEN b.whole THEN c."partnerId" END, CASE WHEN b.whole THEN c."placementId" END, c."creativeOrder",
   CASE WHEN b.whole THEN c."pubMemberId" END, CASE WHEN b.whole THEN coalesce(c."pubClickId", '') ELSE '' END,
   CASE WHEN b.whole THEN coalesce(c."pubSessionId", '') ELSE '' END, CASE WHEN b.whole THEN coalesce(c."pubGender", '') ELSE '' END,
@@ -259,6 +259,31 @@ func (q *Queries) PreviousClickOfMember(ctx context.Context, db DBTX, arg Previo
 	row := db.QueryRow(ctx, previousClickOfMember,
 		arg.TenantID,
 		arg.PubMemberID,
+		arg.OfferID,
+		arg.ID,
+	)
+	var clicked_at time.Time
+	err := row.Scan(&clicked_at)
+	return clicked_at, err
+}
+
+const previousClickOfMemberKey = `-- name: PreviousClickOfMemberKey :one
+SELECT clicked_at FROM clicks WHERE tenant_id = $1 AND member_key = $2 AND member_key <> '' AND offer_id = $3 AND id < $4
+  AND refused_reason = '' AND NOT is_test ORDER BY id DESC LIMIT 1
+`
+
+type PreviousClickOfMemberKeyParams struct {
+	TenantID  uuid.UUID
+	MemberKey string
+	OfferID   uuid.UUID
+	ID        uuid.UUID
+}
+
+// The same in the book of a shared offer's advertiser.
+func (q *Queries) PreviousClickOfMemberKey(ctx context.Context, db DBTX, arg PreviousClickOfMemberKeyParams) (time.Time, error) {
+	row := db.QueryRow(ctx, previousClickOfMemberKey,
+		arg.TenantID,
+		arg.MemberKey,
 		arg.OfferID,
 		arg.ID,
 	)

@@ -17,7 +17,7 @@ WHERE c.tenant_id = $1 AND c.id = ANY($2::uuid[]) AND c.status = 'Rejected' AND 
   c.unique_per <> 'none' AND EXISTS (SELECT 1 FROM conversions o WHERE o.tenant_id = c.tenant_id AND o.click_id = c.click_id
     AND o.event_id = c.event_id AND o.status <> 'Rejected' AND o.unique_per <> 'none')
   OR c.unique_per = 'member' AND EXISTS (SELECT 1 FROM conversions o WHERE o.tenant_id = c.tenant_id
-    AND o.pub_member_id = c.pub_member_id AND o.event_id = c.event_id AND o.status <> 'Rejected' AND o.unique_per = 'member')
+    AND coalesce(o.member_key, o.pub_member_id) = coalesce(c.member_key, c.pub_member_id) AND o.event_id = c.event_id AND o.status <> 'Rejected' AND o.unique_per = 'member')
   OR c.unique_per = 'none' AND c.cnv_conversion_id <> '' AND EXISTS (SELECT 1 FROM conversions o WHERE o.tenant_id = c.tenant_id
     AND o.click_id = c.click_id AND o.event_id = c.event_id AND o.cnv_conversion_id = c.cnv_conversion_id
     AND o.status <> 'Rejected' AND o.unique_per = 'none'))
@@ -117,6 +117,7 @@ const eventNamesOfVersions = `-- name: EventNamesOfVersions :many
 SELECT v.offer_id, v.version, (e->>'id')::uuid AS event_id, (v.document->>'name')::text AS offer_name,
   coalesce(e->>'eventId', '')::text AS advertisers_name, coalesce(e->>'name', '')::text AS event_name
 FROM offer_versions v
+JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = v.offer_id
 JOIN (SELECT unnest($1::uuid[]) AS offer_id, unnest($2::bigint[]) AS version) wanted
   ON wanted.offer_id = v.offer_id AND wanted.version = v.version
 CROSS JOIN LATERAL jsonb_array_elements(v.document->'events') AS e

@@ -60,7 +60,7 @@ func (q *Queries) AttemptsOfDeliveries(ctx context.Context, db DBTX, answerLimit
 
 const claimDelivery = `-- name: ClaimDelivery :one
 UPDATE deliveries SET next_attempt_at = $1::timestamptz
-WHERE tenant_id = $2 AND id = $3 AND state = 'waiting' AND kind <> 'email' AND next_attempt_at <= $4::timestamptz
+WHERE tenant_id = $2 AND id = $3 AND state = 'waiting' AND next_attempt_at <= $4::timestamptz
 RETURNING tenant_id, id, kind, endpoint_id, conversion_id, sequence, status, state, body, attempts, next_attempt_at, last_status_code, last_error, created_at, finished_at, is_test
 `
 
@@ -138,7 +138,7 @@ func (q *Queries) CountRecentAttempts(ctx context.Context, db DBTX, tenantID uui
 
 const deliveriesToResend = `-- name: DeliveriesToResend :many
 SELECT d.id FROM deliveries d
-WHERE d.tenant_id = $1 AND d.kind <> 'email'
+WHERE d.tenant_id = $1
   AND ($2::uuid IS NULL OR d.id = $2)
   AND ($3::uuid IS NULL OR d.conversion_id = $3)
   AND ($4::uuid IS NULL OR d.endpoint_id = $4)
@@ -146,7 +146,8 @@ WHERE d.tenant_id = $1 AND d.kind <> 'email'
   AND ($6::text IS NULL OR d.state = $6)
   AND ($7::timestamptz IS NULL OR d.created_at >= $7)
   AND ($8::timestamptz IS NULL OR d.created_at < $8)
-  AND (EXISTS (SELECT 1 FROM callback_endpoints c WHERE c.tenant_id = d.tenant_id AND c.id = d.endpoint_id AND c.disabled_at IS NULL)
+  AND (d.kind = 'email'
+    OR EXISTS (SELECT 1 FROM callback_endpoints c WHERE c.tenant_id = d.tenant_id AND c.id = d.endpoint_id AND c.disabled_at IS NULL)
     OR EXISTS (SELECT 1 FROM partner_postbacks p WHERE p.tenant_id = d.tenant_id AND p.id = d.endpoint_id
       AND p.disabled_at IS NULL AND p.status = 'active'))
 ORDER BY d.id LIMIT $9 FOR UPDATE OF d
@@ -164,7 +165,7 @@ type DeliveriesToResendParams struct {
 	PageLimit    int32
 }
 
-// What has an endpoint that is called. Locked in one order, like FailWaitingOfEndpoint.
+// What has an endpoint that is called; the mail server is one. Locked in one order, like FailWaitingOfEndpoint.
 func (q *Queries) DeliveriesToResend(ctx context.Context, db DBTX, arg DeliveriesToResendParams) ([]uuid.UUID, error) {
 	rows, err := db.Query(ctx, deliveriesToResend,
 		arg.TenantID,

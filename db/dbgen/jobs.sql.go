@@ -70,21 +70,21 @@ func (q *Queries) DeleteJobItems(ctx context.Context, db DBTX, tenantID uuid.UUI
 const endItems = `-- name: EndItems :one
 WITH results AS (
   SELECT r.number::bigint AS number, r.state::text AS state, r."conversionId"::uuid AS conversion_id, r."postbackId"::uuid AS postback_id,
-    r.field::text AS field, r.error::text AS error, r.revenue::bigint AS revenue, r.payout::bigint AS payout, r.reward::bigint AS reward
+    r.field::text AS field, r.error::text AS error, r.revenue::bigint AS revenue, r.cost::bigint AS cost, r.payout::bigint AS payout, r.reward::bigint AS reward
   FROM jsonb_to_recordset($3::jsonb) AS r(number bigint, state text, "conversionId" uuid, "postbackId" uuid, field text,
-    error text, revenue bigint, payout bigint, reward bigint)
+    error text, revenue bigint, cost bigint, payout bigint, reward bigint)
 ), ended AS (
   UPDATE job_items i SET state = r.state, conversion_id = coalesce(r.conversion_id, i.conversion_id), postback_id = r.postback_id,
     field = r.field, error = r.error
   FROM results r WHERE i.tenant_id = $1 AND i.job_id = $2 AND i.number = r.number AND i.state = 'waiting'
-  RETURNING i.state AS ended_as, r.revenue, r.payout, r.reward
+  RETURNING i.state AS ended_as, r.revenue, r.cost, r.payout, r.reward
 ), counted AS (
   SELECT count(*) FILTER (WHERE e.ended_as = 'changed') AS changed, count(*) FILTER (WHERE e.ended_as = 'unchanged') AS unchanged,
-    count(*) FILTER (WHERE e.ended_as = 'failed') AS failed, coalesce(sum(e.revenue), 0)::bigint AS revenue,
+    count(*) FILTER (WHERE e.ended_as = 'failed') AS failed, coalesce(sum(e.revenue), 0)::bigint AS revenue, coalesce(sum(e.cost), 0)::bigint AS cost,
     coalesce(sum(e.payout), 0)::bigint AS payout, coalesce(sum(e.reward), 0)::bigint AS reward FROM ended e
 )
 UPDATE jobs j SET changed = j.changed + c.changed, unchanged = j.unchanged + c.unchanged, failed = j.failed + c.failed,
-  revenue_micros = j.revenue_micros + c.revenue, payout_micros = j.payout_micros + c.payout, reward_micros = j.reward_micros + c.reward
+  revenue_micros = j.revenue_micros + c.revenue, cost_micros = j.cost_micros + c.cost, payout_micros = j.payout_micros + c.payout, reward_micros = j.reward_micros + c.reward
 FROM counted c WHERE j.tenant_id = $1 AND j.id = $2
 RETURNING j.state
 `
@@ -148,7 +148,7 @@ func (q *Queries) FinishJob(ctx context.Context, db DBTX, finishedAt *time.Time,
 }
 
 const getJob = `-- name: GetJob :one
-SELECT tenant_id, id, action, state, actor, note, override_caps, filter, columns, total, changed, unchanged, failed, revenue_micros, payout_micros, reward_micros, created_at, finished_at FROM jobs WHERE tenant_id = $1 AND id = $2
+SELECT tenant_id, id, action, state, actor, note, override_caps, filter, columns, total, changed, unchanged, failed, revenue_micros, payout_micros, reward_micros, created_at, finished_at, cost_micros FROM jobs WHERE tenant_id = $1 AND id = $2
 `
 
 func (q *Queries) GetJob(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Job, error) {
@@ -173,6 +173,7 @@ func (q *Queries) GetJob(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uu
 		&i.RewardMicros,
 		&i.CreatedAt,
 		&i.FinishedAt,
+		&i.CostMicros,
 	)
 	return i, err
 }

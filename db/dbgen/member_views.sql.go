@@ -82,7 +82,8 @@ func (q *Queries) ConversionsOfMember(ctx context.Context, db DBTX, tenantID uui
 }
 
 const currentVersions = `-- name: CurrentVersions :many
-SELECT o.id, v.document FROM offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
+SELECT o.id, v.document FROM offers o JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = o.id
+JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
 WHERE o.id = ANY($1::uuid[])
 `
 

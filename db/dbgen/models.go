@@ -220,6 +220,16 @@ type Conversion struct {
 	MemberKey         *string
 }
 
+type ConversionRequest struct {
+	PartnershipID uuid.UUID
+	ID            uuid.UUID
+	ConversionID  uuid.UUID
+	Action        string
+	Reason        string
+	At            time.Time
+	By            string
+}
+
 type ConversionRollup struct {
 	TenantID             uuid.UUID
 	OfferID              uuid.UUID
@@ -344,6 +354,7 @@ type Job struct {
 	RewardMicros  domain.Micros
 	CreatedAt     time.Time
 	FinishedAt    *time.Time
+	CostMicros    domain.Micros
 }
 
 type JobItem struct {
@@ -513,6 +524,7 @@ type Partnership struct {
 	ID                 uuid.UUID
 	OfferID            uuid.UUID
 	SourceOfferID      uuid.UUID
+	LinkID             *uuid.UUID
 	AdvertiserTenantID uuid.UUID
 	AdvertiserName     string
 	PublisherTenantID  uuid.UUID

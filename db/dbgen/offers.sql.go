@@ -15,11 +15,16 @@ import (
 )
 
 const claimOfferEvents = `-- name: ClaimOfferEvents :exec
-INSERT INTO offer_events (tenant_id, id, offer_id) SELECT $1, unnest($2::uuid[]), $3 ON CONFLICT DO NOTHING
+INSERT INTO offer_events (tenant_id, id, offer_id)
+SELECT t.tenant_id, e.id, $1 FROM unnest($2::uuid[]) AS e(id), (SELECT $3::uuid AS tenant_id
+  UNION SELECT a.tenant_id FROM offer_access a WHERE a.offer_id = $1
+  UNION SELECT unnest(ARRAY[p.advertiser_tenant_id, p.publisher_tenant_id]) FROM partnerships p WHERE p.offer_id = $1) AS t
+ON CONFLICT DO NOTHING
 `
 
-func (q *Queries) ClaimOfferEvents(ctx context.Context, db DBTX, tenantID uuid.UUID, ids []uuid.UUID, offerID uuid.UUID) error {
-	_, err := db.Exec(ctx, claimOfferEvents, tenantID, ids, offerID)
+// For the tenant, and for both sides of a shared offer.
+func (q *Queries) ClaimOfferEvents(ctx context.Context, db DBTX, offerID uuid.UUID, ids []uuid.UUID, tenantID uuid.UUID) error {
+	_, err := db.Exec(ctx, claimOfferEvents, offerID, ids, tenantID)
 	return err
 }
 
@@ -69,9 +74,10 @@ func (q *Queries) ForeignOfferEvents(ctx context.Context, db DBTX, tenantID uuid
 }
 
 const getOffer = `-- name: GetOffer :one
-SELECT tenant_id, id, advertiser_id, version, name, offer_type, is_paused, launch_at, expires_at, created_at, updated_at FROM offers WHERE id = $1
+SELECT o.tenant_id, o.id, o.advertiser_id, o.version, o.name, o.offer_type, o.is_paused, o.launch_at, o.expires_at, o.created_at, o.updated_at FROM offers o JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = o.id WHERE o.id = $1
 `
 
+// An offer is reached through the tenant's access row: the query asks for it, and the policy besides.
 func (q *Queries) GetOffer(ctx context.Context, db DBTX, id uuid.UUID) (Offer, error) {
 	row := db.QueryRow(ctx, getOffer, id)
 	var i Offer
@@ -92,7 +98,8 @@ func (q *Queries) GetOffer(ctx context.Context, db DBTX, id uuid.UUID) (Offer, e
 }
 
 const getOfferVersion = `-- name: GetOfferVersion :one
-SELECT tenant_id, offer_id, version, document, created_at, created_by FROM offer_versions WHERE offer_id = $1 AND version = $2
+SELECT v.tenant_id, v.offer_id, v.version, v.document, v.created_at, v.created_by FROM offer_versions v JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = v.offer_id
+WHERE v.offer_id = $1 AND v.version = $2
 `
 
 func (q *Queries) GetOfferVersion(ctx context.Context, db DBTX, offerID uuid.UUID, version int64) (OfferVersion, error) {
@@ -253,7 +260,7 @@ func (q *Queries) InsertOfferVersion(ctx context.Context, db DBTX, arg InsertOff
 }
 
 const lockOffer = `-- name: LockOffer :one
-SELECT tenant_id, id, advertiser_id, version, name, offer_type, is_paused, launch_at, expires_at, created_at, updated_at FROM offers WHERE id = $1 FOR UPDATE
+SELECT o.tenant_id, o.id, o.advertiser_id, o.version, o.name, o.offer_type, o.is_paused, o.launch_at, o.expires_at, o.created_at, o.updated_at FROM offers o JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = o.id WHERE o.id = $1 FOR UPDATE OF o
 `
 
 func (q *Queries) LockOffer(ctx context.Context, db DBTX, id uuid.UUID) (Offer, error) {
@@ -276,9 +283,10 @@ func (q *Queries) LockOffer(ctx context.Context, db DBTX, id uuid.UUID) (Offer, 
 }
 
 const offerAdvertiserExists = `-- name: OfferAdvertiserExists :one
-SELECT EXISTS (SELECT 1 FROM advertisers WHERE tenant_id = $1 AND id = $2)
+SELECT EXISTS (SELECT 1 FROM advertisers WHERE tenant_id = $1 AND id = $2 AND exchange_tenant_id IS NULL)
 `
 
+// An entry for an advertiser of the Exchange is for what that one shares.
 func (q *Queries) OfferAdvertiserExists(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (bool, error) {
 	row := db.QueryRow(ctx, offerAdvertiserExists, tenantID, iD)
 	var exists bool
@@ -371,10 +379,24 @@ func (q *Queries) SameLink(ctx context.Context, db DBTX, arg SameLinkParams) (Li
 	return i, err
 }
 
+const shownLink = `-- name: ShownLink :one
+SELECT id FROM links WHERE links.tenant_id = $1 AND links.offer_id = $2 AND is_default
+UNION ALL SELECT link_id FROM partnerships WHERE advertiser_tenant_id = $1 AND partnerships.offer_id = $2 AND link_id IS NOT NULL
+`
+
+// The offer's own link; of a shared offer the publisher's, for the advertiser to see.
+func (q *Queries) ShownLink(ctx context.Context, db DBTX, tenantID uuid.UUID, offerID uuid.UUID) (uuid.UUID, error) {
+	row := db.QueryRow(ctx, shownLink, tenantID, offerID)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
 const updateOffer = `-- name: UpdateOffer :execrows
 UPDATE offers SET advertiser_id = $1, version = $2, name = $3, offer_type = $4, is_paused = $5,
   launch_at = $6, expires_at = $7, updated_at = $8
 WHERE id = $9 AND version = $10
+  AND EXISTS (SELECT 1 FROM offer_access a WHERE a.tenant_id = current_tenant() AND a.offer_id = offers.id)
 `
 
 type UpdateOfferParams struct {

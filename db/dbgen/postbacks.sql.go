@@ -24,11 +24,11 @@ func (q *Queries) DeleteHeld(ctx context.Context, db DBTX, tenantID uuid.UUID, p
 }
 
 const getPostback = `-- name: GetPostback :one
-SELECT tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason, conversion_id, status, release_at, authenticated, decided_at FROM postbacks WHERE id = $1
+SELECT tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason, conversion_id, status, release_at, authenticated, decided_at FROM postbacks WHERE tenant_id = $1::uuid AND id = $2
 `
 
-func (q *Queries) GetPostback(ctx context.Context, db DBTX, id uuid.UUID) (Postback, error) {
-	row := db.QueryRow(ctx, getPostback, id)
+func (q *Queries) GetPostback(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Postback, error) {
+	row := db.QueryRow(ctx, getPostback, tenantID, iD)
 	var i Postback
 	err := row.Scan(
 		&i.TenantID,
@@ -183,7 +183,7 @@ INSERT INTO postbacks (tenant_id, id, received_at, advertiser_id, click_id, meth
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, conversion_id = excluded.conversion_id,
   status = excluded.status, release_at = excluded.release_at, decided_at = excluded.decided_at
-WHERE postbacks.outcome = 'held'
+WHERE postbacks.outcome = 'held' AND postbacks.tenant_id IS NOT DISTINCT FROM excluded.tenant_id
 `
 
 type UpsertPostbackParams struct {

@@ -14,7 +14,7 @@ import (
 )
 
 const systemAdvertiserByKey = `-- name: SystemAdvertiserByKey :one
-SELECT tenant_id, id FROM advertisers WHERE key = $1
+SELECT tenant_id, id FROM advertisers WHERE key = $1 AND exchange_tenant_id IS NULL
 `
 
 type SystemAdvertiserByKeyRow struct {
@@ -22,6 +22,7 @@ type SystemAdvertiserByKeyRow struct {
 	ID       uuid.UUID
 }
 
+// A publisher's entry for an advertiser of the Exchange has no address: the advertiser posts under its own.
 func (q *Queries) SystemAdvertiserByKey(ctx context.Context, db DBTX, key string) (SystemAdvertiserByKeyRow, error) {
 	row := db.QueryRow(ctx, systemAdvertiserByKey, key)
 	var i SystemAdvertiserByKeyRow
@@ -31,7 +32,7 @@ func (q *Queries) SystemAdvertiserByKey(ctx context.Context, db DBTX, key string
 
 const systemClickByID = `-- name: SystemClickByID :one
 
-SELECT tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_id, partner_id, pub_member_id, refused_reason, session_ends_at,
+SELECT tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_id, partner_id, pub_member_id, refused_reason, session_ends_at, side,
   EXISTS (SELECT 1 FROM conversions c WHERE c.tenant_id = clicks.tenant_id AND c.click_id = clicks.id AND c.status <> 'Rejected'
     AND c.unique_per <> 'none' AND c.cnv_event_id = $1
     AND c.cnv_goal_id = $2 AND c.cnv_goal_name = $3) AS is_repeat
@@ -57,6 +58,7 @@ type SystemClickByIDRow struct {
 	PubMemberID   *string
 	RefusedReason domain.Reason
 	SessionEndsAt time.Time
+	Side          domain.Side
 	IsRepeat      bool
 }
 
@@ -83,6 +85,7 @@ func (q *Queries) SystemClickByID(ctx context.Context, db DBTX, arg SystemClickB
 		&i.PubMemberID,
 		&i.RefusedReason,
 		&i.SessionEndsAt,
+		&i.Side,
 		&i.IsRepeat,
 	)
 	return i, err

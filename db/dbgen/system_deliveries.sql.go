@@ -14,7 +14,7 @@ import (
 
 const systemForgottenDeliveries = `-- name: SystemForgottenDeliveries :many
 SELECT d.tenant_id, d.id FROM deliveries d
-WHERE d.state = 'waiting' AND d.kind <> 'email' AND d.next_attempt_at < $1::timestamptz
+WHERE d.state = 'waiting' AND d.next_attempt_at < $1::timestamptz
 ORDER BY d.next_attempt_at LIMIT $2
 `
 
@@ -47,7 +47,7 @@ func (q *Queries) SystemForgottenDeliveries(ctx context.Context, db DBTX, before
 const systemOverdueDeliveries = `-- name: SystemOverdueDeliveries :many
 
 SELECT d.tenant_id, d.id FROM deliveries d
-WHERE d.state = 'waiting' AND d.kind <> 'email'
+WHERE d.state = 'waiting'
   AND (d.next_attempt_at < $1::timestamptz
     OR d.next_attempt_at IS NULL AND d.created_at < $1::timestamptz AND NOT EXISTS (
       SELECT 1 FROM deliveries other WHERE other.tenant_id = d.tenant_id AND other.endpoint_id = d.endpoint_id

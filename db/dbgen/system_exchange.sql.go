@@ -7,13 +7,54 @@ package dbgen
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/offerflow/offerflow/domain"
 )
+
+const insertPartnership = `-- name: InsertPartnership :execrows
+INSERT INTO partnerships (id, offer_id, source_offer_id, link_id, advertiser_tenant_id, advertiser_name, publisher_tenant_id, publisher_name, created_at, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT DO NOTHING
+`
+
+type InsertPartnershipParams struct {
+	ID                 uuid.UUID
+	OfferID            uuid.UUID
+	SourceOfferID      uuid.UUID
+	LinkID             *uuid.UUID
+	AdvertiserTenantID uuid.UUID
+	AdvertiserName     string
+	PublisherTenantID  uuid.UUID
+	PublisherName      string
+	CreatedAt          time.Time
+	CreatedBy          string
+}
+
+// 0 when it is there already, or the same offer is shared with the same publisher.
+func (q *Queries) InsertPartnership(ctx context.Context, db DBTX, arg InsertPartnershipParams) (int64, error) {
+	result, err := db.Exec(ctx, insertPartnership,
+		arg.ID,
+		arg.OfferID,
+		arg.SourceOfferID,
+		arg.LinkID,
+		arg.AdvertiserTenantID,
+		arg.AdvertiserName,
+		arg.PublisherTenantID,
+		arg.PublisherName,
+		arg.CreatedAt,
+		arg.CreatedBy,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
 
 const systemPartnership = `-- name: SystemPartnership :one
 
-SELECT id, offer_id, source_offer_id, advertiser_tenant_id, advertiser_name, publisher_tenant_id, publisher_name, created_at, created_by, ended_at, ended_by, ended_side, end_reason FROM partnerships WHERE id = $1
+SELECT id, offer_id, source_offer_id, link_id, advertiser_tenant_id, advertiser_name, publisher_tenant_id, publisher_name, created_at, created_by, ended_at, ended_by, ended_side, end_reason FROM partnerships WHERE id = $1
 `
 
 // The Exchange across tenants, by the system role.
@@ -24,6 +65,7 @@ func (q *Queries) SystemPartnership(ctx context.Context, db DBTX, id uuid.UUID) 
 		&i.ID,
 		&i.OfferID,
 		&i.SourceOfferID,
+		&i.LinkID,
 		&i.AdvertiserTenantID,
 		&i.AdvertiserName,
 		&i.PublisherTenantID,
@@ -39,7 +81,7 @@ func (q *Queries) SystemPartnership(ctx context.Context, db DBTX, id uuid.UUID) 
 }
 
 const systemPartnershipOfOffer = `-- name: SystemPartnershipOfOffer :one
-SELECT id, offer_id, source_offer_id, advertiser_tenant_id, advertiser_name, publisher_tenant_id, publisher_name, created_at, created_by, ended_at, ended_by, ended_side, end_reason FROM partnerships WHERE offer_id = $1
+SELECT id, offer_id, source_offer_id, link_id, advertiser_tenant_id, advertiser_name, publisher_tenant_id, publisher_name, created_at, created_by, ended_at, ended_by, ended_side, end_reason FROM partnerships WHERE offer_id = $1
 `
 
 func (q *Queries) SystemPartnershipOfOffer(ctx context.Context, db DBTX, offerID uuid.UUID) (Partnership, error) {
@@ -49,6 +91,7 @@ func (q *Queries) SystemPartnershipOfOffer(ctx context.Context, db DBTX, offerID
 		&i.ID,
 		&i.OfferID,
 		&i.SourceOfferID,
+		&i.LinkID,
 		&i.AdvertiserTenantID,
 		&i.AdvertiserName,
 		&i.PublisherTenantID,
@@ -59,6 +102,60 @@ func (q *Queries) SystemPartnershipOfOffer(ctx context.Context, db DBTX, offerID
 		&i.EndedBy,
 		&i.EndedSide,
 		&i.EndReason,
+	)
+	return i, err
+}
+
+const systemShareAdvertiser = `-- name: SystemShareAdvertiser :exec
+INSERT INTO advertisers (tenant_id, id, key, name, ip_allowlist, created_at, exchange_tenant_id)
+SELECT $1::uuid, a.id, $2, a.name, '{}', $3, a.tenant_id FROM advertisers a WHERE a.tenant_id = $4::uuid AND a.id = $5
+ON CONFLICT (tenant_id, id) DO NOTHING
+`
+
+type SystemShareAdvertiserParams struct {
+	PublisherTenantID  uuid.UUID
+	Key                string
+	CreatedAt          time.Time
+	AdvertiserTenantID uuid.UUID
+	ID                 uuid.UUID
+}
+
+// The publisher's entry for the advertiser of an offer that is shared with it, once: the same id, an
+// address that nothing answers to.
+func (q *Queries) SystemShareAdvertiser(ctx context.Context, db DBTX, arg SystemShareAdvertiserParams) error {
+	_, err := db.Exec(ctx, systemShareAdvertiser,
+		arg.PublisherTenantID,
+		arg.Key,
+		arg.CreatedAt,
+		arg.AdvertiserTenantID,
+		arg.ID,
+	)
+	return err
+}
+
+const systemShareTarget = `-- name: SystemShareTarget :one
+SELECT t.name, t.product, t.currency, t.reward_ratio_micros, coalesce(p.listed, false)::boolean AS listed
+FROM tenants t LEFT JOIN exchange_profiles p ON p.tenant_id = t.tenant_id WHERE t.tenant_id = $1
+`
+
+type SystemShareTargetRow struct {
+	Name              string
+	Product           string
+	Currency          string
+	RewardRatioMicros *domain.Micros
+	Listed            bool
+}
+
+// Who an offer is to be shared with, and whether the directory names it.
+func (q *Queries) SystemShareTarget(ctx context.Context, db DBTX, tenantID uuid.UUID) (SystemShareTargetRow, error) {
+	row := db.QueryRow(ctx, systemShareTarget, tenantID)
+	var i SystemShareTargetRow
+	err := row.Scan(
+		&i.Name,
+		&i.Product,
+		&i.Currency,
+		&i.RewardRatioMicros,
+		&i.Listed,
 	)
 	return i, err
 }

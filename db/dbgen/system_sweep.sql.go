@@ -82,7 +82,7 @@ func (q *Queries) SystemOverdueHeld(ctx context.Context, db DBTX, decideBy time.
 }
 
 const systemOverduePending = `-- name: SystemOverduePending :many
-SELECT tenant_id, id, release_at FROM conversions WHERE status = 'Pending' AND release_at < $1 ORDER BY release_at LIMIT $2
+SELECT tenant_id, id, release_at FROM conversions WHERE status = 'Pending' AND release_at < $1 AND side <> 'publisher' ORDER BY release_at LIMIT $2
 `
 
 type SystemOverduePendingRow struct {
@@ -91,6 +91,7 @@ type SystemOverduePendingRow struct {
 	ReleaseAt *time.Time
 }
 
+// Without a publisher's copies: they follow what the advertiser decides (rule 58).
 func (q *Queries) SystemOverduePending(ctx context.Context, db DBTX, releaseAt *time.Time, limit int32) ([]SystemOverduePendingRow, error) {
 	rows, err := db.Query(ctx, systemOverduePending, releaseAt, limit)
 	if err != nil {

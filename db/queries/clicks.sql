@@ -7,7 +7,7 @@ INSERT INTO clicks (tenant_id, id, clicked_at, link_id, offer_id, offer_version,
   creative_order, pub_member_id, pub_click_id, pub_session_id, pub_gender, pub_age, pub_geo_country, pub_geo_state,
   pub_postal_code, pub_device, pub_subs, view_id, ip, user_agent, referer, country, device, os, browser,
   refused_reason, is_test, session_ends_at, source, side, member_key)
-SELECT b.tenant, c.id, c."clickedAt", c."linkId", c."offerId", c."offerVersion", c."advertiserId",
+SELECT b.tenant, c.id, c."clickedAt", CASE WHEN b.whole THEN c."linkId" ELSE '00000000-0000-0000-0000-000000000000' END, c."offerId", c."offerVersion", c."advertiserId",
   CASE WHEN b.whole THEN c."partnerId" END, CASE WHEN b.whole THEN c."placementId" END, c."creativeOrder",
   CASE WHEN b.whole THEN c."pubMemberId" END, CASE WHEN b.whole THEN coalesce(c."pubClickId", '') ELSE '' END,
   CASE WHEN b.whole THEN coalesce(c."pubSessionId", '') ELSE '' END, CASE WHEN b.whole THEN coalesce(c."pubGender", '') ELSE '' END,
@@ -69,4 +69,9 @@ SELECT * FROM clicks WHERE tenant_id = $1 AND id = $2;
 -- name: PreviousClickOfMember :one
 -- The member's last click on the same offer before a click.
 SELECT clicked_at FROM clicks WHERE tenant_id = @tenant_id AND pub_member_id = @pub_member_id AND offer_id = @offer_id AND id < @id
+  AND refused_reason = '' AND NOT is_test ORDER BY id DESC LIMIT 1;
+
+-- name: PreviousClickOfMemberKey :one
+-- The same in the book of a shared offer's advertiser.
+SELECT clicked_at FROM clicks WHERE tenant_id = @tenant_id AND member_key = @member_key AND member_key <> '' AND offer_id = @offer_id AND id < @id
   AND refused_reason = '' AND NOT is_test ORDER BY id DESC LIMIT 1;

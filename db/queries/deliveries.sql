@@ -45,7 +45,7 @@ WHERE tenant_id = @tenant_id AND id = @id AND state = 'waiting';
 -- name: ClaimDelivery :one
 -- Takes a due delivery for one attempt, until the lease ends.
 UPDATE deliveries SET next_attempt_at = @lease_until::timestamptz
-WHERE tenant_id = @tenant_id AND id = @id AND state = 'waiting' AND kind <> 'email' AND next_attempt_at <= @now::timestamptz
+WHERE tenant_id = @tenant_id AND id = @id AND state = 'waiting' AND next_attempt_at <= @now::timestamptz
 RETURNING *;
 
 -- name: InsertDeliveryAttempt :exec
@@ -77,9 +77,9 @@ SELECT delivery_id, number, at, status_code, latency_ms, error, url, left(answer
 WHERE tenant_id = @tenant_id AND delivery_id = ANY(@delivery_ids::uuid[]) ORDER BY delivery_id, number;
 
 -- name: DeliveriesToResend :many
--- What has an endpoint that is called. Locked in one order, like FailWaitingOfEndpoint.
+-- What has an endpoint that is called; the mail server is one. Locked in one order, like FailWaitingOfEndpoint.
 SELECT d.id FROM deliveries d
-WHERE d.tenant_id = @tenant_id AND d.kind <> 'email'
+WHERE d.tenant_id = @tenant_id
   AND (sqlc.narg('id')::uuid IS NULL OR d.id = sqlc.narg('id'))
   AND (sqlc.narg('conversion_id')::uuid IS NULL OR d.conversion_id = sqlc.narg('conversion_id'))
   AND (sqlc.narg('endpoint_id')::uuid IS NULL OR d.endpoint_id = sqlc.narg('endpoint_id'))
@@ -87,7 +87,8 @@ WHERE d.tenant_id = @tenant_id AND d.kind <> 'email'
   AND (sqlc.narg('state')::text IS NULL OR d.state = sqlc.narg('state'))
   AND (sqlc.narg('created_from')::timestamptz IS NULL OR d.created_at >= sqlc.narg('created_from'))
   AND (sqlc.narg('created_to')::timestamptz IS NULL OR d.created_at < sqlc.narg('created_to'))
-  AND (EXISTS (SELECT 1 FROM callback_endpoints c WHERE c.tenant_id = d.tenant_id AND c.id = d.endpoint_id AND c.disabled_at IS NULL)
+  AND (d.kind = 'email'
+    OR EXISTS (SELECT 1 FROM callback_endpoints c WHERE c.tenant_id = d.tenant_id AND c.id = d.endpoint_id AND c.disabled_at IS NULL)
     OR EXISTS (SELECT 1 FROM partner_postbacks p WHERE p.tenant_id = d.tenant_id AND p.id = d.endpoint_id
       AND p.disabled_at IS NULL AND p.status = 'active'))
 ORDER BY d.id LIMIT @page_limit FOR UPDATE OF d;

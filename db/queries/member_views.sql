@@ -17,5 +17,6 @@ WHERE h.tenant_id = @tenant_id AND c.pub_member_id = @pub_member_id::text AND c.
 GROUP BY c.offer_id, h.event_id;
 
 -- name: CurrentVersions :many
-SELECT o.id, v.document FROM offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
+SELECT o.id, v.document FROM offers o JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = o.id
+JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
 WHERE o.id = ANY(@ids::uuid[]);

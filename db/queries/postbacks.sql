@@ -1,5 +1,5 @@
 -- name: GetPostback :one
-SELECT * FROM postbacks WHERE id = $1;
+SELECT * FROM postbacks WHERE tenant_id = @tenant_id::uuid AND id = @id;
 
 -- name: UpsertPostback :exec
 -- The log row with its decision. A held one gets its end state by a later upsert.
@@ -8,7 +8,7 @@ INSERT INTO postbacks (tenant_id, id, received_at, advertiser_id, click_id, meth
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, conversion_id = excluded.conversion_id,
   status = excluded.status, release_at = excluded.release_at, decided_at = excluded.decided_at
-WHERE postbacks.outcome = 'held';
+WHERE postbacks.outcome = 'held' AND postbacks.tenant_id IS NOT DISTINCT FROM excluded.tenant_id;
 
 -- name: PostbacksOfClick :many
 SELECT * FROM postbacks WHERE tenant_id = $1 AND click_id = $2 ORDER BY id LIMIT 1000;

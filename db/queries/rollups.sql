@@ -4,7 +4,8 @@
 -- name: Performance :many
 -- Clicks and conversions of [since, until), by any of the dimensions named in group_by, and once more
 -- in all (is_total). Periods are numbered from 1 by their starts. With by_sub nothing but raw rows is
--- read: rollups know no subs. An empty list of a filter admits everything.
+-- read: rollups know no subs. An empty list of a filter admits everything. What an offer's advertiser
+-- owes for it, where it is shared, is cost and no revenue (rule 57).
 WITH k AS NOT MATERIALIZED (
   SELECT @tenant_id::uuid AS tenant, @since::timestamptz AS since, @until::timestamptz AS until,
     @group_by::text[] AS dimensions, @subs::int[] AS subs, @starts::timestamptz[] AS starts, @currency::text AS currency,
@@ -78,14 +79,16 @@ WITH k AS NOT MATERIALIZED (
       CASE WHEN 'event' = ANY(k.dimensions) THEN f.event_id::text END
     ] || CASE WHEN cardinality(k.subs) > 0 THEN ARRAY(SELECT f.pub_subs[n] FROM unnest(k.subs) n) ELSE '{}' END AS keys,
     coalesce(f.currency, k.currency) AS paid_in, f.clicks, f.refused, f.visitors, f.pending, f.success, f.rejected,
-    f.revenue, f.payout, f.reward, f.pending_revenue, f.pending_payout, f.pending_reward
-  FROM facts f CROSS JOIN k
+    CASE WHEN x.side IS NULL THEN f.revenue ELSE 0 END AS revenue, CASE WHEN x.side IS NULL THEN 0 ELSE f.revenue END AS cost, f.payout, f.reward,
+    CASE WHEN x.side IS NULL THEN f.pending_revenue ELSE 0 END AS pending_revenue, CASE WHEN x.side IS NULL THEN 0 ELSE f.pending_revenue END AS pending_cost,
+    f.pending_payout, f.pending_reward
+  FROM facts f CROSS JOIN k LEFT JOIN offer_access x ON x.tenant_id = k.tenant AND x.offer_id = f.offer_id AND x.side = 'advertiser'
   WHERE (cardinality(k.offers) = 0 OR f.offer_id = ANY(k.offers)) AND (cardinality(k.partners) = 0 OR f.partner_id = ANY(k.partners))
     AND (cardinality(k.advertisers) = 0 OR f.advertiser_id = ANY(k.advertisers)) AND (cardinality(k.countries) = 0 OR f.country = ANY(k.countries))
 ), sums AS (
   SELECT grouping(keys) = 1 AS is_total, coalesce(array_replace(keys, NULL, ''), '{}') AS keys, paid_in,
     sum(clicks) AS clicks, sum(refused) AS refused, sum(pending) AS pending, sum(success) AS success, sum(rejected) AS rejected,
-    sum(revenue) AS revenue, sum(payout) AS payout, sum(reward) AS reward,
+    sum(revenue) AS revenue, sum(cost) AS cost, sum(pending_cost) AS pending_cost, sum(payout) AS payout, sum(reward) AS reward,
     sum(pending_revenue) AS pending_revenue, sum(pending_payout) AS pending_payout, sum(pending_reward) AS pending_reward
   FROM keyed GROUP BY GROUPING SETS ((keys, paid_in), (paid_in))
 ), uniques AS (
@@ -94,14 +97,15 @@ WITH k AS NOT MATERIALIZED (
 )
 SELECT s.is_total::boolean AS is_total, s.keys::text[] AS keys, s.paid_in::text AS currency, s.clicks::bigint AS clicks, coalesce(u.visitors, 0)::bigint AS unique_clicks,
   s.refused::bigint AS refused, s.pending::bigint AS pending, s.success::bigint AS success, s.rejected::bigint AS rejected,
-  s.revenue::bigint AS revenue_micros, s.payout::bigint AS payout_micros, s.reward::bigint AS reward_micros,
+  s.revenue::bigint AS revenue_micros, s.cost::bigint AS cost_micros, s.pending_cost::bigint AS pending_cost_micros, s.payout::bigint AS payout_micros, s.reward::bigint AS reward_micros,
   s.pending_revenue::bigint AS pending_revenue_micros, s.pending_payout::bigint AS pending_payout_micros, s.pending_reward::bigint AS pending_reward_micros
 FROM sums s LEFT JOIN uniques u ON u.is_total = s.is_total AND u.keys = s.keys AND u.paid_in = s.paid_in
 ORDER BY s.is_total DESC, s.paid_in, s.keys LIMIT @at_most;
 
 -- name: NamesOfReport :many
 -- What the ids in a report's keys are called now. An event is called as in the newest version that has it.
-SELECT 'offer' AS kind, o.id::text AS id, o.name, '' AS advertisers_name FROM offers o WHERE o.id = ANY(@ids::uuid[])
+SELECT 'offer' AS kind, o.id::text AS id, o.name, '' AS advertisers_name FROM offer_access a JOIN offers o ON o.id = a.offer_id
+  WHERE a.offer_id = ANY(@ids::uuid[]) AND a.tenant_id = @tenant_id
 UNION ALL SELECT 'advertiser', a.id::text, a.name, '' FROM advertisers a WHERE a.tenant_id = @tenant_id AND a.id = ANY(@ids::uuid[])
 UNION ALL SELECT 'partner', p.id::text, p.name, '' FROM partners p WHERE p.tenant_id = @tenant_id AND p.id = ANY(@ids::uuid[])
 UNION ALL SELECT 'placement', l.id::text, l.name, '' FROM placements l WHERE l.tenant_id = @tenant_id AND l.id = ANY(@ids::uuid[])
@@ -112,8 +116,9 @@ UNION ALL SELECT event.kind, event.id, event.name, event.advertisers_name FROM (
   ORDER BY x.id, v.version DESC) AS event (kind, id, name, advertisers_name);
 
 -- name: OffersWithCostData :many
--- Rule 57: the offers whose cost goes to an attribution provider, as they are now.
+-- Rule 57: the offers whose cost goes to an attribution provider, as they are now. Of a shared one it
+-- is the advertiser's to tell: told twice, it would count twice.
 SELECT v.document FROM offer_access a
 JOIN offers o ON o.id = a.offer_id
 JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
-WHERE a.tenant_id = @tenant_id AND v.document->>'trackingSystem' = @tracking_system::text AND (v.document->>'shouldSendCostData')::boolean;
+WHERE a.tenant_id = @tenant_id AND a.side <> 'publisher' AND v.document->>'trackingSystem' = @tracking_system::text AND (v.document->>'shouldSendCostData')::boolean;

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/worker"
 )
 
@@ -39,6 +40,8 @@ type Config struct {
 
 	TemporalUIURL      string         `env:"OFFERFLOW_TEMPORAL_UI_URL" help:"Temporal UI that traces link to"`
 	CallbackAllowCIDRs []netip.Prefix `env:"OFFERFLOW_CALLBACK_ALLOW_CIDRS" help:"ranges that callbacks may reach although they are private, with http and any port"`
+	SMTPURL            string         `env:"OFFERFLOW_SMTP_URL" secret:"true" help:"mail server for notices: smtp://user:password@host:587 (TLS by STARTTLS, which ?starttls=optional or ?starttls=never loosen) or smtps://user:password@host:465; without one, notices are kept as failed, to be sent again"`
+	MailFrom           string         `env:"OFFERFLOW_MAIL_FROM" help:"sender of mails, like Offerflow <notices@example.com> (required with OFFERFLOW_SMTP_URL)"`
 	AttributionStart   worker.Start   `env:"OFFERFLOW_ATTRIBUTION_START" envDefault:"on_click" help:"on_click or on_first_postback: when a click's workflow starts"`
 	RetentionDays      int            `env:"OFFERFLOW_RETENTION_DAYS" envDefault:"0" help:"days after which clicks without a conversion, the log of postbacks, attempts of deliveries and the audit log may go; 0 keeps them for ever, else 90 or more"`
 	LogFormat          string         `env:"OFFERFLOW_LOG_FORMAT" envDefault:"text" help:"text or json"`
@@ -71,6 +74,9 @@ func (c *Config) check() error {
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		return fmt.Errorf("OFFERFLOW_LOG_FORMAT is %q: use text or json", c.LogFormat)
 	}
+	if _, err := c.mailer(); err != nil {
+		return err
+	}
 	if c.PublicURL == "" {
 		return nil // made from the address once it is known
 	}
@@ -79,6 +85,22 @@ func (c *Config) check() error {
 		return fmt.Errorf("OFFERFLOW_PUBLIC_URL %q is not an http or https address", c.PublicURL)
 	}
 	return nil
+}
+
+// mailer is the way to the mail server, nil without one.
+func (c *Config) mailer() (*outbound.Mailer, error) {
+	if c.SMTPURL == "" {
+		return nil, nil
+	}
+	return outbound.NewMailer(c.SMTPURL, c.MailFrom)
+}
+
+// mailURL is what links in mails begin with: those of a worker of its own lead to the API.
+func (c *Config) mailURL(role Role, address *net.TCPAddr) string {
+	if role == RoleWorker && c.PublicURL == "" {
+		return "http://" + c.HTTPAddr
+	}
+	return c.publicURL(address)
 }
 
 // publicURL is what links are made with: as set, or the address that the process listens on.

@@ -49,6 +49,8 @@ type Process struct {
 	telemetry func(context.Context) error
 	// busy says that redirects are coming fast; nil in a process without redirects.
 	busy func() bool
+	// endStreams ends the answers that have no end of their own; nil in a process without them.
+	endStreams func()
 
 	work     *errgroup.Group
 	done     chan struct{}
@@ -165,7 +167,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 	if err := server.StartTracking(ctx, p.config.GeoIPFile); err != nil {
 		return nil, err
 	}
-	p.busy = server.Tracking.Busy
+	p.busy, p.endStreams = server.Tracking.Busy, server.EndLiveStreams
 	return server.Handler()
 }
 
@@ -174,11 +176,24 @@ func (p *Process) outbound() *outbound.Caller {
 }
 
 func (p *Process) newWorker() (*worker.Worker, error) {
+	deliveries, err := p.deliveries()
+	if err != nil {
+		return nil, err
+	}
 	return &worker.Worker{
 		Store: p.store, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Namespace: p.namespace, Relay: p.relay,
 		AttributionStart: p.config.AttributionStart, Busy: p.busy, Retention: time.Duration(p.config.RetentionDays) * 24 * time.Hour,
-		Deliveries: activities.NewDeliveries(p.store, p.keys, p.outbound(), p.temporal),
+		Deliveries: deliveries,
 	}, nil
+}
+
+func (p *Process) deliveries() (*activities.Deliveries, error) {
+	deliveries := activities.NewDeliveries(p.store, p.keys, p.outbound(), p.temporal)
+	mailer, err := p.config.mailer()
+	if err != nil || mailer == nil { // a nil *Mailer would pass for one
+		return deliveries, err
+	}
+	return deliveries.WithMail(mailer, p.config.mailURL(p.role, p.listener.Addr().(*net.TCPAddr))), nil
 }
 
 // Limits of the HTTP server. Reading is bounded so that slow senders do not hold connections.
@@ -206,6 +221,9 @@ func (p *Process) serve(handler http.Handler) {
 	p.server = &http.Server{
 		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
+	}
+	if p.endStreams != nil {
+		p.server.RegisterOnShutdown(p.endStreams)
 	}
 	go func() {
 		if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {

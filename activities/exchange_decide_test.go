@@ -1,0 +1,423 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// Rule 58: a shared offer's conversion is decided in the advertiser's book, where its revenue is the
+// cost, and payout, reward and member are nobody's.
+func TestRule58DecidedByTheAdvertiser(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, partnership := rig.sharedOffer([]domain.Event{goal("buy")})
+	click := rig.click(offer)
+
+	found, ok, err := rig.ClickOf(t.Context(), &domain.Postback{ClickID: &click.ID})
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, rig.tenantID, found.TenantID, "the row that is decided is the advertiser's")
+
+	answer := rig.post(click, "buy")
+	require.Equal(t, domain.OutcomeAccepted, answer.Outcome)
+	row := rig.conversion(answer.ConversionID)
+	require.Equal(t, domain.SideAdvertiser, row.Side)
+	require.Equal(t, []domain.Micros{2_500_000, 0, 0}, []domain.Micros{row.RevenueMicros, row.PayoutMicros, row.RewardMicros})
+	require.Nil(t, row.PartnerID)
+	require.Nil(t, row.PubMemberID)
+	require.Nil(t, row.PayoutRule)
+	require.Equal(t, click.MemberKey, *row.MemberKey)
+	require.Zero(t, value[int](rig.decisionRig, "SELECT count(*) FROM conversions WHERE tenant_id = $1", rig.publisher.tenantID))
+
+	entries := value[json.RawMessage](rig.decisionRig, `SELECT jsonb_agg(jsonb_build_array(account, party, amount_micros) ORDER BY line)
+		FROM ledger_entries WHERE tenant_id = $1`, rig.tenantID)
+	require.JSONEq(t, `[["advertising_expense", "`+offer.AdvertiserID.String()+`", 2500000], ["publisher_payable", "`+
+		partnership.PublisherTenantID.String()+`", -2500000]]`, string(entries))
+	require.Zero(t, value[int](rig.decisionRig, "SELECT count(*) FROM member_balances"))
+}
+
+// Rule 57: of the publisher's members the advertiser's rows hold a key and nothing else.
+func TestRule57TheAdvertisersRowsNameNobody(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, _ := rig.sharedOffer([]domain.Event{goal("buy", pendingFor("1"))})
+	secrets := []string{"secret-member", "secret-click", "secret-session", "secret-sub", "secret-postcode", "192.0.2.99", "Secret Browser", "secret-view", "secret-referer"}
+	click := rig.click(offer, func(c *domain.Click) {
+		c.PubMemberID, c.PubClickID, c.PubSessionID, c.PubSubs = &secrets[0], secrets[1], secrets[2], secrets[3:4]
+		c.PubPostalCode, c.IP, c.UserAgent, c.ViewID, c.Referer = secrets[4], secrets[5], secrets[6], secrets[7], secrets[8]
+	})
+	answer := rig.post(click, "buy")
+	rig.review(answer.ConversionID, domain.ActionApprove)
+	written := value[string](rig.decisionRig, `SELECT coalesce(string_agg(x, ' '), '') FROM (
+		SELECT to_jsonb(c)::text AS x FROM clicks c WHERE tenant_id = $1 UNION ALL SELECT to_jsonb(c)::text FROM conversions c WHERE tenant_id = $1
+		UNION ALL SELECT to_jsonb(c)::text FROM transitions c WHERE tenant_id = $1 UNION ALL SELECT to_jsonb(c)::text FROM ledger_entries c WHERE tenant_id = $1
+		UNION ALL SELECT to_jsonb(c)::text FROM postbacks c WHERE tenant_id = $1 UNION ALL SELECT payload::text FROM outbox WHERE tenant_id = $1) r`, rig.tenantID)
+	require.Contains(t, written, answer.ConversionID.String())
+	for _, secret := range secrets {
+		require.NotContains(t, written, secret)
+	}
+	whole := value[string](rig.decisionRig, "SELECT pub_member_id FROM clicks WHERE tenant_id = $1 AND side = 'publisher'", rig.publisher.tenantID)
+	require.Equal(t, secrets[0], whole, "the publisher's row is whole")
+}
+
+// Rule 58: every transition is told to the publisher's book and to the advertiser's live stream, in the
+// transaction that makes it.
+func TestRule58EveryTransitionIsTold(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, partnership := rig.sharedOffer([]domain.Event{goal("buy", pendingFor("1"))})
+	answer := rig.post(rig.click(offer), "buy")
+	rig.wait(25 * time.Hour)
+	require.Empty(t, rig.review(answer.ConversionID, domain.ActionRelease, byTimer).Error)
+	revenue := domain.Micros(4_000_000)
+	_, err := rig.Adjust(t.Context(), AdjustRequest{
+		TenantID: rig.tenantID, ConversionID: *answer.ConversionID, Figures: domain.Adjustment{Revenue: &revenue}, RequestID: "adjust", Actor: "person", Note: "more",
+	})
+	require.NoError(t, err)
+	require.Empty(t, rig.review(answer.ConversionID, domain.ActionReverse).Error)
+	require.Equal(t, domain.OutcomeRejected, rig.post(rig.click(offer), "buy", func(p *domain.Postback) { p.Currency = "EUR" }).Outcome)
+
+	var sequences []int64
+	rig.payloads(stream.SubjectExchange, func(payload []byte) {
+		var event stream.ExchangeEvent
+		require.NoError(t, json.Unmarshal(payload, &event))
+		require.Equal(t, partnership, event.Partnership)
+		require.NotEqual(t, event.ID, event.Partnership.ID)
+		if *event.ConversionID == *answer.ConversionID {
+			sequences = append(sequences, event.Sequence)
+		} else {
+			require.Equal(t, int64(1), event.Sequence, "a rejection is told too")
+		}
+	})
+	require.Equal(t, []int64{1, 2, 3, 4}, sequences)
+
+	var told []any
+	rig.payloads(stream.SubjectLive+rig.tenantID.String(), func(payload []byte) {
+		var event stream.LiveEvent
+		require.NoError(t, json.Unmarshal(payload, &event))
+		var data stream.LiveConversionData
+		require.NoError(t, json.Unmarshal(event.Data, &data))
+		require.Equal(t, []any{stream.LiveConversion, partnership.ID, ""}, []any{event.Kind, data.PartnershipID, data.Revenue})
+		told = append(told, data.Status, data.Cost)
+	})
+	require.Equal(t, []any{
+		domain.StatusPending, "2.50", domain.StatusSuccess, "2.50", domain.StatusSuccess, "4.00", domain.StatusRejected, "4.00",
+		domain.StatusRejected, "2.50",
+	}, told)
+	require.Equal(t, 0, value[int](rig.decisionRig, "SELECT count(*) FROM outbox WHERE subject = $1", stream.SubjectLive+rig.publisher.tenantID.String()),
+		"the publisher hears of its own book")
+}
+
+// payloads reads what the outbox holds for a subject, oldest first.
+func (rig *sharedRig) payloads(subject string, each func(payload []byte)) {
+	rig.t.Helper()
+	rows, err := rig.Store.SystemPool().Query(rig.t.Context(), "SELECT payload FROM outbox WHERE subject = $1 ORDER BY id", subject)
+	require.NoError(rig.t, err)
+	payloads, err := pgx.CollectRows(rows, pgx.RowTo[json.RawMessage])
+	require.NoError(rig.t, err)
+	for _, payload := range payloads {
+		each(payload)
+	}
+}
+
+// Rule 58: the callback document of the advertiser's book names its cost; another tenant's own offer
+// tells nobody.
+func TestRule58NewsByItsSide(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, _ := rig.sharedOffer([]domain.Event{goal("buy")})
+	rig.post(rig.click(offer), "buy")
+	own := rig.offer([]domain.Event{goal("own")})
+	rig.post(rig.decisionRig.click(own), "own")
+	news := map[string]map[string]any{}
+	rig.payloads(stream.SubjectConversion, func(payload []byte) {
+		var event stream.ConversionEvent
+		require.NoError(t, json.Unmarshal(payload, &event))
+		var document map[string]any
+		require.NoError(t, json.Unmarshal(event.Conversion, &document))
+		news[document["eventId"].(string)] = document
+	})
+	require.Equal(t, "2.50", news["buy"]["cost"])
+	require.NotContains(t, news["buy"], "revenue")
+	require.Nil(t, news["buy"]["pubMemberId"])
+	require.Equal(t, "2.50", news["own"]["revenue"])
+	require.NotContains(t, news["own"], "cost")
+	require.Equal(t, 1, value[int](rig.decisionRig, "SELECT count(*) FROM outbox WHERE subject = $1", stream.SubjectExchange))
+}
+
+// Rule 6 by the key that stands for a member: of one publisher, and not where none is named.
+func TestRule6ByTheMembersKey(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, raceConns)
+	offer, _ := rig.sharedOffer([]domain.Event{goal("buy")})
+	member := "member-1"
+	clicks := rig.clicks(offer, 8, func(_ int, c *domain.Click) { c.PubMemberID = &member })
+	var accepted, duplicates atomic.Int64
+	atOnce(t, len(clicks), func(i int) error {
+		decided, err := rig.Decide(t.Context(), rig.tenantID, rig.postback(clicks[i], "buy"))
+		switch decided.Answer.Outcome {
+		case domain.OutcomeAccepted:
+			accepted.Add(1)
+		case domain.OutcomeDuplicate:
+			duplicates.Add(1)
+		}
+		return err
+	})
+	require.Equal(t, []int64{1, 7}, []int64{accepted.Load(), duplicates.Load()})
+
+	require.Equal(t, domain.OutcomeAccepted, rig.post(rig.click(offer), "buy").Outcome, "another member")
+	for range 2 { // nobody knows whether a visitor is a member
+		visitor := rig.click(offer, func(c *domain.Click) { c.PubMemberID = nil })
+		require.Equal(t, domain.OutcomeAccepted, rig.post(visitor, "buy").Outcome)
+	}
+}
+
+// Rule 6: the same member id of two publishers is two members, and no key can be made from it without
+// the secret.
+func TestRule6KeysAreThePublishersOwn(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	event := goal("buy")
+	offer, _ := rig.sharedOffer([]domain.Event{event})
+	member := "member-1"
+	other := rig.newPublisher()
+	first := rig.clicks(offer, 1, func(_ int, c *domain.Click) { c.PubMemberID = &member })[0]
+	second := rig.clicksAt(other, offer, 1, func(_ int, c *domain.Click) { c.PubMemberID = &member })[0]
+	require.NotEqual(t, first.MemberKey, second.MemberKey)
+	require.NotContains(t, first.MemberKey, member)
+}
+
+// Rule 25: what another live conversion of the member blocks is known before it is tried.
+func TestRule25BlockedByTheMembersKey(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, _ := rig.sharedOffer([]domain.Event{goal("buy")})
+	member := "member-1"
+	clicks := rig.clicks(offer, 2, func(_ int, c *domain.Click) { c.PubMemberID = &member })
+	rejected := rig.post(clicks[0], "buy", func(p *domain.Postback) { p.Currency = "EUR" })
+	require.Equal(t, domain.StatusRejected, rejected.Status)
+	require.Equal(t, domain.OutcomeAccepted, rig.post(clicks[1], "buy").Outcome)
+	blocked, err := queries.BlockedByLive(t.Context(), rig.Store.Read(rig.tenantID), rig.tenantID, []uuid.UUID{*rejected.ConversionID})
+	require.NoError(t, err)
+	require.Equal(t, []uuid.UUID{*rejected.ConversionID}, blocked)
+	require.NotEmpty(t, rig.review(rejected.ConversionID, domain.ActionApprove).Error, "the unique index agrees")
+}
+
+// Rule 58: caps, budget and calendar are the advertiser's, exactly, whatever the publisher's are.
+func TestRule58CapsBudgetAndZoneOfTheAdvertiser(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, raceConns)
+	rig.set("UPDATE tenants SET timezone = 'Asia/Tokyo' WHERE tenant_id = $1", rig.tenantID)
+	rig.wait(6 * time.Hour) // 18:00 UTC is the next day in Tokyo
+	daily := int64(3)
+	offer, _ := rig.sharedOffer([]domain.Event{goal("buy", func(e *domain.Event) { e.Daily = &daily })})
+	clicks := rig.clicks(offer, 12, nil)
+	var live atomic.Int64
+	atOnce(t, len(clicks), func(i int) error {
+		decided, err := rig.Decide(t.Context(), rig.tenantID, rig.postback(clicks[i], "buy"))
+		if decided.Answer.Status.Live() {
+			live.Add(1)
+		} else if decided.Answer.Reason != domain.ReasonCapDaily {
+			t.Errorf("reason %s", decided.Answer.Reason)
+		}
+		return err
+	})
+	require.Equal(t, daily, live.Load())
+	require.Equal(t, "2026-03-05 3", value[string](rig.decisionRig, `SELECT period_start::text || ' ' || value FROM cap_counters
+		WHERE tenant_id = $1 AND scope = 'event' AND period = 'day'`, rig.tenantID))
+	require.Zero(t, value[int](rig.decisionRig, "SELECT count(*) FROM cap_counters WHERE tenant_id <> $1", rig.tenantID))
+
+	small, _ := rig.sharedOffer([]domain.Event{goal("sale")}, func(o *domain.Offer) { o.Budget = *decimal("5") })
+	for _, want := range []domain.Reason{"", "", domain.ReasonBudgetExhausted} {
+		require.Equal(t, want, rig.post(rig.click(small), "sale").Reason)
+	}
+}
+
+// Rule 58: a partner's caps at the publisher's have no part in it.
+func TestRule58NoCapsOfThePublishersPartners(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	rig.publisher.set("UPDATE partners SET all_time_cap = 1 WHERE tenant_id = $1", rig.publisher.tenantID)
+	offer, _ := rig.sharedOffer([]domain.Event{goal("buy")})
+	for range 2 {
+		require.Equal(t, domain.OutcomeAccepted, rig.post(rig.click(offer), "buy").Outcome)
+	}
+}
+
+// copyRow puts a conversion of the advertiser's book, at its first transition, into the publisher's as
+// the sync does, but for its money: for what must leave such a row alone.
+func (rig *sharedRig) copyRow(id *uuid.UUID) {
+	rig.t.Helper()
+	row := rig.conversion(id)
+	row.TenantID, row.Side, row.IsCounted, row.MemberKey = rig.publisher.tenantID, domain.SidePublisher, false, nil
+	payload, err := json.Marshal(stream.ConversionEvent{ID: uuid.New(), TenantID: row.TenantID, ConversionID: row.ID, Sequence: row.Sequence, Status: row.Status})
+	require.NoError(rig.t, err)
+	rig.publisher.tenant(func(ctx context.Context, tx pgx.Tx) error {
+		return errors.Join(
+			queries.InsertConversion(ctx, tx, dbgen.InsertConversionParams(row)),
+			queries.InsertTransition(ctx, tx, dbgen.InsertTransitionParams{
+				TenantID: row.TenantID, ConversionID: row.ID, Sequence: row.Sequence, ToStatus: string(row.Status), At: row.CreatedAt, Actor: actorPostback,
+			}),
+			queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{TenantID: row.TenantID, ID: uuid.New(), Subject: stream.SubjectConversion, Payload: payload}),
+		)
+	})
+}
+
+// Rule 58: review is the advertiser's. A publisher's row is not moved by a person, a job, the timer or
+// the sweep, and has no figures to adjust.
+func TestRule58ThePublishersRowsAreNotDecided(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, _ := rig.sharedOffer([]domain.Event{goal("buy", pendingFor("1"))})
+	answer := rig.post(rig.click(offer), "buy")
+	rig.copyRow(answer.ConversionID)
+	for _, action := range []domain.Action{domain.ActionApprove, domain.ActionReject, domain.ActionReverse} {
+		settled := rig.publisher.review(answer.ConversionID, action)
+		require.Equal(t, domain.ErrDecidedByAdvertiser.Error(), settled.Error)
+	}
+	rig.wait(48 * time.Hour)
+	require.Equal(t, domain.ErrDecidedByAdvertiser.Error(), rig.publisher.review(answer.ConversionID, domain.ActionRelease, byTimer).Error)
+	revenue := domain.Micros(1)
+	_, err := rig.Adjust(t.Context(), AdjustRequest{
+		TenantID: rig.publisher.tenantID, ConversionID: *answer.ConversionID, Figures: domain.Adjustment{Revenue: &revenue}, RequestID: "a", Actor: "p", Note: "n",
+	})
+	require.ErrorIs(t, err, domain.ErrDecidedByAdvertiser)
+
+	before := rig.now()
+	overdue, err := queries.SystemOverduePending(t.Context(), rig.Store.SystemPool(), &before, 10)
+	require.NoError(t, err)
+	require.Len(t, overdue, 1, "the sweep takes up the advertiser's alone")
+	require.Equal(t, rig.tenantID, overdue[0].TenantID)
+	require.Equal(t, domain.StatusPending, rig.publisher.conversion(answer.ConversionID).Status)
+}
+
+// Rule 57: the advertiser adjusts its cost; payout and reward are named as the publisher's.
+func TestRule57TheAdvertiserAdjustsItsCost(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, _ := rig.sharedOffer([]domain.Event{goal("buy")})
+	answer := rig.post(rig.click(offer), "buy")
+	adjust := func(by domain.Adjustment) error {
+		_, err := rig.Adjust(t.Context(), AdjustRequest{
+			TenantID: rig.tenantID, ConversionID: *answer.ConversionID, Figures: by, RequestID: uuid.NewString(), Actor: "person", Note: "n",
+		})
+		return err
+	}
+	figure := domain.Micros(3_000_000)
+	require.ErrorIs(t, adjust(domain.Adjustment{Payout: &figure}), domain.ErrPublishersPayout)
+	require.ErrorIs(t, adjust(domain.Adjustment{Revenue: &figure, Reward: &figure}), domain.ErrPublishersReward)
+	require.NoError(t, adjust(domain.Adjustment{Revenue: &figure}))
+	require.Equal(t, int64(figure), value[int64](rig.decisionRig, "SELECT sum(amount_micros) FROM ledger_entries WHERE account = 'advertising_expense'"))
+	require.Equal(t, -int64(figure), value[int64](rig.decisionRig, "SELECT sum(amount_micros) FROM ledger_entries WHERE account = 'publisher_payable' AND party = $1",
+		rig.publisher.tenantID.String()))
+}
+
+// Rule 58 in bulk: a publisher's job is told, item by item, who decides; an advertiser's sums its cost
+// apart from revenue, and uploads no reward.
+func TestRule58Jobs(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, raceConns)
+	at := func(side *decisionRig) *jobRig {
+		jobs := &jobRig{decisionRig: side}
+		nothing := func(context.Context, uuid.UUID, string) error { return nil }
+		jobs.jobs = &Jobs{Decisions: rig.Decisions, Start: func(context.Context, ConversionStart) error { return nil }, End: nothing}
+		return jobs
+	}
+	mine, theirs := at(rig.decisionRig), at(rig.publisher)
+	offer, _ := rig.sharedOffer([]domain.Event{goal("buy", approval)})
+	shared := rig.post(rig.click(offer), "buy").ConversionID
+	rig.copyRow(shared)
+	own := rig.offer([]domain.Event{goal("own", approval)})
+	owned := rig.post(rig.decisionRig.click(own), "own").ConversionID
+	rig.wait(waitStarted)
+
+	refused := theirs.job(domain.ActionApprove, []uuid.UUID{*shared})
+	require.True(t, theirs.run(refused).Done)
+	require.Equal(t, []string{"1 failed " + domain.ErrDecidedByAdvertiser.Error()}, theirs.ends(refused))
+	done := mine.job(domain.ActionApprove, []uuid.UUID{*shared, *owned})
+	require.True(t, mine.run(done).Done)
+	require.Equal(t, []string{"1 changed", "2 changed"}, mine.ends(done))
+	job := mine.stands(done)
+	require.Equal(t, []domain.Micros{2_500_000, 2_500_000, 1_000_000, 100_000_000},
+		[]domain.Micros{job.CostMicros, job.RevenueMicros, job.PayoutMicros, job.RewardMicros})
+
+	clicks := rig.clicks(offer, 2, nil)
+	lines := []string{clicks[0].ID.String() + ",buy,,3,", clicks[1].ID.String() + ",buy,,3,7", uuid.NewString() + ",buy,,3,"}
+	refused = theirs.job(JobUpload, nil, lines...)
+	require.True(t, theirs.run(refused).Done)
+	byAdvertiser := " failed ClickId " + domain.ErrDecidedByAdvertiser.Error()
+	require.Equal(t, []string{"2" + byAdvertiser, "3" + byAdvertiser, "4 failed ClickId unknown_click"}, theirs.ends(refused))
+	done = mine.job(JobUpload, nil, lines...)
+	require.True(t, mine.run(done).Done)
+	require.Equal(t, []string{"2 changed", "3 failed Reward " + domain.ErrPublishersReward.Error(), "4 failed ClickId unknown_click"}, mine.ends(done))
+	job = mine.stands(done)
+	require.Equal(t, []domain.Micros{3_000_000, 0}, []domain.Micros{job.CostMicros, job.RevenueMicros})
+}
+
+// Rule 58: a postback that names offer and partner in place of a click means the publisher's click, and
+// is decided by the advertiser.
+func TestRule58ClickOfAVisitor(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, _ := rig.sharedOffer([]domain.Event{goal("buy")})
+	click := rig.click(offer)
+	rig.wait(time.Minute)
+	postback := rig.postback(click, "buy", func(p *domain.Postback) {
+		p.ClickID, p.SourceIP = nil, click.IP
+		p.Visitor = &domain.Visitor{OfferID: offer.ID, PartnerID: rig.publisher.partner, UserAgent: click.UserAgent}
+	})
+	id, ok, err := rig.ClickOfVisitor(t.Context(), &postback)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, click.ID, id)
+	postback.ClickID = &id
+	found, ok, err := rig.ClickOf(t.Context(), &postback)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, rig.tenantID, found.TenantID)
+
+	postback.Visitor.PartnerID = rig.partner // the advertiser's own partner has no part in it
+	_, ok, err = rig.ClickOfVisitor(t.Context(), &postback)
+	require.NoError(t, err)
+	require.False(t, ok)
+}
+
+// Rule 59: the postback is under the advertiser's security; the publisher's entry of it asks for nothing.
+func TestRule59TheAdvertisersSecurity(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, _ := rig.sharedOffer([]domain.Event{goal("buy")})
+	rig.set("UPDATE advertisers SET security_token_hash = $1 WHERE id = $2", rig.Keys.Hash("token"), rig.advertiserID)
+	click := rig.click(offer)
+	require.Equal(t, domain.ReasonBadSignature, rig.post(click, "buy").Reason)
+	answer := rig.post(click, "buy", func(p *domain.Postback) { p.TokenHashes = rig.Keys.Hashes("token") })
+	require.Equal(t, domain.OutcomeAccepted, answer.Outcome)
+
+	rig.publisher.set("UPDATE advertisers SET security_token_hash = $1 WHERE id = $2", rig.Keys.Hash("theirs"), rig.advertiserID)
+	require.Equal(t, domain.ReasonBadSignature, rig.post(rig.click(offer), "buy", func(p *domain.Postback) { p.TokenHashes = rig.Keys.Hashes("theirs") }).Reason)
+}
+
+// Rule 14 in the advertiser's book: what comes early is held there, and decided when its predecessor lands.
+func TestRule58HeldByTheAdvertiser(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, _ := rig.sharedOffer([]domain.Event{goal("first", numbered(1)), goal("second", numbered(2))})
+	click := rig.click(offer)
+	require.Equal(t, domain.OutcomeHeld, rig.post(click, "second").Outcome)
+	require.Equal(t, rig.tenantID, value[uuid.UUID](rig.decisionRig, "SELECT tenant_id FROM held_postbacks"))
+	require.Equal(t, domain.OutcomeAccepted, rig.post(click, "first").Outcome)
+	require.Equal(t, 2, value[int](rig.decisionRig, "SELECT count(*) FROM conversions WHERE side = 'advertiser' AND status = 'Success'"))
+	require.Zero(t, value[int](rig.decisionRig, "SELECT count(*) FROM held_postbacks"))
+}

@@ -1,0 +1,34 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// queueLive puts an event into the live stream of each of the tenants, in the transaction that made
+// what it tells of, which is writerTenant's. kind and data are stream's: LiveConversion with
+// LiveConversionData, LiveChange with LiveChangeData.
+func queueLive(ctx context.Context, tx dbgen.DBTX, writerTenant uuid.UUID, kind string, data any, at time.Time, tenants ...uuid.UUID) error {
+	for _, tenantID := range tenants {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return err
+		}
+		payload, err := stream.NewLiveEvent(id, kind, at, data)
+		if err != nil {
+			return err
+		}
+		err = queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{
+			TenantID: writerTenant, ID: id, Subject: stream.SubjectLive + tenantID.String(), Payload: payload,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

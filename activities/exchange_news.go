@@ -1,0 +1,60 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// partnership is the click's; ok is false where its offer is nobody's but the tenant's.
+func (s *scene) partnership() (p domain.Partnership, ok bool) {
+	c := &s.context
+	if c.PartnershipID == nil || c.PublisherTenantID == nil {
+		return p, false
+	}
+	return domain.Partnership{
+		ID: *c.PartnershipID, OfferID: s.click.OfferID, AdvertiserTenantID: s.click.TenantID, PublisherTenantID: *c.PublisherTenantID,
+	}, true
+}
+
+// tellPublisher puts what a transition in the advertiser's book is to become into the outbox: a copy in
+// the publisher's (rule 58), and an event in the advertiser's own live stream.
+func (s *scene) tellPublisher(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition) error {
+	partnership, ok := s.partnership()
+	if !ok {
+		return fmt.Errorf("conversion %s is an advertiser's, and its offer has no partnership", row.ID)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	payload, err := json.Marshal(stream.ExchangeEvent{
+		ID: id, Partnership: partnership, ConversionID: &row.ID, Sequence: t.sequence, Side: domain.SideAdvertiser, At: t.at,
+	})
+	if err != nil {
+		return err
+	}
+	err = queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{TenantID: row.TenantID, ID: id, Subject: stream.SubjectExchange, Payload: payload})
+	if err != nil {
+		return err
+	}
+	return queueLive(ctx, tx, row.TenantID, stream.LiveConversion, liveConversion(partnership.ID, row, t), t.at, row.TenantID)
+}
+
+// liveConversion is a transition as the live stream of the side tells of it whose row it is.
+func liveConversion(partnershipID uuid.UUID, row *dbgen.Conversion, t transition) stream.LiveConversionData {
+	data := stream.LiveConversionData{
+		PartnershipID: partnershipID, OfferID: row.OfferID, ConversionID: row.ID, ClickID: row.ClickID, EventID: row.EventID,
+		Status: t.to, Sequence: t.sequence, Currency: row.Currency, At: t.at,
+	}
+	if t.to == domain.StatusRejected {
+		data.RejectionReason = &t.reason
+	}
+	return data.OfSide(row.Side, row.RevenueMicros)
+}

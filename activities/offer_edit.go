@@ -1,0 +1,128 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// Share is a shared offer's partnership as one of its sides edits the offer (rules 55 to 57). Every
+// way in which an offer changes goes through Check and Record, under the lock on the offer's row.
+type Share struct {
+	domain.Partnership
+	// Side is the editor's, Name its tenant's.
+	Side    domain.Side
+	Name    string
+	EndedAt *time.Time
+}
+
+// ErrPartnershipEnded refuses an edit of what both sides only read from then on.
+var ErrPartnershipEnded = errors.New("the partnership has ended: its offer is not edited any more")
+
+// ForeignFields refuses an edit whole, for the fields that are not the editor's (rule 57).
+type ForeignFields struct{ Fields domain.FieldErrors }
+
+// Error satisfies error.
+func (f *ForeignFields) Error() string { return f.Fields.Error() }
+
+// ShareOf is the share that an offer is to a tenant; nil when it is not shared.
+func ShareOf(ctx context.Context, tx dbgen.DBTX, tenantID, offerID uuid.UUID) (*Share, error) {
+	row, err := queries.ShareOfOffer(ctx, tx, tenantID, offerID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	share := &Share{
+		Partnership: domain.Partnership{
+			ID: row.ID, OfferID: row.OfferID, AdvertiserTenantID: row.AdvertiserTenantID, PublisherTenantID: row.PublisherTenantID,
+		},
+		Side: row.Side, Name: row.PublisherName, EndedAt: row.EndedAt,
+	}
+	if row.Side == domain.SideAdvertiser {
+		share.Name = row.AdvertiserName
+	}
+	return share, nil
+}
+
+// RewardRatio is the publisher's: the points of a shared offer are its members'. own is the editor's
+// ratio; the advertiser sees no other tenant's row, so that system reads it.
+func (s *Share) RewardRatio(ctx context.Context, system dbgen.DBTX, own *domain.Micros) (*domain.Micros, error) {
+	if s.Side == domain.SidePublisher {
+		return own, nil
+	}
+	publisher, err := queries.SystemShareTarget(ctx, system, s.PublisherTenantID)
+	if err != nil {
+		return nil, err
+	}
+	if publisher.RewardRatioMicros == nil {
+		return new(domain.Micros), nil // what the publisher has yet to set is not held against the advertiser's edit
+	}
+	return publisher.RewardRatioMicros, nil
+}
+
+// Check says what an edit changes; ErrPartnershipEnded and ForeignFields are its refusals.
+func (s *Share) Check(before, after *domain.Offer) ([]domain.OfferChange, error) {
+	if s.EndedAt != nil {
+		return nil, ErrPartnershipEnded
+	}
+	changes, foreign, err := domain.CheckEdit(s.Side, before, after)
+	if err == nil && len(foreign) > 0 {
+		err = &ForeignFields{foreign}
+	}
+	return changes, err
+}
+
+// CheckFigure is Check for a change of an event's figure, before there is one.
+func (s *Share) CheckFigure(field domain.ScheduledField) error {
+	if s.EndedAt != nil {
+		return ErrPartnershipEnded
+	}
+	if owner := domain.OwnerOf(string(field)); owner == domain.FieldOwner(s.Side.Other()) {
+		return &ForeignFields{domain.FieldErrors{{Field: string(field), Reason: "only the " + string(owner) + " edits this"}}}
+	}
+	return nil
+}
+
+// Record writes the change log of an edit that made a version, one entry per field, and the news of
+// it: the mail to the other side and both sides' live streams (rule 56).
+func (s *Share) Record(ctx context.Context, tx dbgen.DBTX, actor string, version int64, changes []domain.OfferChange, at time.Time) error {
+	entries, err := json.Marshal(changes)
+	if err != nil {
+		return err
+	}
+	by := s.Name + " (" + actor + ")"
+	err = queries.InsertOfferChanges(ctx, tx, dbgen.InsertOfferChangesParams{
+		OfferID: s.OfferID, Version: version, At: at, By: by, Side: s.Side, Changes: entries,
+	})
+	if err != nil {
+		return err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	payload, err := json.Marshal(stream.ExchangeEvent{ID: id, Partnership: s.Partnership, Version: version, Side: s.Side, At: at})
+	if err != nil {
+		return err
+	}
+	editor := s.Tenant(s.Side)
+	err = queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{TenantID: editor, ID: id, Subject: stream.SubjectExchange, Payload: payload})
+	if err != nil {
+		return err
+	}
+	live := stream.LiveChangeData{OfferID: s.OfferID, PartnershipID: s.ID, Version: version, By: by, Side: s.Side}
+	for _, change := range changes {
+		live.Changes = append(live.Changes, stream.LiveFieldChange(change))
+	}
+	return queueLive(ctx, tx, editor, stream.LiveChange, live, at, s.AdvertiserTenantID, s.PublisherTenantID)
+}

@@ -1,0 +1,346 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/domain"
+)
+
+func (rig *sharedRig) reconciliations() *Reconciliations {
+	return &Reconciliations{Store: rig.Store, Replay: rig.exchange().Replay, Now: rig.now}
+}
+
+// compare is the first look of a run into both books.
+func (rig *sharedRig) compare(p domain.Partnership) Comparison {
+	rig.t.Helper()
+	c, err := rig.reconciliations().CompareBooks(rig.t.Context(), p.ID, uuid.Nil, time.Time{}, time.Time{})
+	require.NoError(rig.t, err)
+	return c
+}
+
+// reconcile is a whole run, a minute and more later.
+func (rig *sharedRig) reconcile(p domain.Partnership) (Comparison, Reconciled) {
+	rig.t.Helper()
+	rig.wait(comparedSettled + time.Second)
+	c := rig.compare(p)
+	done, err := rig.reconciliations().Reconcile(rig.t.Context(), c)
+	require.NoError(rig.t, err)
+	return c, done
+}
+
+// written are the differences of the newest row.
+func (rig *sharedRig) written(p domain.Partnership) (differences []domain.BookDifference) {
+	rig.t.Helper()
+	text := value[json.RawMessage](rig.decisionRig, `SELECT differences FROM reconciliations WHERE partnership_id = $1 ORDER BY id DESC LIMIT 1`, p.ID)
+	require.NoError(rig.t, json.Unmarshal(text, &differences))
+	return differences
+}
+
+// synced are conversions of each kind in both books: one that succeeded at once, one that waits, one
+// that was adjusted and reversed, one that was rejected.
+func (rig *sharedRig) synced(offer *domain.Offer, p domain.Partnership) (ids []*uuid.UUID) {
+	rig.t.Helper()
+	for _, event := range []string{"A", "pending", "A", "capped", "capped"} {
+		ids = append(ids, rig.post(rig.click(offer), event).ConversionID)
+	}
+	rig.adjustRevenue(ids[2], "2")
+	rig.review(ids[2], domain.ActionReverse)
+	for _, id := range ids {
+		rig.sync(p, id)
+	}
+	return ids
+}
+
+func (rig *sharedRig) reconciledOffer() (*domain.Offer, domain.Partnership) {
+	return rig.sharedOffer([]domain.Event{goal("A"), goal("pending", pendingFor("3")), goal("capped", capped(1))})
+}
+
+func TestRule61EqualBooks(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, p := rig.reconciledOffer()
+	rig.synced(offer, p)
+	rig.wait(24 * time.Hour)
+	test := rig.click(offer, func(c *domain.Click) { c.IsTest = true })
+	id := rig.post(test, "A", func(b *domain.Postback) { b.IsTest = true }).ConversionID
+	rig.sync(p, id)
+	rig.sync(p, rig.post(rig.click(offer), "A").ConversionID)
+	c, done := rig.reconcile(p)
+	require.Equal(t, Reconciled{}, done)
+	require.Empty(t, c.Differences)
+	unit := domain.Micros(domain.MicrosPerUnit)
+	same := func(day string, status domain.Status, count int64, sum domain.Micros) domain.BookDay {
+		return domain.BookDay{Day: day, Status: status, Advertiser: domain.BookSum{Count: count, Sum: sum}, Publisher: domain.BookSum{Count: count, Sum: sum}}
+	}
+	require.Equal(t, []domain.BookDay{
+		same("2026-03-04", domain.StatusPending, 1, 5*unit/2), same("2026-03-04", domain.StatusRejected, 2, 9*unit/2),
+		same("2026-03-04", domain.StatusSuccess, 2, 5*unit), same("2026-03-05", domain.StatusSuccess, 1, 5*unit/2),
+	}, c.Days, "the test conversion counts in neither book")
+	require.Empty(t, rig.written(p))
+	require.EqualValues(t, 1, value[int64](rig.decisionRig, `SELECT count(*) FROM reconciliations
+		WHERE partnership_id = $1 AND (found, repaired) = (0, 0) AND (from_day, to_day) = ('2026-01-30', '2026-03-05')`, p.ID))
+	_, err := rig.reconciliations().Reconcile(t.Context(), c) // the activity again, after a crash
+	require.NoError(t, err)
+	require.EqualValues(t, 1, value[int64](rig.decisionRig, "SELECT count(*) FROM reconciliations"))
+}
+
+// Rule 61: the day is the advertiser's.
+func TestRule61DaysOfTheAdvertiser(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, p := rig.reconciledOffer()
+	rig.set("UPDATE tenants SET timezone = 'Pacific/Auckland' WHERE tenant_id = $1", rig.tenantID) // 13 hours ahead
+	rig.sync(p, rig.post(rig.click(offer), "A").ConversionID)
+	c, _ := rig.reconcile(p)
+	require.Len(t, c.Days, 1)
+	require.Equal(t, "2026-03-05", c.Days[0].Day)
+	require.Equal(t, "2026-03-05", c.To.Format(time.DateOnly))
+}
+
+// Rule 61: whatever is damaged in the publisher's book is found, named by its id, and mended by
+// replaying the sync; the metric is raised.
+func TestRule61DamageInThePublishersBook(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	for _, c := range []struct {
+		name, damage string
+		what         []domain.Difference
+	}{
+		{"a row that is gone", `WITH history AS (DELETE FROM transitions WHERE tenant_id = $1 AND conversion_id = $2) DELETE FROM conversions WHERE tenant_id = $1 AND id = $2`,
+			[]domain.Difference{domain.DifferenceMissing}},
+		{"a status that flipped", `UPDATE conversions SET status = 'Rejected', rejection_reason = 'manual' WHERE tenant_id = $1 AND id = $2`,
+			[]domain.Difference{domain.DifferenceStatus, domain.DifferenceReason, domain.DifferencePublisherHistory, domain.DifferencePublisherLedger}},
+		{"a revenue that changed", `UPDATE conversions SET revenue_micros = revenue_micros + 1 WHERE tenant_id = $1 AND id = $2`,
+			[]domain.Difference{domain.DifferenceRevenue, domain.DifferencePublisherLedger}},
+		{"a sequence that ran ahead", `UPDATE conversions SET sequence = 7 WHERE tenant_id = $1 AND id = $2`,
+			[]domain.Difference{domain.DifferenceSequence, domain.DifferencePublisherHistory}},
+		{"another day", `UPDATE conversions SET received_at = received_at - interval '2 days' WHERE tenant_id = $1 AND id = $2`,
+			[]domain.Difference{domain.DifferenceValues}},
+		{"a reward that changed", `UPDATE conversions SET reward_micros = 1 WHERE tenant_id = $1 AND id = $2`,
+			[]domain.Difference{domain.DifferencePublisherLedger}},
+		{"a ledger transaction that is gone", `WITH gone AS (DELETE FROM ledger_transactions WHERE tenant_id = $1 AND conversion_id = $2 RETURNING id)
+			DELETE FROM ledger_entries WHERE tenant_id = $1 AND transaction_id IN (SELECT id FROM gone)`, []domain.Difference{domain.DifferencePublisherLedger}},
+		{"a transition that is gone", `DELETE FROM transitions WHERE tenant_id = $1 AND conversion_id = $2`, []domain.Difference{domain.DifferencePublisherHistory}},
+	} {
+		offer, p := rig.reconciledOffer()
+		id := rig.synced(offer, p)[0]
+		was := rig.publisher.conversion(id)
+		rig.damage(c.damage, rig.publisher.tenantID, id)
+		before := testutil.ToFloat64(exchangeDifferences.WithLabelValues(string(c.what[0])))
+		compared, done := rig.reconcile(p)
+		require.Equal(t, Reconciled{Found: 1, Repaired: 1}, done, c.name)
+		require.Equal(t, []domain.BookDifference{{ConversionID: *id, What: c.what, Repaired: true}}, rig.written(p), c.name)
+		require.GreaterOrEqual(t, testutil.ToFloat64(exchangeDifferences.WithLabelValues(string(c.what[0]))), before+1, c.name)
+		require.NotEmpty(t, compared.Days)
+		is := rig.publisher.conversion(id)
+		require.Equal(t, followed(&was), followed(&is), c.name)
+		_, done = rig.reconcile(p)
+		require.Equal(t, Reconciled{}, done, "%s: mended for good", c.name)
+		rig.forgetNewsTwice(id)
+		rig.requireEqual(t, offer)
+	}
+}
+
+// forgetNewsTwice removes the news of a transition that was copied again, for the fixture's own checks.
+func (rig *sharedRig) forgetNewsTwice(id *uuid.UUID) {
+	rig.t.Helper()
+	rig.system(`DELETE FROM outbox a USING outbox b WHERE a.tenant_id = $1 AND b.tenant_id = a.tenant_id AND a.id > b.id AND a.subject = b.subject
+		AND coalesce(a.payload->>'conversionId', a.payload->'data'->>'conversionId') = $2::text
+		AND coalesce(b.payload->>'conversionId', b.payload->'data'->>'conversionId') = $2::text
+		AND coalesce(a.payload->>'sequence', a.payload->'data'->>'sequence') = coalesce(b.payload->>'sequence', b.payload->'data'->>'sequence')`,
+		rig.publisher.tenantID, id.String())
+}
+
+// Rule 61: an advertiser's row that its own history or ledger contradicts is found, and not spread: the
+// publisher's book stays as it is, until a person has seen to it.
+func TestRule61DamageInTheAdvertisersBook(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, p := rig.reconciledOffer()
+	id := rig.synced(offer, p)[0]
+	was := rig.publisher.conversion(id)
+	for _, c := range []struct {
+		damage, undo string
+		what         []domain.Difference
+	}{
+		{`UPDATE conversions SET status = 'Pending' WHERE tenant_id = $1 AND id = $2`, `UPDATE conversions SET status = 'Success' WHERE tenant_id = $1 AND id = $2`,
+			[]domain.Difference{domain.DifferenceStatus, domain.DifferenceAdvertiserHistory, domain.DifferenceAdvertiserLedger}},
+		{`UPDATE conversions SET revenue_micros = 1 WHERE tenant_id = $1 AND id = $2`, `UPDATE conversions SET revenue_micros = 2500000 WHERE tenant_id = $1 AND id = $2`,
+			[]domain.Difference{domain.DifferenceRevenue, domain.DifferenceAdvertiserLedger}},
+	} {
+		rig.damage(c.damage, rig.tenantID, id)
+		_, done := rig.reconcile(p)
+		require.Equal(t, Reconciled{Found: 1}, done)
+		require.Equal(t, []domain.BookDifference{{ConversionID: *id, What: c.what}}, rig.written(p))
+		require.Equal(t, was, rig.publisher.conversion(id))
+		require.NoError(t, rig.reconciliations().observeState(t.Context()))
+		require.EqualValues(t, 1, value[int64](rig.decisionRig, "SELECT found - repaired FROM reconciliations ORDER BY id DESC LIMIT 1"))
+		rig.damage(c.undo, rig.tenantID, id)
+	}
+	_, done := rig.reconcile(p)
+	require.Equal(t, Reconciled{}, done)
+}
+
+// A row that only the publisher's book has cannot be replayed.
+func TestRule61ARowThatTheAdvertiserDoesNotHave(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, p := rig.reconciledOffer()
+	id := rig.synced(offer, p)[0]
+	stray := uuid.Must(uuid.NewV7())
+	rig.damage(`INSERT INTO conversions SELECT (jsonb_populate_record(c, jsonb_build_object('id', $2::uuid, 'status', 'Rejected', 'rejection_reason', 'manual'))).*
+		FROM conversions c WHERE tenant_id = $1 AND id = $3`, rig.publisher.tenantID, stray, id)
+	c, done := rig.reconcile(p)
+	require.Equal(t, Reconciled{Found: 1}, done)
+	require.Equal(t, stray, c.Differences[0].ConversionID)
+	require.Contains(t, c.Differences[0].What, domain.DifferenceUnknown)
+	rig.damage(`DELETE FROM conversions WHERE tenant_id = $1 AND id = $2`, rig.publisher.tenantID, stray)
+}
+
+// What is on its way raises nothing and counts in neither book; what has not come within a minute does.
+func TestRule61AConversionOnItsWay(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, p := rig.reconciledOffer()
+	ids := rig.synced(offer, p)
+	rig.wait(time.Hour)
+	fresh := rig.post(rig.click(offer), "A").ConversionID
+	rig.review(ids[0], domain.ActionReverse)
+	c := rig.compare(p)
+	require.Empty(t, c.Differences)
+	require.EqualValues(t, 2, c.Moving)
+	for _, day := range c.Days {
+		require.Equal(t, day.Advertiser, day.Publisher)
+	}
+	rig.sync(p, fresh)
+	// Not behind, and yet not the same: that is no sync on its way, however young it is.
+	rig.damage("UPDATE conversions SET revenue_micros = 1 WHERE tenant_id = $1 AND id = $2", rig.publisher.tenantID, fresh)
+	c = rig.compare(p)
+	require.EqualValues(t, 1, c.Moving)
+	require.Len(t, c.Differences, 1)
+	require.Equal(t, *fresh, c.Differences[0].ConversionID)
+	c, done := rig.reconcile(p)
+	require.Zero(t, c.Moving)
+	require.Equal(t, Reconciled{Found: 2, Repaired: 2}, done)
+	rig.requireEqual(t, offer)
+}
+
+// What is older than the days that are summed up is looked at where it was decided since, or differs.
+func TestRule61OlderConversions(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, p := rig.reconciledOffer()
+	ids := rig.synced(offer, p)
+	rig.reconcile(p)
+	rig.wait(50 * 24 * time.Hour)
+	rig.reconcile(p)
+	rig.wait(24 * time.Hour)
+	rig.review(ids[0], domain.ActionReverse)
+	rig.sync(p, ids[0])
+	rig.damage(`WITH gone AS (DELETE FROM ledger_transactions WHERE tenant_id = $1 AND conversion_id = $2 AND sequence = 2 RETURNING id)
+		DELETE FROM ledger_entries WHERE tenant_id = $1 AND transaction_id IN (SELECT id FROM gone)`, rig.publisher.tenantID, ids[0])
+	rig.damage("UPDATE conversions SET revenue_micros = 1 WHERE tenant_id = $1 AND id = $2", rig.publisher.tenantID, ids[1])
+	c, done := rig.reconcile(p)
+	require.Empty(t, c.Days, "nothing was received in these days")
+	require.Equal(t, Reconciled{Found: 2, Repaired: 2}, done)
+	var found []uuid.UUID
+	for _, difference := range rig.written(p) {
+		found = append(found, difference.ConversionID)
+	}
+	require.ElementsMatch(t, []uuid.UUID{*ids[0], *ids[1]}, found)
+	rig.requireEqual(t, offer)
+}
+
+// One conversion that cannot be replayed does not keep the others, and is counted until it is mended.
+func TestRule61AReplayThatFails(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, p := rig.reconciledOffer()
+	ids := rig.synced(offer, p)
+	rig.damage("UPDATE conversions SET revenue_micros = 1 WHERE tenant_id = $1", rig.publisher.tenantID)
+	rig.wait(comparedSettled + time.Second)
+	c := rig.compare(p)
+	require.Len(t, c.Differences, len(ids))
+	r := rig.reconciliations()
+	replay := r.Replay
+	r.Replay = func(ctx context.Context, p domain.Partnership, id uuid.UUID) (Synced, error) {
+		if id == *ids[1] {
+			return Synced{}, errors.New("no")
+		}
+		return replay(ctx, p, id)
+	}
+	done, err := r.Reconcile(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, Reconciled{Found: len(ids), Repaired: len(ids) - 1}, done)
+	left := slices.DeleteFunc(rig.written(p), func(d domain.BookDifference) bool { return d.Repaired })
+	require.Len(t, left, 1)
+	require.Equal(t, *ids[1], left[0].ConversionID)
+	state, err := queries.SystemReconciliationState(t.Context(), rig.Store.SystemPool(), rig.now().Add(-time.Hour), rig.now())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, state.Unrepaired)
+	_, done = rig.reconcile(p)
+	require.Equal(t, Reconciled{Found: 1, Repaired: 1}, done)
+	require.NoError(t, r.observeState(t.Context()))
+	state, err = queries.SystemReconciliationState(t.Context(), rig.Store.SystemPool(), rig.now().Add(time.Hour), rig.now())
+	require.NoError(t, err)
+	require.Zero(t, state.Unrepaired)
+	require.EqualValues(t, 1, state.Overdue, "not since an hour from now")
+	rig.requireEqual(t, offer)
+}
+
+// Rule 60: two partnerships of one advertiser, and another's with the same publisher, are compared each
+// by itself.
+func TestRule61OnePartnershipAtATime(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, p := rig.reconciledOffer()
+	other, q := rig.reconciledOffer()
+	rig.synced(offer, p)
+	ids := rig.synced(other, q)
+	rig.damage("UPDATE conversions SET revenue_micros = 1 WHERE tenant_id = $1 AND id = $2", rig.publisher.tenantID, ids[0])
+	_, done := rig.reconcile(p)
+	require.Equal(t, Reconciled{}, done)
+	_, done = rig.reconcile(q)
+	require.Equal(t, Reconciled{Found: 1, Repaired: 1}, done)
+}
+
+// The walk has every partnership once, in pages: the ended ones too while their conversions may move.
+func TestRule61TheWalk(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	const all = 1000
+	rig.damage(`INSERT INTO partnerships (id, offer_id, source_offer_id, advertiser_tenant_id, advertiser_name, publisher_tenant_id, publisher_name, created_at, created_by,
+			ended_at, ended_side)
+		SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), $1, 'A', $2, 'P', $3::timestamptz - interval '3 years', 'test', ended_at,
+			CASE WHEN ended_at IS NULL THEN '' ELSE 'publisher' END
+		FROM generate_series(1, 1010) i, LATERAL (SELECT CASE WHEN i <= 10 THEN $3::timestamptz - interval '2 years' WHEN i <= 20 THEN $3::timestamptz - interval '1 month' END) e (ended_at)`,
+		rig.tenantID, rig.publisher.tenantID, rig.now())
+	seen, after := map[uuid.UUID]bool{}, uuid.Nil
+	for isLast := false; !isLast; {
+		page, err := rig.reconciliations().PartnershipsAfter(t.Context(), after)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(page.Books), partnershipsPage)
+		for _, books := range page.Books {
+			require.False(t, seen[books.PartnershipID])
+			seen[books.PartnershipID], after = true, books.PartnershipID
+			c, err := rig.reconciliations().CompareBooks(t.Context(), books.PartnershipID, uuid.Nil, time.Time{}, time.Time{})
+			require.NoError(t, err)
+			_, err = rig.reconciliations().Reconcile(t.Context(), c)
+			require.NoError(t, err)
+		}
+		isLast = page.IsLast
+	}
+	require.Len(t, seen, all)
+	require.EqualValues(t, all, value[int64](rig.decisionRig, "SELECT count(DISTINCT partnership_id) FROM reconciliations"))
+	_, err := rig.reconciliations().CompareBooks(t.Context(), uuid.New(), uuid.Nil, time.Time{}, time.Time{})
+	require.ErrorIs(t, err, ErrNoPartnership)
+}

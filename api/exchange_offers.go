@@ -1,0 +1,157 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+type sharedOfferOutput struct {
+	ETag string `header:"ETag"`
+	Body offerView
+}
+
+// getSharedOffer shows a shared offer to either side, the same document to both (rule 57).
+func (s *Server) getSharedOffer(ctx context.Context, in *ByID) (*sharedOfferOutput, error) {
+	out := &sharedOfferOutput{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		err := checkShared(ctx, tx, in.ID)
+		if err != nil {
+			return err
+		}
+		out.Body, err = s.viewShared(ctx, tx, in.ID)
+		out.ETag = etag(out.Body.Version)
+		return err
+	})
+}
+
+// checkShared is 404 for every other offer, the tenant's own unshared ones too.
+func checkShared(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+	share, err := activities.ShareOf(ctx, tx, principal(ctx).TenantID, id)
+	if err == nil && share == nil {
+		err = notFound()
+	}
+	return err
+}
+
+// viewShared is an offer with all its events, whether or not the tenant's goals are switched off.
+func (s *Server) viewShared(ctx context.Context, tx pgx.Tx, id uuid.UUID) (offerView, error) {
+	view, err := s.viewOffer(ctx, tx, id)
+	if err != nil {
+		return view, err
+	}
+	version := view.Version
+	view.offer, err = currentOffer(ctx, tx, id)
+	if err != nil {
+		return view, err
+	}
+	view.OfferDocument = view.offer.Document()
+	view.OfferDocument.Version = version
+	return view, nil
+}
+
+type editSharedOfferInput struct {
+	ByID
+	IfMatch string `header:"If-Match" doc:"The version that the edit was made from, as GET shows it."`
+	Body    offerDocument
+}
+
+type editSharedOfferOutput struct {
+	ETag string `header:"ETag"`
+	Body struct {
+		offerView
+		Warnings []string `json:"warnings"`
+	}
+}
+
+// editSharedOffer changes fields of a shared offer (rules 55 to 57). The version is looked at before
+// anything else; what changes nothing makes no version.
+func (s *Server) editSharedOffer(ctx context.Context, in *editSharedOfferInput) (*editSharedOfferOutput, error) {
+	out := &editSharedOfferOutput{}
+	err := s.tenant(ctx, func(tx pgx.Tx) error {
+		before, err := lockOffer(ctx, tx, in.ID)
+		if err != nil {
+			return err
+		}
+		if err := checkShared(ctx, tx, in.ID); err != nil {
+			return err
+		}
+		err = checkIfMatch(in.IfMatch, before.Version, func() (any, error) { return s.viewShared(ctx, tx, in.ID) })
+		if err != nil {
+			return err
+		}
+		if out.Body.Warnings, err = s.patchShared(ctx, tx, before, in.Body); err != nil {
+			return err
+		}
+		out.Body.offerView, err = s.viewShared(ctx, tx, in.ID)
+		out.ETag = etag(out.Body.Version)
+		return err
+	})
+	s.nudge()
+	return out, err
+}
+
+func (s *Server) patchShared(ctx context.Context, tx pgx.Tx, before *domain.Offer, patch []byte) ([]string, error) {
+	tenant, err := dbgen.New().GetTenant(ctx, tx, principal(ctx).TenantID)
+	if err != nil {
+		return nil, err
+	}
+	tenant.GoalsEnabled = true // a patch is of the whole document, as this side sees it here
+	after, warnings, err := s.parseEdit(ctx, tx, tenant, before, patch, domain.PatchOffer)
+	if err != nil {
+		return nil, err
+	}
+	return warnings, asGiven(saveOffer(ctx, tx, "update", before, &after), patch, before, &after)
+}
+
+// offerChange is one entry of a shared offer's change log: the same for both sides.
+type offerChange struct {
+	Version int64           `json:"version" doc:"The one that the edit made."`
+	At      time.Time       `json:"at"`
+	By      string          `json:"by" doc:"The tenant, and who of it: a token by its id, the operator, a schedule."`
+	Side    domain.Side     `json:"side" enum:"advertiser,publisher"`
+	Field   string          `json:"field" doc:"As the document has it; an event's is offerEvents[<id>].<name>."`
+	Old     json.RawMessage `json:"old" doc:"null where there was nothing."`
+	New     json.RawMessage `json:"new" doc:"null where there is nothing any more."`
+}
+
+var offerChangeListing = listing[offerChange]{
+	from:    "offer_changes c JOIN offer_access x ON x.offer_id = c.offer_id",
+	columns: "c.version, c.at, c.by, c.side, c.field, c.old, c.new",
+	where:   "x.tenant_id = current_tenant() AND c.offer_id = $1",
+	fields: map[string]listField{
+		"version": {column: "c.version", kind: fieldInt}, "at": {column: "c.at", kind: fieldTime},
+		"from": {column: "c.at", kind: fieldFrom, unordered: true}, "to": {column: "c.at", kind: fieldTo, unordered: true},
+		"by": {column: "c.by"}, "side": {column: "c.side"}, "field": {column: "c.field"},
+	},
+	order: "version", id: "c.field",
+	scan: func(row pgx.CollectableRow) (c offerChange, err error) {
+		err = row.Scan(&c.Version, &c.At, &c.By, &c.Side, &c.Field, &c.Old, &c.New)
+		return c, err
+	},
+}
+
+type listOfferChangesInput struct {
+	ByID
+	ListInput
+}
+
+// listOfferChanges shows who changed what of a shared offer, newest first, after its end too.
+func (s *Server) listOfferChanges(ctx context.Context, in *listOfferChangesInput) (*pageOutput[offerChange], error) {
+	out := &pageOutput[offerChange]{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		err := checkShared(ctx, tx, in.ID)
+		if err != nil {
+			return err
+		}
+		out.Body, err = list(ctx, tx, offerChangeListing, in.ListInput, in.ID)
+		return err
+	})
+}

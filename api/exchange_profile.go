@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+)
+
+// exchangeProfile is how a tenant shows itself to the others.
+type exchangeProfile struct {
+	Listed      bool   `json:"listed" doc:"Whether the directory names this tenant, so that offers can be shared with it."`
+	Description string `json:"description"`
+	Contact     string `json:"contact" doc:"Email address. Notices of the other side's edits go to it; where it is empty, to the tenant's own."`
+}
+
+type exchangeProfileOutput struct{ Body exchangeProfile }
+
+// exchangeProfileBody is a PUT's. What it leaves out stays as it is; null clears it.
+type exchangeProfileBody struct {
+	Listed      Optional[bool]   `json:"listed,omitempty"`
+	Description Optional[string] `json:"description,omitempty"`
+	Contact     Optional[string] `json:"contact,omitempty"`
+}
+
+type updateExchangeProfileInput struct{ Body exchangeProfileBody }
+
+func (s *Server) getExchangeProfile(ctx context.Context, _ *struct{}) (*exchangeProfileOutput, error) {
+	out := &exchangeProfileOutput{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) (err error) {
+		out.Body, err = exchangeProfileOf(ctx, tx)
+		return err
+	})
+}
+
+// exchangeProfileOf is the asking tenant's; one that was never set is listed nowhere.
+func exchangeProfileOf(ctx context.Context, tx pgx.Tx) (exchangeProfile, error) {
+	row, err := dbgen.New().GetExchangeProfile(ctx, tx, principal(ctx).TenantID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	return exchangeProfile{Listed: row.Listed, Description: row.Description, Contact: row.Contact}, err
+}
+
+func (s *Server) updateExchangeProfile(ctx context.Context, in *updateExchangeProfileInput) (*exchangeProfileOutput, error) {
+	out := &exchangeProfileOutput{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		before, err := exchangeProfileOf(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if out.Body, err = changedProfile(before, in.Body); err != nil {
+			return err
+		}
+		tenantID := principal(ctx).TenantID
+		err = dbgen.New().PutExchangeProfile(ctx, tx, dbgen.PutExchangeProfileParams{
+			TenantID: tenantID, Listed: out.Body.Listed, Description: out.Body.Description, Contact: out.Body.Contact, UpdatedAt: now(),
+		})
+		if err != nil {
+			return err
+		}
+		return audit(ctx, tx, "update", "exchange profile", tenantID.String(), before, out.Body)
+	})
+}
+
+const maxDescription = 2000
+
+func changedProfile(profile exchangeProfile, body exchangeProfileBody) (exchangeProfile, error) {
+	var c checks
+	profile.Listed = body.Listed.or(profile.Listed)
+	profile.Description = strings.TrimSpace(body.Description.or(profile.Description))
+	if utf8.RuneCountInString(profile.Description) > maxDescription {
+		c.add("description", "must be of at most %d characters", maxDescription)
+	}
+	profile.Contact = c.email("contact", body.Contact.or(profile.Contact))
+	return profile, c.err()
+}
+
+// directoryEntry is a listed tenant as all others see it.
+type directoryEntry struct {
+	TenantID    uuid.UUID `json:"tenantId" doc:"What a share names as publisherTenantId."`
+	Name        string    `json:"name"`
+	Product     string    `json:"product" enum:"publisher,aff-network,advertiser"`
+	Description string    `json:"description"`
+	Contact     string    `json:"contact"`
+	Currency    string    `json:"currency" doc:"An offer can be shared between tenants of one currency."`
+	UpdatedAt   time.Time `json:"updatedAt"`
+}
+
+// directoryListing reads across tenants, by the system role: what they list, and nothing else.
+var directoryListing = listing[directoryEntry]{
+	from:    "exchange_profiles p JOIN tenants t ON t.tenant_id = p.tenant_id",
+	columns: "t.tenant_id, t.name, t.product, p.description, p.contact, t.currency, p.updated_at", where: "p.listed",
+	fields: map[string]listField{
+		"tenantId": {column: "t.tenant_id", kind: fieldUUID}, "name": {column: "t.name", kind: fieldSearch}, "product": {column: "t.product"},
+		"description": {column: "p.description", kind: fieldSearch}, "currency": {column: "t.currency"},
+		"updatedAt": {column: "p.updated_at", kind: fieldTime},
+	},
+	order: "updatedAt", id: "t.tenant_id",
+	scan: func(row pgx.CollectableRow) (e directoryEntry, err error) {
+		err = row.Scan(&e.TenantID, &e.Name, &e.Product, &e.Description, &e.Contact, &e.Currency, &e.UpdatedAt)
+		return e, err
+	},
+}
+
+func (s *Server) listDirectory(ctx context.Context, in *ListInput) (*pageOutput[directoryEntry], error) {
+	out := &pageOutput[directoryEntry]{}
+	return out, s.system(ctx, func(tx pgx.Tx) (err error) {
+		out.Body, err = list(ctx, tx, directoryListing, *in)
+		return err
+	})
+}

@@ -1,0 +1,130 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// reconciliationDocument is one comparison of both books, the same for both sides (rule 61).
+type reconciliationDocument struct {
+	ID          uuid.UUID                  `json:"id"`
+	At          time.Time                  `json:"at"`
+	From        string                     `json:"from" format:"date" doc:"The first of the days that were summed up, in the advertiser's time zone."`
+	To          string                     `json:"to" format:"date" doc:"The last of them."`
+	IsEqual     bool                       `json:"isEqual" doc:"Nothing differed."`
+	Days        []reconciledDay            `json:"days" doc:"As found, before anything was repaired. Test conversions are left out."`
+	Differences []reconciliationDifference `json:"differences" doc:"At most 500; where more differ, the next entry names those behind."`
+	Found       int32                      `json:"found" doc:"How many differed."`
+	Repaired    int32                      `json:"repaired" doc:"How many of them replaying the sync has mended."`
+}
+
+// reconciledDay is what both books held of one day and status.
+type reconciledDay struct {
+	Day        string        `json:"day" format:"date" doc:"By time of receipt."`
+	Status     domain.Status `json:"status" enum:"Pending,Success,Rejected"`
+	Advertiser struct {
+		Count int64   `json:"count"`
+		Cost  Decimal `json:"cost"`
+	} `json:"advertiser"`
+	Publisher struct {
+		Count   int64   `json:"count"`
+		Revenue Decimal `json:"revenue"`
+	} `json:"publisher"`
+}
+
+type reconciliationDifference struct {
+	ConversionID uuid.UUID           `json:"conversionId"`
+	What         []domain.Difference `json:"what" doc:"missing in the publisher's book, unknown to the advertiser's; status, reason, sequence, revenue or other values that are not the same; advertiserHistory, publisherHistory, advertiserLedger, publisherLedger: the conversion is not what its own book's transitions or ledger say."`
+	Repaired     bool                `json:"repaired"`
+}
+
+func reconciliationOf(row *dbgen.Reconciliation) (reconciliationDocument, error) {
+	d := reconciliationDocument{
+		ID: row.ID, At: row.At, From: row.FromDay.Format(time.DateOnly), To: row.ToDay.Format(time.DateOnly), IsEqual: row.Found == 0,
+		Days: []reconciledDay{}, Differences: []reconciliationDifference{}, Found: row.Found, Repaired: row.Repaired,
+	}
+	var days []domain.BookDay
+	var differences []domain.BookDifference
+	if err := errors.Join(json.Unmarshal(row.Days, &days), json.Unmarshal(row.Differences, &differences)); err != nil {
+		return d, err
+	}
+	for _, day := range days {
+		shown := reconciledDay{Day: day.Day, Status: day.Status}
+		shown.Advertiser.Count, shown.Advertiser.Cost = day.Advertiser.Count, Decimal(day.Advertiser.Sum)
+		shown.Publisher.Count, shown.Publisher.Revenue = day.Publisher.Count, Decimal(day.Publisher.Sum)
+		d.Days = append(d.Days, shown)
+	}
+	for _, difference := range differences {
+		d.Differences = append(d.Differences, reconciliationDifference(difference))
+	}
+	return d, nil
+}
+
+var reconciliationListing = listing[reconciliationDocument]{
+	from:    "reconciliations r JOIN partnerships p ON p.id = r.partnership_id",
+	columns: "r.partnership_id, r.id, r.at, r.from_day, r.to_day, r.days, r.differences, r.found, r.repaired",
+	where:   "r.partnership_id = $1 AND $2::uuid IN (p.advertiser_tenant_id, p.publisher_tenant_id)",
+	fields: map[string]listField{
+		"id": {column: "r.id", kind: fieldUUID}, "at": {column: "r.at", kind: fieldTime}, "isEqual": {column: "(r.found = 0)", kind: fieldBool},
+		"found": {column: "r.found", kind: fieldInt}, "repaired": {column: "r.repaired", kind: fieldInt},
+	},
+	order: "at", id: "r.id",
+	scan: func(row pgx.CollectableRow) (reconciliationDocument, error) {
+		r, err := pgx.RowToStructByPos[dbgen.Reconciliation](row)
+		if err != nil {
+			return reconciliationDocument{}, err
+		}
+		return reconciliationOf(&r)
+	},
+}
+
+type listReconciliationsInput struct {
+	ByID
+	ListInput
+}
+
+// listReconciliations shows how the books of a partnership compared, the newest first.
+func (s *Server) listReconciliations(ctx context.Context, in *listReconciliationsInput) (*pageOutput[reconciliationDocument], error) {
+	out := &pageOutput[reconciliationDocument]{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		tenantID := principal(ctx).TenantID
+		if _, err := dbgen.New().GetPartnership(ctx, tx, in.ID, tenantID); err != nil {
+			return orNotFound(err)
+		}
+		var err error
+		out.Body, err = list(ctx, tx, reconciliationListing, in.ListInput, in.ID, tenantID)
+		return err
+	})
+}
+
+// reconcileNow has a worker compare both books, as it does each day.
+func (s *Server) reconcileNow(ctx context.Context, in *ByID) (*struct{}, error) {
+	err := s.tenant(ctx, func(tx pgx.Tx) error {
+		tenantID := principal(ctx).TenantID
+		if _, err := dbgen.New().GetPartnership(ctx, tx, in.ID, tenantID); err != nil {
+			return orNotFound(err)
+		}
+		payload, err := json.Marshal(stream.ReconciliationEvent{PartnershipID: in.ID})
+		if err != nil {
+			return err
+		}
+		err = dbgen.New().InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{
+			TenantID: tenantID, ID: newID(), Subject: stream.SubjectReconciliation, Payload: payload,
+		})
+		if err != nil {
+			return err
+		}
+		return audit(ctx, tx, "reconcile", "partnership", in.ID.String(), nil, nil)
+	})
+	s.nudge()
+	return nil, err
+}

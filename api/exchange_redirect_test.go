@@ -1,0 +1,310 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// sharedFront is a shopfront whose publisher has a shared offer.
+type sharedFront struct {
+	advertiser, publisher *shopfront
+	source                string
+	partnership           domain.Partnership
+	// link is the path of the publisher's own link of the offer.
+	link string
+}
+
+func (s *shopfront) as(token string) *shopfront {
+	other := *s
+	other.token = token
+	return &other
+}
+
+// newSharedFront shares an offer with one event, "buy", that is changed before.
+func newSharedFront(t *testing.T, change func(offer map[string]any)) *sharedFront {
+	t.Helper()
+	f := &sharedFront{publisher: newShopfront(t)}
+	f.partnership.PublisherTenantID = uuid.MustParse(f.publisher.tenantID())
+	f.publisher.call(http.MethodPut, exchangeRoutes+"profile", map[string]any{"listed": true}, 200, nil)
+	f.publisher.call(http.MethodPut, "/api/v1/settings", map[string]any{"fallbackUrl": "https://publisher.example/none", "rewardRatio": "10"}, 200, nil)
+	var tenant struct{ ID, APIToken string }
+	f.publisher.as("operator").call(http.MethodPost, "/api/v1/tenants",
+		map[string]any{"name": "A", "product": "advertiser", "email": "a@example.com", "currency": "USD", "timezone": "Asia/Tokyo"}, 201, &tenant)
+	f.advertiser, f.partnership.AdvertiserTenantID = f.publisher.as(tenant.APIToken), uuid.MustParse(tenant.ID)
+	f.advertiser.call(http.MethodPut, "/api/v1/settings", map[string]any{"fallbackUrl": "https://advertiser.example/none"}, 200, nil)
+	var advertiser, made struct{ ID string }
+	f.advertiser.call(http.MethodPost, "/api/v1/advertisers", map[string]any{"name": "A"}, 201, &advertiser)
+	document := f.advertiser.multiEventOffer(advertiser.ID, "AppsFlyer", "https://adv.example/?sub1={gk_click_id}")
+	if change != nil {
+		change(document)
+	}
+	f.advertiser.call(http.MethodPost, strings.Replace(offersPathOfPublisher, "publisher", "advertiser", 1), document, 201, &made)
+	f.source = made.ID
+	f.share()
+	return f
+}
+
+const exchangeRoutes = "/api/v1/exchange/"
+
+func (f *sharedFront) share() {
+	f.publisher.t.Helper()
+	var shared struct{ SharedOfferID, PartnershipID uuid.UUID }
+	f.advertiser.call(http.MethodPost, exchangeRoutes+"shares", map[string]any{"offerId": f.source, "publisherTenantId": f.partnership.PublisherTenantID}, 201, &shared)
+	f.partnership.ID, f.partnership.OfferID = shared.PartnershipID, shared.SharedOfferID
+	var offer struct{ RedirectLink string }
+	f.publisher.call(http.MethodGet, offersPathOfPublisher+"/"+shared.SharedOfferID.String(), nil, 200, &offer)
+	f.link = strings.TrimPrefix(offer.RedirectLink, shopfrontURL)
+}
+
+func (s *shopfront) tenantID() string {
+	s.t.Helper()
+	var id uuid.UUID
+	require.NoError(s.t, s.decisions.Store.SystemPool().QueryRow(s.t.Context(), "SELECT tenant_id FROM tenants WHERE name = 'T'").Scan(&id))
+	return id.String()
+}
+
+// hear lets the redirect hear the news that is in the outbox, as the relay would send it.
+func (s *shopfront) hear() {
+	s.t.Helper()
+	rows, err := s.decisions.Store.SystemPool().Query(s.t.Context(), "SELECT payload FROM outbox WHERE subject = $1 ORDER BY id", stream.SubjectOffer)
+	require.NoError(s.t, err)
+	news, err := pgx.CollectRows(rows, pgx.RowTo[json.RawMessage])
+	require.NoError(s.t, err)
+	for _, one := range news {
+		s.tracking.offers.heard(one)
+	}
+	require.NoError(s.t, s.tracking.offers.reloadDirty(s.t.Context()))
+}
+
+// clicked follows a link and says whereto it led, and which click was made.
+func (f *sharedFront) clicked(path string) (url.URL, dbgen.Click) {
+	f.publisher.t.Helper()
+	var location url.URL
+	f.publisher.call(http.MethodGet, path, nil, 302, &location)
+	var click dbgen.Click
+	row := f.publisher.decisions.Store.SystemPool().QueryRow(f.publisher.t.Context(),
+		"SELECT id, refused_reason FROM clicks WHERE tenant_id = $1 ORDER BY id DESC LIMIT 1", f.partnership.PublisherTenantID)
+	require.NoError(f.publisher.t, row.Scan(&click.ID, &click.RefusedReason))
+	return location, click
+}
+
+// converted posts the event of a click, as the advertiser does, and copies what came of it.
+func (f *sharedFront) converted(clickID uuid.UUID) uuid.UUID {
+	f.publisher.t.Helper()
+	var answer struct {
+		Outcome, Reason string
+		ConversionID    uuid.UUID
+	}
+	f.advertiser.call(http.MethodGet, "/track?gk_click_id="+clickID.String()+"&cnv_event_id=install", nil, 200, &answer)
+	require.Equal(f.publisher.t, "accepted", answer.Outcome, answer.Reason)
+	_, err := (&activities.Exchange{Decisions: f.publisher.decisions}).SyncConversion(f.publisher.t.Context(), f.partnership, answer.ConversionID)
+	require.NoError(f.publisher.t, err)
+	return answer.ConversionID
+}
+
+// Rule 55: right after the share the publisher's link leads on, in a process that has heard nothing of
+// it; so do the offer's own address and TUNE's form with the publisher's partner. No other tenant's
+// partner has it.
+func TestRule55RedirectRightAfterTheShare(t *testing.T) {
+	t.Parallel()
+	f := newSharedFront(t, nil)
+	location, click := f.clicked(f.link + "?pub_member_id=m-1")
+	require.Equal(t, "adv.example", location.Host)
+	require.Equal(t, click.ID.String(), location.Query().Get("sub1"))
+	linkID := uuid.MustParse(strings.TrimPrefix(f.link, "/c/"))
+	for name, find := range map[string]func(context.Context, *OfferCache) (target, error){
+		"another process":       func(ctx context.Context, c *OfferCache) (target, error) { return c.byLink(ctx, linkID) },
+		"by offer":              func(ctx context.Context, c *OfferCache) (target, error) { return c.byOffer(ctx, f.partnership.OfferID) },
+		"loaded from the start": func(ctx context.Context, c *OfferCache) (target, error) { return loaded(ctx, c, f.partnership.OfferID) },
+	} {
+		found, err := find(t.Context(), NewOfferCache(f.publisher.decisions.Store, f.publisher.decisions.Keys))
+		require.NoError(t, err, name)
+		require.Equal(t, []uuid.UUID{linkID, f.partnership.PublisherTenantID, f.partnership.PublisherTenantID, f.partnership.AdvertiserTenantID},
+			[]uuid.UUID{found.link.ID, found.link.TenantID, found.tenant.id, found.offer.TenantID}, name)
+	}
+	var partner, foreign struct{ ID string }
+	f.publisher.call(http.MethodPost, "/api/v1/partners", map[string]any{"name": "P"}, 201, &partner)
+	f.advertiser.call(http.MethodPost, "/api/v1/partners", map[string]any{"name": "P"}, 201, &foreign)
+	form := "/aff_c?offer_id=" + f.partnership.OfferID.String() + "&aff_id="
+	f.clicked(form + partner.ID)
+	f.publisher.call(http.MethodGet, form+foreign.ID, nil, 404, nil)
+}
+
+func loaded(ctx context.Context, c *OfferCache, offerID uuid.UUID) (target, error) {
+	if err := c.Load(ctx); err != nil {
+		return target{}, err
+	}
+	return c.byOffer(ctx, offerID)
+}
+
+// Rules 46 and 58: caps are those of the advertiser, who decides, and in its zone; where a click goes
+// that cannot convert is the publisher's, whose member it is.
+func TestRule58CapsAreTheAdvertisers(t *testing.T) {
+	t.Parallel()
+	f := newSharedFront(t, func(offer map[string]any) {
+		offer["offerEvents"] = offer["offerEvents"].([]any)[:1]
+		offer["offerEvents"].([]any)[0].(map[string]any)["dailyCap"] = 1
+	})
+	_, click := f.clicked(f.link + "?pub_member_id=m-1")
+	f.converted(click.ID)
+	for _, side := range []struct {
+		*shopfront
+		product string
+	}{{f.publisher, "publisher"}, {f.advertiser, "advertiser"}} {
+		var offer struct {
+			Counters struct {
+				BudgetSpent string
+				Events      []struct{ Day int }
+			}
+		}
+		side.call(http.MethodGet, strings.Replace(offersPathOfPublisher, "publisher", side.product, 1)+"/"+f.partnership.OfferID.String(), nil, 200, &offer)
+		require.Equal(t, "2.50", offer.Counters.BudgetSpent)
+		require.Equal(t, 1, offer.Counters.Events[0].Day, "both sides see what is counted")
+	}
+	require.NoError(t, f.publisher.tracking.offers.refreshCaps(t.Context()))
+	location, refused := f.clicked(f.link + "?pub_member_id=m-2")
+	require.Equal(t, "publisher.example", location.Host)
+	require.Equal(t, domain.ReasonCapped, refused.RefusedReason)
+	tokyo, err := time.LoadLocation("Asia/Tokyo")
+	require.NoError(t, err)
+	until := f.publisher.tracking.offers.offers.get(f.partnership.OfferID).capped.until.Load()
+	require.Equal(t, nextMidnight(time.Now(), tokyo), time.Unix(0, until).UTC(), "the advertiser's midnight")
+}
+
+// Rules 20 and 60: after the end a new click goes along the publisher's fallback chain, an earlier one
+// still converts in both books.
+func TestRule60AfterTheEnd(t *testing.T) {
+	t.Parallel()
+	f := newSharedFront(t, nil)
+	_, earlier := f.clicked(f.link + "?pub_member_id=m-1")
+	require.Equal(t, domain.ReasonNone, earlier.RefusedReason)
+	f.advertiser.call(http.MethodPost, exchangeRoutes+"partnerships/"+f.partnership.ID.String()+"/end", map[string]any{"reason": "No budget"}, 200, nil)
+	f.publisher.hear()
+	location, later := f.clicked(f.link + "?pub_member_id=m-1")
+	require.Equal(t, "publisher.example", location.Host)
+	require.Equal(t, domain.ReasonOfferInactive, later.RefusedReason)
+
+	id := f.converted(earlier.ID)
+	for _, side := range []*shopfront{f.advertiser, f.publisher} {
+		var conversion struct{ Status, ClickID string }
+		side.call(http.MethodGet, "/api/v1/conversions/"+id.String(), nil, 200, &conversion)
+		require.Equal(t, []string{"Success", earlier.ID.String()}, []string{conversion.Status, conversion.ClickID})
+	}
+}
+
+// Rule 55: the shared offer's id is valid wherever an offer id is, for the publisher's own things and
+// in both books.
+func TestRule55ValidWhereverAnOfferIs(t *testing.T) {
+	t.Parallel()
+	f := newSharedFront(t, nil)
+	offerID := f.partnership.OfferID.String()
+	var goals struct {
+		Items []struct{ ID, EventID, AdvertiserID string }
+	}
+	f.publisher.call(http.MethodGet, "/api/v1/offers/"+offerID+"/goals?filter.eventId=install", nil, 200, &goals)
+	install := goals.Items[0]
+	var partner, link struct{ ID, URL string }
+	f.publisher.call(http.MethodPost, "/api/v1/partners", map[string]any{"name": "P"}, 201, &partner)
+	f.publisher.call(http.MethodPost, "/api/v1/offers/"+offerID+"/links", map[string]any{"partnerId": partner.ID}, 201, &link)
+	f.publisher.call(http.MethodPost, "/api/v1/partner-payouts", map[string]any{"partnerId": partner.ID, "offerId": offerID, "eventId": install.ID, "flat": "1"}, 201, nil)
+	f.publisher.call(http.MethodPost, "/api/v1/offers/"+offerID+"/scheduled-changes", map[string]any{
+		"field": "reward", "eventId": install.ID, "value": "50", "at": time.Now().UTC().Truncate(time.Hour).Add(48 * time.Hour),
+	}, 201, nil)
+
+	_, click := f.clicked(strings.TrimPrefix(link.URL, shopfrontURL) + "?pub_member_id=m-1")
+	conversion := f.converted(click.ID).String()
+	day, next := time.Now().UTC().Format(time.DateOnly), time.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly)
+	for members, side := range []*shopfront{f.advertiser, f.publisher} { // the members are the publisher's (rule 57)
+		type reported struct {
+			OfferName, EventName, AdvertiserName string
+			Conversions                          struct{ Success int }
+		}
+		var report struct{ Items []reported }
+		side.call(http.MethodGet, "/api/v1/reports/performance?group_by=offer,event,advertiser&filter.OfferId="+offerID+"&from="+day+"&to="+next, nil, 200, &report)
+		require.NotEmpty(t, report.Items)
+		row := report.Items[slices.IndexFunc(report.Items, func(r reported) bool { return r.Conversions.Success == 1 })]
+		require.Equal(t, []string{"Offer of AppsFlyer", "Event install", "A"}, []string{row.OfferName, row.EventName, row.AdvertiserName})
+		var conversions struct {
+			Items []struct{ ID, OfferName string }
+		}
+		side.call(http.MethodGet, "/api/v1/sdk-conversion-system/conversions?filter.OfferId="+offerID+"&user_completed_at_from="+day+
+			"&user_completed_at_to="+next, nil, 200, &conversions)
+		require.Equal(t, conversion, conversions.Items[0].ID)
+		require.Equal(t, "Offer of AppsFlyer", conversions.Items[0].OfferName)
+		var started struct{ Items []struct{ OfferID string } }
+		side.call(http.MethodGet, "/api/v1/members/m-1/offers", nil, 200, &started)
+		require.Len(t, started.Items, members)
+	}
+}
+
+// Rules 57 and 59: the advertiser's test is of the offer that it shared, and nothing is taken at the
+// address of the publisher's entry for it.
+func TestRule59WhatIsNotTheirsToSend(t *testing.T) {
+	t.Parallel()
+	f := newSharedFront(t, nil)
+	var problem Problem
+	f.advertiser.call(http.MethodPost, "/api/v1/tools/test-conversion", map[string]any{"offerId": f.partnership.OfferID}, 400, &problem)
+	require.Equal(t, "offerId", problem.Errors[0].Field)
+	require.Contains(t, problem.Errors[0].Reason, "test the offer that it was made from")
+
+	var key string
+	row := f.publisher.decisions.Store.SystemPool().QueryRow(t.Context(), "SELECT key FROM advertisers WHERE exchange_tenant_id = $1", f.partnership.AdvertiserTenantID)
+	require.NoError(t, row.Scan(&key))
+	_, err := dbgen.New().SystemAdvertiserByKey(t.Context(), f.publisher.decisions.Store.SystemPool(), key)
+	require.ErrorIs(t, err, pgx.ErrNoRows)
+}
+
+// Rule 60: a share that comes again under its id, after an answer that was lost or beside the first,
+// is the one that was made.
+func TestRule60ShareUnderOneID(t *testing.T) {
+	t.Parallel()
+	f := newSharedFront(t, nil)
+	server := &Server{Store: f.publisher.decisions.Store, Keys: f.publisher.decisions.Keys}
+	in := &shareOfferInput{}
+	in.Body.PublisherTenantID = f.partnership.PublisherTenantID
+	var other struct{ ID uuid.UUID }
+	f.advertiser.call(http.MethodPost, strings.Replace(offersPathOfPublisher, "publisher", "advertiser", 1),
+		f.advertiser.multiEventOffer(f.advertiserID(), "Adjust", "https://adv.example/?sub1={gk_click_id}"), 201, &other)
+	in.Body.OfferID = other.ID
+	id := newID()
+	ctx := context.WithValue(withPrincipal(t.Context(), Principal{TenantID: f.partnership.AdvertiserTenantID}), effectIDKey{}, id)
+	var wait sync.WaitGroup
+	answers := make([]*shareOfferOutput, 8)
+	for i := range answers {
+		wait.Go(func() {
+			answer, err := server.shareOffer(ctx, in)
+			if assert.NoError(t, err) {
+				answers[i] = answer
+			}
+		})
+	}
+	wait.Wait()
+	for _, answer := range answers {
+		require.Equal(t, answers[0], answer)
+		require.Equal(t, id, answer.Body.PartnershipID)
+	}
+}
+
+func (f *sharedFront) advertiserID() string {
+	f.publisher.t.Helper()
+	var list struct{ Items []struct{ ID string } }
+	f.advertiser.call(http.MethodGet, "/api/v1/advertisers", nil, 200, &list)
+	return list.Items[0].ID
+}

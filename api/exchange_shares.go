@@ -1,0 +1,194 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+type shareOfferInput struct {
+	Body struct {
+		OfferID           uuid.UUID `json:"offerId" doc:"An offer of this tenant's own."`
+		PublisherTenantID uuid.UUID `json:"publisherTenantId" doc:"A tenant of the directory."`
+	}
+}
+
+type shareOfferOutput struct {
+	Body struct {
+		SharedOfferID uuid.UUID `json:"sharedOfferId" doc:"The offer that both sides have from now on."`
+		PartnershipID uuid.UUID `json:"partnershipId"`
+	}
+}
+
+// shareOffer makes one live offer of two tenants from an offer of one (rules 55 and 60). What may be
+// shared is looked up as the tenant; the share itself crosses tenants, in one transaction of the
+// system role under the partnership's id, by which a repeated request finds it.
+func (s *Server) shareOffer(ctx context.Context, in *shareOfferInput) (*shareOfferOutput, error) {
+	id := effectID(ctx)
+	made, err := s.partnershipMade(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if made == nil {
+		if made, err = s.share(ctx, id, in.Body.OfferID, in.Body.PublisherTenantID); err != nil {
+			return nil, err
+		}
+	}
+	out := &shareOfferOutput{}
+	out.Body.SharedOfferID, out.Body.PartnershipID = made.OfferID, made.ID
+	return out, nil
+}
+
+// partnershipMade finds the partnership that a request made before, nil where there is none.
+func (s *Server) partnershipMade(ctx context.Context, id uuid.UUID) (made *dbgen.Partnership, err error) {
+	return made, s.tenant(ctx, func(tx pgx.Tx) error {
+		row, err := dbgen.New().GetPartnership(ctx, tx, id, principal(ctx).TenantID)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return nil
+		case err == nil:
+			made = &row
+		}
+		return err
+	})
+}
+
+// errShared rolls back a share that is there already.
+var errShared = errors.New("shared already")
+
+func (s *Server) share(ctx context.Context, id, offerID, publisherID uuid.UUID) (*dbgen.Partnership, error) {
+	source, err := s.shareSource(ctx, offerID)
+	if err != nil {
+		return nil, err
+	}
+	var made dbgen.Partnership
+	err = s.system(ctx, func(tx pgx.Tx) (err error) {
+		made, err = s.insertShare(ctx, tx, id, source, publisherID)
+		return err
+	})
+	s.nudge()
+	if !errors.Is(err, errShared) {
+		return &made, err
+	}
+	if before, err := s.partnershipMade(ctx, id); err != nil || before != nil {
+		return before, err // the same request, which ran at the same time
+	}
+	p := conflict("The offer is shared with this publisher already. End that partnership first, or edit the offer of it.")
+	p.Errors = []domain.FieldError{{Field: "publisherTenantId", Reason: "has this offer already"}}
+	return nil, p
+}
+
+// shareSource is what there is to share: an offer of the tenant's, and who shares it.
+type shareSource struct {
+	tenant dbgen.Tenant
+	side   domain.Side
+	offer  *domain.Offer
+}
+
+func (s *Server) shareSource(ctx context.Context, offerID uuid.UUID) (source shareSource, err error) {
+	tenantID := principal(ctx).TenantID
+	return source, s.tenant(ctx, func(tx pgx.Tx) (err error) {
+		if source.tenant, err = dbgen.New().GetTenant(ctx, tx, tenantID); err != nil {
+			return err
+		}
+		if source.tenant.Product == domain.ProductPublisher {
+			return forbidden("This tenant's product is publisher: offers are shared with it, not by it.",
+				domain.FieldError{Field: "offerId", Reason: "is a publisher's"})
+		}
+		source.side, err = dbgen.New().OfferSide(ctx, tx, tenantID, offerID)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return badField("offerId", "there is no such offer")
+		}
+		if err == nil {
+			source.offer, err = currentOffer(ctx, tx, offerID)
+		}
+		return err
+	})
+}
+
+// insertShare writes the shared offer with its first version, a key to it for each side, the
+// publisher's entry for the advertiser and its own link, the partnership, and the news.
+func (s *Server) insertShare(ctx context.Context, tx pgx.Tx, id uuid.UUID, source shareSource, publisherID uuid.UUID) (made dbgen.Partnership, err error) {
+	queries, tenant := dbgen.New(), source.tenant
+	publisher, err := queries.SystemShareTarget(ctx, tx, publisherID)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return made, err
+	}
+	by := domain.ExchangeTenant{ID: tenant.TenantID, Product: tenant.Product, Currency: tenant.Currency}
+	with := domain.ExchangeTenant{ID: publisherID, Product: publisher.Product, Currency: publisher.Currency, RewardRatio: publisher.RewardRatioMicros}
+	if err := domain.CheckShare(by, with, source.side, publisher.Listed).Err(); err != nil {
+		return made, err
+	}
+	at := now()
+	offer := domain.SharedCopy(source.offer, newID(), with, newID)
+	linkID := s.Keys.NewID(at)
+	if err := insertSharedOffer(ctx, tx, &offer, publisherID, linkID, at); err != nil {
+		return made, err
+	}
+	made = dbgen.Partnership{
+		ID: id, OfferID: offer.ID, SourceOfferID: source.offer.ID, LinkID: &linkID, AdvertiserTenantID: tenant.TenantID, AdvertiserName: tenant.Name,
+		PublisherTenantID: publisherID, PublisherName: publisher.Name, CreatedAt: at, CreatedBy: principal(ctx).Actor,
+	}
+	inserted, err := queries.InsertPartnership(ctx, tx, dbgen.InsertPartnershipParams{
+		ID: made.ID, OfferID: made.OfferID, SourceOfferID: made.SourceOfferID, LinkID: made.LinkID,
+		AdvertiserTenantID: made.AdvertiserTenantID, AdvertiserName: made.AdvertiserName,
+		PublisherTenantID: made.PublisherTenantID, PublisherName: made.PublisherName, CreatedAt: at, CreatedBy: made.CreatedBy,
+	})
+	if err == nil && inserted == 0 {
+		err = errShared
+	}
+	if err != nil {
+		return made, err
+	}
+	return made, partnershipBegan(ctx, tx, &made, &offer)
+}
+
+func insertSharedOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer, publisherID, linkID uuid.UUID, at time.Time) error {
+	queries := dbgen.New()
+	err := queries.InsertOffer(ctx, tx, dbgen.InsertOfferParams{
+		TenantID: offer.TenantID, ID: offer.ID, AdvertiserID: offer.AdvertiserID, Version: offer.Version, Name: offer.Name,
+		OfferType: string(offer.OfferType), IsPaused: offer.IsPaused, LaunchAt: offer.LaunchAt, ExpiresAt: offer.ExpiresAt,
+		CreatedAt: at, UpdatedAt: at,
+	})
+	sides := map[domain.Side]uuid.UUID{domain.SideAdvertiser: offer.TenantID, domain.SidePublisher: publisherID}
+	for side, tenantID := range sides {
+		if err == nil {
+			err = queries.InsertOfferAccess(ctx, tx, dbgen.InsertOfferAccessParams{TenantID: tenantID, OfferID: offer.ID, Side: side, CreatedAt: at})
+		}
+	}
+	if err == nil {
+		err = insertOfferVersion(ctx, tx, offer)
+	}
+	if err == nil {
+		err = queries.SystemShareAdvertiser(ctx, tx, dbgen.SystemShareAdvertiserParams{
+			PublisherTenantID: publisherID, Key: newAdvertiserKey(), CreatedAt: at, AdvertiserTenantID: offer.TenantID, ID: offer.AdvertiserID,
+		})
+	}
+	if err == nil {
+		err = queries.InsertLink(ctx, tx, dbgen.InsertLinkParams{TenantID: publisherID, ID: linkID, OfferID: offer.ID, IsDefault: true, CreatedAt: at})
+	}
+	return err
+}
+
+// partnershipBegan writes the audit entry of each side, and the news for redirects and live streams.
+func partnershipBegan(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offer *domain.Offer) error {
+	for _, tenantID := range []uuid.UUID{p.AdvertiserTenantID, p.PublisherTenantID} {
+		err := auditIn(ctx, tx, tenantID, "share", "offer", offer.ID.String(), nil, partnershipOf(p, offer.Name, tenantID))
+		if err != nil {
+			return err
+		}
+	}
+	if err := announceOffers(ctx, tx, &offer.ID); err != nil {
+		return err
+	}
+	return announceLive(ctx, tx, stream.LiveStatus, stream.LivePartnershipData{
+		PartnershipID: p.ID, OfferID: p.OfferID, State: stream.PartnershipActive, Side: domain.SideAdvertiser,
+	}, p.AdvertiserTenantID, p.PublisherTenantID)
+}

@@ -1,0 +1,103 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// offerEdit is a change of a shared offer while it is saved; the zero value is that of any other offer.
+type offerEdit struct {
+	share   *activities.Share
+	changes []domain.OfferChange
+}
+
+// beginEdit refuses what the principal may not change of a shared offer.
+func beginEdit(ctx context.Context, tx pgx.Tx, before, after *domain.Offer) (edit offerEdit, err error) {
+	edit.share, err = activities.ShareOf(ctx, tx, principal(ctx).TenantID, before.ID)
+	if err != nil || edit.share == nil {
+		return edit, err
+	}
+	edit.changes, err = edit.share.Check(before, after)
+	return edit, editRefusal(err)
+}
+
+// editRefusal is the problem that an edit's refusal becomes.
+func editRefusal(err error) error {
+	var foreign *activities.ForeignFields
+	switch {
+	case errors.Is(err, activities.ErrPartnershipEnded):
+		return conflict("The partnership has ended: its offer is not edited any more.")
+	case errors.As(err, &foreign):
+		return otherSides(foreign.Fields)
+	}
+	return err
+}
+
+func otherSides(fields domain.FieldErrors) *Problem {
+	return forbidden("Of this offer, these fields are the other side's to edit.", fields...)
+}
+
+// finish writes down what the edit changed, for both sides, once the version is written.
+func (e offerEdit) finish(ctx context.Context, tx pgx.Tx, before, after *domain.Offer) error {
+	if e.share == nil {
+		return nil
+	}
+	if after.AdvertiserID != before.AdvertiserID {
+		err := dbgen.New().ShareAdvertiser(ctx, tx, dbgen.ShareAdvertiserParams{
+			PublisherTenantID: e.share.PublisherTenantID, Key: newAdvertiserKey(), CreatedAt: now(),
+			AdvertiserTenantID: e.share.AdvertiserTenantID, ID: after.AdvertiserID,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return e.share.Record(ctx, tx, principal(ctx).Actor, after.Version, e.changes, now())
+}
+
+// offerReader reads the document of an edit: domain.ParseOffer a whole one, domain.PatchOffer some fields.
+type offerReader func([]byte, domain.OfferTerms) (domain.Offer, []string, domain.FieldErrors)
+
+// parseEdit reads a change of a locked offer by the tenant's terms. Of a shared one, what stands there
+// already is known on both sides, points are the publisher's, and a refusal of what is the other
+// side's anyway says so.
+func (s *Server) parseEdit(
+	ctx context.Context, tx pgx.Tx, tenant dbgen.Tenant, before *domain.Offer, document []byte, read offerReader,
+) (after domain.Offer, warnings []string, err error) {
+	share, err := activities.ShareOf(ctx, tx, tenant.TenantID, before.ID)
+	if err != nil {
+		return after, nil, err
+	}
+	lookups := &offerLookups{ctx: ctx, tx: tx, tenantID: tenant.TenantID}
+	terms := lookups.terms(tenant, before)
+	if share != nil {
+		if share.EndedAt != nil {
+			return after, nil, editRefusal(activities.ErrPartnershipEnded)
+		}
+		terms.Shared = true
+		if terms.RewardRatio, err = share.RewardRatio(ctx, s.Store.SystemPool(), tenant.RewardRatioMicros); err != nil {
+			return after, nil, err
+		}
+	}
+	after, warnings, errs := read(document, terms)
+	if share != nil {
+		if foreign := domain.ForeignErrors(share.Side, errs); len(foreign) > 0 && lookups.err == nil {
+			return after, nil, otherSides(foreign)
+		}
+	}
+	return after, filledWarnings(warnings), errors.Join(lookups.err, errs.Err())
+}
+
+// asGiven names the fields of new events in a refusal as the request's document has them.
+func asGiven(err error, document []byte, before, after *domain.Offer) error {
+	var problem *Problem
+	if errors.As(err, &problem) {
+		problem.Errors = domain.NamedAsGiven(problem.Errors, document, before, after)
+	}
+	return err
+}
