@@ -49,12 +49,23 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer, play bo
 	if err := config.SetLogger(); err != nil {
 		return err
 	}
-	if play { // its app is on loopback
+	var mails demo.Mails
+	if play { // its app and its mail server are on loopback
 		config.CallbackAllowCIDRs = append(config.CallbackAllowCIDRs, netip.MustParsePrefix("127.0.0.0/8"))
 	}
 	options, err := optionsFromEnv(getenv, out)
 	if err != nil {
 		return err
+	}
+	if play {
+		box, err := openMailbox(&config, options.DataDir)
+		if err != nil {
+			return err
+		}
+		if box != nil {
+			defer box.Close()
+			mails = box.Mails
+		}
 	}
 	s, err := boot.Start(ctx, options, config)
 	if err != nil {
@@ -62,7 +73,7 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer, play bo
 	}
 	fmt.Fprintf(out, "ready after %.1f s, data in %s\n", time.Since(begin).Seconds(), s.Engine.DataDir)
 	if play {
-		if err := demo.Play(ctx, out, s.URL, s.Config.OperatorToken, s.Engine.TemporalUIURL); err != nil {
+		if err := demo.Play(ctx, out, s.URL, s.Config.OperatorToken, s.Engine.TemporalUIURL, mails); err != nil {
 			return errors.Join(err, s.Stop())
 		}
 		fmt.Fprint(out, "\nEverything stays up until Ctrl-C.\n")

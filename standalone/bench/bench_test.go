@@ -15,6 +15,7 @@ func TestEveryFigureIsMeasured(t *testing.T) {
 	tiny := scale{
 		pairs: 1, window: 200 * time.Millisecond, steady: 300 * time.Millisecond, conns: 8,
 		backlog: 200, parked: 60, drained: 40, postbacks: 20, chains: 20, reviewed: 150, calm: 2,
+		copied: 300 * time.Millisecond, edits: 2, partnerships: 3,
 	}
 	var out strings.Builder
 	r, err := measure(ctx, tiny, figures, &out)
@@ -24,7 +25,7 @@ func TestEveryFigureIsMeasured(t *testing.T) {
 	text := r.markdown("go test")
 	for _, figure := range []string{
 		"Durable redirects", "Latency at 500", "Clicks into rows", "while a backlog", "Postbacks decided", "single postback",
-		"Whole chains", "falls due", "parked click takes", "reviewed by a job", "A file of",
+		"Whole chains", "falls due", "parked click takes", "reviewed by a job", "A file of", "visible in the publisher's", "live stream tells", "through both books",
 	} {
 		if !strings.Contains(text, figure) {
 			t.Errorf("no figure %q in:\n%s", figure, text)

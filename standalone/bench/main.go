@@ -35,6 +35,10 @@ type scale struct {
 	reviewed int
 	// calm is how many postbacks are sent one after the other at low load.
 	calm int
+	// copied is how long conversions are accepted at a fixed rate while their copies are timed, edits how
+	// many there are a side, partnerships how many an advertiser has that has many.
+	copied              time.Duration
+	edits, partnerships int
 	// profiles is a folder for CPU profiles, or "".
 	profiles string
 	// lean replaces Go's own HTTP client where redirects are counted.
@@ -68,6 +72,7 @@ func fullScale() scale {
 	return scale{
 		pairs: 5, window: 4 * time.Second, steady: 8 * time.Second, conns: 64,
 		backlog: 50_000, parked: 100_000, drained: 3_000, postbacks: 1_000, chains: 1_000, reviewed: 100_000, calm: 100,
+		copied: time.Minute, edits: 200, partnerships: 1_000,
 	}
 }
 
@@ -75,6 +80,7 @@ func quickScale() scale {
 	s := fullScale()
 	s.pairs, s.window, s.steady = 3, 2*time.Second, 3*time.Second
 	s.backlog, s.parked, s.drained, s.postbacks, s.chains, s.reviewed, s.calm = 5_000, 5_000, 1_000, 300, 300, 5_000, 40
+	s.copied, s.edits = 20*time.Second, 50
 	return s
 }
 
@@ -94,6 +100,7 @@ var figures = []figure{
 	{"chains", measureChains},
 	{"review", measureReview},
 	{"upload", measureUpload},
+	{"exchange", measureExchange},
 	{"parked", measureParked},
 }
 

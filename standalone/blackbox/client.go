@@ -4,6 +4,7 @@ package blackbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,7 +21,9 @@ type Client struct {
 	Token string
 	// TenantID is whose token it is; empty for the operator's.
 	TenantID string
-	HTTP     *http.Client
+	// Product is the tenant's; empty for a publisher.
+	Product string
+	HTTP    *http.Client
 }
 
 // New makes a client that follows no redirects: where one leads is what matters.
@@ -103,6 +106,7 @@ func (c *Client) NewTenant(ctx context.Context, fields map[string]any) (*Client,
 	}
 	tenant := New(c.URL, made.APIToken)
 	tenant.HTTP, tenant.TenantID = c.HTTP, made.ID
+	tenant.Product, _ = body["product"].(string)
 	return tenant, nil
 }
 
@@ -134,12 +138,15 @@ func (c *Client) NewPartner(ctx context.Context, fields map[string]any) (string,
 	return made.ID, err
 }
 
-const offersPath = "/api/v1/sdk-offer-management/publisher/offers"
+// offersPath is of the tenant's own product.
+func (c *Client) offersPath() string {
+	return "/api/v1/sdk-offer-management/" + cmp.Or(c.Product, "publisher") + "/offers"
+}
 
 // NewOffer makes an offer from a document and returns its id and the path of its tracking link.
 func (c *Client) NewOffer(ctx context.Context, document map[string]any) (id, link string, err error) {
 	var made struct{ ID string }
-	if err := c.Call(ctx, http.MethodPost, offersPath, document, &made); err != nil {
+	if err := c.Call(ctx, http.MethodPost, c.offersPath(), document, &made); err != nil {
 		return "", "", err
 	}
 	offer, err := c.Offer(ctx, made.ID)
@@ -168,7 +175,7 @@ type Offer struct {
 // Offer reads an offer.
 func (c *Client) Offer(ctx context.Context, id string) (Offer, error) {
 	var offer Offer
-	err := c.Call(ctx, http.MethodGet, offersPath+"/"+id, nil, &offer)
+	err := c.Call(ctx, http.MethodGet, c.offersPath()+"/"+id, nil, &offer)
 	return offer, err
 }
 
@@ -273,7 +280,9 @@ type Conversion struct {
 	ClickID         string `json:"clickId"`
 	EventID         string `json:"eventId"`
 	Revenue         string `json:"revenue"`
-	Reward          string `json:"reward"`
+	// Cost is what an advertiser's side of a shared offer reads in place of Revenue.
+	Cost   string `json:"cost"`
+	Reward string `json:"reward"`
 }
 
 // Conversion reads a conversion.

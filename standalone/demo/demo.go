@@ -25,16 +25,17 @@ type Story struct {
 	age        string
 	member     string
 	clickID    string
+	mails      Mails
 	step       int
 }
 
 // Play tells the story to out. Callbacks go to a receiver on loopback, which must be within
-// OFFERFLOW_CALLBACK_ALLOW_CIDRS. It returns an error at the first step that does not turn out as
+// OFFERFLOW_CALLBACK_ALLOW_CIDRS; mails are what has been sent. It returns an error at the first step that does not turn out as
 // it should.
-func Play(ctx context.Context, out io.Writer, address, operatorToken, temporalUI string) error {
-	s := &Story{out: out, operator: blackbox.New(address, operatorToken), member: "member-42"}
+func Play(ctx context.Context, out io.Writer, address, operatorToken, temporalUI string, mails Mails) error {
+	s := &Story{out: out, operator: blackbox.New(address, operatorToken), member: "member-42", mails: mails}
 	for _, chapter := range []func(context.Context) error{
-		s.cast, s.levelsOffer, s.wrongTurns, s.caps, s.approvalAndReversal,
+		s.cast, s.levelsOffer, s.wrongTurns, s.caps, s.approvalAndReversal, s.exchange,
 	} {
 		if err := chapter(ctx); err != nil {
 			s.close()

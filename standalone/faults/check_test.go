@@ -32,7 +32,7 @@ var always = []rule{
 		GROUP BY c.tenant_id, c.id HAVING coalesce(sum(e.amount_micros), 0) <> CASE WHEN c.status = 'Success' THEN c.reward_micros ELSE 0 END`},
 	{"4: live conversions within the cap", `SELECT event_id || ' ' || count(*) FROM conversions c JOIN offers o ON o.id = c.offer_id
 		WHERE c.tenant_id = $1 AND o.name = 'Capped' AND c.status <> 'Rejected' GROUP BY event_id HAVING count(*) > ` + strconv.Itoa(capOf)},
-	{"4: what is live is counted", `SELECT id || ' ' || status FROM conversions WHERE tenant_id = $1 AND is_counted <> (status <> 'Rejected')`},
+	{"4: what is live is counted", `SELECT id || ' ' || status FROM conversions WHERE tenant_id = $1 AND side <> 'publisher' AND is_counted <> (status <> 'Rejected')`},
 	{"4: counters equal a recount", `SELECT k.scope || ' ' || k.scope_id || ' ' || k.period || ': ' || k.value || ' counted' FROM cap_counters k
 		LEFT JOIN conversions c ON c.tenant_id = k.tenant_id AND c.is_counted
 			AND k.scope_id = CASE k.scope WHEN 'event' THEN c.event_id WHEN 'partner' THEN c.partner_id ELSE c.offer_id END

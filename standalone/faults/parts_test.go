@@ -61,7 +61,8 @@ type parts struct {
 
 const operatorToken = "faults-operator-token-of-a-test-that-keeps-nothing"
 
-func startParts(t *testing.T) *parts {
+// startParts starts them all; more are settings of the worker and the API.
+func startParts(t *testing.T, more ...string) *parts {
 	t.Helper()
 	picked, err := ports.Pick(5)
 	if err != nil {
@@ -83,6 +84,7 @@ func startParts(t *testing.T) *parts {
 		"TEMPORAL_ADDRESS=" + ports.Address(picked[3]), "OFFERFLOW_OPERATOR_TOKEN=" + operatorToken,
 		"OFFERFLOW_SECRET_KEYS=" + fmt.Sprintf("%064x", 1), "OFFERFLOW_HTTP_ADDR=" + ports.Address(picked[4]),
 	}
+	product = append(product, more...)
 	p.settings[roleWorker], p.settings[roleAPI] = product, product
 	p.start(roleTemporal)
 	p.start(roleWorker)

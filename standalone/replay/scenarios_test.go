@@ -40,12 +40,20 @@ var onClick = []scenario{
 	{"rollup", rollup},
 	{"retention", retention},
 	{"scheduled change", scheduledChange},
+	{"a sync with the publisher's book", exchangeSynced},
+	{"a sync that is told of more while it waits", exchangeSignalled},
+	{"news while syncs are closing", exchangeHurried},
+	{"an edit of a shared offer", exchangeEdited},
+	{"books reconciled, equal and repaired", reconciledEqual},
+	{"books reconciled while a sync is on its way", reconciledMoving},
+	{"more differs than one reconciliation names", reconciledFull},
 }
 
 var onFirstPostback = []scenario{
 	{"started by its first postback", firstPostback},
 	{"expired after an update", expired},
 	{"parked and timed out", parkedAndTimedOut},
+	{"every partnership reconciled", reconciledAll}, // here, where no scenario beside it counts its own
 }
 
 func TestScenarios(t *testing.T) {
