@@ -124,5 +124,26 @@ func (s *Share) Record(ctx context.Context, tx dbgen.DBTX, actor string, version
 	for _, change := range changes {
 		live.Changes = append(live.Changes, stream.LiveFieldChange(change))
 	}
-	return queueLive(ctx, tx, editor, stream.LiveChange, live, at, s.AdvertiserTenantID, s.PublisherTenantID)
+	err = queueLive(ctx, tx, editor, stream.LiveChange, live, at, s.AdvertiserTenantID, s.PublisherTenantID)
+	if err != nil {
+		return err
+	}
+	return s.recordPause(ctx, tx, changes, at)
+}
+
+// recordPause tells both live streams besides that the offer was paused or resumed.
+func (s *Share) recordPause(ctx context.Context, tx dbgen.DBTX, changes []domain.OfferChange, at time.Time) error {
+	for _, change := range changes {
+		if change.Field != "isPaused" {
+			continue
+		}
+		var isPaused bool
+		if err := json.Unmarshal(change.New, &isPaused); err != nil {
+			return err
+		}
+		return queueLive(ctx, tx, s.Tenant(s.Side), stream.LiveStatus, stream.LivePartnershipData{
+			PartnershipID: s.ID, OfferID: s.OfferID, State: stream.PartnershipActive, IsPaused: &isPaused, Side: s.Side,
+		}, at, s.AdvertiserTenantID, s.PublisherTenantID)
+	}
+	return nil
 }

@@ -99,9 +99,9 @@ func TestRule57ScheduledChangeIsAnEdit(t *testing.T) {
 	}
 	for _, editor := range []uuid.UUID{rig.tenantID, rig.publisher.tenantID} {
 		require.Equal(t, int64(1), value[int64](rig.decisionRig, `SELECT count(*) FROM audit_log WHERE noun_id = $1 AND tenant_id = $2`, offer.ID.String(), editor))
-		for _, subject := range []string{"exchange", "offer", "live." + rig.tenantID.String(), "live." + rig.publisher.tenantID.String()} {
+		for _, subject := range []string{"events.exchange", "events.offer", "live." + rig.tenantID.String(), "live." + rig.publisher.tenantID.String()} {
 			require.Equal(t, int64(1), value[int64](rig.decisionRig, `SELECT count(*) FROM outbox WHERE subject = $1 AND tenant_id = $2`,
-				"offerflow.events."+subject, editor), subject)
+				"offerflow."+subject, editor), subject)
 		}
 	}
 

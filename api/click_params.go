@@ -142,6 +142,9 @@ func (p *clickParams) macro(name string, to target, clickID uuid.UUID) string {
 		}
 		return to.link.PartnerID.String()
 	case "pub_member_id":
+		if to.isShared() { // rule 57: the advertiser writes the destination, and members are the publisher's
+			return ""
+		}
 		return p.memberID
 	case "pub_click_id":
 		return p.clickID

@@ -103,6 +103,13 @@ func (s *Server) patchShared(ctx context.Context, tx pgx.Tx, before *domain.Offe
 	if err != nil {
 		return nil, err
 	}
+	share, err := activities.ShareOf(ctx, tx, tenant.TenantID, before.ID)
+	if err != nil {
+		return nil, err
+	}
+	if foreign := domain.IgnoredForeign(share.Side, patch, before); len(foreign) > 0 && share.EndedAt == nil {
+		return nil, otherSides(foreign)
+	}
 	tenant.GoalsEnabled = true // a patch is of the whole document, as this side sees it here
 	after, warnings, err := s.parseEdit(ctx, tx, tenant, before, patch, domain.PatchOffer)
 	if err != nil {

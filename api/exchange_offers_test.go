@@ -111,7 +111,7 @@ func offerFieldCases() []fieldCase {
 		{"keyPoints", e, both("<b>A</b>", "<b>P</b>")}, {"offerDetails", e, both("<b>A</b>", "<b>P</b>")}, {"termsAndDisclaimers", e, both("A", "P")},
 		{"creatives", e, both([]any{map[string]any{"order": 2, "url": "https://c.example/a"}}, []any{map[string]any{"order": 3, "url": "https://c.example/p"}})},
 		{"conversionType", a, both("RevShare", "FlatRate")}, {"advertiserId", a, ownRow("/api/v1/advertisers")},
-		{"isFeatured", p, both(true, true)}, {"isPaused", e, flipped()}, {"rewardType", e, both("Manual", "Automatic")},
+		{"isFeatured", e, flipped()}, {"isPaused", e, flipped()}, {"rewardType", e, both("Manual", "Automatic")},
 		{"revenue", a, both("7.00", "8.00")}, {"reward", p, both("70.00", "80.00")}, {"pendingTime", e, both(2, 3)}, {"allowRepetitions", e, flipped()},
 		{"goalStatus", e, both("deleted", "active")},
 		{"dailyCap", a, both(3, 4)}, {"weeklyCap", a, both(5, 6)}, {"monthlyCap", a, both(7, 8)}, {"allTimeCap", a, both(9, 10)},
@@ -257,7 +257,7 @@ func TestRule55StaleVersion(t *testing.T) {
 	made := x.share(source, x.publisher)
 	id := made.SharedOfferID
 	x.advertiser.edit(id, map[string]any{"headline": "Second"}).into(http.StatusOK, nil)
-	x.publisher.send("PATCH", sharedPath(id), map[string]any{"headline": "x"}).refused(http.StatusPreconditionRequired)
+	x.publisher.send("PATCH", sharedPath(id), map[string]any{"headline": "x"}).refused(http.StatusPreconditionRequired, "If-Match")
 	x.publisher.with("If-Match", "one").send("PATCH", sharedPath(id), map[string]any{"headline": "x"}).refused(http.StatusBadRequest, "If-Match")
 	for _, body := range []any{map[string]any{"headline": "x"}, map[string]any{"budget": 1}, map[string]any{"name": 7}} {
 		answer := x.publisher.with("If-Match", `"1"`).send("PATCH", sharedPath(id), body)
@@ -327,7 +327,7 @@ func TestRule57OrdinaryWays(t *testing.T) {
 	require.EqualValues(t, 1, x.count("SELECT count(*) FROM audit_log WHERE tenant_id = $1 AND noun_id = $2 AND action = 'pause'", x.publisher.id, id))
 	require.EqualValues(t, 1, x.count("SELECT count(*) FROM audit_log WHERE tenant_id = $1 AND noun_id = $2 AND action = 'resume'", x.advertiser.id, id))
 	for subject, want := range map[string]int64{
-		"offerflow.events.exchange": 2, "offerflow.events.live." + x.publisher.id: 2, "offerflow.events.live." + x.advertiser.id: 2,
+		"offerflow.events.exchange": 2, "offerflow.live." + x.publisher.id: 2, "offerflow.live." + x.advertiser.id: 2,
 	} {
 		require.EqualValues(t, want, x.count("SELECT count(*) FROM outbox WHERE subject = $1 AND convert_from(payload::text::bytea, 'UTF8') NOT LIKE '%\"kind\": \"status\"%'", subject), subject)
 	}

@@ -152,9 +152,7 @@ func (s *Server) endPartnership(ctx context.Context, in *endPartnershipInput) (*
 func (s *Server) end(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offer *domain.Offer, reason string) error {
 	at, before := now(), partnershipOf(p, offer.Name, principal(ctx).TenantID)
 	last := *offer
-	if last.ExpiresAt == nil || last.ExpiresAt.After(at) {
-		last.ExpiresAt = &at
-	}
+	last.ExpiresAt = &at // also where it had expired: the end is an edit, of which the other side is told
 	if err := saveOffer(ctx, tx, "end", offer, &last); err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func TestRule60End(t *testing.T) {
 	require.Equal(t, []any{*first.EndedAt, "publisher", "No demand"}, []any{*again.EndedAt, *again.EndedSide, again.EndReason})
 	require.EqualValues(t, 2, x.count("SELECT version FROM offers WHERE id = $1", made.SharedOfferID))
 	require.EqualValues(t, 1, x.count("SELECT count(*) FROM offer_changes WHERE offer_id = $1 AND field = 'expirationDate' AND side = 'publisher'", made.SharedOfferID))
-	require.EqualValues(t, 2, x.count("SELECT count(*) FROM outbox WHERE subject LIKE 'offerflow.events.live.%' AND payload->'data'->>'state' = 'ended'"))
+	require.EqualValues(t, 2, x.count("SELECT count(*) FROM outbox WHERE subject LIKE 'offerflow.live.%' AND payload->'data'->>'state' = 'ended'"))
 
 	for _, at := range []struct {
 		account

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -92,35 +93,72 @@ type listReconciliationsInput struct {
 	ListInput
 }
 
-// listReconciliations shows how the books of a partnership compared, the newest first.
+// listReconciliations shows how the books of a partnership compared, the newest first. Whoever looks
+// at what is not up to date sets another comparison going, and finds it in a moment.
 func (s *Server) listReconciliations(ctx context.Context, in *listReconciliationsInput) (*pageOutput[reconciliationDocument], error) {
 	out := &pageOutput[reconciliationDocument]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(tx pgx.Tx) error {
 		tenantID := principal(ctx).TenantID
 		if _, err := dbgen.New().GetPartnership(ctx, tx, in.ID, tenantID); err != nil {
 			return orNotFound(err)
 		}
 		var err error
-		out.Body, err = list(ctx, tx, reconciliationListing, in.ListInput, in.ID, tenantID)
+		if out.Body, err = list(ctx, tx, reconciliationListing, in.ListInput, in.ID, tenantID); err != nil {
+			return err
+		}
+		isDue, err := dbgen.New().ReconciliationIsDue(ctx, tx, now().Add(-lookedAtEvery), tenantID, in.ID)
+		if err != nil || !isDue || !s.looked.first(in.ID, now()) {
+			return err
+		}
+		return queueReconciliation(ctx, tx, in.ID)
+	})
+	s.nudge()
+	return out, err
+}
+
+// lookedAtEvery is how often looking at the history sets a comparison going, at most.
+const lookedAtEvery = time.Minute
+
+// looks remembers when partnerships' histories were looked at last.
+type looks struct {
+	mu sync.Mutex
+	at map[uuid.UUID]time.Time
+}
+
+// manyLooks are more than anybody has partnerships.
+const manyLooks = 10_000
+
+// first says whether it is the first look for a while.
+func (l *looks) first(partnershipID uuid.UUID, at time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at.Sub(l.at[partnershipID]) < lookedAtEvery {
+		return false
+	}
+	if l.at == nil || len(l.at) >= manyLooks {
+		l.at = map[uuid.UUID]time.Time{}
+	}
+	l.at[partnershipID] = at
+	return true
+}
+
+func queueReconciliation(ctx context.Context, tx pgx.Tx, partnershipID uuid.UUID) error {
+	payload, err := json.Marshal(stream.ReconciliationEvent{PartnershipID: partnershipID})
+	if err != nil {
 		return err
+	}
+	return dbgen.New().InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{
+		TenantID: principal(ctx).TenantID, ID: newID(), Subject: stream.SubjectReconciliation, Payload: payload,
 	})
 }
 
 // reconcileNow has a worker compare both books, as it does each day.
 func (s *Server) reconcileNow(ctx context.Context, in *ByID) (*struct{}, error) {
 	err := s.tenant(ctx, func(tx pgx.Tx) error {
-		tenantID := principal(ctx).TenantID
-		if _, err := dbgen.New().GetPartnership(ctx, tx, in.ID, tenantID); err != nil {
+		if _, err := dbgen.New().GetPartnership(ctx, tx, in.ID, principal(ctx).TenantID); err != nil {
 			return orNotFound(err)
 		}
-		payload, err := json.Marshal(stream.ReconciliationEvent{PartnershipID: in.ID})
-		if err != nil {
-			return err
-		}
-		err = dbgen.New().InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{
-			TenantID: tenantID, ID: newID(), Subject: stream.SubjectReconciliation, Payload: payload,
-		})
-		if err != nil {
+		if err := queueReconciliation(ctx, tx, in.ID); err != nil {
 			return err
 		}
 		return audit(ctx, tx, "reconcile", "partnership", in.ID.String(), nil, nil)

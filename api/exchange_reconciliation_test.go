@@ -124,6 +124,38 @@ func TestRule61ComparedNow(t *testing.T) {
 	var token struct{ Token string }
 	b.publisher.post("/api/v1/tokens", map[string]any{"name": "r", "scope": "readonly"}).into(http.StatusCreated, &token)
 	b.as(token.Token).post(b.reconciliationPath(), nil).refused(http.StatusForbidden)
-	b.as(token.Token).get(b.reconciliationPath()).into(http.StatusOK, nil)
 	require.Equal(t, 2, b.count("SELECT count(*) FROM outbox WHERE subject = $1", stream.SubjectReconciliation))
+	for range 2 { // whoever looks before anything was compared asks too, once a minute
+		b.as(token.Token).get(b.reconciliationPath()).into(http.StatusOK, nil)
+		require.Equal(t, 3, b.count("SELECT count(*) FROM outbox WHERE subject = $1", stream.SubjectReconciliation))
+	}
+}
+
+// Rule 61: a look at the history asks for a comparison where conversions have come since the last.
+func TestRule61LookedAtWhenConversionsHaveCome(t *testing.T) {
+	t.Parallel()
+	b := newSharedBook(t)
+	asked := func() int {
+		b.publisher.get(b.reconciliationPath()).into(http.StatusOK, nil)
+		return b.count("SELECT count(*) FROM outbox WHERE subject = $1", stream.SubjectReconciliation)
+	}
+	compared := func(ago string) {
+		_, err := b.store.SystemPool().Exec(t.Context(), `INSERT INTO reconciliations (partnership_id, id, at, from_day, to_day, days, differences, found, repaired)
+			VALUES ($1, gen_random_uuid(), now() - $2::interval, now(), now(), '[]', '[]', 0, 0)`, b.partnership.ID, ago)
+		require.NoError(t, err)
+	}
+	b.synced("anna", eventInstall)
+	received := func(ago string) {
+		_, err := b.store.SystemPool().Exec(t.Context(), "UPDATE conversions SET received_at = now() - $1::interval", ago)
+		require.NoError(t, err)
+	}
+	received("3 h")
+	compared("2 h")
+	require.Equal(t, 0, asked(), "compared since")
+	received("1 h")
+	require.Equal(t, 1, asked(), "one has come")
+	b = newSharedBook(t)
+	b.synced("ben", eventInstall)
+	compared("30 s")
+	require.Equal(t, 0, asked(), "less than a minute ago")
 }

@@ -147,6 +147,17 @@ func TestRule55RedirectRightAfterTheShare(t *testing.T) {
 	f.publisher.call(http.MethodGet, form+foreign.ID, nil, 404, nil)
 }
 
+// Rule 57: the advertiser writes the destination and does not learn the publisher's members by it; what
+// the publisher passes on besides is its own choice.
+func TestRule57NoMembersInTheDestination(t *testing.T) {
+	t.Parallel()
+	f := newSharedFront(t, func(offer map[string]any) {
+		offer["trackingSystemLink"] = "https://adv.example/?sub1={gk_click_id}&m={pub_member_id}&s={pub_sub_1}"
+	})
+	location, _ := f.clicked(f.link + "?pub_member_id=m-1&pub_sub_1=banner")
+	require.Equal(t, []string{"", "banner"}, []string{location.Query().Get("m"), location.Query().Get("s")})
+}
+
 func loaded(ctx context.Context, c *OfferCache, offerID uuid.UUID) (target, error) {
 	if err := c.Load(ctx); err != nil {
 		return target{}, err

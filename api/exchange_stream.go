@@ -165,7 +165,7 @@ func (s *Server) liveBegin(ctx context.Context, after uint64, resumes bool) (liv
 	if s.Stream == nil {
 		return liveBegin{}, unavailable()
 	}
-	first, last, err := s.Stream.EventsKept(ctx)
+	first, last, err := s.Stream.LiveKept(ctx)
 	switch {
 	case err != nil:
 		return liveBegin{}, err

@@ -95,6 +95,9 @@ type target struct {
 	tenant  *cachedTenant
 }
 
+// isShared says that the offer is another tenant's, its link the publisher's.
+func (t *target) isShared() bool { return t.offer.TenantID != t.link.TenantID }
+
 // errNoTarget is returned for a link or an offer that does not exist.
 var errNoTarget = errors.New("no such link")
 

@@ -312,7 +312,9 @@ func checkIfMatch(header string, current int64, show func() (any, error)) error 
 	header = strings.TrimSpace(header)
 	switch header {
 	case "":
-		return newProblem(http.StatusPreconditionRequired, "Send If-Match with the version that the change was made from.")
+		p := newProblem(http.StatusPreconditionRequired, "Send If-Match with the version that the change was made from.")
+		p.Errors = []domain.FieldError{{Field: "If-Match", Reason: "is required"}}
+		return p
 	case "*":
 		return nil
 	}

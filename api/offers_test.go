@@ -122,7 +122,7 @@ func TestOfferLife(t *testing.T) {
 	answer = s.mine.with("If-Match", `"1"`).put(path, whole)
 	answer.refused(412)
 	require.Equal(t, `"2"`, answer.header.Get("ETag"))
-	s.mine.put(path, whole).refused(428)
+	s.mine.put(path, whole).refused(428, "If-Match")
 	s.mine.with("If-Match", "1").put(path, map[string]any{}).refused(412) // the version is looked at first
 	for range 2 {
 		s.mine.send("PATCH", "/api/v1/sdk-offer-management/offers/"+made.ID+"/pause", nil).into(204, nil)

@@ -55,6 +55,7 @@ type Server struct {
 	tokens  tokenCache
 	running runningKeys
 	live    liveStreams
+	looked  looks
 }
 
 // Handler builds the whole surface.

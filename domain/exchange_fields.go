@@ -57,7 +57,7 @@ var offerFields = []OfferField{
 	{"offerType", OwnerAdvertiser},
 	{"conversionType", OwnerAdvertiser},
 	{"advertiserId", OwnerAdvertiser},
-	{"isFeatured", OwnerPublisher},
+	{"isFeatured", OwnerEither},
 	{"isPaused", OwnerEither},
 	{"rewardType", OwnerEither},
 	{"revenue", OwnerAdvertiser},
@@ -185,11 +185,43 @@ func CheckEdit(side Side, before, after *Offer) (changes []OfferChange, foreign 
 	return changes, foreign, nil
 }
 
-// ForeignErrors are those refusals of a document that are about fields the side may not edit anyway.
+// ForeignErrors are those refusals of a document that are about fields the side may not edit anyway,
+// each field once and as a whole.
 func ForeignErrors(side Side, errs FieldErrors) (foreign FieldErrors) {
 	for _, one := range errs {
-		if owner := OwnerOf(one.Field); owner == FieldOwner(side.Other()) {
-			foreign = append(foreign, FieldError{Field: one.Field, Reason: owner.refusal()})
+		field := one.Field
+		if !strings.HasPrefix(field, "offerEvents[") {
+			field = field[:len(field)-len(strings.TrimLeft(field, letters))]
+		}
+		owner := OwnerOf(field)
+		refused := slices.ContainsFunc(foreign, func(f FieldError) bool { return f.Field == field })
+		if owner == FieldOwner(side.Other()) && !refused {
+			foreign = append(foreign, FieldError{Field: field, Reason: owner.refusal()})
+		}
+	}
+	return foreign
+}
+
+// IgnoredForeign are the other side's fields in a patch that are of no effect on this type of offer,
+// because they belong to the events, or to offers without: they are refused all the same.
+func IgnoredForeign(side Side, patch []byte, previous *Offer) (foreign FieldErrors) {
+	root, err := parseDocNode(patch)
+	if err != nil {
+		return nil // the reader says so
+	}
+	if kind := root.find("offerType").text; kind != "" && !strings.EqualFold(strings.TrimSpace(kind), string(previous.OfferType)) {
+		return nil // of the type that it becomes they are not ignored
+	}
+	for _, field := range offerFields {
+		name, isEvent := strings.CutPrefix(field.Name, eventPrefix)
+		_, both := offerFieldOwners()[name]
+		if previous.OfferType == OfferTypeMultiEvent && !slices.Contains(singleFields, field.Name) ||
+			previous.OfferType == OfferTypeSingleEvent && (!isEvent || both) {
+			continue
+		}
+		value := root.find(name)
+		if field.Owner == FieldOwner(side.Other()) && value.kind != docNull && value.text != "false" {
+			foreign = append(foreign, FieldError{Field: name, Reason: field.Owner.refusal()})
 		}
 	}
 	return foreign

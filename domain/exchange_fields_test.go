@@ -59,9 +59,9 @@ func TestRule57Owners(t *testing.T) {
 		},
 		OwnerPublisher: {
 			"reward", "offerEvents[1].useDefaultRatio", "offerEvents[1].reward", "placementIds[4]", "categoryIds", "offerEvents[0].showOnOfferWall",
-			"isFeatured", "initialEpc", "isEpcLocked", "payoutTiers." + everyone().String(), "offerEvents[0].payoutStructureId",
+			"initialEpc", "isEpcLocked", "payoutTiers." + everyone().String(), "offerEvents[0].payoutStructureId",
 		},
-		OwnerEither: {"name", "isPaused", "creatives[0].url", "countryIds", "launchDate", "offerEvents[0].eventId", "body", "offerEvents", "offerEvents[1]"},
+		OwnerEither: {"name", "isPaused", "isFeatured", "creatives[0].url", "countryIds", "launchDate", "offerEvents[0].eventId", "body", "offerEvents", "offerEvents[1]"},
 		OwnerNobody: {"revenueTiers", "offerEvents[1].id"},
 	} {
 		for _, path := range paths {
@@ -272,6 +272,19 @@ func TestRule55PatchIsAMergePatch(t *testing.T) {
 	}
 }
 
+// An event of a patch may be named as the advertiser names it, byte for byte.
+func TestRule55PatchNamesAnEventAsTheAdvertiserDoes(t *testing.T) {
+	t.Parallel()
+	offer := patchedMulti(t)
+	known := offer.Events[1]
+	after, _, errs := PatchOffer([]byte(`{"offerEvents":[{"eventId":"`+known.EventID+`","name":"Renamed"}]}`), sharedTerms(offer))
+	require.NoError(t, errs.Err())
+	require.Len(t, after.Events, len(offer.Events))
+	require.Equal(t, "Renamed", after.EventByID(known.ID).Name)
+	_, _, errs = PatchOffer([]byte(`{"offerEvents":[{"eventId":"`+known.EventID+`","name":"A"},{"id":"`+known.ID.String()+`","name":"B"}]}`), sharedTerms(offer))
+	require.Equal(t, []string{"offerEvents[1].id"}, fieldsNamed(errs), "twice the same event")
+}
+
 // Rule 57: an edit with another side's field is refused with all of them named, and nobody takes an
 // event away with the other's figures in it. What making a goal private does is nobody's edit (rule 39).
 func TestRule57ForeignFields(t *testing.T) {
@@ -284,7 +297,7 @@ func TestRule57ForeignFields(t *testing.T) {
 		advertisers, publishers []string
 	}{
 		{`{"headline":"x","isPaused":true}`, nil, nil},
-		{`{"budget":7,"isFeatured":true,"headline":"x"}`, []string{"budget"}, []string{"isFeatured"}},
+		{`{"budget":7,"isEpcLocked":true,"headline":"x"}`, []string{"budget"}, []string{"isEpcLocked"}},
 		{`{"offerEvents":[{"id":"` + first + `","revenue":6,"reward":3,"name":"n"}]}`, []string{eventField(first, "revenue")}, []string{eventField(first, "reward")}},
 		{`{"offerEvents":[{"id":"` + second + `","isPrivate":true}]}`, nil, nil},
 		{`{"offerEvents":[{"id":"` + second + `","status":"deleted"}]}`, nil, nil},
@@ -307,6 +320,32 @@ func TestRule57ForeignFields(t *testing.T) {
 		_, foreign, err := CheckEdit(side, offer, &after)
 		require.NoError(t, err)
 		require.Equal(t, want, fieldsNamed(foreign), side)
+	}
+}
+
+// Rule 57: a field of the other side's is refused as a whole and once, and also where it would be of no
+// effect on this type of offer.
+func TestRule57ForeignFieldsAreNamedAsTheyAre(t *testing.T) {
+	t.Parallel()
+	errs := FieldErrors{{Field: "placementIds[0]"}, {Field: "placementIds[1]"}, {Field: "name"}, {Field: "offerEvents[0].reward"}, {Field: "payoutTiers.x"}}
+	require.Equal(t, []string{"placementIds", "offerEvents[0].reward", "payoutTiers"}, fieldsNamed(ForeignErrors(SideAdvertiser, errs)))
+	require.Empty(t, ForeignErrors(SidePublisher, errs))
+	single, multi := &Offer{OfferType: OfferTypeSingleEvent}, &Offer{OfferType: OfferTypeMultiEvent}
+	for _, c := range []struct {
+		offer                   *Offer
+		patch                   string
+		publishers, advertisers []string
+	}{
+		{multi, `{"Revenue":"9","pendingTime":1}`, []string{"revenue"}, nil},
+		{multi, `{"reward":5}`, nil, []string{"reward"}},
+		{multi, `{"reward":null,"payout":null}`, nil, nil},
+		{single, `{"useDefaultRatio":true,"showOnOfferWall":false}`, nil, []string{"useDefaultRatio"}},
+		{single, `{"hasRevenue":true,"revenue":3}`, []string{"hasRevenue"}, nil},
+		{single, `[`, nil, nil},
+		{multi, `{"offerType":"SingleEvent","reward":0}`, nil, nil},
+	} {
+		require.Equal(t, c.publishers, fieldsNamed(IgnoredForeign(SidePublisher, []byte(c.patch), c.offer)), c.patch)
+		require.Equal(t, c.advertisers, fieldsNamed(IgnoredForeign(SideAdvertiser, []byte(c.patch), c.offer)), c.patch)
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 )
 
 // PatchOffer reads an edit of terms.Previous: a JSON merge patch (RFC 7396) of its document, names in
-// any case. Of offerEvents only the elements that are named change, each by its id; one without an id
-// is a new event, which says what it is not told by default. Refusals name a field as the patch has it,
+// any case. Of offerEvents only the elements that are named change, each by its id, or without one by an
+// eventId that the offer has; any other is a new event, which says what it is not told by default. Refusals name a field as the patch has it,
 // and offerEvents[<id>].<name> where the patch does not name the event.
 func PatchOffer(patch []byte, terms OfferTerms) (Offer, []string, FieldErrors) {
 	r := newDocReader(terms)
@@ -112,6 +112,8 @@ func (r *docReader) patchedEvent(path string, known, patch docNode) (event docNo
 			return docNode{}, "", false
 		}
 		event, id = known.items[i].copied(), known.items[i].member("id").text
+	} else if i := eventNamed(known, patch.find("eventId")); i >= 0 {
+		event, id = known.items[i].copied(), known.items[i].member("id").text
 	} else {
 		event = blankEventNode(len(known.items))
 	}
@@ -124,6 +126,14 @@ func (r *docReader) patchedEvent(path string, known, patch docNode) (event docNo
 	f.rest()
 	r.warnings = append(r.warnings, f.warnings...)
 	return event, id, true
+}
+
+// eventNamed is the place of the event that an advertiser's name says, byte for byte (rule 3); -1
+// where there is none.
+func eventNamed(known, name docNode) int {
+	return slices.IndexFunc(known.items, func(e docNode) bool {
+		return name.kind == docString && name.text != "" && e.member("eventId").text == name.text
+	})
 }
 
 // blankEventNode is the element of a new event before the patch says what it is: it comes last.

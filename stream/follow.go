@@ -24,15 +24,15 @@ const (
 	followForgotten = 30 * time.Second
 )
 
-// EventsKept are the places of the oldest and the newest event that is kept; of an empty stream the
+// LiveKept are the places of the oldest and the newest live event that is kept; of an empty stream the
 // oldest is the one that would come next.
-func (c *Conn) EventsKept(ctx context.Context) (first, last uint64, err error) {
+func (c *Conn) LiveKept(ctx context.Context) (first, last uint64, err error) {
 	if status := c.NATS.Status(); status != nats.CONNECTED { // a request would wait for it
 		return 0, 0, unavailable(errors.New(status.String()))
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	events, err := c.JS.Stream(ctx, Events)
+	events, err := c.JS.Stream(ctx, Live)
 	if err != nil {
 		return 0, 0, unavailable(err)
 	}
@@ -40,7 +40,7 @@ func (c *Conn) EventsKept(ctx context.Context) (first, last uint64, err error) {
 	return state.FirstSeq, state.LastSeq, nil
 }
 
-// Follow gives the messages of one subject of the EVENTS stream that stand behind a place, in order,
+// Follow gives the messages of one subject of the LIVE stream that stand behind a place, in order,
 // none left out and none twice, also over losses of the server. The channel is closed once ctx is
 // done or the connection is closed. Nothing is waited for but the receiver.
 func (c *Conn) Follow(ctx context.Context, subject string, after uint64) (<-chan Followed, error) {
@@ -48,7 +48,7 @@ func (c *Conn) Follow(ctx context.Context, subject string, after uint64) (<-chan
 	defer cancel()
 	// It starts at a place, never at "new": what is made again after a loss would leave out what came
 	// meanwhile.
-	consumer, err := c.JS.OrderedConsumer(making, Events, jetstream.OrderedConsumerConfig{
+	consumer, err := c.JS.OrderedConsumer(making, Live, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
 		InactiveThreshold: followForgotten,
 	})
@@ -101,5 +101,5 @@ func (c *Conn) forget(consumer jetstream.Consumer) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
 	defer cancel()
-	_ = c.JS.DeleteConsumer(ctx, Events, info.Name)
+	_ = c.JS.DeleteConsumer(ctx, Live, info.Name)
 }

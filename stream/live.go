@@ -11,7 +11,7 @@ import (
 
 // maxLiveBytes keeps an event's values far below the stream server's largest message: an event that the
 // server never takes would hold up everything behind it.
-const maxLiveBytes = 256 << 10
+const maxLiveBytes = 32 << 10
 
 // NewLiveEvent makes the message of a tenant's live stream. data is one of the shapes below; at goes
 // into those that tell of what was done just now.
@@ -106,12 +106,15 @@ type LiveRequestData struct {
 	At            time.Time     `json:"at"`
 }
 
-// LivePartnershipData is what both sides hear when a partnership begins or ends: LiveStatus.
+// LivePartnershipData is what both sides hear when a partnership begins or ends, or its offer is paused
+// or resumed: LiveStatus.
 type LivePartnershipData struct {
 	PartnershipID uuid.UUID `json:"partnershipId"`
 	OfferID       uuid.UUID `json:"offerId"`
 	State         string    `json:"state"`
-	// Side began or ended it.
+	// IsPaused is given when the offer was paused or resumed.
+	IsPaused *bool `json:"isPaused,omitempty"`
+	// Side did it.
 	Side   domain.Side `json:"side"`
 	Reason string      `json:"reason"`
 	At     time.Time   `json:"at"`

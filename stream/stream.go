@@ -21,6 +21,9 @@ const (
 	Starts    = "STARTS"
 	Postbacks = "POSTBACKS"
 	Events    = "EVENTS"
+	// Live is what live streams show, apart from the events that work rests on: when it is full the
+	// oldest goes, and nothing waits for it.
+	Live = "LIVE"
 
 	SubjectClicks = "offerflow.clicks"
 	// SubjectStarts carries packed clicks that are rows already and whose workflows are to be started:
@@ -37,7 +40,7 @@ const (
 	// hear of: a conversion that was decided or moved, an edit.
 	SubjectExchange = "offerflow.events.exchange"
 	// SubjectLive, with a tenant's id after it, carries what that tenant's live stream shows.
-	SubjectLive = "offerflow.events.live."
+	SubjectLive = "offerflow.live."
 	// SubjectReconciliation carries a ReconciliationEvent when somebody wants both books compared now.
 	SubjectReconciliation = "offerflow.events.reconciliation"
 	// SubjectJob carries a JobEvent when a job was made or resumed.
@@ -78,6 +81,7 @@ func (c *Conn) Close() { _ = c.NATS.Drain() }
 // limits of one stream: with DiscardNew a full stream refuses, and the sender gets a 503.
 const (
 	maxStreamBytes = 2 << 30 // the server sets it aside on its disk for each stream
+	maxLiveKept    = 256 << 20
 	eventsMaxAge   = 7 * 24 * time.Hour
 )
 
@@ -89,10 +93,12 @@ func (c *Conn) Ensure(ctx context.Context, replicas int) error {
 		{Name: Starts, Subjects: []string{SubjectStarts}, Retention: jetstream.WorkQueuePolicy},
 		{Name: Postbacks, Subjects: []string{SubjectPostbacks}, Retention: jetstream.WorkQueuePolicy},
 		{Name: Events, Subjects: []string{subjectEvents}, Retention: jetstream.LimitsPolicy, MaxAge: eventsMaxAge},
+		{Name: Live, Subjects: []string{SubjectLive + "*"}, Retention: jetstream.LimitsPolicy, MaxAge: eventsMaxAge, MaxBytes: maxLiveKept},
 	} {
 		config.Storage = jetstream.FileStorage
-		config.Discard = jetstream.DiscardNew
-		config.MaxBytes = maxStreamBytes
+		if config.MaxBytes == 0 { // full, it refuses
+			config.Discard, config.MaxBytes = jetstream.DiscardNew, maxStreamBytes
+		}
 		config.Replicas = replicas
 		if _, err := c.JS.CreateOrUpdateStream(ctx, config); err != nil {
 			return fmt.Errorf("stream %s: %w", config.Name, err)

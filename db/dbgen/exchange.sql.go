@@ -123,3 +123,19 @@ func (q *Queries) PutExchangeProfile(ctx context.Context, db DBTX, arg PutExchan
 	)
 	return err
 }
+
+const reconciliationIsDue = `-- name: ReconciliationIsDue :one
+SELECT (newest.at IS NULL OR newest.at < $1::timestamptz AND EXISTS (
+  SELECT 1 FROM conversions c WHERE c.tenant_id = $2 AND c.offer_id = p.offer_id AND c.received_at > newest.at))::boolean AS is_due
+FROM partnerships p CROSS JOIN LATERAL (SELECT max(r.at) AS at FROM reconciliations r WHERE r.partnership_id = p.id) newest
+WHERE p.id = $3 AND $2::uuid IN (p.advertiser_tenant_id, p.publisher_tenant_id)
+`
+
+// Whether conversions have come since the books were compared last, or they never were. A comparison
+// of less than a minute ago is new enough.
+func (q *Queries) ReconciliationIsDue(ctx context.Context, db DBTX, recently time.Time, tenantID uuid.UUID, iD uuid.UUID) (bool, error) {
+	row := db.QueryRow(ctx, reconciliationIsDue, recently, tenantID, iD)
+	var is_due bool
+	err := row.Scan(&is_due)
+	return is_due, err
+}

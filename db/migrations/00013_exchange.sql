@@ -207,6 +207,7 @@ GRANT SELECT ON conversion_requests TO offerflow_system;
 CREATE UNIQUE INDEX deliveries_notice ON deliveries (tenant_id, endpoint_id, sequence) WHERE kind = 'email';
 
 -- +goose Down
+-- Only where nothing is shared: with two rows of one click or conversion the old keys cannot be made.
 DROP INDEX deliveries_notice;
 CREATE OR REPLACE FUNCTION reported_clicks(tenant uuid, offer uuid, since uuid, until uuid)
 RETURNS TABLE (offer_id uuid, bucket timestamptz, advertiser_id uuid, partner_id uuid, placement_id uuid, creative_order int,

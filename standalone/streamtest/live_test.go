@@ -87,7 +87,7 @@ func TestALiveStreamTellsWhatItHasNotKept(t *testing.T) {
 	r.want("first")
 	first := r.id
 	r.want("second", "third")
-	events, err := s.JS.Stream(t.Context(), stream.Events)
+	events, err := s.JS.Stream(t.Context(), stream.Live)
 	if err != nil {
 		t.Fatal(err)
 	}
