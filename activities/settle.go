@@ -52,6 +52,9 @@ type Settled struct {
 	After Decided
 }
 
+// ReleaseRequestID is the request of the release that falls due (rule 21): there is one in a life.
+const ReleaseRequestID = "release"
+
 const errorNoConversion = "no such conversion"
 
 // ErrNoConversion is returned for an id that the tenant does not have. No retry finds it.

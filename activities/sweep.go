@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/domain"
 )
 
 // Sweep sets going what is overdue, and counts it.
@@ -114,15 +115,24 @@ func (s *Sweep) held(ctx context.Context, before time.Time) (int, error) {
 	return len(rows), nil
 }
 
-// pending starts the wait again: it fires at once and settles.
+// pending settles what no wait has: the transaction decides, and a run whose timer the engine has lost
+// is neither needed nor waited for. One that wakes later finds it done.
 func (s *Sweep) pending(ctx context.Context, before time.Time) (int, error) {
 	rows, err := queries.SystemOverduePending(ctx, s.Store.SystemPool(), &before, sweepLimit)
 	if err != nil {
 		return 0, err
 	}
 	for _, row := range rows {
-		if err := s.Start(ctx, ConversionStart{TenantID: row.TenantID, ConversionID: row.ID, ReleaseAt: row.ReleaseAt}); err != nil {
+		settled, err := s.Decisions.Settle(ctx, SettleRequest{
+			TenantID: row.TenantID, ConversionID: row.ID, Action: domain.ActionRelease, RequestID: ReleaseRequestID,
+		})
+		if err != nil {
 			return 0, err
+		}
+		for _, start := range settled.After.Waiting {
+			if err := s.Start(ctx, start); err != nil {
+				return 0, err
+			}
 		}
 	}
 	return len(rows), nil

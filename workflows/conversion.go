@@ -89,7 +89,7 @@ func (c *conversion) awaitFirstReview(ctx workflow.Context) error {
 
 func (c *conversion) release(ctx workflow.Context) error {
 	settled, err := settle(ctx, activities.SettleRequest{
-		TenantID: c.in.TenantID, ConversionID: c.in.ConversionID, Action: domain.ActionRelease, RequestID: "release",
+		TenantID: c.in.TenantID, ConversionID: c.in.ConversionID, Action: domain.ActionRelease, RequestID: activities.ReleaseRequestID,
 	})
 	if err == nil {
 		c.apply(ctx, settled)
