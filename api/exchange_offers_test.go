@@ -228,6 +228,7 @@ func TestRule57TypeAndOrder(t *testing.T) {
 		e["hasReward"], e["reward"], e["showOnOfferWall"] = false, nil, false
 	}
 	id := x.share(x.offer(changes), x.publisher).SharedOfferID
+	x.publisher.edit(id, map[string]any{"revenue": 9}).refused(http.StatusForbidden, "revenue") // which the type would ignore
 	document, _ := x.advertiser.sharedOffer(id)
 	order := []any{}
 	for i, event := range document["offerEvents"].([]any) {
@@ -331,6 +332,8 @@ func TestRule57OrdinaryWays(t *testing.T) {
 	} {
 		require.EqualValues(t, want, x.count("SELECT count(*) FROM outbox WHERE subject = $1 AND convert_from(payload::text::bytea, 'UTF8') NOT LIKE '%\"kind\": \"status\"%'", subject), subject)
 	}
+	require.EqualValues(t, 4, x.count("SELECT count(*) FROM outbox WHERE subject LIKE 'offerflow.live.%' AND payload->>'kind' = 'status' AND payload->'data' ? 'isPaused'"),
+		"both sides hear of the pause and of the end of it")
 
 	// The whole document goes the same way, for each side its own.
 	path := offersOf("publisher") + "/" + id

@@ -80,32 +80,6 @@ func (q *Queries) SystemPartnership(ctx context.Context, db DBTX, id uuid.UUID) 
 	return i, err
 }
 
-const systemPartnershipOfOffer = `-- name: SystemPartnershipOfOffer :one
-SELECT id, offer_id, source_offer_id, link_id, advertiser_tenant_id, advertiser_name, publisher_tenant_id, publisher_name, created_at, created_by, ended_at, ended_by, ended_side, end_reason FROM partnerships WHERE offer_id = $1
-`
-
-func (q *Queries) SystemPartnershipOfOffer(ctx context.Context, db DBTX, offerID uuid.UUID) (Partnership, error) {
-	row := db.QueryRow(ctx, systemPartnershipOfOffer, offerID)
-	var i Partnership
-	err := row.Scan(
-		&i.ID,
-		&i.OfferID,
-		&i.SourceOfferID,
-		&i.LinkID,
-		&i.AdvertiserTenantID,
-		&i.AdvertiserName,
-		&i.PublisherTenantID,
-		&i.PublisherName,
-		&i.CreatedAt,
-		&i.CreatedBy,
-		&i.EndedAt,
-		&i.EndedBy,
-		&i.EndedSide,
-		&i.EndReason,
-	)
-	return i, err
-}
-
 const systemShareAdvertiser = `-- name: SystemShareAdvertiser :exec
 INSERT INTO advertisers (tenant_id, id, key, name, ip_allowlist, created_at, exchange_tenant_id)
 SELECT $1::uuid, a.id, $2, a.name, '{}', $3, a.tenant_id FROM advertisers a WHERE a.tenant_id = $4::uuid AND a.id = $5

@@ -3,9 +3,6 @@
 -- name: SystemPartnership :one
 SELECT * FROM partnerships WHERE id = $1;
 
--- name: SystemPartnershipOfOffer :one
-SELECT * FROM partnerships WHERE offer_id = $1;
-
 -- name: SystemShareTarget :one
 -- Who an offer is to be shared with, and whether the directory names it.
 SELECT t.name, t.product, t.currency, t.reward_ratio_micros, coalesce(p.listed, false)::boolean AS listed
