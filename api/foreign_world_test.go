@@ -34,7 +34,8 @@ type holding struct {
 	name string
 	of   []uuid.UUID
 	ids  map[string]string
-	// words are what besides the ids would give it away.
+	// words are what besides the ids would give it away. A figure has its point, without which its
+	// digits are somewhere in every few dozen random ids.
 	words []string
 }
 
@@ -74,7 +75,7 @@ func newWorld(t *testing.T) *world {
 		tenant.everything()
 		own := maps.Clone(tenant.ids)
 		maps.DeleteFunc(own, func(noun, _ string) bool { return slices.Contains(nounsOfPartnerships, noun) })
-		w.hold("of "+tenant.member, own, []string{tenant.member, tenant.digits}, tenant)
+		w.hold("of "+tenant.member, own, []string{tenant.member, "." + tenant.digits}, tenant)
 	}
 	for _, tenant := range w.tenants {
 		tenant.secret = w.secretsFrom(tenant)
