@@ -445,6 +445,16 @@ type OfferChange struct {
 	Side    domain.Side
 }
 
+type OfferEarning struct {
+	TenantID      uuid.UUID
+	OfferID       uuid.UUID
+	Clicks        int64
+	Conversions   int64
+	RevenueMicros domain.Micros
+	LastRevenueAt *time.Time
+	RefreshedAt   time.Time
+}
+
 type OfferEvent struct {
 	TenantID uuid.UUID
 	ID       uuid.UUID
@@ -458,6 +468,15 @@ type OfferVersion struct {
 	Document  json.RawMessage
 	CreatedAt time.Time
 	CreatedBy string
+}
+
+type OfferView struct {
+	TenantID    uuid.UUID
+	ID          uuid.UUID
+	OfferID     uuid.UUID
+	PubMemberID string
+	PlacementID *uuid.UUID
+	CreatedAt   time.Time
 }
 
 type Outbox struct {
