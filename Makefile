@@ -14,7 +14,7 @@ WORKFLOWCHECK ?= $(TOOLS)/workflowcheck-$(WORKFLOWCHECK_VERSION)
 # with it would take an hour to compile, and are not ours.
 RACE := $(if $(shell command -v gcc || command -v clang || command -v cc),-race)
 
-TEST_TIMEOUT ?= 15m
+TEST_TIMEOUT ?= 30m
 FUZZTIME     ?= 30s
 
 export OFFERFLOW_DATA_DIR ?= ./data

@@ -22,8 +22,8 @@ func TestPaceYieldsWhileBusy(t *testing.T) {
 		for range 8 {
 			all.Go(func() {
 				_ = p.do(context.Background(), func() error {
-					if n := now.Add(1); n > most.Load() {
-						most.Store(n)
+					n := now.Add(1)
+					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 					}
 					if !c.busy { // all of them must come here at the same time
 						ready.Done()

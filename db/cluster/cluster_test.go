@@ -34,7 +34,7 @@ func start(t *testing.T, opts cluster.Options) *cluster.Cluster {
 
 func stop(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := c.Stop(ctx); err != nil {
 		t.Error(err)
@@ -143,7 +143,7 @@ func TestStartStopsTheServerThatWasLeftRunning(t *testing.T) {
 	fresh := start(t, cluster.Options{Dir: dir, Port: old.Port()})
 	select {
 	case <-old.Done():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("two servers run on one folder")
 	}
 	connect(t, fresh.URL("postgres"))

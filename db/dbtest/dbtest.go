@@ -36,7 +36,7 @@ const URLVariable = "OFFERFLOW_TEST_DATABASE_URL"
 
 const (
 	startWithin = 2 * time.Minute // many binaries of one `go test ./...` start at once
-	dropWithin  = 30 * time.Second
+	dropWithin  = 2 * time.Minute
 )
 
 // server is where this binary's databases live. There is one per binary.

@@ -37,8 +37,10 @@ func (s *shop) leads(t *testing.T, within time.Duration, link, to string, params
 	t.Logf("a click led to %q after %d ms", to, time.Since(begin).Milliseconds())
 }
 
-// changesSeenWithin is what the redirect is given to hear of a change.
-const changesSeenWithin = time.Second
+// changesSeenWithin is what the redirect is given to hear of a change: much more than the second that
+// is promised, for machines that are busy with other tests, and less than it takes to see one without
+// news of it. How long it took is logged.
+const changesSeenWithin = 10 * time.Second
 
 func TestAnEditIsSeenByTheRedirect(t *testing.T) {
 	s := newShop(t, nil)
@@ -119,24 +121,20 @@ func TestTargetingAtTheClick(t *testing.T) {
 // The story of a levels offer: order, gap, duplicate, held, pending.
 func TestLevels(t *testing.T) {
 	s := newShop(t, nil)
+	const gap = 4 * time.Second
 	link := s.multi(t, nil, blackbox.Event("install", 1, map[string]any{"reward": 5}),
-		blackbox.Event("level 3", 2, map[string]any{"reward": 20, "minTimeFromPreviousEvent": as(time.Hour, 2*time.Second)}),
+		blackbox.Event("level 3", 2, map[string]any{"reward": 20, "minTimeFromPreviousEvent": as(time.Hour, gap)}),
 		blackbox.Event("level 7", 3, map[string]any{"reward": 100, "pendingTime": as(24*time.Hour, 3*time.Second)}))
 	clickID := s.click(t, link, "pub_member_id", "ann")
 	s.convert(t, clickID, "no such event", "refused unknown_event")
 	s.convert(t, clickID, "", "refused missing_event")
-	installed := time.Now()
 	s.convert(t, clickID, "install", "accepted")
+	installed := time.Now() // not before the answer: the gap counts from when it was received
+	s.convert(t, clickID, "level 3", "rejected too_soon")
 	s.convert(t, clickID, "install", "duplicate duplicate")
 	early := s.convert(t, clickID, "level 7", "held")
-	s.convert(t, clickID, "level 3", "rejected too_soon")
-	until(t, patience, "level 3 after its minimum time", func() bool {
-		if time.Since(installed) < 2*time.Second {
-			return false
-		}
-		s.convert(t, clickID, "level 3", "accepted")
-		return true
-	})
+	until(t, patience, "level 3 after its minimum time", func() bool { return time.Since(installed) >= gap })
+	s.convert(t, clickID, "level 3", "accepted")
 	var answer blackbox.Answer
 	until(t, patience, "the held event's decision", func() (ok bool) {
 		var err error

@@ -36,7 +36,7 @@ const (
 // slower is how much later the healthy endpoints' callbacks may be beside bad ones. It is generous,
 // because the machine is shared: were they to wait for a bad endpoint at all, it would be for 15 s,
 // the timeout of an attempt.
-func slower(alone time.Duration) time.Duration { return 3*alone + 2*time.Second }
+func slower(alone time.Duration) time.Duration { return 3*alone + 5*time.Second }
 
 // A dead, a slow and a flapping endpoint delay nobody else (rule 52). The same load is measured
 // twice: first they answer, then they do not.

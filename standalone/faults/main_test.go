@@ -136,4 +136,4 @@ func startPostgres(ctx context.Context, dir string, port int) (says ready, done 
 }
 
 // within bounds every wait for a start.
-const within = 90 * time.Second
+const within = 3 * time.Minute

@@ -32,7 +32,7 @@ func converted(t *testing.T, s *stage) {
 	took := time.Since(sent)
 	history := s.settled(t, clickRun(t, clickID))
 	woken := count(history, enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED)
-	if woken == 0 || took > 3*time.Second {
+	if woken == 0 || took > patience { // without it the run sleeps until the session ends
 		t.Errorf("the update did not wake the parked run: %v", took)
 	}
 	accepted := eventTime(history.Events, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED)

@@ -204,13 +204,16 @@ func (s *stage) review(t *testing.T, action, conversionID, status string) {
 	}
 }
 
+// patience bounds every wait for a condition, on a machine that is busy with other tests.
+const patience = 2 * time.Minute
+
 // until waits for a condition.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 30 s: %s", what)
+			t.Fatalf("not within %v: %s", patience, what)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

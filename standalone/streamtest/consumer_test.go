@@ -80,7 +80,7 @@ func TestTheKindOfErrorDecidesWhetherAMessageComesAgain(t *testing.T) {
 		}
 	}
 	for _, gap := range gaps("not yet") {
-		if gap < 80*time.Millisecond || gap > 5*time.Second {
+		if gap < 80*time.Millisecond || gap > soon/2 {
 			t.Errorf("not yet: again after %s", gap)
 		}
 	}
@@ -93,12 +93,16 @@ func TestParallelBoundsWhatIsInWork(t *testing.T) {
 	const parallel, messages = 3, 40
 	var mu sync.Mutex
 	inWork, most, done := 0, 0, 0
+	full := make(chan struct{})
 	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: parallel, Handle: func(context.Context, jetstream.Msg) error {
 		mu.Lock()
 		inWork++
-		most = max(most, inWork)
+		if most = max(most, inWork); inWork == parallel && done == 0 {
+			close(full)
+		}
 		mu.Unlock()
-		time.Sleep(2 * time.Millisecond) // the work itself
+		<-full                           // however slowly the messages come, the first of them meet
+		time.Sleep(2 * time.Millisecond) // the work itself, in which one too many would be seen
 		mu.Lock()
 		defer mu.Unlock()
 		inWork--
@@ -111,8 +115,8 @@ func TestParallelBoundsWhatIsInWork(t *testing.T) {
 		}
 	}
 	eventually(t, "all are done", func() bool { mu.Lock(); defer mu.Unlock(); return done == messages })
-	if most > parallel || most < 2 {
-		t.Errorf("%d at once, want up to %d", most, parallel)
+	if most != parallel {
+		t.Errorf("%d at once, want %d", most, parallel)
 	}
 }
 
@@ -185,15 +189,11 @@ func TestACrashBringsTheMessageAgain(t *testing.T) {
 		return nil
 	}})
 	config := consumer.CachedInfo().Config
-	config.AckWait = time.Second
+	config.AckWait = 3 * time.Second // longer than an acknowledgement takes on a busy disk
 	if _, err := s.JS.UpdateConsumer(t.Context(), stream.Postbacks, config); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(40 * time.Second); len(seen.of("{}")) == 0; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the message is lost")
-		}
-	}
+	eventually(t, "the message comes again", func() bool { return len(seen.of("{}")) > 0 })
 	eventually(t, "it is finished", func() bool { return s.info(t, stream.Postbacks).State.Msgs == 0 })
 	if n := len(seen.of("{}")); n != 1 {
 		t.Errorf("it came %d times", n)

@@ -54,7 +54,8 @@ func newLiveSite(t *testing.T, limits api.LiveLimits) *liveSite {
 	}
 	site.web = httptest.NewUnstartedServer(handler)
 	// As short as a stream outlives many times over: the usual 60 s would end it too.
-	site.web.Config.ReadTimeout = 200 * time.Millisecond
+	site.web.Config.ReadTimeout = time.Second
+	site.web.Config.IdleTimeout = time.Minute // or a request may meet the end of the connection that it takes
 	site.web.Config.RegisterOnShutdown(site.api.EndLiveStreams)
 	site.web.Start()
 	t.Cleanup(func() {
