@@ -25,7 +25,7 @@ func (s *scene) partnership() (p domain.Partnership, ok bool) {
 
 // tellPublisher puts what a transition in the advertiser's book is to become into the outbox: a copy in
 // the publisher's (rule 58), and an event in the advertiser's own live stream.
-func (s *scene) tellPublisher(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition) error {
+func (s *scene) tellPublisher(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
 	partnership, ok := s.partnership()
 	if !ok {
 		return fmt.Errorf("conversion %s is an advertiser's, and its offer has no partnership", row.ID)
@@ -44,14 +44,17 @@ func (s *scene) tellPublisher(ctx context.Context, tx dbgen.DBTX, row *dbgen.Con
 	if err != nil {
 		return err
 	}
-	return queueLive(ctx, tx, row.TenantID, stream.LiveConversion, liveConversion(partnership.ID, row, t), t.at, row.TenantID)
+	return queueLive(ctx, tx, row.TenantID, stream.LiveConversion, liveConversion(partnership.ID, row, t, offer), t.at, row.TenantID)
 }
 
 // liveConversion is a transition as the live stream of the side tells of it whose row it is.
-func liveConversion(partnershipID uuid.UUID, row *dbgen.Conversion, t transition) stream.LiveConversionData {
+func liveConversion(partnershipID uuid.UUID, row *dbgen.Conversion, t transition, offer *domain.Offer) stream.LiveConversionData {
 	data := stream.LiveConversionData{
-		PartnershipID: partnershipID, OfferID: row.OfferID, ConversionID: row.ID, ClickID: row.ClickID, EventID: row.EventID,
-		Status: t.to, Sequence: t.sequence, Currency: row.Currency, At: t.at,
+		PartnershipID: partnershipID, OfferID: row.OfferID, ConversionID: row.ID, ClickID: row.ClickID, OfferEventID: row.EventID,
+		Status: t.to, Sequence: t.sequence, Currency: row.Currency, IsTest: row.IsTest, At: t.at,
+	}
+	if event := offer.EventByID(row.EventID); event != nil {
+		data.EventID = event.EventID
 	}
 	if t.to == domain.StatusRejected {
 		data.RejectionReason = &t.reason

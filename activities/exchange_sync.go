@@ -223,7 +223,7 @@ func observeSync(copied []dbgen.Transition, now time.Time) {
 // enterAdvertiser makes the publisher's entry for an advertiser that the shared offer was moved to after
 // it was shared: the same id, and an address that nothing answers to.
 func (x *Exchange) enterAdvertiser(ctx context.Context, partnership domain.Partnership, advertiserID uuid.UUID) error {
-	return queries.SystemShareAdvertiser(ctx, x.Decisions.Store.SystemPool(), dbgen.SystemShareAdvertiserParams{
+	return queries.ShareAdvertiser(ctx, x.Decisions.Store.SystemPool(), dbgen.ShareAdvertiserParams{
 		PublisherTenantID: partnership.PublisherTenantID, Key: "exchange-" + uuid.NewString(), CreatedAt: x.Decisions.Now().UTC(),
 		AdvertiserTenantID: partnership.AdvertiserTenantID, ID: advertiserID,
 	})

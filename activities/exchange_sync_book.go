@@ -286,7 +286,7 @@ func (f *follower) writeStep(ctx context.Context, batch *db.Batch, row *dbgen.Co
 	if err := f.scene.writeNews(ctx, batch, row, step, offer); err != nil {
 		return err
 	}
-	return queueLive(ctx, batch, row.TenantID, stream.LiveConversion, liveConversion(f.partnership.ID, row, step), step.at, row.TenantID)
+	return queueLive(ctx, batch, row.TenantID, stream.LiveConversion, liveConversion(f.partnership.ID, row, step, offer), step.at, row.TenantID)
 }
 
 // post books a step, unless it is booked. What is booked otherwise stays, and is an error: the ledger is

@@ -63,6 +63,7 @@ func newDecisionRig(t *testing.T, maxConns int32) *decisionRig {
 		testClock: &testClock{clock: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)},
 	}
 	rig.Decisions = rig.restarted(store)
+	t.Cleanup(func() { rig.Store.Close() }) // a test may have opened it anew
 	rig.insertTenant("publisher", 10)
 	t.Cleanup(rig.requireBooks)
 	return rig

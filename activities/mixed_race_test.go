@@ -52,9 +52,9 @@ func TestInvariant4EverythingAtOnce(t *testing.T) {
 		}
 		return nil
 	})
-	racing.Close() // what the server has counted is told when a connection ends
-	rig.Store = rig.quiet
-	require.Zero(t, value[int64](rig, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))
+	require.Zero(t, deadlocks(t, rig.url, racing, rig.quiet))
+	rig.Store, err = db.Open(t.Context(), rig.url, 4)
+	require.NoError(t, err)
 	m.requireWithinCaps()
 	require.Greater(t, value[int64](rig, "SELECT count(*) FROM transitions WHERE sequence > 1"), int64(20), "people had something to do")
 	require.Greater(t, value[int64](rig, "SELECT count(DISTINCT rejection_reason) FROM conversions WHERE rejection_reason ~ '^(cap|budget)_'"), int64(1), "and limits were met")
@@ -218,8 +218,23 @@ func TestDeadlocksAreCounted(t *testing.T) {
 	first, second := <-failed, <-failed
 	require.True(t, (first == nil) != (second == nil))
 	require.True(t, db.Retryable(first) || db.Retryable(second))
-	racing.Close()
-	var deadlocks int64
-	require.NoError(t, store.SystemPool().QueryRow(t.Context(), "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").Scan(&deadlocks))
-	require.Equal(t, int64(1), deadlocks)
+	require.Equal(t, int64(1), deadlocks(t, url, store, racing))
+}
+
+// deadlocks is how many the server has counted in a database. It is told of a connection's when that
+// ends, which is a moment after the client has closed it.
+func deadlocks(t *testing.T, url string, stores ...*db.Store) (n int64) {
+	t.Helper()
+	for _, store := range stores {
+		store.Close()
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	for others := int64(1); others > 0; {
+		require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`).Scan(&others))
+	}
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").Scan(&n))
+	return n
 }

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -60,7 +61,9 @@ type noticeRequest struct {
 
 // noticeChange is one entry of the change log; null where there was nothing, or is nothing any more.
 type noticeChange struct {
-	Field string          `json:"field"`
+	Field string `json:"field"`
+	// Label is the field as people read it; empty where it is the same.
+	Label string          `json:"label,omitempty"`
 	Old   json.RawMessage `json:"old"`
 	New   json.RawMessage `json:"new"`
 }
@@ -83,6 +86,9 @@ func (d *Deliveries) NoticeOfEdit(ctx context.Context, partnershipID uuid.UUID, 
 			return nil, err
 		}
 		n.setEdit(version, changes)
+		if err := n.nameEvents(ctx, tx); err != nil {
+			return nil, err
+		}
 		// The end is the last edit: nothing is edited after it (rule 60).
 		if about.EndedAt != nil && !n.At.Before(*about.EndedAt) {
 			n.Ended, n.EndReason = true, about.EndReason
@@ -143,6 +149,31 @@ func (n *notice) setEdit(version int64, changes []dbgen.ChangesOfVersionRow) {
 	for _, change := range changes {
 		n.Changes = append(n.Changes, noticeChange{Field: change.Field, Old: change.Old, New: change.New})
 	}
+}
+
+// nameEvents labels the fields of events by the events' names: those that they have by the edit, and of
+// one that it took away the last.
+func (n *notice) nameEvents(ctx context.Context, tx pgx.Tx) error {
+	for _, version := range []int64{n.Version, n.Version - 1} {
+		row, err := queries.GetOfferVersion(ctx, tx, n.OfferID, version)
+		if errors.Is(err, pgx.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		var offer domain.Offer
+		if err := json.Unmarshal(row.Document, &offer); err != nil {
+			return err
+		}
+		for i := range n.Changes {
+			change := &n.Changes[i]
+			if named, ok := offer.NamedField(change.Field); ok && change.Label == "" && named != change.Field {
+				change.Label = named
+			}
+		}
+	}
+	return nil
 }
 
 // notify writes a notice as a delivery and takes its first attempt, unless it is there already.

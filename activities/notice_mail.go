@@ -2,6 +2,7 @@ package activities
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -113,7 +114,7 @@ func (n *notice) viewRequest(view *noticeView, publicURL, who, name string) {
 func (n *notice) fieldNames() string {
 	var names []string
 	for _, change := range n.Changes[:min(len(n.Changes), maxSubjectFields)] {
-		names = append(names, oneLine(change.Field, maxSubjectPart))
+		names = append(names, oneLine(change.label(), maxSubjectPart))
 	}
 	out := strings.Join(names, ", ")
 	if rest := len(n.Changes) - len(names); rest > 0 {
@@ -122,8 +123,10 @@ func (n *notice) fieldNames() string {
 	return out
 }
 
+func (c noticeChange) label() string { return cmp.Or(c.Label, c.Field) }
+
 func (c noticeChange) view() changeView {
-	view := changeView{Field: oneLine(c.Field, maxLine)}
+	view := changeView{Field: oneLine(c.label(), maxLine)}
 	view.Old, view.HadNone = humanValue(c.Old)
 	view.New, view.HasNone = humanValue(c.New)
 	return view

@@ -93,6 +93,9 @@ func (s *Share) CheckFigure(field domain.ScheduledField) error {
 	return nil
 }
 
+// By is an editor as both sides read it: the tenant, and who of it.
+func (s *Share) By(actor string) string { return s.Name + " (" + actor + ")" }
+
 // Record writes the change log of an edit that made a version, one entry per field, and the news of
 // it: the mail to the other side and both sides' live streams (rule 56).
 func (s *Share) Record(ctx context.Context, tx dbgen.DBTX, actor string, version int64, changes []domain.OfferChange, at time.Time) error {
@@ -100,7 +103,7 @@ func (s *Share) Record(ctx context.Context, tx dbgen.DBTX, actor string, version
 	if err != nil {
 		return err
 	}
-	by := s.Name + " (" + actor + ")"
+	by := s.By(actor)
 	err = queries.InsertOfferChanges(ctx, tx, dbgen.InsertOfferChangesParams{
 		OfferID: s.OfferID, Version: version, At: at, By: by, Side: s.Side, Changes: entries,
 	})

@@ -140,11 +140,10 @@ func (r *Reconciliations) compare(ctx context.Context, c *Comparison, after uuid
 	if err != nil {
 		return err
 	}
-	now := r.Now()
 	params := dbgen.SystemCompareBooksParams{
 		OfferID: c.Partnership.OfferID, AdvertiserTenantID: c.Partnership.AdvertiserTenantID, PublisherTenantID: c.Partnership.PublisherTenantID,
 		Timezone: c.Timezone, ReceivedSince: time.Date(c.From.Year(), c.From.Month(), c.From.Day(), 0, 0, 0, 0, location),
-		DecidedSince: c.DecidedSince, MadeSince: now.Add(-comparedReach), SettledBefore: now.Add(-comparedSettled),
+		DecidedSince: c.DecidedSince, MadeSince: c.At.Add(-comparedReach), SettledBefore: r.Now().Add(-comparedSettled),
 		After: after, Named: named, AtMost: differencesAtMost,
 	}
 	// Transitions and ledger are looked up for each conversion: never by reading whole tables, however

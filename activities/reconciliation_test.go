@@ -297,6 +297,62 @@ func TestRule61AReplayThatFails(t *testing.T) {
 	rig.requireEqual(t, offer)
 }
 
+// Rule 61: a conversion that moved since the comparison is repaired only where the books agree about it,
+// however young its last transition is.
+func TestRule61NotRepairedWhileItMoves(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, p := rig.reconciledOffer()
+	rig.synced(offer, p)
+	id := rig.post(rig.click(offer), "A").ConversionID
+	rig.wait(comparedSettled + time.Second)
+	c := rig.compare(p)
+	require.Equal(t, []domain.BookDifference{{ConversionID: *id, What: []domain.Difference{domain.DifferenceMissing}}}, c.Differences)
+	r := rig.reconciliations()
+	r.Replay = func(context.Context, domain.Partnership, uuid.UUID) (Synced, error) {
+		return Synced{}, errors.New("no")
+	}
+	rig.adjustRevenue(id, "2")
+	done, err := r.Reconcile(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, Reconciled{Found: 1}, done)
+	require.False(t, rig.written(p)[0].Repaired)
+	_, done = rig.reconcile(p)
+	require.Equal(t, Reconciled{Found: 1, Repaired: 1}, done)
+	rig.requireEqual(t, offer)
+}
+
+// Rule 61: an old conversion whose row was mended and whose ledger was not is looked at again, though
+// nothing but the ledger would have it looked at.
+func TestRule61NotRepairedByHalf(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, p := rig.reconciledOffer()
+	id := rig.synced(offer, p)[0]
+	rig.reconcile(p)
+	rig.wait(50 * 24 * time.Hour)
+	rig.reconcile(p)
+	rig.wait(24 * time.Hour)
+	const mend = "UPDATE conversions SET revenue_micros = 2500000 WHERE tenant_id = $1 AND id = $2"
+	rig.damage("UPDATE conversions SET revenue_micros = 1 WHERE tenant_id = $1 AND id = $2", rig.publisher.tenantID, id)
+	rig.damage(`WITH gone AS (DELETE FROM ledger_transactions WHERE tenant_id = $1 AND conversion_id = $2 RETURNING id)
+		DELETE FROM ledger_entries WHERE tenant_id = $1 AND transaction_id IN (SELECT id FROM gone)`, rig.publisher.tenantID, id)
+	c := rig.compare(p)
+	require.Len(t, c.Differences, 1)
+	r := rig.reconciliations()
+	r.Replay = func(context.Context, domain.Partnership, uuid.UUID) (Synced, error) {
+		rig.damage(mend, rig.publisher.tenantID, id)
+		return Synced{}, nil
+	}
+	done, err := r.Reconcile(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, Reconciled{Found: 1}, done)
+	rig.damage("UPDATE conversions SET revenue_micros = 1 WHERE tenant_id = $1 AND id = $2", rig.publisher.tenantID, id)
+	_, done = rig.reconcile(p)
+	require.Equal(t, Reconciled{Found: 1, Repaired: 1}, done)
+	rig.requireEqual(t, offer)
+}
+
 // Rule 60: two partnerships of one advertiser, and another's with the same publisher, are compared each
 // by itself.
 func TestRule61OnePartnershipAtATime(t *testing.T) {

@@ -22,10 +22,13 @@ type Retention struct {
 type LetGo struct {
 	Months          []string `json:",omitempty"`
 	Attempts, Audit int64
+	Reconciliations int64 `json:",omitempty"`
+	Views           int64 `json:",omitempty"`
 }
 
 // LetGoOfOld drops the months of clicks and postbacks that are wholly older than After, and deletes old
-// attempts and audit entries. It may be cut short anywhere and run again.
+// attempts, audit entries, comparisons of books that were equal, and views of offers. It may be cut short anywhere
+// and run again.
 func (r *Retention) LetGoOfOld(ctx context.Context) (gone LetGo, err error) {
 	if r.After == 0 {
 		return gone, nil
@@ -37,7 +40,13 @@ func (r *Retention) LetGoOfOld(ctx context.Context) (gone LetGo, err error) {
 	if gone.Attempts, err = inBatches(ctx, r.Store, before, queries.SystemForgetAttempts); err != nil {
 		return gone, err
 	}
-	gone.Audit, err = inBatches(ctx, r.Store, before, queries.SystemForgetAudit)
+	if gone.Audit, err = inBatches(ctx, r.Store, before, queries.SystemForgetAudit); err != nil {
+		return gone, err
+	}
+	if gone.Reconciliations, err = inBatches(ctx, r.Store, before, queries.SystemForgetReconciliations); err != nil {
+		return gone, err
+	}
+	gone.Views, err = inBatches(ctx, r.Store, before, queries.SystemForgetOfferViews)
 	return gone, err
 }
 

@@ -200,6 +200,23 @@ func TestRetentionForgetsAttemptsAndAudit(t *testing.T) {
 	require.Equal(t, 6, value[int](rig, "SELECT count(*)::int FROM delivery_attempts"))
 }
 
+// Views of offers go by their age, in batches, and no younger than the database allows.
+func TestRetentionForgetsViews(t *testing.T) {
+	rig := newDecisionRig(t, 8)
+	offer := rig.offer([]domain.Event{goal("buy")})
+	rig.asOwner(`INSERT INTO offer_views (tenant_id, id, offer_id, pub_member_id, created_at)
+		SELECT $1, gen_random_uuid(), $2, 'm', now() - make_interval(days => n) FROM unnest(ARRAY[10, 59, 364]) n`, rig.tenantID, offer.ID)
+	rig.asOwner(`INSERT INTO offer_views (tenant_id, id, offer_id, pub_member_id, created_at)
+		SELECT $1, gen_random_uuid(), $2, 'm', now() - interval '366 days' FROM generate_series(1, $3)`, rig.tenantID, offer.ID, forgetBatch+1)
+	gone, err := (&Retention{Store: rig.Store, After: year, Now: time.Now}).LetGoOfOld(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, forgetBatch+1, gone.Views)
+	require.Equal(t, 3, value[int](rig, "SELECT count(*)::int FROM offer_views"))
+	n, err := queries.SystemForgetOfferViews(t.Context(), rig.Store.SystemPool(), time.Now(), forgetBatch)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n, "that of 364 days")
+}
+
 // The sweep forgets nonces and the answers of idempotency keys once nothing can ask for them, batch by
 // batch.
 func TestSweepForgetsNoncesAndIdempotencyKeys(t *testing.T) {

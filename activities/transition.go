@@ -117,7 +117,7 @@ func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Convers
 	if err != nil || row.Side != domain.SideAdvertiser {
 		return err
 	}
-	return s.tellPublisher(ctx, tx, row, t)
+	return s.tellPublisher(ctx, tx, row, t, offer)
 }
 
 // news is the callback document of a conversion as it stands (http.md).

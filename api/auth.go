@@ -112,6 +112,7 @@ func (s *Server) authorize(who access) gin.HandlerFunc {
 			return
 		}
 		c.Request = c.Request.WithContext(withPrincipal(c.Request.Context(), p))
+		s.heedOwnNews(c)
 	}
 }
 

@@ -26,17 +26,6 @@ func (t *Tracking) clickTracked(c *gin.Context) {
 	t.click(c, found, err)
 }
 
-// wallClickTracked is the same by offer, through its default link.
-func (t *Tracking) wallClickTracked(c *gin.Context) {
-	id, err := uuid.Parse(c.Query("offerId"))
-	if err != nil {
-		deadEnd(c)
-		return
-	}
-	found, err := t.offers.byOffer(c.Request.Context(), id)
-	t.click(c, found, err)
-}
-
 // linkProbed is HEAD on a link: somebody asks whether it is there. Nobody visits, so that no click
 // is made, and nothing says where the link leads.
 func (t *Tracking) linkProbed(c *gin.Context) {
@@ -81,6 +70,9 @@ func (t *Tracking) click(c *gin.Context, to target, err error) {
 		c.String(http.StatusBadRequest, "The parameter %s is too long.", tooLong)
 		return
 	}
+	if to.view != nil {
+		params.memberID = to.view.PubMemberID
+	}
 	t.record(c, to, &params)
 }
 
@@ -114,7 +106,7 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 		return
 	}
 	t.leaveCookie(c, to, click)
-	sendOn(c, to.offer.destination, func(name string) string { return params.macro(name, to, click.ID) })
+	sendOn(c, to.offer.destination, func(name string) string { return params.offersMacro(name, to, click.ID) })
 }
 
 func (t *Tracking) newClick(to target, params *clickParams, at time.Time) *domain.Click {
@@ -149,10 +141,16 @@ func memberKey(keys *keyring.Keyring, click *domain.Click) string {
 // refusal says why a click cannot convert; the first reason wins, what the offer's people must
 // mend before what the member is.
 func refusal(to target, at time.Time, who visitor, audience domain.Audience) domain.Reason {
-	switch {
-	case who.bot && !to.tenant.admitsBots: // rule 47
+	if who.bot && !to.tenant.admitsBots { // rule 47
 		return domain.ReasonFraudBot
-	case to.offer.Status(at) != domain.OfferStatusActive: // rules 20, 46
+	}
+	return unavailability(to, at, audience)
+}
+
+// unavailability is what of a refusal the wall foresees.
+func unavailability(to target, at time.Time, audience domain.Audience) domain.Reason {
+	switch {
+	case to.offer.Status(at) != domain.OfferStatusActive, !to.offer.CanBeCompleted(): // rules 20, 46
 		return domain.ReasonOfferInactive
 	case to.partner != nil && to.partner.Status != "active":
 		return domain.ReasonPartnerBlocked
@@ -194,17 +192,16 @@ func audience(to target, params *clickParams, where place, device string) domain
 // fallback is the chain of rule 46: the offer's address, the partner's, the tenant's, else a page.
 // No click id is given away.
 func (t *Tracking) fallback(c *gin.Context, to target, params *clickParams) {
-	chain := [3]*domain.Template{to.offer.fallback, nil, to.tenant.fallback}
-	if to.partner != nil {
-		chain[1] = to.partner.fallback
+	switch {
+	case to.offer.fallback != nil:
+		sendOn(c, *to.offer.fallback, func(name string) string { return params.offersMacro(name, to, uuid.Nil) })
+	case to.partner != nil && to.partner.fallback != nil:
+		sendOn(c, *to.partner.fallback, func(name string) string { return params.macro(name, to, uuid.Nil) })
+	case to.tenant.fallback != nil:
+		sendOn(c, *to.tenant.fallback, func(name string) string { return params.macro(name, to, uuid.Nil) })
+	default:
+		deadEnd(c)
 	}
-	for _, address := range chain {
-		if address != nil {
-			sendOn(c, *address, func(name string) string { return params.macro(name, to, uuid.Nil) })
-			return
-		}
-	}
-	deadEnd(c)
 }
 
 // sendOn answers 302. The Location is fit for a header: the template has encoded what is not.

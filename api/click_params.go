@@ -122,7 +122,16 @@ func (p *clickParams) filledSubs() []string {
 	return nil
 }
 
-// macro is the value of one macro of a destination. A nil clickID gives none away.
+// offersMacro is macro for the offer's own addresses. Of a shared offer the advertiser writes them, and
+// members are the publisher's (rule 57).
+func (p *clickParams) offersMacro(name string, to target, clickID uuid.UUID) string {
+	if name == "pub_member_id" && to.isShared() {
+		return ""
+	}
+	return p.macro(name, to, clickID)
+}
+
+// macro is the value of one macro of an address. A nil clickID gives none away.
 func (p *clickParams) macro(name string, to target, clickID uuid.UUID) string {
 	switch name {
 	case "gk_click_id", "transaction_id":
@@ -142,9 +151,6 @@ func (p *clickParams) macro(name string, to target, clickID uuid.UUID) string {
 		}
 		return to.link.PartnerID.String()
 	case "pub_member_id":
-		if to.isShared() { // rule 57: the advertiser writes the destination, and members are the publisher's
-			return ""
-		}
 		return p.memberID
 	case "pub_click_id":
 		return p.clickID

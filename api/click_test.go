@@ -124,7 +124,7 @@ func TestClickByOffer(t *testing.T) {
 
 // Rule 46: a click that cannot convert is recorded with its reason and goes along the chain; no
 // click id is given away.
-func TestClickRefused(t *testing.T) {
+func TestRule46ClickRefused(t *testing.T) {
 	t.Parallel()
 	young := 18
 	for name, c := range map[string]struct {
@@ -133,9 +133,24 @@ func TestClickRefused(t *testing.T) {
 		agent  string
 		reason domain.Reason
 	}{
-		"paused":           {func(e *edge) { e.offer.IsPaused = true }, "", iPhone, domain.ReasonOfferInactive},
-		"not launched":     {func(e *edge) { e.offer.LaunchAt = e.at.Add(time.Second) }, "", iPhone, domain.ReasonOfferInactive},
-		"expired":          {func(e *edge) { e.offer.ExpiresAt = &e.at }, "", iPhone, domain.ReasonOfferInactive},
+		"paused":       {func(e *edge) { e.offer.IsPaused = true }, "", iPhone, domain.ReasonOfferInactive},
+		"not launched": {func(e *edge) { e.offer.LaunchAt = e.at.Add(time.Second) }, "", iPhone, domain.ReasonOfferInactive},
+		"expired":      {func(e *edge) { e.offer.ExpiresAt = &e.at }, "", iPhone, domain.ReasonOfferInactive},
+		"goal deleted": {func(e *edge) { e.offer.Events[0].Status = domain.GoalStatusDeleted }, "", iPhone, domain.ReasonOfferInactive},
+		"goals deleted, hidden": {func(e *edge) {
+			e.offer.OfferType, e.tenant.GoalsEnabled = domain.OfferTypeMultiEvent, false
+			e.offer.Events = []domain.Event{{ID: newID(), GoalSettings: domain.GoalSettings{Status: domain.GoalStatusDeleted}}, {ID: newID(), GoalSettings: domain.GoalSettings{Status: domain.GoalStatusDeleted}}}
+		}, "", iPhone, domain.ReasonOfferInactive},
+		"one goal left, private": {func(e *edge) {
+			e.offer.OfferType = domain.OfferTypeMultiEvent
+			e.offer.Events[0].Status = domain.GoalStatusDeleted
+			e.offer.Events = append(e.offer.Events, domain.Event{ID: newID(), GoalSettings: domain.GoalSettings{IsPrivate: true}})
+		}, "", iPhone, ""},
+		"one goal left, counted": {func(e *edge) {
+			e.offer.OfferType, e.tenant.GoalsEnabled = domain.OfferTypeMultiEvent, false
+			e.offer.Events[0].Status = domain.GoalStatusDeleted
+			e.offer.Events = append(e.offer.Events, domain.Event{ID: newID(), DisplayOrder: 2, GoalSettings: domain.GoalSettings{RecordAs: domain.RecordAsClick}})
+		}, "", iPhone, ""},
 		"partner paused":   {func(e *edge) { e.partner.Status = "paused" }, "", iPhone, domain.ReasonPartnerBlocked},
 		"partner blocked":  {func(e *edge) { e.partner.Status = "blocked" }, "", iPhone, domain.ReasonPartnerBlocked},
 		"link preview":     {func(*edge) {}, "", "WhatsApp/2.23.20.0", domain.ReasonFraudBot},

@@ -27,6 +27,11 @@ var open = []string{"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs",
 	"/pixel.gif", "/pixel", "/aff_c", "/aff_l", "/aff_lsr", "/aff_goal", "/SP{code}", "/GP{code}", "/SL{code}", "/GL{code}"}
 
 func (s *site) operations() []operation {
+	return slices.DeleteFunc(s.documented(), func(o operation) bool { return isOpen(o.path) })
+}
+
+// documented are all lines of the OpenAPI document.
+func (s *site) documented() []operation {
 	var document struct {
 		Paths map[string]map[string]struct {
 			RequestBody json.RawMessage `json:"requestBody"`
@@ -35,9 +40,6 @@ func (s *site) operations() []operation {
 	s.as("").get("/openapi.json").into(http.StatusOK, &document)
 	var all []operation
 	for _, path := range slices.Sorted(maps.Keys(document.Paths)) {
-		if isOpen(path) {
-			continue
-		}
 		for method, line := range document.Paths[path] {
 			all = append(all, operation{method: strings.ToUpper(method), path: path, takesBody: line.RequestBody != nil})
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -76,14 +77,7 @@ type editSharedOfferOutput struct {
 func (s *Server) editSharedOffer(ctx context.Context, in *editSharedOfferInput) (*editSharedOfferOutput, error) {
 	out := &editSharedOfferOutput{}
 	err := s.tenant(ctx, func(tx pgx.Tx) error {
-		before, err := lockOffer(ctx, tx, in.ID)
-		if err != nil {
-			return err
-		}
-		if err := checkShared(ctx, tx, in.ID); err != nil {
-			return err
-		}
-		err = checkIfMatch(in.IfMatch, before.Version, func() (any, error) { return s.viewShared(ctx, tx, in.ID) })
+		before, err := s.matchingShared(ctx, tx, in.ID, in.IfMatch)
 		if err != nil {
 			return err
 		}
@@ -96,6 +90,26 @@ func (s *Server) editSharedOffer(ctx context.Context, in *editSharedOfferInput) 
 	})
 	s.nudge()
 	return out, err
+}
+
+// matchingShared locks a shared offer that has the version which a client changes.
+func (s *Server) matchingShared(ctx context.Context, tx pgx.Tx, id uuid.UUID, ifMatch string) (*domain.Offer, error) {
+	offer, err := lockOffer(ctx, tx, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkShared(ctx, tx, id); err != nil {
+		return nil, err
+	}
+	return offer, checkIfMatch(ifMatch, offer.Version, func() (any, error) { return s.viewShared(ctx, tx, id) })
+}
+
+// sharedOfferMatches is editSharedOffer's precondition.
+func (s *Server) sharedOfferMatches(request huma.Context) error {
+	return s.offerPrecondition(request, func(ctx context.Context, tx pgx.Tx, id uuid.UUID, ifMatch string) error {
+		_, err := s.matchingShared(ctx, tx, id, ifMatch)
+		return err
+	})
 }
 
 func (s *Server) patchShared(ctx context.Context, tx pgx.Tx, before *domain.Offer, patch []byte) ([]string, error) {

@@ -279,6 +279,34 @@ func TestRule55StaleVersion(t *testing.T) {
 	require.JSONEq(t, string(x.advertiser.get(path).body), string(stale.Current))
 }
 
+// Rule 55: that goes for bodies too that cannot be read at all.
+func TestRule55TheVersionComesBeforeTheBody(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t)
+	source := x.offer(nil)
+	id := x.share(source, x.publisher).SharedOfferID
+	x.advertiser.edit(id, map[string]any{"headline": "Second"}).into(http.StatusOK, nil)
+	_, version := x.advertiser.sharedOffer(id)
+	for _, c := range []struct {
+		method, path string
+		current      int64
+	}{{"PATCH", sharedPath(id), version}, {"PUT", offersOf("advertiser") + "/" + id, version}, {"PUT", offersOf("advertiser") + "/" + source, 1}} {
+		current := fmt.Sprint(c.current)
+		for _, body := range []any{`[1]`, `"text"`, `7`, `null`, `{"name":`, ``, nil, map[string]any{}} {
+			x.advertiser.send(c.method, c.path, body).refused(http.StatusPreconditionRequired, "If-Match")
+			stale := x.advertiser.with("If-Match", "77").send(c.method, c.path, body)
+			stale.refused(http.StatusPreconditionFailed)
+			require.Equal(t, `"`+current+`"`, stale.header.Get("ETag"))
+			require.Contains(t, string(stale.body), `"current":{`)
+			x.second.with("If-Match", "77").send("PATCH", sharedPath(id), body).refused(http.StatusNotFound)
+		}
+		x.advertiser.with("If-Match", current).send(c.method, c.path, `[1]`).refused(http.StatusBadRequest, "body")
+		x.advertiser.with("If-Match", current).send(c.method, c.path, ``).into(http.StatusBadRequest, nil)
+		x.advertiser.with("If-Match", "77").with("Content-Type", "text/csv").send(c.method, c.path, `a`).refused(http.StatusPreconditionFailed)
+	}
+	x.advertiser.with("If-Match", "77").send("PATCH", sharedPath("no-id"), `[1]`).into(http.StatusBadRequest, nil)
+}
+
 // Rules 57 and 60: what a shared offer answers to whom, and what becomes of it at the end.
 func TestRule60SharedOfferIsOfTwo(t *testing.T) {
 	t.Parallel()

@@ -161,6 +161,7 @@ func (s *Server) reconcileNow(ctx context.Context, in *ByID) (*struct{}, error) 
 		if err := queueReconciliation(ctx, tx, in.ID); err != nil {
 			return err
 		}
+		s.looked.first(in.ID, now()) // who looks for its result needs no other
 		return audit(ctx, tx, "reconcile", "partnership", in.ID.String(), nil, nil)
 	})
 	s.nudge()

@@ -158,6 +158,74 @@ func TestRule57NoMembersInTheDestination(t *testing.T) {
 	require.Equal(t, []string{"", "banner"}, []string{location.Query().Get("m"), location.Query().Get("s")})
 }
 
+// Rules 46 and 57: the offer's own fallback, which the advertiser writes too, names no member; the
+// partner's and the tenant's are the publisher's, whose member it is.
+func TestRule57MembersInThePublishersFallback(t *testing.T) {
+	t.Parallel()
+	f := newSharedFront(t, func(offer map[string]any) {
+		offer["fallbackUrl"] = "https://adv.example/none?m={pub_member_id}&s={pub_sub_1}"
+	})
+	f.publisher.call(http.MethodPut, "/api/v1/settings", map[string]any{"fallbackUrl": "https://publisher.example/none?m={pub_member_id}&c={gk_click_id}"}, 200, nil)
+	var partner, link struct{ ID, URL string }
+	f.publisher.call(http.MethodPost, "/api/v1/partners",
+		map[string]any{"name": "P", "fallbackUrl": "https://partner.example/none?m={pub_member_id}&s={pub_sub_1}"}, 201, &partner)
+	f.publisher.call(http.MethodPost, "/api/v1/offers/"+f.partnership.OfferID.String()+"/links", map[string]any{"partnerId": partner.ID}, 201, &link)
+	edit := func(patch map[string]any) {
+		t.Helper()
+		f.advertiser.callWith(http.MethodPatch, exchangeRoutes+"offers/"+f.partnership.OfferID.String(), patch, map[string]string{"If-Match": "*"}, 200)
+		f.publisher.hear()
+	}
+	const member = "?pub_member_id=m-1&pub_sub_1=banner"
+	edit(map[string]any{"isPaused": true})
+	location, _ := f.clicked(f.link + member)
+	require.Equal(t, "https://adv.example/none?m=&s=banner", location.String(), "the offer's own")
+	edit(map[string]any{"fallbackUrl": ""})
+	location, _ = f.clicked(f.link + member)
+	require.Equal(t, "https://publisher.example/none?m=m-1&c=", location.String(), "no click id is given away")
+	location, _ = f.clicked(strings.TrimPrefix(link.URL, shopfrontURL) + member)
+	require.Equal(t, "https://partner.example/none?m=m-1&s=banner", location.String())
+}
+
+// Rules 59 and 70: what a shared offer's goals were counted as clicks is the advertiser's to decide and
+// for both to see; what it counted of other offers is not the publisher's.
+func TestRule59CountedGoalsOfBothSides(t *testing.T) {
+	t.Parallel()
+	f := newSharedFront(t, func(offer map[string]any) {
+		offer["offerEvents"].([]any)[0].(map[string]any)["recordAs"] = "click"
+	})
+	_, click := f.clicked(f.link + "?pub_member_id=m-1")
+	f.advertiser.convert(click.ID.String(), "install")
+	f.advertiser.convert(click.ID.String(), "install")
+	_, other := f.clicked(f.link + "?pub_member_id=m-2")
+	f.advertiser.convert(other.ID.String(), "install")
+	var offer struct{ RedirectLink string }
+	f.advertiser.call(http.MethodGet, strings.Replace(offersPathOfPublisher, "publisher", "advertiser", 1)+"/"+f.source, nil, 200, &offer)
+	_, own := f.advertiser.clicked(strings.TrimPrefix(offer.RedirectLink, shopfrontURL) + "?pub_member_id=m-1")
+	f.advertiser.convert(own.Click.ID, "install")
+
+	type goals struct {
+		Items []struct {
+			EventID                  string
+			ClickCount, SessionCount int64
+		}
+	}
+	for name, side := range map[string]*shopfront{"advertiser": f.advertiser, "publisher": f.publisher} {
+		var shown goals
+		side.call(http.MethodGet, "/api/v1/offers/"+f.partnership.OfferID.String()+"/goals?filter.eventId=install", nil, 200, &shown)
+		require.Equal(t, []int64{3, 2}, []int64{shown.Items[0].ClickCount, shown.Items[0].SessionCount}, name)
+		var trace struct {
+			GoalClicks []struct{ PostbackID, GoalSlug string }
+		}
+		side.call(http.MethodGet, "/api/v1/clicks/"+click.ID.String(), nil, 200, &trace)
+		require.Len(t, trace.GoalClicks, 2, name)
+	}
+	var shown goals
+	f.advertiser.call(http.MethodGet, "/api/v1/offers/"+f.source+"/goals?filter.eventId=install", nil, 200, &shown)
+	require.EqualValues(t, 1, shown.Items[0].ClickCount)
+	f.publisher.call(http.MethodGet, "/api/v1/clicks/"+own.Click.ID, nil, 404, nil)
+	f.publisher.call(http.MethodGet, "/api/v1/offers/"+f.source+"/goals", nil, 404, nil)
+}
+
 func loaded(ctx context.Context, c *OfferCache, offerID uuid.UUID) (target, error) {
 	if err := c.Load(ctx); err != nil {
 		return target{}, err
@@ -173,6 +241,7 @@ func TestRule58CapsAreTheAdvertisers(t *testing.T) {
 		offer["offerEvents"] = offer["offerEvents"].([]any)[:1]
 		offer["offerEvents"].([]any)[0].(map[string]any)["dailyCap"] = 1
 	})
+	begun := AwayFromMidnight(t, "Asia/Tokyo")
 	_, click := f.clicked(f.link + "?pub_member_id=m-1")
 	f.converted(click.ID)
 	for _, side := range []struct {
@@ -196,7 +265,7 @@ func TestRule58CapsAreTheAdvertisers(t *testing.T) {
 	tokyo, err := time.LoadLocation("Asia/Tokyo")
 	require.NoError(t, err)
 	until := f.publisher.tracking.offers.offers.get(f.partnership.OfferID).capped.until.Load()
-	require.Equal(t, nextMidnight(time.Now(), tokyo), time.Unix(0, until).UTC(), "the advertiser's midnight")
+	require.Equal(t, nextMidnight(begun, tokyo), time.Unix(0, until).UTC(), "the advertiser's midnight")
 }
 
 // Rules 20 and 60: after the end a new click goes along the publisher's fallback chain, an earlier one
@@ -241,7 +310,7 @@ func TestRule55ValidWhereverAnOfferIs(t *testing.T) {
 
 	_, click := f.clicked(strings.TrimPrefix(link.URL, shopfrontURL) + "?pub_member_id=m-1")
 	conversion := f.converted(click.ID).String()
-	day, next := time.Now().UTC().Format(time.DateOnly), time.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly)
+	day, next := time.Now().UTC().Add(-time.Hour).Format(time.DateOnly), time.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly)
 	for members, side := range []*shopfront{f.advertiser, f.publisher} { // the members are the publisher's (rule 57)
 		type reported struct {
 			OfferName, EventName, AdvertiserName string

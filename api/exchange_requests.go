@@ -61,7 +61,7 @@ func (s *Server) requestReview(ctx context.Context, in *requestReviewInput) (*re
 			ID: newID(), PartnershipID: share.ID, ConversionID: conversion.ID, Action: action, Reason: reason, At: now(),
 			By: share.Name + " (" + principal(ctx).Actor + ")",
 		}
-		return ask(ctx, tx, share, &out.Body)
+		return ask(ctx, tx, share, &out.Body, conversion.Sequence)
 	})
 	s.nudge()
 	return out, err
@@ -104,14 +104,18 @@ func asAdvertiser(row *dbgen.Conversion) domain.Conversion {
 	return domain.Conversion{Side: domain.SideAdvertiser, Status: row.Status, Reason: row.RejectionReason, NeedsReview: row.NeedsReview, ReleaseAt: row.ReleaseAt}
 }
 
-// ask writes the request and the news of it for both sides.
-func ask(ctx context.Context, tx pgx.Tx, share *activities.Share, request *conversionRequest) error {
-	err := dbgen.New().InsertConversionRequest(ctx, tx, dbgen.InsertConversionRequestParams{
+// ask writes the request and the news of it for both sides. sequence is how far the conversion has
+// come: what was asked since it last moved is 409.
+func ask(ctx context.Context, tx pgx.Tx, share *activities.Share, request *conversionRequest, sequence int64) error {
+	made, err := dbgen.New().InsertConversionRequest(ctx, tx, dbgen.InsertConversionRequestParams{
 		PartnershipID: request.PartnershipID, ID: request.ID, ConversionID: request.ConversionID, Action: string(request.Action),
-		Reason: request.Reason, At: request.At, By: request.By,
+		Reason: request.Reason, At: request.At, By: request.By, Sequence: sequence,
 	})
 	if err != nil {
 		return err
+	}
+	if made == 0 {
+		return askedAlready(ctx, tx, request, sequence)
 	}
 	if err := audit(ctx, tx, "ask", "conversion", request.ConversionID.String(), nil, request); err != nil {
 		return err
@@ -130,6 +134,16 @@ func ask(ctx context.Context, tx pgx.Tx, share *activities.Share, request *conve
 		PartnershipID: share.ID, OfferID: share.OfferID, ConversionID: request.ConversionID, RequestID: request.ID,
 		Action: request.Action, Reason: request.Reason, By: request.By, At: request.At,
 	}, share.AdvertiserTenantID, share.PublisherTenantID)
+}
+
+func askedAlready(ctx context.Context, tx pgx.Tx, request *conversionRequest, sequence int64) error {
+	id, err := dbgen.New().StandingRequest(ctx, tx, dbgen.StandingRequestParams{
+		PartnershipID: request.PartnershipID, ConversionID: request.ConversionID, Action: string(request.Action), Sequence: sequence,
+	})
+	if err != nil {
+		return err
+	}
+	return conflict("The same was asked by request " + id.String() + ", and the conversion has not changed since.")
 }
 
 var conversionRequestListing = listing[conversionRequest]{

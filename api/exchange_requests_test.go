@@ -1,13 +1,17 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -81,4 +85,55 @@ func TestRule58WhatCannotBeAsked(t *testing.T) {
 	b.publisher.post(requestsOf(id), map[string]any{"action": "reverse", "reason": strings.Repeat("x", 1001)}).refused(http.StatusBadRequest, "reason")
 	b.publisher.post(requestsOf(id), map[string]any{"action": "reverse", "reason": "a\x00b"}).refused(http.StatusBadRequest, "reason")
 	require.Zero(t, b.asked(stream.SubjectExchange))
+}
+
+// Rule 58: an ask that stands is not repeated, whatever its reason and by however many at once; once the
+// conversion has moved it may be made again. Each is a mail to the advertiser.
+func TestRule58AnAskThatStandsIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	b := newSharedBook(t)
+	id := b.synced("anna", eventInstall)
+	ask := func(action, reason string) *answer {
+		return b.publisher.post(requestsOf(id), map[string]any{"action": action, "reason": reason})
+	}
+	var together sync.WaitGroup
+	var made, refused atomic.Int32
+	for i := range 8 {
+		together.Go(func() {
+			switch answer := ask("reverse", fmt.Sprint("reason ", i)); answer.status {
+			case http.StatusCreated:
+				made.Add(1)
+			case http.StatusConflict:
+				refused.Add(1)
+			default:
+				t.Errorf("answer %d %s", answer.status, answer.body)
+			}
+		})
+	}
+	together.Wait()
+	require.Equal(t, []int32{1, 7}, []int32{made.Load(), refused.Load()})
+	var page struct{ Items []askedRequest }
+	b.publisher.get(requestsOf(id)).into(http.StatusOK, &page)
+	require.Len(t, page.Items, 1)
+	problem := ask("reverse", "once more")
+	problem.refused(http.StatusConflict)
+	require.Contains(t, string(problem.body), page.Items[0].ID, "the one that stands is named")
+	require.Equal(t, 1, b.asked(stream.SubjectExchange))
+
+	b.move(id, "reverse")
+	ask("reverse", "it is gone").refused(http.StatusConflict)
+	ask("approve", "it was none").into(http.StatusCreated, &askedRequest{})
+	ask("approve", "it was none").refused(http.StatusConflict)
+	b.move(id, "approve")
+	ask("reverse", "it is one after all").into(http.StatusCreated, &askedRequest{})
+	require.Equal(t, 3, b.asked(stream.SubjectExchange))
+}
+
+// move is a review of the advertiser's, and its sync.
+func (b *sharedBook) move(id uuid.UUID, action string) {
+	b.t.Helper()
+	b.me.post("/api/v1/conversions/review", map[string]any{"action": action, "ids": []any{id}}).into(http.StatusOK, nil)
+	synced, err := (&activities.Exchange{Decisions: b.decisions}).SyncConversion(b.t.Context(), b.partnership, id)
+	require.NoError(b.t, err)
+	require.Equal(b.t, 1, synced.Copied)
 }

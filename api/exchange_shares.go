@@ -167,7 +167,7 @@ func insertSharedOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer, publ
 		err = insertOfferVersion(ctx, tx, offer)
 	}
 	if err == nil {
-		err = queries.SystemShareAdvertiser(ctx, tx, dbgen.SystemShareAdvertiserParams{
+		err = queries.ShareAdvertiser(ctx, tx, dbgen.ShareAdvertiserParams{
 			PublisherTenantID: publisherID, Key: newAdvertiserKey(), CreatedAt: at, AdvertiserTenantID: offer.TenantID, ID: offer.AdvertiserID,
 		})
 	}

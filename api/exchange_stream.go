@@ -60,8 +60,16 @@ const (
 	liveReset = "reset"
 )
 
+// liveSource keeps what live streams show (stream.Conn).
+type liveSource interface {
+	LiveKept(ctx context.Context) (first, last uint64, err error)
+	Follow(ctx context.Context, subject string, after uint64) (<-chan stream.Followed, error)
+}
+
 // liveStreams counts those that are open, and ends them when the process stops.
 type liveStreams struct {
+	// source is another than the server's Stream, for tests that have none.
+	source  liveSource
 	mu      sync.Mutex
 	tenants map[uuid.UUID]int
 	open    int
@@ -135,12 +143,17 @@ func (s *Server) liveStream(c *gin.Context) {
 		return
 	}
 	defer leave()
-	begin, err := s.liveBegin(ctx, after, resumes)
+	source, err := s.liveSource()
 	if err != nil {
 		writeError(c, err)
 		return
 	}
-	events, err := s.Stream.Follow(ctx, stream.SubjectLive+tenantID.String(), begin.after)
+	begin, err := beginLive(ctx, source, after, resumes)
+	if err != nil {
+		writeError(c, err)
+		return
+	}
+	events, err := source.Follow(ctx, stream.SubjectLive+tenantID.String(), begin.after)
 	if err != nil {
 		writeError(c, err)
 		return
@@ -161,11 +174,19 @@ type liveBegin struct {
 	missed bool
 }
 
-func (s *Server) liveBegin(ctx context.Context, after uint64, resumes bool) (liveBegin, error) {
-	if s.Stream == nil {
-		return liveBegin{}, unavailable()
+func (s *Server) liveSource() (liveSource, error) {
+	switch {
+	case s.live.source != nil:
+		return s.live.source, nil
+	case s.Stream != nil:
+		return s.Stream, nil
+	default:
+		return nil, unavailable()
 	}
-	first, last, err := s.Stream.LiveKept(ctx)
+}
+
+func beginLive(ctx context.Context, source liveSource, after uint64, resumes bool) (liveBegin, error) {
+	first, last, err := source.LiveKept(ctx)
 	switch {
 	case err != nil:
 		return liveBegin{}, err

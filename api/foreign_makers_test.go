@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -27,6 +29,11 @@ func makers() map[string]func(r *rich) string {
 		"advertiser": func(r *rich) string {
 			return r.me.made("/api/v1/advertisers", map[string]any{"name": r.named("advertiser")})
 		},
+		"advertiser key":       func(r *rich) string { return r.advertiserKey(r.own("advertiser")) },
+		"opaque postback":      func(r *rich) string { return r.codes()["opaque postback"] },
+		"opaque pixel":         func(r *rich) string { return r.codes()["opaque pixel"] },
+		"opaque goal postback": func(r *rich) string { return r.codes()["opaque goal postback"] },
+		"opaque goal pixel":    func(r *rich) string { return r.codes()["opaque goal pixel"] },
 		"partner": func(r *rich) string {
 			return r.me.made("/api/v1/partners", map[string]any{"name": r.named("partner")})
 		},
@@ -65,6 +72,16 @@ func makers() map[string]func(r *rich) string {
 			return out.ID
 		},
 		"click": func(r *rich) string { return r.click(r.member).String() },
+		"view": func(r *rich) string {
+			at := time.Now().UTC()
+			id := r.api.Keys.NewID(at)
+			r.inTenant(func(tx pgx.Tx) error {
+				return dbgen.New().InsertOfferView(r.t.Context(), tx, dbgen.InsertOfferViewParams{
+					TenantID: r.tenantID, ID: id, OfferID: r.offer.ID, PubMemberID: r.member, CreatedAt: at,
+				})
+			})
+			return id.String()
+		},
 		"postback": func(r *rich) string {
 			return r.postback(uuid.MustParse(r.own("click")), eventInstall).PostbackID.String()
 		},
@@ -72,9 +89,8 @@ func makers() map[string]func(r *rich) string {
 		"member":     func(r *rich) string { return r.member },
 		"job": func(r *rich) string {
 			var out struct{ JobID string }
-			from, to := time.Now().AddDate(0, -1, 0), time.Now().AddDate(0, 1, 0)
 			r.me.post("/api/v1/conversions/review", map[string]any{"action": "approve", "filter": map[string]any{
-				"user_completed_at_from": from.Format(time.DateOnly), "user_completed_at_to": to.Format(time.DateOnly), "status": "Pending",
+				"user_completed_at_from": day(-30), "user_completed_at_to": day(30), "status": "Pending",
 			}}).into(http.StatusAccepted, &out)
 			return out.JobID
 		},
@@ -115,13 +131,14 @@ var words = map[string]string{"{product}": "publisher", "{kind}": "ages", "{name
 // nounOfField says whose id a field of a body or a query takes, by its name without its place, or where
 // a name means different things by "METHOD path name".
 var nounOfField = map[string]string{
-	"POST /api/v1/conversions/review ids":  "conversion",
-	"POST /api/v1/partner-payouts eventId": "event", "PUT /api/v1/partner-payouts/{id} eventId": "event",
+	"POST /api/v1/conversions/review ids":        "conversion",
+	"POST /api/v1/tools/test-conversion eventId": "event",
+	"POST /api/v1/partner-payouts eventId":       "event", "PUT /api/v1/partner-payouts/{id} eventId": "event",
 	"POST /api/v1/offers/{id}/scheduled-changes eventId": "event",
 	"POST /api/v1/partner-postbacks eventId":             "event", "PUT /api/v1/partner-postbacks/{id} eventId": "event",
 	"partnerPostbackId": "partner postback",
 	"partnerId":         "partner", "advertiserId": "advertiser", "placementId": "placement", "offerId": "offer",
-	"tierId": "partner tier", "conversionId": "conversion", "endpointId": "endpoint", "clickId": "click", "ageId": "age", "categoryIds": "category",
+	"tierId": "partner tier", "conversionId": "conversion", "endpointId": "endpoint", "clickId": "click", "viewId": "view", "ageId": "age", "categoryIds": "category",
 }
 
 // notAnID are fields that look like ids and name no row of a tenant.
@@ -130,11 +147,9 @@ var notAnID = map[string]string{
 	"publisherTenantId": "any tenant of the directory",
 }
 
-// notHere are bodies that these tests' site cannot serve.
-var notHere = map[string]string{"POST /api/v1/tools/test-conversion": "it needs the tracking edge, and answers 503 before it looks"}
-
-// perItem are requests that report each id by itself (rule 27): a foreign one as one that was never made.
-var perItem = map[string]bool{"POST /api/v1/conversions/review": true}
+// perItem are requests that report each id by itself (rule 27), or what is wrong with it: a foreign one as
+// one that was never made.
+var perItem = map[string]bool{"POST /api/v1/conversions/review ids": true, "POST /api/v1/tools/test-conversion eventId": true}
 
 // filterBody are bodies whose ids are a filter: a foreign one finds nothing.
 var filterBody = map[string]bool{"POST /api/v1/deliveries/resend": true}
@@ -194,21 +209,29 @@ var headers = map[string][]string{
 }
 
 // queries are what a GET requires.
-var queries = map[string]func() string{
-	"/api/v1/reports/performance": func() string {
-		return "from=" + time.Now().AddDate(0, 0, -7).Format(time.DateOnly) + "&to=" + time.Now().Format(time.DateOnly) + "&group_by=offer,advertiser,partner,placement,event"
+var queries = map[string]func(r *rich) string{
+	"/api/v1/reports/performance": func(*rich) string {
+		return "from=" + day(-7) + "&to=" + day(1) + "&group_by=offer,advertiser,partner,placement,event"
 	},
 	"/api/v1/integrations/cost-report/singular/json":  costReportDays,
 	"/api/v1/integrations/cost-report/appsflyer/json": costReportDays,
-	"/api/v1/sdk-conversion-system/conversions": func() string {
-		return "user_completed_at_from=" + time.Now().AddDate(0, -1, 0).Format(time.DateOnly) +
-			"&user_completed_at_to=" + time.Now().AddDate(0, 1, 0).Format(time.DateOnly)
+	"/api/v1/sdk-conversion-system/conversions": func(*rich) string {
+		return "user_completed_at_from=" + day(-30) + "&user_completed_at_to=" + day(30)
 	},
+	"/api/v1/offer-wall/offers":            func(*rich) string { return "pub_member_id=somebody" },
+	"/api/v1/offer-wall/pub-member/offers": wallMember,
+	"/api/v1/offer-wall/offer-details":     func(r *rich) string { return wallMember(r) + "&offerId=" + r.own("offer") },
+	"/api/v1/offer-wall/offer-link":        func(r *rich) string { return "viewId=" + r.own("view") },
 }
 
-func costReportDays() string {
-	return "date_from=" + time.Now().AddDate(0, 0, -7).Format(time.DateOnly) + "&date_to=" + time.Now().Format(time.DateOnly)
+func wallMember(r *rich) string { return "pub_member_id=" + r.member }
+
+func costReportDays(*rich) string {
+	return "date_from=" + day(-7) + "&date_to=" + day(1)
 }
+
+// day is a date in UTC so many days from today: what is written now is of today, until midnight.
+func day(n int) string { return time.Now().UTC().AddDate(0, 0, n).Format(time.DateOnly) }
 
 func changeBody(r *rich) map[string]any {
 	return map[string]any{
@@ -220,7 +243,7 @@ func partnerPostbackBody(r *rich) map[string]any {
 	return map[string]any{"partnerId": r.own("partner"), "url": "http://127.0.0.1:9/cb"}
 }
 
-// streaming are answers without an end.
+// streaming are answers without an end: listen reads what there is.
 var streaming = []string{"/api/v1/exchange/stream"}
 
 func structureBody(r *rich) map[string]any {
@@ -260,11 +283,12 @@ func (r *rich) multiEvent() {
 		"trackingSystemLink": "https://adv.example/?sub1={gk_click_id}", "trackingSystem": "AppsFlyer", "name": "Of " + r.member,
 		"headline": "Play", "offerDetails": "<b>Do</b>", "creatives": []any{map[string]any{"order": 1, "url": "https://cdn.example/1.png"}},
 		"offerType": "MultiEvent", "conversionType": "FlatRate", "advertiserId": r.own("advertiser"), "isPaused": false,
-		"budgetType": "Total", "budget": "1000", "launchDate": "2020-01-01T00:00:00Z", "ageId": everyAge(r.me),
+		"budgetType": "Total", "budget": "1000000", "launchDate": "2020-01-01T00:00:00Z", "ageId": everyAge(r.me),
 		"categoryIds": []any{}, "countryIds": []any{}, "initialEpc": "1", "isEpcLocked": false,
 		"offerEvents": []any{event(eventInstall, 1, nil, false), event(eventLevel, 2, 3, false), event(eventBuy, 3, nil, true)},
 	}).into(http.StatusCreated, &made)
 	r.readOffer(made.ID)
+	require.NoError(r.t, r.api.LoadOffers(r.t.Context()))
 }
 
 func everyAge(c *caller) string {
@@ -289,6 +313,8 @@ type rich struct {
 	digits string
 	// secret is all that no answer to it may hold: what others alone have.
 	secret []string
+	// live is what was told in live streams.
+	live *liveLog
 }
 
 // named is a name that says whose it is.

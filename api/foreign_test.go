@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,7 +18,8 @@ import (
 // a path they answer 404, in a body 400 with the field's name, as a filter they find nothing; no answer
 // to anything holds what others alone have; and nothing but the asking tenant's own rows changes. The
 // routes come from the OpenAPI document, the ids from the makers in foreign_makers_test.go and the
-// partnerships in foreign_world_test.go.
+// partnerships in foreign_world_test.go. Public routes have a part of their own
+// (foreign_tracking_test.go), and live streams are read to what was told last (foreign_edge_test.go).
 //
 // Each of the two defences must do that by itself: so once more with every condition on a tenant taken
 // out of what the application asks (stripped_test.go), and once more with row-level security off. With
@@ -31,6 +31,7 @@ func TestEveryRouteKeepsTenantsApart(t *testing.T) {
 		w := newWorld(t)
 		w.keepsApart(t)
 		w.filtersFind(t)
+		w.tracksApart(t)
 		w.servesItsOwn(t)
 	})
 	t.Run("row-level security alone", func(t *testing.T) {
@@ -40,6 +41,7 @@ func TestEveryRouteKeepsTenantsApart(t *testing.T) {
 		stripper, address := newStripper(t, w.database)
 		w = w.by(t, address)
 		w.keepsApart(t)
+		w.tracksApart(t)
 		w.servesItsOwn(t)
 		stripper.proves(t, 250)
 	})
@@ -49,6 +51,7 @@ func TestEveryRouteKeepsTenantsApart(t *testing.T) {
 		w.withoutRowSecurity()
 		w.selectsEverything(t)
 		w.keepsApart(t)
+		w.tracksApart(t)
 		w.servesItsOwn(t)
 	})
 	t.Run("neither", func(t *testing.T) {
@@ -67,11 +70,12 @@ func (w *world) keepsApart(t *testing.T) {
 	surface := w.surface()
 	for _, me := range w.tenants {
 		t.Run(me.member, func(t *testing.T) {
-			before := w.rowsBut(t, me)
+			told, before := w.toldBut(me), w.rowsBut(t, me)
 			for _, o := range surface.operations {
 				t.Run(o.method+" "+o.path, func(t *testing.T) { w.attack(me.in(t), surface, o) })
 			}
 			require.Equal(t, before, w.rowsBut(t, me), "rows of other tenants were changed")
+			require.Equal(t, told, w.toldBut(me), "other tenants were told something in their live streams")
 		})
 	}
 }
@@ -112,16 +116,17 @@ func (w *world) attack(me *rich, s *surface, o operation) {
 	}
 	refused := me.me.with("X-Tenant", w.otherThan(me).tenantID.String()).send(o.method, o.with(me.idsOf(nouns), me.productWord()), nil)
 	require.Equal(me.t, http.StatusForbidden, refused.status, "in another tenant's name: %s", refused.body)
-	key := o.method + " " + o.path
 	for _, h := range w.foreignTo(me) {
 		for _, field := range s.idFields(o) {
-			if notHere[key] == "" {
-				me.foreignField(o, nouns, field, h)
-			}
+			me.foreignField(o, nouns, field, h)
 		}
 		for name := range s.idQueries(o) {
 			me.foreignQuery(o, nouns, name, h)
 		}
+		me.foreignMember(o, nouns, h)
+	}
+	if o.method+" "+o.path == filteredReview {
+		w.foreignReview(me, o)
 	}
 }
 
@@ -178,7 +183,7 @@ func (r *rich) foreignField(o operation, nouns []string, field string, h holding
 	switch {
 	case forbiddenTo[key] == r.productWord():
 		require.Equal(r.t, http.StatusForbidden, answer.status, "%s", answer.body)
-	case perItem[key]:
+	case perItem[key+" "+strings.TrimSuffix(field, "[]")]:
 		never := uuid.NewString()
 		unknown := r.sendField(o, nouns, field, never)
 		require.Equal(r.t, unknown.status, answer.status)
@@ -235,85 +240,19 @@ func (r *rich) foreignQuery(o operation, nouns []string, name string, h holding)
 	require.Contains(r.t, []int{http.StatusBadRequest, http.StatusNotFound}, answer.status, "%s", answer.body)
 }
 
-// foreignFilters looks through a whole list, in every form that it has, and tries all that is others' in every filter of it.
-func (w *world) foreignFilters(me *rich, o operation, nouns []string) {
-	me.t.Helper()
-	if asCSV[o.path] {
-		me.withHeaders("Accept", "text/csv").ask(o, me.idsOf(nouns))
-	}
-	if me.ask(o, me.idsOf(nouns), "page_size=100").total() < 0 {
-		return // not a list
-	}
-	for _, f := range me.filtersOf(o, nouns) {
-		foreign := url.Values{}
-		for _, h := range w.foreignTo(me) {
-			for _, id := range h.ids {
-				if !f.isID || strings.Count(id, "-") == 4 {
-					foreign.Add("filter."+f.name, id)
-				}
-			}
-		}
-		answer := me.ask(o, me.idsOf(nouns), foreign.Encode())
-		if f.isID || answer.status != http.StatusBadRequest { // dates and numbers refuse ids
-			require.Equal(me.t, http.StatusOK, answer.status, "%s", answer.body)
-			require.Zero(me.t, answer.total(), "filter.%s finds another tenant's: %s", f.name, answer.body)
-		}
-	}
-}
+// viewIDs are new in each answer.
+var viewIDs = regexp.MustCompile(`"viewId":"[^"]*"`)
 
-// filter is one of a list's.
-type filter struct {
-	name string
-	isID bool
-}
-
-var knownFilters = regexp.MustCompile(`is not a filter here; there are: ([A-Za-z0-9, ]+)`)
-
-// filtersOf asks the list itself which filters it has, and which of them take ids.
-func (r *rich) filtersOf(o operation, nouns []string) (filters []filter) {
+// foreignMember asks for another's member: to the tenant it is one that was never seen.
+func (r *rich) foreignMember(o operation, nouns []string, h holding) {
 	r.t.Helper()
-	names := knownFilters.FindStringSubmatch(string(r.ask(o, r.idsOf(nouns), "filter.noSuchField=1").body))
-	require.NotNil(r.t, names, "a list refuses an unknown filter and names the known ones")
-	for name := range strings.SplitSeq(names[1], ", ") {
-		refused := string(r.ask(o, r.idsOf(nouns), "filter."+name+"=x").body)
-		filters = append(filters, filter{name, strings.Contains(refused, "must be an id")})
+	if !slices.ContainsFunc(o.parameters, func(p parameter) bool { return p.In == "query" && p.Name == "pub_member_id" }) {
+		return
 	}
-	return filters
-}
-
-// filtersFind is the control of foreignFilters: the same ids find something for those whose they are.
-func (w *world) filtersFind(t *testing.T) {
-	t.Helper()
-	for _, o := range w.surface().operations {
-		if o.method != http.MethodGet || everybodys[o.path] {
-			continue
-		}
-		t.Run("filters of "+o.path, func(t *testing.T) {
-			takesIDs, hits := false, 0
-			for _, me := range w.tenants {
-				me = me.in(t)
-				nouns := nounsIn(t, o.path)
-				if me.ask(o, me.idsOf(nouns)).total() < 0 {
-					return
-				}
-				for _, f := range me.filtersOf(o, nouns) {
-					if !f.isID {
-						continue
-					}
-					takesIDs = true
-					own := url.Values{}
-					for _, h := range w.ownOf(me) {
-						for _, id := range h.ids {
-							if strings.Count(id, "-") == 4 {
-								own.Add("filter."+f.name, id)
-							}
-						}
-					}
-					hits += me.ask(o, me.idsOf(nouns), own.Encode()).total()
-				}
-			}
-			require.False(t, takesIDs && hits == 0, "nobody has anything in this list, so that the test proves nothing: add a maker to foreign_makers_test.go")
-		})
+	for _, member := range h.all("member") {
+		theirs, nobody := r.ask(o, r.idsOf(nouns), "pub_member_id="+member), r.ask(o, r.idsOf(nouns), "pub_member_id=nobody-at-all")
+		require.Equal(r.t, nobody.status, theirs.status, "%s", theirs.body)
+		require.Equal(r.t, viewIDs.ReplaceAllString(string(nobody.body), ""), viewIDs.ReplaceAllString(string(theirs.body), ""), "another tenant's member is seen")
 	}
 }
 
@@ -321,7 +260,7 @@ func (w *world) filtersFind(t *testing.T) {
 // with ids of the tenant's own are good ones, so that none was refused for another reason.
 func (w *world) servesItsOwn(t *testing.T) {
 	t.Helper()
-	surface := w.surface()
+	surface, told := w.surface(), w.toldBut(w.tenants[0])
 	for _, me := range w.tenants {
 		for _, o := range surface.operations {
 			t.Run("its own: "+me.member+" "+o.method+" "+o.path, func(t *testing.T) {
@@ -334,6 +273,7 @@ func (w *world) servesItsOwn(t *testing.T) {
 			})
 		}
 	}
+	require.NotEqual(t, told, w.toldBut(w.tenants[0]), "what they do with their own is told to nobody, so that the test proves nothing")
 }
 
 func (r *rich) ownPath(o operation, nouns []string) {
@@ -342,6 +282,9 @@ func (r *rich) ownPath(o operation, nouns []string) {
 		return
 	}
 	answer := r.ask(o, r.idsOf(nouns))
+	if slices.Contains(streaming, o.path) {
+		require.Contains(r.t, string(answer.body), r.own("shared offer"), "nothing was told: the test proves nothing")
+	}
 	if o.method == http.MethodGet && answer.status != http.StatusForbidden { // the operator's
 		require.Equal(r.t, http.StatusOK, answer.status, "GET %s: %s\n(does it require a query? Add it to queries in foreign_makers_test.go)", o.path, answer.body)
 	}
@@ -355,7 +298,7 @@ func (r *rich) ownPath(o operation, nouns []string) {
 func (r *rich) ownField(o operation, nouns []string, field string) {
 	r.t.Helper()
 	key := o.method + " " + o.path
-	if notHere[key] != "" || perItem[key] || filterBody[key] || forbiddenTo[key] == r.productWord() {
+	if perItem[key+" "+strings.TrimSuffix(field, "[]")] || filterBody[key] || forbiddenTo[key] == r.productWord() {
 		return
 	}
 	answer := r.sendField(o, nouns, field, r.own(r.nounOfField(o, field)))
@@ -384,10 +327,13 @@ func (r *rich) askWith(o operation, ids []string, body map[string]any, query ...
 	r.t.Helper()
 	path := o.with(ids, r.productWord())
 	if required := queries[o.path]; required != nil && o.method == http.MethodGet {
-		query = append(query, required())
+		query = append(query, required(r))
 	}
 	if len(query) > 0 {
 		path += "?" + strings.Join(query, "&")
+	}
+	if slices.Contains(streaming, o.path) {
+		return r.keptSecret(r.listen(path), path)
 	}
 	me := r.me.with(headers[o.method+" "+o.path]...)
 	if body == nil {
@@ -396,8 +342,9 @@ func (r *rich) askWith(o operation, ids []string, body map[string]any, query ...
 	return r.keptSecret(me.send(o.method, path, body), path+" "+jsonText(body))
 }
 
-// times are in answers with six digits of a second, which now and then are those of a figure.
-var times = regexp.MustCompile(`\d\d:\d\d:\d\d\.\d+Z`)
+// times are in answers with six digits of a second, which now and then are those of a figure;
+// PostgreSQL's JSON has no Z behind them.
+var times = regexp.MustCompile(`\d\d:\d\d:\d\d\.\d+`)
 
 // keptSecret checks that an answer holds nothing of what others alone have, but for what was asked with.
 func (r *rich) keptSecret(a *answer, request string) *answer {

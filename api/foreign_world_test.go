@@ -27,6 +27,11 @@ type world struct {
 	*site
 	tenants  []*rich
 	holdings []holding
+	// live is what was told in live streams, edge where clicks and postbacks come.
+	live *liveLog
+	edge *edge
+	// shared is what each publisher and the advertiser need for traffic on what they share, by noun.
+	shared []map[string]string
 }
 
 // holding is what some tenants have and the others must neither see nor move.
@@ -49,10 +54,13 @@ func (h holding) all(noun string) []string {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	w := &world{live: newLiveLog()}
 	b := newBook(t, func(s *api.Server) {
 		s.Config.CallbackAllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		w.edge = edgeOf(t, s, w.live)
 	})
-	w := &world{site: b.site}
+	w.site = b.site
+	w.edge.behind(t, b.site, b.decisions)
 	for _, one := range []struct {
 		rich
 		name, rewardRatio string
@@ -61,7 +69,7 @@ func newWorld(t *testing.T) *world {
 		{rich{member: "publishers-member", product: domain.ProductPublisher, digits: "58231"}, "Coins", "137.31"},
 		{rich{member: "rivals-member", product: domain.ProductPublisher, digits: "69743"}, "Prizes", "241.83"},
 	} {
-		one.book, one.ids = b.neighbour(one.name, one.product, one.rewardRatio), map[string]string{}
+		one.book, one.ids, one.live = b.neighbour(one.name, one.product, one.rewardRatio), map[string]string{}, w.live
 		w.tenants = append(w.tenants, &one.rich)
 	}
 	advertiser := w.tenants[0]
@@ -80,6 +88,7 @@ func newWorld(t *testing.T) *world {
 	for _, tenant := range w.tenants {
 		tenant.secret = w.secretsFrom(tenant)
 	}
+	require.NoError(t, w.api.LoadOffers(t.Context()))
 	return w
 }
 
@@ -144,8 +153,7 @@ func (w *world) share(advertiser, publisher *rich, digits string) {
 	source := &rich{book: &book{}, member: strings.ReplaceAll(name, " ", "-"), ids: map[string]string{}, product: advertiser.product, digits: digits, byRatio: true}
 	*source.book = *advertiser.book
 	source.multiEvent()
-	var key struct{ PostbackURL string }
-	advertiser.me.get("/api/v1/advertisers/"+source.own("advertiser")).into(http.StatusOK, &key)
+	key := advertiser.advertiserKey(source.own("advertiser"))
 	publisher.me.put("/api/v1/exchange/profile", map[string]any{"listed": true, "description": "Players"}).into(http.StatusOK, nil)
 	var made struct{ SharedOfferID, PartnershipID string }
 	advertiser.me.post("/api/v1/exchange/shares", map[string]any{"offerId": source.offer.ID, "publisherTenantId": publisher.tenantID}).
@@ -200,10 +208,16 @@ func (w *world) share(advertiser, publisher *rich, digits string) {
 	w.hold("the publisher's part of it", map[string]string{
 		"link": link, "member": member, "partner": publisher.own("partner"), "delivery": w.delivered(publisher, *answer.ConversionID),
 	}, []string{payout, atPublisher.Reward, address}, publisher)
-	w.hold("the advertiser's part of it", map[string]string{
-		"postback": answer.PostbackID.String(), "delivery": w.delivered(advertiser, *answer.ConversionID),
-	}, []string{key.PostbackURL[strings.LastIndex(key.PostbackURL, "/")+1:]}, advertiser)
+	advertisers := map[string]string{
+		"postback": answer.PostbackID.String(), "delivery": w.delivered(advertiser, *answer.ConversionID), "advertiser key": key,
+	}
+	maps.Copy(advertisers, shared.codes())
+	w.hold("the advertiser's part of it", advertisers, nil, advertiser)
 	w.hold("who the advertiser is", map[string]string{"advertiser": offer.AdvertiserID.String()}, nil, advertiser, publisher)
+	w.shared = append(w.shared, maps.Clone(advertisers))
+	for _, more := range []map[string]string{ids, {"link": link, "partner": publisher.own("partner"), "advertiser": offer.AdvertiserID.String()}} {
+		maps.Copy(w.shared[len(w.shared)-1], more)
+	}
 }
 
 // reconciled writes what a comparison of the books found.
@@ -264,9 +278,14 @@ func (r *rich) withHeaders(headers ...string) *rich {
 func (w *world) by(t *testing.T, address string) *world {
 	t.Helper()
 	engine := &engine{}
-	site := newSiteOn(t, w.database, address, func(s *api.Server) { s.Keys, s.Config, s.Temporal = w.api.Keys, w.api.Config, engine })
+	out := &world{holdings: w.holdings, live: w.live, shared: w.shared}
+	site := newSiteOn(t, w.database, address, func(s *api.Server) {
+		s.Keys, s.Config, s.Temporal = w.api.Keys, w.api.Config, engine
+		out.edge = edgeOf(t, s, w.live)
+	})
 	engine.decisions = &activities.Decisions{Store: site.store, Keys: site.api.Keys, Nudge: func() {}, Now: time.Now}
-	out := &world{site: site, holdings: w.holdings}
+	out.site = site
+	out.edge.behind(t, site, engine.decisions)
 	for _, tenant := range w.tenants {
 		there, b := *tenant, *tenant.book
 		b.site, b.engine, b.decisions = site, engine, engine.decisions
@@ -277,21 +296,27 @@ func (w *world) by(t *testing.T, address string) *world {
 	return out
 }
 
-// rowsBut is a digest of all rows that are not one tenant's, by table.
-func (w *world) rowsBut(t *testing.T, r *rich) map[string]string {
+// rowsBut is a digest of all rows that are not some tenants', by table. The operator's log is nobody's:
+// postbacks that belong to no tenant are there.
+func (w *world) rowsBut(t *testing.T, tenants ...*rich) map[string]string {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), w.database)
 	require.NoError(t, err)
 	defer conn.Close(t.Context())
 	rows, err := conn.Query(t.Context(), `SELECT format('SELECT %L, (SELECT count(*) || '' '' || coalesce(md5(string_agg(x::text, E''\n'' ORDER BY x::text)), '''') FROM %I x %s)',
-			c.relname, c.relname, CASE WHEN a.attname IS NULL THEN '' ELSE 'WHERE tenant_id IS DISTINCT FROM $1' END)
+			c.relname, c.relname, CASE WHEN a.attname IS NULL THEN '' WHEN c.relname = 'postbacks' THEN 'WHERE tenant_id <> ALL($1)'
+			ELSE 'WHERE coalesce(tenant_id <> ALL($1), true)' END)
 		FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
 		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace`)
 	require.NoError(t, err)
 	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
 	require.Greater(t, len(tables), 40)
-	rows, err = conn.Query(t.Context(), strings.Join(tables, " UNION ALL "), r.tenantID)
+	whose := []uuid.UUID{}
+	for _, tenant := range tenants {
+		whose = append(whose, tenant.tenantID)
+	}
+	rows, err = conn.Query(t.Context(), strings.Join(tables, " UNION ALL "), whose)
 	require.NoError(t, err)
 	digests := map[string]string{}
 	var table, digest string

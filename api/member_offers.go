@@ -80,7 +80,7 @@ func (s *Server) memberOffers(ctx context.Context, in *memberListInput) (*pageOu
 		if out.Body, err = list(ctx, tx, memberOfferListing, in.ListInput, principal(ctx).TenantID, in.Member); err != nil {
 			return err
 		}
-		m, err := loadMemberProgress(ctx, tx, in.Member, out.Body.Items)
+		m, err := s.loadMemberProgress(ctx, tx, in.Member, out.Body.Items)
 		if err != nil {
 			return err
 		}
@@ -93,18 +93,49 @@ func (s *Server) memberOffers(ctx context.Context, in *memberListInput) (*pageOu
 
 // memberProgress is what the progress of a member in some offers is made of.
 type memberProgress struct {
-	tenant      dbgen.Tenant
-	offers      map[uuid.UUID]*domain.Offer
-	conversions map[eventOfOffer][]dbgen.Conversion
-	heldUntil   map[eventOfOffer]time.Time
+	memberHistory
+	tenant    dbgen.Tenant
+	offers    map[uuid.UUID]*domain.Offer
+	heldUntil map[eventOfOffer]time.Time
 }
 
 type eventOfOffer struct{ offerID, eventID uuid.UUID }
 
-func loadMemberProgress(ctx context.Context, tx pgx.Tx, member string, items []memberOffer) (*memberProgress, error) {
-	m := &memberProgress{
-		offers: map[uuid.UUID]*domain.Offer{}, conversions: map[eventOfOffer][]dbgen.Conversion{}, heldUntil: map[eventOfOffer]time.Time{},
+// memberHistory is a member's conversions, oldest first, without those of tests.
+type memberHistory struct {
+	conversions map[eventOfOffer][]dbgen.Conversion
+}
+
+func historyOf(conversions []dbgen.Conversion) memberHistory {
+	h := memberHistory{map[eventOfOffer][]dbgen.Conversion{}}
+	for _, c := range conversions {
+		if key := (eventOfOffer{c.OfferID, c.EventID}); !c.IsTest {
+			h.conversions[key] = append(h.conversions[key], c)
+		}
 	}
+	return h
+}
+
+// isLive says whether an event has a live conversion.
+func (h *memberHistory) isLive(key eventOfOffer) bool {
+	stands := h.standing(key)
+	return stands != nil && stands.Status.Live()
+}
+
+// standing is the conversion that stands for an event: the newest live one, a rejected one only where
+// there is none; nil where nothing came.
+func (h *memberHistory) standing(key eventOfOffer) (stands *dbgen.Conversion) {
+	for i := range h.conversions[key] {
+		c := &h.conversions[key][i]
+		if stands == nil || c.Status.Live() || !stands.Status.Live() {
+			stands = c
+		}
+	}
+	return stands
+}
+
+func (s *Server) loadMemberProgress(ctx context.Context, tx pgx.Tx, member string, items []memberOffer) (*memberProgress, error) {
+	m := &memberProgress{offers: map[uuid.UUID]*domain.Offer{}, heldUntil: map[eventOfOffer]time.Time{}}
 	ids := make([]uuid.UUID, len(items))
 	for i, item := range items {
 		ids[i] = item.OfferID
@@ -129,16 +160,36 @@ func loadMemberProgress(ctx context.Context, tx pgx.Tx, member string, items []m
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range conversions {
-		if key := (eventOfOffer{c.OfferID, c.EventID}); !c.IsTest {
-			m.conversions[key] = append(m.conversions[key], c)
+	m.memberHistory = historyOf(conversions)
+	return m, s.loadHeld(ctx, tx, m, member)
+}
+
+// loadHeld reads which events wait for their predecessor (rule 14): those of shared offers in the
+// advertiser's book, by this member's clicks.
+func (s *Server) loadHeld(ctx context.Context, tx pgx.Tx, m *memberProgress, member string) error {
+	var own, shared []uuid.UUID
+	for id, offer := range m.offers {
+		if offer.TenantID == m.tenant.TenantID {
+			own = append(own, id)
+		} else {
+			shared = append(shared, id)
 		}
 	}
-	held, err := dbgen.New().HeldOfMember(ctx, tx, tenantID, member, ids)
+	held, err := dbgen.New().HeldOfMember(ctx, tx, m.tenant.TenantID, member, own)
+	if err != nil {
+		return err
+	}
 	for _, h := range held {
 		m.heldUntil[eventOfOffer{h.OfferID, h.EventID}] = h.DecideBy.UTC()
 	}
-	return m, err
+	if len(shared) == 0 {
+		return nil
+	}
+	waiting, err := dbgen.New().SystemHeldOfMember(ctx, s.Store.SystemPool(), m.tenant.TenantID, member, shared)
+	for _, h := range waiting {
+		m.heldUntil[eventOfOffer{h.OfferID, h.EventID}] = h.DecideBy.UTC()
+	}
+	return err
 }
 
 // fill completes an offer's item by its document as it is now.
@@ -181,22 +232,17 @@ func (m *memberProgress) event(offer *domain.Offer, event *domain.Event) memberE
 	key := eventOfOffer{offer.ID, event.ID}
 	out := memberEvent{
 		OfferEventID: event.ID, EventID: event.EventID, Name: event.Name, DisplayOrder: event.DisplayOrder,
-		ShowOnOfferWall: event.ShowOnOfferWall, Status: eventNotStarted, Reward: m.promised(offer, event),
+		ShowOnOfferWall: event.ShowOnOfferWall, Status: eventNotStarted, Reward: decimalOf(offer.Promised(event, m.tenant.RewardRatioMicros)),
 	}
 	if until, ok := m.heldUntil[key]; ok {
 		out.HeldUntil = &until
 	}
-	var shown *dbgen.Conversion
 	for i := range m.conversions[key] {
-		c := &m.conversions[key][i]
-		if c.Status == domain.StatusSuccess {
+		if m.conversions[key][i].Status == domain.StatusSuccess {
 			out.Completions++
 		}
-		// The newest live one; a rejected one only where there is none.
-		if shown == nil || c.Status.Live() || !shown.Status.Live() {
-			shown = c
-		}
 	}
+	shown := m.standing(key)
 	if shown == nil {
 		return out
 	}
@@ -211,22 +257,4 @@ func (m *memberProgress) event(offer *domain.Offer, event *domain.Event) memberE
 		out.ReleaseAt = inUTC(shown.ReleaseAt)
 	}
 	return out
-}
-
-// promised is the reward that an event would bring now (rules 35, 36); nil where it is a share of
-// a sale.
-func (m *memberProgress) promised(offer *domain.Offer, event *domain.Event) *Decimal {
-	var reward domain.Micros
-	switch {
-	case !event.HasReward:
-	case offer.ConversionType == domain.ConversionTypeRevShare:
-		return nil
-	case event.UseDefaultRatio && m.tenant.RewardRatioMicros != nil:
-		if event.HasRevenue && event.Revenue != nil {
-			reward, _ = event.Revenue.Times(*m.tenant.RewardRatioMicros) // too large counts as nothing, as in a decision
-		}
-	case event.Reward != nil:
-		reward = *event.Reward
-	}
-	return decimalOf(&reward)
 }

@@ -75,6 +75,7 @@ func (s *Server) parseEdit(
 	}
 	lookups := &offerLookups{ctx: ctx, tx: tx, tenantID: tenant.TenantID}
 	terms := lookups.terms(tenant, before)
+	terms.At = now()
 	if share != nil {
 		if share.EndedAt != nil {
 			return after, nil, editRefusal(activities.ErrPartnershipEnded)

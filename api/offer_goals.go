@@ -70,7 +70,7 @@ func (s *Server) listGoals(ctx context.Context, in *goalsInput) (*pageOutput[goa
 		if out.Body, err = list(ctx, tx, s.goalListing(principal(ctx).TenantID, offer), in.ListInput, offer.ID, ids); err != nil {
 			return err
 		}
-		return addGoalClicks(ctx, tx, out.Body.Items)
+		return addGoalClicks(ctx, s.rowsOf(ctx, tx, offer.TenantID), offer.TenantID, out.Body.Items)
 	})
 }
 
@@ -122,13 +122,14 @@ func (s *Server) scanGoal(row pgx.CollectableRow, tenantID uuid.UUID, offer *dom
 	return view, nil
 }
 
-// addGoalClicks adds how often the goals of a page were recorded as a click (rule 70).
-func addGoalClicks(ctx context.Context, tx pgx.Tx, goals []goalView) error {
+// addGoalClicks adds how often the goals of a page were recorded as a click (rule 70), by the tenant whose
+// the offer is.
+func addGoalClicks(ctx context.Context, from dbgen.DBTX, tenantID uuid.UUID, goals []goalView) error {
 	ids := make([]uuid.UUID, len(goals))
 	for i := range goals {
 		ids[i] = goals[i].ID
 	}
-	rows, err := dbgen.New().CountGoalClicks(ctx, tx, principal(ctx).TenantID, ids)
+	rows, err := dbgen.New().CountGoalClicks(ctx, from, tenantID, ids)
 	for _, row := range rows {
 		for i := range goals {
 			if goals[i].ID == row.EventID {

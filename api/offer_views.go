@@ -164,9 +164,17 @@ func currentOffer(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*domain.Offer, 
 	return offer, json.Unmarshal(version.Document, offer)
 }
 
-// addCounters reads the counters of all offers of a page, at once for those of one tenant. A shared
-// offer's are the advertiser's, who decides, and both sides see them (rules 57, 58): the publisher's
-// transaction sees no other tenant's rows, so that the system reads them.
+// rowsOf is where a tenant's rows of an offer are read. Those of a shared one are the advertiser's, who
+// decides; of some both sides see what there is (rules 57 to 59). The publisher's transaction sees no other
+// tenant's rows, so that the system reads them: only after the publisher's found the offer.
+func (s *Server) rowsOf(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID) dbgen.DBTX {
+	if tenantID == principal(ctx).TenantID {
+		return tx
+	}
+	return s.Store.SystemPool()
+}
+
+// addCounters reads the counters of all offers of a page, at once for those of one tenant.
 func (s *Server) addCounters(ctx context.Context, tx pgx.Tx, views []offerView) error {
 	byTenant := map[uuid.UUID][]*offerView{}
 	for i := range views {
@@ -177,11 +185,7 @@ func (s *Server) addCounters(ctx context.Context, tx pgx.Tx, views []offerView) 
 		byTenant[tenantID] = append(byTenant[tenantID], &views[i])
 	}
 	for tenantID, views := range byTenant {
-		from := dbgen.DBTX(tx)
-		if tenantID != principal(ctx).TenantID {
-			from = s.Store.SystemPool()
-		}
-		if err := addCountersOf(ctx, from, tenantID, views); err != nil {
+		if err := addCountersOf(ctx, s.rowsOf(ctx, tx, tenantID), tenantID, views); err != nil {
 			return err
 		}
 	}

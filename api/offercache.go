@@ -33,10 +33,13 @@ type OfferCache struct {
 	offers   idMap[cachedOffer]
 	partners idMap[cachedPartner]
 	tenants  idMap[cachedTenant]
+	// ofTenants is what the wall lists.
+	ofTenants *tenantOffers
 	// writing orders the replacement of offers, so that an older version never replaces a newer.
 	writing sync.Mutex
 
 	misses *missGuard
+	views  *missGuard
 	dirty  *dirtySet
 }
 
@@ -93,6 +96,8 @@ type target struct {
 	offer   *cachedOffer
 	partner *cachedPartner // nil for a link without one
 	tenant  *cachedTenant
+	// view is what the member looked at before, where it says what the request leaves out.
+	view *dbgen.OfferView
 }
 
 // isShared says that the offer is another tenant's, its link the publisher's.
@@ -106,7 +111,7 @@ var errTooManyMisses = errors.New("too many look-ups of unknown links")
 
 // NewOfferCache makes an empty cache; Load fills it, and Run keeps it fresh.
 func NewOfferCache(store *db.Store, keys *keyring.Keyring) *OfferCache {
-	return &OfferCache{store: store, keys: keys, misses: newMissGuard(), dirty: newDirtySet()}
+	return &OfferCache{store: store, keys: keys, ofTenants: newTenantOffers(), misses: newMissGuard(), views: newMissGuard(), dirty: newDirtySet()}
 }
 
 // byLink finds where a link leads. Errors are errNoTarget, errTooManyMisses and the database's.
@@ -193,27 +198,8 @@ func (g *missGuard) remember(id uuid.UUID, now time.Time) {
 
 // miss looks one id up, once for all that ask for it at the same time.
 func (c *OfferCache) miss(ctx context.Context, id uuid.UUID, fetch func(context.Context, uuid.UUID) (*dbgen.Link, error)) (target, error) {
-	if c.misses.isUnknown(id, time.Now()) {
-		return target{}, errNoTarget
-	}
-	found, err, _ := c.misses.flights.Do(string(id[:]), func() (any, error) {
-		if !c.keys.Genuine(id) && !c.misses.strangers.Allow() {
-			return target{}, errTooManyMisses
-		}
-		// The look-up serves everybody who waits: it does not end with the first one's request.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), missTimeout)
-		defer cancel()
-		select {
-		case c.misses.slots <- struct{}{}:
-			defer func() { <-c.misses.slots }()
-		case <-ctx.Done():
-			return target{}, errTooManyMisses
-		}
+	return lookOnce(ctx, c.misses, id, c.keys.Genuine(id), func(ctx context.Context) (target, error) {
 		link, err := fetch(ctx, id)
-		if errors.Is(err, pgx.ErrNoRows) {
-			c.misses.remember(id, time.Now())
-			return target{}, errNoTarget
-		}
 		if err != nil {
 			return target{}, err
 		}
@@ -224,5 +210,33 @@ func (c *OfferCache) miss(ctx context.Context, id uuid.UUID, fetch func(context.
 		}
 		return t, nil
 	})
-	return found.(target), err
+}
+
+// lookOnce is one bounded look-up of an id. What has no row is errNoTarget, for a moment without asking.
+func lookOnce[T any](ctx context.Context, g *missGuard, id uuid.UUID, genuine bool, fetch func(context.Context) (T, error)) (T, error) {
+	var none T
+	if g.isUnknown(id, time.Now()) {
+		return none, errNoTarget
+	}
+	found, err, _ := g.flights.Do(string(id[:]), func() (any, error) {
+		if !genuine && !g.strangers.Allow() {
+			return none, errTooManyMisses
+		}
+		// The look-up serves everybody who waits: it does not end with the first one's request.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), missTimeout)
+		defer cancel()
+		select {
+		case g.slots <- struct{}{}:
+			defer func() { <-g.slots }()
+		case <-ctx.Done():
+			return none, errTooManyMisses
+		}
+		out, err := fetch(ctx)
+		if errors.Is(err, pgx.ErrNoRows) {
+			g.remember(id, time.Now())
+			return none, errNoTarget
+		}
+		return out, err
+	})
+	return found.(T), err
 }

@@ -156,6 +156,7 @@ func (c *OfferCache) putLink(link *dbgen.Link) {
 	if old == nil || offer == nil || link.TenantID != offer.TenantID || old.TenantID == link.TenantID {
 		c.defaults.put(link.OfferID, link)
 	}
+	c.ofTenants.put(link)
 }
 
 func (c *OfferCache) fetchLink(ctx context.Context, id uuid.UUID) (*dbgen.Link, error) {
@@ -225,8 +226,7 @@ func (c *OfferCache) reloadOffer(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	c.putLink(&link)
-	return nil
+	return c.fetchParts(ctx, &link) // a shared offer's publisher may not be known yet
 }
 
 // reloadTenant reads a tenant's settings and its partners.

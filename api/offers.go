@@ -14,7 +14,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/microcosm-cc/bluemonday"
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -179,11 +178,7 @@ func (s *Server) updateOffer(ctx context.Context, in *updateOfferInput) (*update
 		if err != nil {
 			return err
 		}
-		before, err := lockOffer(ctx, tx, in.ID)
-		if err != nil {
-			return err
-		}
-		err = checkIfMatch(in.IfMatch, before.Version, func() (any, error) { return s.viewOffer(ctx, tx, in.ID) })
+		before, err := s.matchingOffer(ctx, tx, in.ID, in.IfMatch)
 		if err != nil {
 			return err
 		}
@@ -233,6 +228,9 @@ func saveOffer(ctx context.Context, tx pgx.Tx, action string, before, after *dom
 		return err
 	}
 	after.Version++
+	if err := endCustomPayouts(ctx, tx, before, after, edit.share); err != nil {
+		return err
+	}
 	if err := writeOffer(ctx, tx, action, before, after); err != nil {
 		return err
 	}
@@ -241,9 +239,6 @@ func saveOffer(ctx context.Context, tx pgx.Tx, action string, before, after *dom
 
 func writeOffer(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer) error {
 	if err := seedOfferCaps(ctx, tx, before, after); err != nil {
-		return err
-	}
-	if err := endCustomPayouts(ctx, tx, before, after); err != nil {
 		return err
 	}
 	if err := insertOfferVersion(ctx, tx, after); err != nil {
@@ -304,6 +299,36 @@ func ownProduct(ctx context.Context, tx pgx.Tx, product string) (dbgen.Tenant, e
 	return tenant, err
 }
 
+// matchingOffer locks an offer that has the version which a client changes.
+func (s *Server) matchingOffer(ctx context.Context, tx pgx.Tx, id uuid.UUID, ifMatch string) (*domain.Offer, error) {
+	offer, err := lockOffer(ctx, tx, id)
+	if err != nil {
+		return nil, err
+	}
+	return offer, checkIfMatch(ifMatch, offer.Version, func() (any, error) { return s.viewOffer(ctx, tx, id) })
+}
+
+// offerMatches is updateOffer's precondition.
+func (s *Server) offerMatches(request huma.Context) error {
+	return s.offerPrecondition(request, func(ctx context.Context, tx pgx.Tx, id uuid.UUID, ifMatch string) error {
+		if _, err := ownProduct(ctx, tx, request.Param("product")); err != nil {
+			return err
+		}
+		_, err := s.matchingOffer(ctx, tx, id, ifMatch)
+		return err
+	})
+}
+
+// offerPrecondition checks a request that cannot be read but for its id and version.
+func (s *Server) offerPrecondition(request huma.Context, check func(ctx context.Context, tx pgx.Tx, id uuid.UUID, ifMatch string) error) error {
+	id, err := uuid.Parse(request.Param("id"))
+	if err != nil {
+		return nil // the refusal says so
+	}
+	ctx := request.Context()
+	return s.tenant(ctx, func(tx pgx.Tx) error { return check(ctx, tx, id, request.Header("If-Match")) })
+}
+
 // etag is a version as a header shows it.
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
@@ -330,74 +355,4 @@ func checkIfMatch(header string, current int64, show func() (any, error)) error 
 		return err
 	}
 	return preconditionFailed("The offer has changed since: its version is "+strconv.FormatInt(current, 10)+" now.", current, shown)
-}
-
-// markup is what people may write in keyPoints and offerDetails: formatting, lists, links,
-// pictures; no scripts, styles or forms.
-var markup = bluemonday.UGCPolicy()
-
-// parseOffer reads a document by the tenant's terms: its own advertisers, placements, ages and
-// categories are looked up in the transaction that will write the offer.
-func parseOffer(ctx context.Context, tx pgx.Tx, tenant dbgen.Tenant, document []byte, previous *domain.Offer) (domain.Offer, []string, error) {
-	lookups := &offerLookups{ctx: ctx, tx: tx, tenantID: tenant.TenantID}
-	offer, warnings, errs := domain.ParseOffer(document, lookups.terms(tenant, previous))
-	return offer, filledWarnings(warnings), errors.Join(lookups.err, errs.Err())
-}
-
-func filledWarnings(warnings []string) []string {
-	if warnings == nil {
-		return []string{}
-	}
-	return warnings
-}
-
-func (l *offerLookups) terms(tenant dbgen.Tenant, previous *domain.Offer) domain.OfferTerms {
-	return domain.OfferTerms{
-		RewardRatio: tenant.RewardRatioMicros, GoalsEnabled: tenant.GoalsEnabled, Previous: previous, NewID: newID,
-		Sanitize: markup.Sanitize, Age: l.age, CategoryKnown: l.categoryKnown,
-		AdvertiserExists:      l.exists(dbgen.New().OfferAdvertiserExists),
-		PlacementExists:       l.exists(dbgen.New().OfferPlacementExists),
-		PayoutStructureExists: l.exists(dbgen.New().PayoutStructureExists),
-		TierExists:            l.exists(dbgen.New().PartnerTierExists),
-	}
-}
-
-// offerLookups answers questions while a document is read, and keeps the first error.
-type offerLookups struct {
-	ctx      context.Context
-	tx       pgx.Tx
-	tenantID uuid.UUID
-	err      error
-}
-
-func (l *offerLookups) exists(ask func(context.Context, dbgen.DBTX, uuid.UUID, uuid.UUID) (bool, error)) func(uuid.UUID) bool {
-	return func(id uuid.UUID) bool {
-		if l.err != nil {
-			return false
-		}
-		var known bool
-		known, l.err = ask(l.ctx, l.tx, l.tenantID, id)
-		return known
-	}
-}
-
-func (l *offerLookups) age(id uuid.UUID) (domain.AgeRange, bool) {
-	if ages, ok := domain.AgeRangeByID(id); ok {
-		return ages, true
-	}
-	if l.err != nil {
-		return domain.AgeRange{}, false
-	}
-	row, err := dbgen.New().OfferAgeRange(l.ctx, l.tx, l.tenantID, id)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		l.err = err
-	}
-	return domain.AgeRange{Min: intOf(row.MinAge), Max: intOf(row.MaxAge)}, err == nil
-}
-
-func (l *offerLookups) categoryKnown(id uuid.UUID) bool {
-	if _, ok := domain.CategoryByID(id); ok {
-		return true
-	}
-	return l.exists(dbgen.New().OfferCategoryExists)(id)
 }

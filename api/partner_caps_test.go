@@ -74,7 +74,7 @@ func TestPartnerCapsWaitForDecisions(t *testing.T) {
 		_, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock_shared(hashtextextended('caps ' || $1::text, 0))", "partner "+partnerID)
 		require.NoError(t, err)
 		go func() { done <- management.put("/api/v1/partners/"+partnerID, `{"caps":{"allTimeCap":10}}`).status }()
-		require.Eventually(t, func() bool { return waiting(t, site) == 1 }, 10*time.Second, 20*time.Millisecond)
+		require.Eventually(t, func() bool { return waiting(t, site) == 1 }, time.Minute, 20*time.Millisecond)
 		insertLive(t, tx, tenantID, partnerID, time.Now().UTC(), true)
 		return nil
 	}))

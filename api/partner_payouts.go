@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -85,7 +86,7 @@ func (s *Server) createPartnerPayout(ctx context.Context, in *createPartnerPayou
 		if err := changePartnerPayout(&row, in.Body, at); err != nil {
 			return err
 		}
-		if err := insertPartnerPayout(ctx, tx, &row, at); err != nil {
+		if err := insertPartnerPayout(ctx, tx, &row, principal(ctx).Actor, at); err != nil {
 			return err
 		}
 		out.Body = partnerPayoutOf([]dbgen.PartnerPayout{row})
@@ -129,12 +130,11 @@ func (s *Server) updatePartnerPayout(ctx context.Context, in *updatePartnerPayou
 			out.Body = before
 			return nil
 		}
-		if row.Version++; !row.IsDeleted {
-			if err := refusePrivate(ctx, tx, row); err != nil {
-				return err
-			}
+		if err := refusePrivate(ctx, tx, row); err != nil {
+			return err
 		}
-		if err := insertPartnerPayout(ctx, tx, &row, at); err != nil {
+		row.Version++
+		if err := insertPartnerPayout(ctx, tx, &row, principal(ctx).Actor, at); err != nil {
 			return err
 		}
 		out.Body = partnerPayoutOf(append([]dbgen.PartnerPayout{row}, rows...))
@@ -175,6 +175,9 @@ func namePartnerPayout(ctx context.Context, tx pgx.Tx, row *dbgen.PartnerPayout,
 		c.add("offerId", "there is no such offer")
 		return c.err()
 	}
+	if err := mayPay(ctx, tx, row.OfferID); err != nil {
+		return err
+	}
 	event := offer.DefaultEvent()
 	if id := body.EventID.or(uuid.Nil); id != uuid.Nil {
 		event = offer.EventByID(id)
@@ -190,9 +193,21 @@ func namePartnerPayout(ctx context.Context, tx pgx.Tx, row *dbgen.PartnerPayout,
 	return c.err()
 }
 
-// offerNamed is the current version of an offer that a body names; nil when there is none.
+// mayPay refuses the advertiser's side of a shared offer: what partners get is the publisher's to say,
+// whose partners send the members (rule 57).
+func mayPay(ctx context.Context, tx pgx.Tx, offerID uuid.UUID) error {
+	side, err := dbgen.New().OfferSide(ctx, tx, principal(ctx).TenantID, offerID)
+	if err == nil && side == domain.SideAdvertiser {
+		err = forbidden("This offer is shared: its payouts are the publisher's, whose partners send its members. The offer that it was made from has payouts of this tenant's own.",
+			domain.FieldError{Field: "offerId", Reason: "is an offer whose payouts are the publisher's"})
+	}
+	return err
+}
+
+// offerNamed is the current version of an offer that a body names; nil when there is none. It stays
+// current until the commit: an edit that makes a goal private ends every custom payout for it.
 func offerNamed(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*domain.Offer, error) {
-	offer, err := currentOffer(ctx, tx, id)
+	offer, err := lockOffer(ctx, tx, id)
 	var problem *Problem
 	if errors.As(err, &problem) {
 		return nil, nil //nolint:nilnil // a missing offer is the caller's to name
@@ -215,13 +230,13 @@ func stays(row dbgen.PartnerPayout, body partnerPayoutBody) error {
 	return c.err()
 }
 
-// refusePrivate refuses a new version for a goal that has become private.
+// refusePrivate refuses a new version for a goal that has become private, unless it ends there.
 func refusePrivate(ctx context.Context, tx pgx.Tx, row dbgen.PartnerPayout) error {
 	offer, err := offerNamed(ctx, tx, row.OfferID)
 	if err != nil || offer == nil {
 		return err
 	}
-	if event := offer.EventByID(row.EventID); event != nil && event.IsPrivate {
+	if event := offer.EventByID(row.EventID); event != nil && event.IsPrivate && !row.IsDeleted {
 		return badField("eventId", "is a private goal, which pays nothing (rule 39)")
 	}
 	return nil
@@ -254,8 +269,8 @@ func changePartnerPayout(row *dbgen.PartnerPayout, body partnerPayoutBody, at ti
 
 // insertPartnerPayout writes a version. A start that has gone by is now: no change reaches back
 // (rule 68).
-func insertPartnerPayout(ctx context.Context, tx pgx.Tx, row *dbgen.PartnerPayout, at time.Time) error {
-	row.CreatedBy, row.CreatedAt = principal(ctx).Actor, at
+func insertPartnerPayout(ctx context.Context, tx pgx.Tx, row *dbgen.PartnerPayout, by string, at time.Time) error {
+	row.CreatedBy, row.CreatedAt = by, at
 	if row.StartsAt.Before(at) {
 		row.StartsAt = at
 	}
@@ -327,8 +342,9 @@ func (s *Server) listPartnerPayouts(ctx context.Context, in *ListInput) (*pageOu
 }
 
 // endCustomPayouts ends the custom payouts of goals that become private: they pay nothing, and
-// nothing comes back when they are opened again (rule 39).
-func endCustomPayouts(ctx context.Context, tx pgx.Tx, before, after *domain.Offer) error {
+// nothing comes back when they are opened again (rule 39). Of a shared offer those of the publisher end,
+// whose partners they are for, whichever side makes the goal private.
+func endCustomPayouts(ctx context.Context, tx pgx.Tx, before, after *domain.Offer, share *activities.Share) error {
 	var closed []uuid.UUID
 	for i := range after.Events {
 		event := &after.Events[i]
@@ -339,7 +355,17 @@ func endCustomPayouts(ctx context.Context, tx pgx.Tx, before, after *domain.Offe
 	if len(closed) == 0 {
 		return nil
 	}
-	rows, err := dbgen.New().PartnerPayoutsOfEvents(ctx, tx, principal(ctx).TenantID, closed)
+	p := principal(ctx)
+	if share == nil || share.Side == domain.SidePublisher {
+		return endPayoutsOf(ctx, tx, p.TenantID, p.Actor, closed)
+	}
+	return db.As(ctx, tx, share.PublisherTenantID, func() error {
+		return endPayoutsOf(ctx, tx, share.PublisherTenantID, share.By(p.Actor), closed)
+	})
+}
+
+func endPayoutsOf(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, by string, events []uuid.UUID) error {
+	rows, err := dbgen.New().PartnerPayoutsOfEvents(ctx, tx, tenantID, events)
 	if err != nil {
 		return err
 	}
@@ -350,10 +376,10 @@ func endCustomPayouts(ctx context.Context, tx pgx.Tx, before, after *domain.Offe
 		was, at := row, now()
 		row.IsDeleted, row.StartsAt = true, at
 		row.Version++
-		if err := insertPartnerPayout(ctx, tx, &row, at); err != nil {
+		if err := insertPartnerPayout(ctx, tx, &row, by, at); err != nil {
 			return err
 		}
-		err := audit(ctx, tx, "update", "partner payout", row.ID.String(), partnerPayoutDocumentOf(was), partnerPayoutDocumentOf(row))
+		err := auditBy(ctx, tx, tenantID, by, "update", "partner payout", row.ID.String(), partnerPayoutDocumentOf(was), partnerPayoutDocumentOf(row))
 		if err != nil {
 			return err
 		}

@@ -198,7 +198,7 @@ func (s *spies) paths(t *testing.T, o operation) []string {
 	}
 	query := "page_size=100"
 	if required := queries[o.path]; required != nil {
-		query += "&" + required()
+		query += "&" + required(s.rich)
 	}
 	for i := range paths {
 		paths[i] = operation{path: paths[i]}.with(nil, s.productWord()) + "?" + query

@@ -146,6 +146,9 @@ func init() {
 		if status == http.StatusInternalServerError && len(errs) > 0 {
 			return asProblem(ctx.Context(), errs[0])
 		}
+		if p := failedPrecondition(ctx); p != nil {
+			return p
+		}
 		return huma.NewError(status, detail, errs...)
 	}
 	huma.NewError = func(status int, detail string, errs ...error) huma.StatusError {
@@ -158,6 +161,25 @@ func init() {
 		}
 		return p
 	}
+}
+
+// failedPrecondition is the refusal that comes before that of what cannot be read, or nil.
+func failedPrecondition(ctx huma.Context) *Problem {
+	line, ok := ctx.Operation().Metadata["route"].(route)
+	if !ok || line.precondition == nil {
+		return nil
+	}
+	err := line.precondition(ctx)
+	if err == nil {
+		return nil
+	}
+	p := asProblem(ctx.Context(), err)
+	for name, values := range p.headers {
+		for _, value := range values {
+			ctx.AppendHeader(name, value)
+		}
+	}
+	return p
 }
 
 // name adds a field, once: of two reasons the later one, from a type of our own, says more than the

@@ -41,6 +41,8 @@ type route struct {
 	quiet      bool
 	lean       bool
 	hidden     bool
+	// precondition is looked at where the handler does not come to it.
+	precondition func(huma.Context) error
 	// forPartners registers what partners get, which isForPartners marks, and describeForPartners
 	// puts it into the OpenAPI document.
 	forPartners         func(op huma.Operation)
@@ -70,6 +72,12 @@ var (
 
 // maxBody changes how many bytes of body a route takes.
 func maxBody(bytes int64) option { return func(r *route) { r.maxBody = bytes } }
+
+// precondition is what the handler looks at before anything else, and so comes before the refusal of a
+// body that the handler never sees.
+func precondition(check func(huma.Context) error) option {
+	return func(r *route) { r.precondition = check }
+}
 
 const (
 	defaultMaxBody = 1 << 20

@@ -54,7 +54,8 @@ func (s *Server) routes(r *router) {
 	handle(r, post, "/api/v1/sdk-offer-management/{product}/offers", manage, "Make an offer", s.createOffer, created, maxBody(offerMaxBody))
 	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers", read, "List offers", s.listOffers, forPartners(r, s.listOffersForPartner))
 	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers/{id}", read, "Get an offer", s.getOffer, forPartners(r, s.getOfferForPartner))
-	handle(r, put, "/api/v1/sdk-offer-management/{product}/offers/{id}", manage, "Replace an offer", s.updateOffer, maxBody(offerMaxBody))
+	handle(r, put, "/api/v1/sdk-offer-management/{product}/offers/{id}", manage, "Replace an offer", s.updateOffer,
+		maxBody(offerMaxBody), precondition(s.offerMatches))
 	handle(r, patch, "/api/v1/sdk-offer-management/offers/{id}/pause", manage, "Pause an offer", s.pauseOffer)
 	handle(r, patch, "/api/v1/sdk-offer-management/offers/{id}/resume", manage, "Resume an offer", s.resumeOffer)
 	handle(r, post, "/api/v1/offers/{id}/links", manage, "Make a tracking link", s.createLink, created)
@@ -132,6 +133,10 @@ func (s *Server) routes(r *router) {
 	handle(r, post, "/api/v1/deliveries/resend", manage, "Send again what a filter finds", s.resendDeliveries, accepted)
 
 	r.group("Offer wall")
+	handle(r, get, "/api/v1/offer-wall/offers", read, "List what a member can do, best first", s.wallOffers)
+	handle(r, get, "/api/v1/offer-wall/offer-details", read, "Show an offer to a member, which makes a view", s.wallDetails)
+	handle(r, get, "/api/v1/offer-wall/offer-link", read, "Get the tracking link of a view", s.wallLink)
+	handle(r, get, "/api/v1/offer-wall/pub-member/offers", read, "List what a member has started or completed", s.startedOffers)
 
 	r.group("Exchange")
 	handle(r, get, "/api/v1/exchange/profile", read, "Get how the directory shows this tenant", s.getExchangeProfile)
@@ -144,7 +149,8 @@ func (s *Server) routes(r *router) {
 	handle(r, get, "/api/v1/exchange/partnerships/{id}/reconciliation", read, "List how the books of a partnership compared", s.listReconciliations)
 	handle(r, post, "/api/v1/exchange/partnerships/{id}/reconciliation", manage, "Compare the books of a partnership now", s.reconcileNow, accepted)
 	handle(r, get, "/api/v1/exchange/offers/{id}", read, "Get a shared offer", s.getSharedOffer)
-	handle(r, patch, "/api/v1/exchange/offers/{id}", manage, "Change fields of a shared offer", s.editSharedOffer, maxBody(offerMaxBody))
+	handle(r, patch, "/api/v1/exchange/offers/{id}", manage, "Change fields of a shared offer", s.editSharedOffer,
+		maxBody(offerMaxBody), precondition(s.sharedOfferMatches))
 	handle(r, get, "/api/v1/exchange/offers/{id}/changes", read, "List who changed what of a shared offer", s.listOfferChanges)
 	handle(r, post, "/api/v1/exchange/conversions/{id}/requests", review, "Ask the advertiser to review a conversion", s.requestReview, created)
 	handle(r, get, "/api/v1/exchange/conversions/{id}/requests", read, "List what was asked about a conversion", s.listConversionRequests)

@@ -37,6 +37,7 @@ type site struct {
 func newSite(t *testing.T, change ...func(*api.Server)) *site {
 	t.Helper()
 	database := dbtest.New(t)
+	api.AwayFromMidnight(t, "UTC") // the tenants' zone, but where a test says otherwise
 	return newSiteOn(t, database, database, change...)
 }
 

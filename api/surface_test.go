@@ -49,9 +49,8 @@ func (s *site) surface() *surface {
 		all[i].parameters, all[i].schemas = line.Parameters, document.Components.Schemas
 		all[i].schema = line.RequestBody.Content["application/json"].Schema
 	}
-	kept := slices.DeleteFunc(all, func(o operation) bool { return slices.Contains(streaming, o.path) })
-	slices.SortFunc(kept, func(a, b operation) int { return strings.Compare(a.path+a.method, b.path+b.method) })
-	return &surface{operations: kept}
+	slices.SortFunc(all, func(a, b operation) int { return strings.Compare(a.path+a.method, b.path+b.method) })
+	return &surface{operations: all}
 }
 
 var nameOfID = regexp.MustCompile(`(^id|^ids|Id|Ids|ID|IDs)$`)

@@ -112,9 +112,9 @@ func (r *testRelay) Nudge() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ctx := context.Background()
-	var rows []dbgen.Outbox
+	var rows []dbgen.SystemTakeOutboxRow
 	require.NoError(r.t, r.store.System(ctx, func(tx pgx.Tx) (err error) {
-		rows, err = dbgen.New().SystemTakeOutbox(ctx, tx, 100)
+		rows, err = dbgen.New().SystemTakeOutbox(ctx, tx, stream.SubjectLive, 100)
 		return err
 	}))
 	for _, row := range rows {
@@ -249,7 +249,7 @@ func TestATestSaysWhatIsWrong(t *testing.T) {
 	require.Equal(t, "postback underWay", last(result))
 	b.clickLost = true
 	require.Equal(t, "click underWay", last(b.try(map[string]any{})))
-	require.Less(t, time.Since(begin), 20*time.Second)
+	require.Less(t, time.Since(begin), time.Minute, "each may take 10 s, and what a busy machine adds")
 	b.clickFails = true
 	require.Equal(t, "click failed", last(b.try(map[string]any{})))
 }

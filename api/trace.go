@@ -18,6 +18,7 @@ import (
 // clickTrace is everything that came of one click, on one page.
 type clickTrace struct {
 	Click       clickView           `json:"click"`
+	View        *clickOrigin        `json:"view" doc:"The look at the offer's details that it came from; null where it came from none that is known."`
 	Findings    []finding           `json:"findings" doc:"Why it was refused or doubted."`
 	Postbacks   []tracedPostback    `json:"postbacks" doc:"The first 1000, oldest first."`
 	GoalClicks  []goalClick         `json:"goalClicks" doc:"The first 1000 postbacks of goals that are recorded as a click only, oldest first."`
@@ -51,7 +52,10 @@ func (s *Server) traceClick(ctx context.Context, in *ByID) (*traceOutput, error)
 		}
 		trace := &out.Body
 		trace.Click = clickOf(&row)
-		if err := trace.loadSession(ctx, tx, &row); err != nil {
+		if trace.View, err = originOf(ctx, tx, &row); err != nil {
+			return err
+		}
+		if err := s.loadSession(ctx, tx, trace, &row); err != nil {
 			return err
 		}
 		if err := trace.loadConversions(ctx, tx); err != nil {

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -59,4 +62,27 @@ func clickOf(c *dbgen.Click) clickView {
 		Referer: c.Referer, Country: c.Country, Device: c.Device, OS: c.Os, Browser: c.Browser, RefusedReason: c.RefusedReason,
 		IsTest: c.IsTest, SessionEndsAt: c.SessionEndsAt.UTC(),
 	}
+}
+
+// clickOrigin is the view that a click came from.
+type clickOrigin struct {
+	ID uuid.UUID `json:"id"`
+	At time.Time `json:"at"`
+}
+
+// originOf finds a click's view. What a sender calls a view may be none, or that of another offer or
+// member; an old one is gone (retention).
+func originOf(ctx context.Context, tx pgx.Tx, click *dbgen.Click) (*clickOrigin, error) {
+	id, err := uuid.Parse(click.ViewID)
+	if err != nil {
+		return nil, nil
+	}
+	view, err := dbgen.New().GetOfferView(ctx, tx, click.TenantID, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil || view.OfferID != click.OfferID || orZero(click.PubMemberID) != view.PubMemberID {
+		return nil, err
+	}
+	return &clickOrigin{ID: view.ID, At: view.CreatedAt.UTC()}, nil
 }

@@ -24,7 +24,7 @@ type goalClick struct {
 
 // loadSession reads what a session holds beside conversions: whether it is its member's only one,
 // and what was recorded as a click in it.
-func (t *clickTrace) loadSession(ctx context.Context, tx pgx.Tx, click *dbgen.Click) error {
+func (s *Server) loadSession(ctx context.Context, tx pgx.Tx, t *clickTrace, click *dbgen.Click) error {
 	version, err := dbgen.New().GetOfferVersion(ctx, tx, click.OfferID, click.OfferVersion)
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (t *clickTrace) loadSession(ctx context.Context, tx pgx.Tx, click *dbgen.Cl
 		return err
 	}
 	t.Click.IsUnique = offer.UniqueClick(click.ClickedAt, previous)
-	rows, err := dbgen.New().GoalClicksOfClick(ctx, tx, click.TenantID, click.ID)
+	rows, err := dbgen.New().GoalClicksOfClick(ctx, s.rowsOf(ctx, tx, offer.TenantID), offer.TenantID, click.ID)
 	t.GoalClicks = make([]goalClick, len(rows))
 	for i, row := range rows {
 		t.GoalClicks[i] = goalClick{PostbackID: row.PostbackID, GoalID: row.EventID, Time: row.RecordedAt.UTC()}

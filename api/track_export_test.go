@@ -44,3 +44,14 @@ func (f clickFunc) Publish(_ context.Context, click *domain.Click) error { retur
 type messageFunc func([]byte) error
 
 func (f messageFunc) Publish(_ context.Context, _, _ string, data []byte) error { return f(data) }
+
+// FollowLive lets live streams show what source keeps, for tests that have no stream.
+func (s *Server) FollowLive(source liveSource) { s.live.source = source }
+
+// LoadOffers tells the edge of all that changed: these tests' sites have no stream that would.
+func (s *Server) LoadOffers(ctx context.Context) error {
+	if s.Tracking == nil {
+		return nil
+	}
+	return s.Tracking.offers.Load(ctx)
+}

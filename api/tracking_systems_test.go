@@ -101,6 +101,7 @@ func newShopfront(t *testing.T) *shopfront {
 	store, err := db.Open(t.Context(), dbtest.New(t), 8)
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
+	AwayFromMidnight(t, "UTC")
 	keys, err := keyring.Parse(keyring.Generate())
 	require.NoError(t, err)
 	places, err := newPlaceFinder(Config{}, "")

@@ -62,11 +62,15 @@ func orNotFound(err error) error {
 // audit writes who did what, with before and after: the documents as the API shows them, so that
 // no secret is among them. nil stands for "there was none".
 func audit(ctx context.Context, tx pgx.Tx, action, noun, id string, before, after any) error {
-	p := principal(ctx)
-	return auditIn(ctx, tx, p.TenantID, action, noun, id, before, after)
+	return auditIn(ctx, tx, principal(ctx).TenantID, action, noun, id, before, after)
 }
 
 func auditIn(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, action, noun, id string, before, after any) error {
+	return auditBy(ctx, tx, tenantID, principal(ctx).Actor, action, noun, id, before, after)
+}
+
+// auditBy is for what another tenant's edit does in a tenant: by says who of which.
+func auditBy(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, by, action, noun, id string, before, after any) error {
 	documents := [2]json.RawMessage{}
 	for i, v := range []any{before, after} {
 		if v == nil {
@@ -79,7 +83,7 @@ func auditIn(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, action, noun, i
 		documents[i] = text
 	}
 	return dbgen.New().InsertAudit(ctx, tx, dbgen.InsertAuditParams{
-		TenantID: tenantID, ID: newID(), At: now(), Actor: principal(ctx).Actor, Action: action, Noun: noun, NounID: id,
+		TenantID: tenantID, ID: newID(), At: now(), Actor: by, Action: action, Noun: noun, NounID: id,
 		Before: documents[0], After: documents[1],
 	})
 }
@@ -87,6 +91,7 @@ func auditIn(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, action, noun, i
 // announceOffers tells every redirect to load an offer anew, or with nil all that it knows of the
 // tenant: partners, placements, settings. Call nudge after the commit.
 func announceOffers(ctx context.Context, tx pgx.Tx, offerID *uuid.UUID) error {
+	addOwnNews(ctx, offerID)
 	tenantID := principal(ctx).TenantID
 	payload, err := json.Marshal(stream.OfferEvent{TenantID: tenantID, OfferID: offerID})
 	if err != nil {

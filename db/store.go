@@ -92,6 +92,23 @@ func (s *Store) Tenant(ctx context.Context, tenantID uuid.UUID, fn func(tx pgx.T
 	return inTx(ctx, s.app, pgx.TxOptions{BeginQuery: begin}, fn)
 }
 
+// As runs fn in a transaction of Tenant as another tenant, whose rows are the only ones seen meanwhile:
+// for what an edit of something shared changes of the other side's own. The caller knows the other
+// side by a partnership of the transaction's tenant.
+func As(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, fn func() error) error {
+	const set = "SELECT set_config('offerflow.tenant', $1, true)"
+	var was string
+	if err := tx.QueryRow(ctx, "SELECT current_setting('offerflow.tenant')").Scan(&was); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, set, tenantID.String()); err != nil {
+		return err
+	}
+	err := fn()
+	_, restored := tx.Exec(ctx, set, was) // fails where fn broke the transaction, which nothing can go on with then
+	return errors.Join(err, restored)
+}
+
 // pointQueries is for transactions that look rows up by their keys only, whose planning would cost
 // more than they do: one plan serves all, and reads no whole table, however small the table was when
 // the plan was made.

@@ -1,6 +1,9 @@
 package domain
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // HiddenFromPartners says whether partners see nothing of a goal: not in lists, not in reports and
 // conversions, and not by a postback (rule 66).
@@ -15,6 +18,13 @@ func (o *Offer) Hides(e *Event, goalsEnabled bool) bool {
 // Open says whether a goal takes postbacks: a deleted or hidden one takes none (rule 69).
 func (o *Offer) Open(e *Event, goalsEnabled bool) bool {
 	return e.Status != GoalStatusDeleted && !o.Hides(e, goalsEnabled)
+}
+
+// CanBeCompleted says whether an offer has a goal that takes postbacks; a private one is one, and one
+// that is only counted. Whether goals are switched off is all the same: the default goal is a deleted
+// one only where all are.
+func (o *Offer) CanBeCompleted() bool {
+	return slices.ContainsFunc(o.Events, func(e Event) bool { return e.Status != GoalStatusDeleted })
 }
 
 // Converts says whether a goal can make conversions (rules 69, 70).

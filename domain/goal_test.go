@@ -218,3 +218,23 @@ func TestRule64RequiresApproval(t *testing.T) {
 	require.ErrorIs(t, err, ErrAwaitsReview, "rule 64: the timer does not approve")
 	require.Equal(t, ReasonSessionClosed, p.post(time.Hour, "B").Reason, "rule 63: a Pending end point was reached")
 }
+
+// Rules 20, 46, 69: an offer can be completed as long as some goal of it takes postbacks, whether or not
+// goals are switched off: the default goal is one that is not deleted, where there is one.
+func TestRule46AnOfferThatCanBeCompleted(t *testing.T) {
+	require.False(t, (&Offer{}).CanBeCompleted())
+	rapid.Check(t, func(t *rapid.T) {
+		var offer Offer
+		for range rapid.IntRange(1, 4).Draw(t, "goals") {
+			offer.Events = append(offer.Events, Event{
+				ID: uuid.New(), DisplayOrder: rapid.IntRange(1, 3).Draw(t, "shown"),
+				GoalSettings: GoalSettings{Status: rapid.SampledFrom([]GoalStatus{GoalStatusActive, GoalStatusDeleted}).Draw(t, "status")},
+			})
+		}
+		goalsEnabled, open := rapid.Bool().Draw(t, "goals on"), false
+		for i := range offer.Events {
+			open = open || offer.Open(&offer.Events[i], goalsEnabled)
+		}
+		require.Equal(t, open, offer.CanBeCompleted())
+	})
+}

@@ -68,8 +68,10 @@ func (m Micros) MulDivHalfEven(by, div int64) (Micros, error) {
 	if div <= 0 {
 		return 0, fmt.Errorf("divisor %d is not positive", div)
 	}
-	product := new(big.Int).Mul(big.NewInt(int64(m)), big.NewInt(by))
-	divisor := big.NewInt(div)
+	return divHalfEven(new(big.Int).Mul(big.NewInt(int64(m)), big.NewInt(by)), big.NewInt(div))
+}
+
+func divHalfEven(product, divisor *big.Int) (Micros, error) {
 	// Euclidean division keeps the remainder in [0, div), so that half is judged alike on both
 	// sides of zero.
 	quotient, remainder := new(big.Int).DivMod(product, divisor, new(big.Int))

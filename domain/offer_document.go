@@ -3,6 +3,7 @@ package domain
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -51,6 +52,9 @@ type OfferTerms struct {
 	// tenant and version number are taken over from it (the caller counts the version up), and
 	// events keep their ids and slugs.
 	Previous *Offer
+	// At is the instant of an edit by somebody whom Previous was shown, to whose status then the
+	// document's is held. Zero when an offer is made, or comes from a feed: nobody was shown one.
+	At time.Time
 	// Shared says that the offer is one of the Exchange, and Previous its current version: what stands
 	// there is known whichever side reads it, the ids of events are ours alone, and revenue is one
 	// figure without tiers (rule 57).
@@ -165,6 +169,7 @@ func (r *docReader) offer(root docNode) Offer {
 	f.budgetAndDates(&o)
 	o.Targeting = f.targeting()
 	f.settings(&o)
+	f.ownStatus(&o)
 	f.rest(answerFields...)
 	return o
 }

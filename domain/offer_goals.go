@@ -68,6 +68,31 @@ func (f *docFields) singleStatus() string {
 	return name
 }
 
+// ownStatus refuses a status that an edit cannot mean: the offer's own is shown, and not set. What it is
+// shown as, before the edit or after it, goes through, so that an answer can be sent back; so does the
+// status of a SingleEvent offer's goal, which has that name too (rule 69).
+func (f *docFields) ownStatus(o *Offer) {
+	p, at, root := f.terms.Previous, f.terms.At, docNode{members: f.members}
+	given := root.find("status")
+	if p == nil || at.IsZero() || given.kind == docNull || len(o.Events) == 0 {
+		return
+	}
+	says := func(status string) bool {
+		return given.kind == docString && strings.EqualFold(strings.TrimSpace(given.text), status)
+	}
+	use := "an event's own is offerEvents[].status"
+	if goal := o.Events[0].Status; o.OfferType == OfferTypeSingleEvent {
+		alone := root.find("goalStatus").kind == docNull || p.Events[0].Status != goal
+		if says(string(goal)) && (alone || goal == GoalStatusDeleted) {
+			return
+		}
+		use = "the goal's own is goalStatus"
+	}
+	if is := o.Status(at); !says(is) && !says(p.Status(at)) {
+		f.fail(f.at("status"), "is shown and not set: the offer is %s by isPaused, launchDate and expirationDate; %s", is, use)
+	}
+}
+
 func (f *docFields) multiEvent(o *Offer) {
 	o.RewardType = f.rewardType(false)
 	for _, name := range capFields {

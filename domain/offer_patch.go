@@ -62,8 +62,23 @@ func (r *docReader) patched(whole *docNode, patch docNode) (elements []string) {
 		whole.set("offerEvents", list)
 		elements = names
 	}
+	r.patchedStatus(whole, patch)
 	f.rest(answerFields...)
 	return elements
+}
+
+// patchedStatus puts a patch's status into the document. On a SingleEvent offer it may be the goal's, by
+// the name that it has where the offer is made.
+func (r *docReader) patchedStatus(whole *docNode, patch docNode) {
+	status := patch.find("status")
+	word := GoalStatus(strings.ToLower(strings.TrimSpace(status.text)))
+	isSingle := strings.EqualFold(strings.TrimSpace(whole.member("offerType").text), string(OfferTypeSingleEvent))
+	if isSingle && patch.find("goalStatus").kind == docNull && (word == GoalStatusActive || word == GoalStatusDeleted) {
+		whole.set("goalStatus", status)
+	}
+	if status.kind != docNull {
+		whole.set("status", status)
+	}
 }
 
 // patchedEvents leaves the events that the patch does not name where they are, and puts those that it

@@ -185,7 +185,7 @@ func (t Targeting) document() TargetingDocument {
 
 func (e *Event) single() *SingleEventDocument {
 	return &SingleEventDocument{
-		Revenue: e.Revenue.text(), Reward: e.Reward.text(), PendingTime: e.PendingTime.optionalNumber(),
+		Revenue: e.Revenue.text(), Reward: e.Reward.text(), PendingTime: e.PendingTime.OptionalNumber(),
 		AllowRepetitions: e.AllowRepetitions, GoalStatus: e.Status,
 		CapsDocument: e.Caps.document(), GoalDocument: e.goalDocument(),
 	}
@@ -195,8 +195,8 @@ func (e *Event) document() EventDocument {
 	return EventDocument{
 		ID: e.ID, Name: e.Name, ShowOnOfferWall: e.ShowOnOfferWall, EventID: e.EventID,
 		DisplayOrder: e.DisplayOrder, SequenceNumber: e.SequenceNumber,
-		MinTimeFromPreviousEvent: e.MinTimeFromPreviousEvent.optionalNumber(),
-		DeadlineDays:             e.DeadlineDays.optionalNumber(), PendingTime: e.PendingTime.optionalNumber(),
+		MinTimeFromPreviousEvent: e.MinTimeFromPreviousEvent.OptionalNumber(),
+		DeadlineDays:             e.DeadlineDays.OptionalNumber(), PendingTime: e.PendingTime.OptionalNumber(),
 		HasRevenue: e.HasRevenue, Revenue: e.Revenue.text(), HasReward: e.HasReward,
 		UseDefaultRatio: e.UseDefaultRatio, Reward: e.Reward.text(), AllowRepetitions: e.AllowRepetitions,
 		Status: e.Status, CapsDocument: e.Caps.document(), GoalDocument: e.goalDocument(),
@@ -237,7 +237,8 @@ func (m *Micros) text() *string {
 // number is a duration in an answer.
 func (m Micros) number() json.Number { return json.Number(shortDecimal(m)) }
 
-func (m *Micros) optionalNumber() *json.Number {
+// OptionalNumber is how documents spell a number that is no money; nil for none.
+func (m *Micros) OptionalNumber() *json.Number {
 	if m == nil {
 		return nil
 	}

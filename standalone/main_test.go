@@ -75,7 +75,7 @@ func bootChild(t *testing.T, dir string, change func(*exec.Cmd)) *child {
 	t.Helper()
 	begin := time.Now()
 	p := launch(t, dir, change)
-	p.waitFor("\nready after ", time.Minute)
+	p.waitFor("\nready after ", 2*time.Minute)
 	p.took = time.Since(begin)
 	p.addresses = map[string]string{}
 	for line := range strings.Lines(p.output.String()) {
@@ -110,7 +110,7 @@ func (p *child) signal(s syscall.Signal) {
 	_ = p.cmd.Process.Signal(s)
 	select {
 	case <-p.ended:
-	case <-time.After(45 * time.Second):
+	case <-time.After(2 * time.Minute):
 		p.t.Errorf("process %d does not end", p.cmd.Process.Pid)
 	}
 }

@@ -68,12 +68,14 @@ type LiveFieldChange struct {
 
 // LiveConversionData is what each side hears of a transition in its own book: LiveConversion.
 type LiveConversionData struct {
-	PartnershipID uuid.UUID     `json:"partnershipId"`
-	OfferID       uuid.UUID     `json:"offerId"`
-	ConversionID  uuid.UUID     `json:"conversionId"`
-	ClickID       uuid.UUID     `json:"clickId"`
-	EventID       uuid.UUID     `json:"eventId"`
-	Status        domain.Status `json:"status"`
+	PartnershipID uuid.UUID `json:"partnershipId"`
+	OfferID       uuid.UUID `json:"offerId"`
+	ConversionID  uuid.UUID `json:"conversionId"`
+	ClickID       uuid.UUID `json:"clickId"`
+	// OfferEventID is our id of the event, EventID the advertiser's name of it, as in callbacks.
+	OfferEventID uuid.UUID     `json:"offerEventId"`
+	EventID      string        `json:"eventId"`
+	Status       domain.Status `json:"status"`
 	// RejectionReason is null unless the status is Rejected.
 	RejectionReason *domain.Reason `json:"rejectionReason"`
 	Sequence        int64          `json:"sequence"`
@@ -81,6 +83,7 @@ type LiveConversionData struct {
 	Cost     string    `json:"cost,omitempty"`
 	Revenue  string    `json:"revenue,omitempty"`
 	Currency string    `json:"currency"`
+	IsTest   bool      `json:"isTest"`
 	At       time.Time `json:"at"`
 }
 

@@ -35,7 +35,7 @@ func (p *ClickPublisher) Publish(ctx context.Context, click *domain.Click) error
 func (p *ClickPublisher) Close() { p.packer.Close() }
 
 // publishAll writes rows with one wait for all of their acknowledgements.
-func (c *Conn) publishAll(ctx context.Context, rows []dbgen.Outbox) error {
+func (c *Conn) publishAll(ctx context.Context, rows []dbgen.SystemTakeOutboxRow) error {
 	acks := make([]jetstream.PubAckFuture, 0, len(rows))
 	for _, row := range rows {
 		ack, err := c.JS.PublishAsync(row.Subject, row.Payload, jetstream.WithMsgID(row.ID.String()))

@@ -60,7 +60,7 @@ func (r *Relay) Run(ctx context.Context) error {
 
 func (r *Relay) move(ctx context.Context) (moved int, err error) {
 	err = r.store.System(ctx, func(tx pgx.Tx) error {
-		rows, err := dbgen.New().SystemTakeOutbox(ctx, tx, relayBatch)
+		rows, err := dbgen.New().SystemTakeOutbox(ctx, tx, SubjectLive, relayBatch)
 		if err != nil {
 			return err
 		}

@@ -118,6 +118,7 @@ func (w *Worker) engine() sdkworker.Worker {
 		workflows.SweepName:           workflows.Sweep,
 		workflows.RetentionName:       workflows.Retention,
 		workflows.RollupName:          workflows.Rollup,
+		workflows.EarningsName:        workflows.Earnings,
 		workflows.ReviewName:          workflows.Review,
 		workflows.ScheduledChangeName: workflows.ScheduledChange,
 		workflows.ExchangeSyncName:    workflows.ExchangeSync,
@@ -131,10 +132,11 @@ func (w *Worker) engine() sdkworker.Worker {
 	sweep := &activities.Sweep{Store: w.Store, Decisions: w.decisions, Deliveries: w.Deliveries, Start: w.startConversion, Changes: changes}
 	retention := &activities.Retention{Store: w.Store, After: w.Retention, Now: time.Now}
 	rollups := &activities.Rollups{Store: w.Store, Now: time.Now}
+	earnings := &activities.Earnings{Store: w.Store, Now: time.Now}
 	exchange := &activities.Exchange{Decisions: w.decisions}
 	for _, function := range []any{
-		w.decisions.Decide, w.decisions.DecideHeld, w.decisions.Settle, sweep.FindOverdue, rollups.RollUp, retention.LetGoOfOld, changes.ApplyScheduledChange,
-		exchange.SyncConversion, w.Deliveries.NoticeOfEdit, w.reconciliations.PartnershipsAfter,
+		w.decisions.Decide, w.decisions.DecideHeld, w.decisions.Settle, sweep.FindOverdue, rollups.RollUp, earnings.RefreshEarnings,
+		retention.LetGoOfOld, changes.ApplyScheduledChange, exchange.SyncConversion, w.Deliveries.NoticeOfEdit, w.reconciliations.PartnershipsAfter,
 	} {
 		engine.RegisterActivity(function)
 	}

@@ -44,6 +44,9 @@ const sweepEvery = time.Minute
 // is in it changed later: reports read the raw rows until then.
 const rollupEvery = 5 * time.Minute
 
+// earningsEvery is how often EPCs take in what came since: the wall's order may lag by as much.
+const earningsEvery = 10 * time.Minute
+
 // retentionAt is the time of day, in UTC, at which what is old is let go of.
 const retentionAt = 3*time.Hour + 30*time.Minute
 
@@ -60,6 +63,7 @@ func EnsureSchedules(ctx context.Context, c client.Client) error {
 	}{
 		{"sweep", SweepName, client.ScheduleIntervalSpec{Every: sweepEvery}, 10 * time.Minute},
 		{"rollup", RollupName, client.ScheduleIntervalSpec{Every: rollupEvery}, 15 * time.Minute},
+		{"earnings", EarningsName, client.ScheduleIntervalSpec{Every: earningsEvery}, 2 * time.Hour},
 		{"retention", RetentionName, client.ScheduleIntervalSpec{Every: 24 * time.Hour, Offset: retentionAt}, 20 * time.Hour},
 		{"reconciliations", ReconciliationsName, client.ScheduleIntervalSpec{Every: 24 * time.Hour, Offset: reconciliationsAt}, 20 * time.Hour},
 	} {

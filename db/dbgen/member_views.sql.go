@@ -165,3 +165,74 @@ func (q *Queries) PointsOfMember(ctx context.Context, db DBTX, tenantID uuid.UUI
 	err := row.Scan(&i.Points, &i.PendingPoints)
 	return i, err
 }
+
+const standingOfMember = `-- name: StandingOfMember :many
+SELECT DISTINCT ON (offer_id, event_id) tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key FROM conversions
+WHERE tenant_id = $1 AND pub_member_id = $2::text AND NOT is_test
+ORDER BY offer_id, event_id, status = 'Rejected', created_at DESC, id DESC
+`
+
+// Of every event the conversion that stands for it: the newest live one, a rejected one only where
+// there is none.
+func (q *Queries) StandingOfMember(ctx context.Context, db DBTX, tenantID uuid.UUID, pubMemberID string) ([]Conversion, error) {
+	rows, err := db.Query(ctx, standingOfMember, tenantID, pubMemberID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Conversion{}
+	for rows.Next() {
+		var i Conversion
+		if err := rows.Scan(
+			&i.TenantID,
+			&i.ID,
+			&i.ClickID,
+			&i.PostbackID,
+			&i.OfferID,
+			&i.OfferVersion,
+			&i.EventID,
+			&i.AdvertiserID,
+			&i.PartnerID,
+			&i.PubMemberID,
+			&i.Status,
+			&i.RejectionReason,
+			&i.Sequence,
+			&i.Currency,
+			&i.AmountMicros,
+			&i.RevenueMicros,
+			&i.PayoutMicros,
+			&i.RewardMicros,
+			&i.ReceivedAt,
+			&i.CreatedAt,
+			&i.UserCompletedAt,
+			&i.CompletionTrusted,
+			&i.ReleaseAt,
+			&i.NeedsReview,
+			&i.DecidedAt,
+			&i.UniquePer,
+			&i.ClosesSession,
+			&i.IsCounted,
+			&i.CountedDay,
+			&i.CountedWeek,
+			&i.CountedMonth,
+			&i.CnvConversionID,
+			&i.CnvEventID,
+			&i.CnvAmount,
+			&i.CnvSubs,
+			&i.IsTest,
+			&i.RevenueRule,
+			&i.PayoutRule,
+			&i.CnvGoalID,
+			&i.CnvGoalName,
+			&i.Side,
+			&i.MemberKey,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

@@ -228,6 +228,7 @@ type ConversionRequest struct {
 	Reason        string
 	At            time.Time
 	By            string
+	Sequence      int64
 }
 
 type ConversionRollup struct {

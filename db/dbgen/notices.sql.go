@@ -81,8 +81,9 @@ func (q *Queries) ConversionRequest(ctx context.Context, db DBTX, tenantID uuid.
 	return i, err
 }
 
-const insertConversionRequest = `-- name: InsertConversionRequest :exec
-INSERT INTO conversion_requests (partnership_id, id, conversion_id, action, reason, at, by) VALUES ($1, $2, $3, $4, $5, $6, $7)
+const insertConversionRequest = `-- name: InsertConversionRequest :execrows
+INSERT INTO conversion_requests (partnership_id, id, conversion_id, action, reason, at, by, sequence) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (partnership_id, conversion_id, action, sequence) WHERE sequence > 0 DO NOTHING
 `
 
 type InsertConversionRequestParams struct {
@@ -93,10 +94,12 @@ type InsertConversionRequestParams struct {
 	Reason        string
 	At            time.Time
 	By            string
+	Sequence      int64
 }
 
-func (q *Queries) InsertConversionRequest(ctx context.Context, db DBTX, arg InsertConversionRequestParams) error {
-	_, err := db.Exec(ctx, insertConversionRequest,
+// sequence is the conversion's: 0 rows where the same was asked since it last moved.
+func (q *Queries) InsertConversionRequest(ctx context.Context, db DBTX, arg InsertConversionRequestParams) (int64, error) {
+	result, err := db.Exec(ctx, insertConversionRequest,
 		arg.PartnershipID,
 		arg.ID,
 		arg.ConversionID,
@@ -104,8 +107,12 @@ func (q *Queries) InsertConversionRequest(ctx context.Context, db DBTX, arg Inse
 		arg.Reason,
 		arg.At,
 		arg.By,
+		arg.Sequence,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const insertNotice = `-- name: InsertNotice :execrows
@@ -191,4 +198,28 @@ func (q *Queries) NoticeOf(ctx context.Context, db DBTX, tenantID uuid.UUID, par
 		&i.EndReason,
 	)
 	return i, err
+}
+
+const standingRequest = `-- name: StandingRequest :one
+SELECT id FROM conversion_requests
+WHERE partnership_id = $1 AND conversion_id = $2 AND action = $3 AND sequence = $4
+`
+
+type StandingRequestParams struct {
+	PartnershipID uuid.UUID
+	ConversionID  uuid.UUID
+	Action        string
+	Sequence      int64
+}
+
+func (q *Queries) StandingRequest(ctx context.Context, db DBTX, arg StandingRequestParams) (uuid.UUID, error) {
+	row := db.QueryRow(ctx, standingRequest,
+		arg.PartnershipID,
+		arg.ConversionID,
+		arg.Action,
+		arg.Sequence,
+	)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
 }

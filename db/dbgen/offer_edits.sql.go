@@ -57,8 +57,9 @@ type ShareAdvertiserParams struct {
 	ID                 uuid.UUID
 }
 
-// The publisher's entry for another advertiser of the offer's owner, unless it has one: the same id,
-// an address that nothing answers to. No conflict target: it would ask for the publisher's rows.
+// The publisher's entry for an advertiser of the offer's owner, unless it has one: the same id, an
+// address that nothing answers to. By the system when an offer is shared, by the owner when it gives it
+// another advertiser. No conflict target: that would ask an owner for the publisher's rows.
 func (q *Queries) ShareAdvertiser(ctx context.Context, db DBTX, arg ShareAdvertiserParams) error {
 	_, err := db.Exec(ctx, shareAdvertiser,
 		arg.PublisherTenantID,

@@ -70,6 +70,31 @@ func (q *Queries) InsertPlacement(ctx context.Context, db DBTX, arg InsertPlacem
 	return err
 }
 
+const placementsAmong = `-- name: PlacementsAmong :many
+SELECT id FROM placements WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+`
+
+// Those of some ids that are placements of the tenant's.
+func (q *Queries) PlacementsAmong(ctx context.Context, db DBTX, tenantID uuid.UUID, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, placementsAmong, tenantID, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const updatePlacement = `-- name: UpdatePlacement :exec
 UPDATE placements SET name = $1, theme = $2 WHERE tenant_id = $3 AND id = $4
 `

@@ -80,33 +80,6 @@ func (q *Queries) SystemPartnership(ctx context.Context, db DBTX, id uuid.UUID) 
 	return i, err
 }
 
-const systemShareAdvertiser = `-- name: SystemShareAdvertiser :exec
-INSERT INTO advertisers (tenant_id, id, key, name, ip_allowlist, created_at, exchange_tenant_id)
-SELECT $1::uuid, a.id, $2, a.name, '{}', $3, a.tenant_id FROM advertisers a WHERE a.tenant_id = $4::uuid AND a.id = $5
-ON CONFLICT (tenant_id, id) DO NOTHING
-`
-
-type SystemShareAdvertiserParams struct {
-	PublisherTenantID  uuid.UUID
-	Key                string
-	CreatedAt          time.Time
-	AdvertiserTenantID uuid.UUID
-	ID                 uuid.UUID
-}
-
-// The publisher's entry for the advertiser of an offer that is shared with it, once: the same id, an
-// address that nothing answers to.
-func (q *Queries) SystemShareAdvertiser(ctx context.Context, db DBTX, arg SystemShareAdvertiserParams) error {
-	_, err := db.Exec(ctx, systemShareAdvertiser,
-		arg.PublisherTenantID,
-		arg.Key,
-		arg.CreatedAt,
-		arg.AdvertiserTenantID,
-		arg.ID,
-	)
-	return err
-}
-
 const systemShareTarget = `-- name: SystemShareTarget :one
 SELECT t.name, t.product, t.currency, t.reward_ratio_micros, coalesce(p.listed, false)::boolean AS listed
 FROM tenants t LEFT JOIN exchange_profiles p ON p.tenant_id = t.tenant_id WHERE t.tenant_id = $1

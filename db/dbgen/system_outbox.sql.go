@@ -7,7 +7,10 @@ package dbgen
 
 import (
 	"context"
+	"encoding/json"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 const systemOverdueOutbox = `-- name: SystemOverdueOutbox :one
@@ -23,27 +26,36 @@ func (q *Queries) SystemOverdueOutbox(ctx context.Context, db DBTX, createdAt ti
 
 const systemTakeOutbox = `-- name: SystemTakeOutbox :many
 
-DELETE FROM outbox WHERE id IN (SELECT o.id FROM outbox o ORDER BY o.id LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING tenant_id, id, subject, payload, created_at
+WITH taken AS (
+  DELETE FROM outbox WHERE id IN (
+    SELECT o.id FROM outbox o
+    WHERE NOT starts_with(o.subject, $1) OR (SELECT pg_try_advisory_xact_lock(hashtextextended('live events', 0)))
+    ORDER BY o.id LIMIT $2 FOR UPDATE SKIP LOCKED
+  ) RETURNING id, subject, payload
+)
+SELECT id, subject, payload FROM taken ORDER BY id
 `
 
+type SystemTakeOutboxRow struct {
+	ID      uuid.UUID
+	Subject string
+	Payload json.RawMessage
+}
+
 // Across tenants, by the system role.
-// Rows leave in the transaction that publishes them; a relay beside this one takes others.
-func (q *Queries) SystemTakeOutbox(ctx context.Context, db DBTX, limit int32) ([]Outbox, error) {
-	rows, err := db.Query(ctx, systemTakeOutbox, limit)
+// Rows leave in the transaction that publishes them, in the order of their ids, which DELETE by itself
+// does not keep; a relay beside this one takes others. Live events are one relay's at a time, until it
+// has published them: what is told of one offer or conversion stays in order over processes too.
+func (q *Queries) SystemTakeOutbox(ctx context.Context, db DBTX, livePrefix string, maxRows int32) ([]SystemTakeOutboxRow, error) {
+	rows, err := db.Query(ctx, systemTakeOutbox, livePrefix, maxRows)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []Outbox{}
+	items := []SystemTakeOutboxRow{}
 	for rows.Next() {
-		var i Outbox
-		if err := rows.Scan(
-			&i.TenantID,
-			&i.ID,
-			&i.Subject,
-			&i.Payload,
-			&i.CreatedAt,
-		); err != nil {
+		var i SystemTakeOutboxRow
+		if err := rows.Scan(&i.ID, &i.Subject, &i.Payload); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

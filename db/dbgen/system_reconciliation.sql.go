@@ -69,12 +69,12 @@ WITH k AS NOT MATERIALIZED (
       p.received_at, p.created_at, p.user_completed_at, p.release_at, p.needs_review, p.is_test) AS other_values
   FROM advertisers_rows a FULL JOIN publishers_rows p ON p.id = a.id
 ), looked_at AS MATERIALIZED (
-  SELECT x.id, x.in_a, x.in_p, x.a_test, x.p_test, x.a_status, x.p_status, x.a_reason, x.p_reason, x.a_sequence, x.p_sequence, x.a_revenue, x.p_revenue, x.p_payout, x.p_reward, x.p_partner, x.p_member, x.a_received, x.p_received, x.a_decided, x.other_values, (NOT x.in_p OR x.p_sequence < x.a_sequence) AND EXISTS (SELECT 1 FROM transitions t
+  SELECT x.id, x.in_a, x.in_p, x.a_test, x.p_test, x.a_status, x.p_status, x.a_reason, x.p_reason, x.a_sequence, x.p_sequence, x.a_revenue, x.p_revenue, x.p_payout, x.p_reward, x.p_partner, x.p_member, x.a_received, x.p_received, x.a_decided, x.other_values, cardinality(k.named) = 0 AND (NOT x.in_p OR x.p_sequence < x.a_sequence) AND EXISTS (SELECT 1 FROM transitions t
       WHERE t.tenant_id = k.advertiser AND t.conversion_id = x.id AND t.at >= k.settled_before) AS is_moving
   FROM pairs x CROSS JOIN k
-  WHERE (greatest(x.a_received, x.p_received) >= k.received_since OR x.a_decided >= k.decided_since OR x.other_values
+  WHERE x.id = ANY(k.named) OR cardinality(k.named) = 0 AND (
+      greatest(x.a_received, x.p_received) >= k.received_since OR x.a_decided >= k.decided_since OR x.other_values
       OR (x.a_status, x.a_reason, x.a_sequence, x.a_revenue) IS DISTINCT FROM (x.p_status, x.p_reason, x.p_sequence, x.p_revenue))
-    AND (cardinality(k.named) = 0 OR x.id = ANY(k.named))
 ), compared AS NOT MATERIALIZED (
   SELECT id, in_a, in_p, a_test, p_test, a_status, p_status, a_reason, p_reason, a_sequence, p_sequence, a_revenue, p_revenue, p_payout, p_reward, p_partner, p_member, a_received, p_received, a_decided, other_values, is_moving FROM looked_at WHERE NOT is_moving
 ), days AS (
@@ -145,7 +145,7 @@ type SystemCompareBooksRow struct {
 // at is what was received since a time, what was decided since another, and rows that differ however
 // old they are. What has just moved and is behind in the other book is left out: its sync is on its way.
 // Each row is held against its pair in the other book, and against its own book's transitions and ledger.
-// With named ones, no others.
+// With named ones no others, and of these nothing is left out: what is not in the answer is equal.
 func (q *Queries) SystemCompareBooks(ctx context.Context, db DBTX, arg SystemCompareBooksParams) (SystemCompareBooksRow, error) {
 	row := db.QueryRow(ctx, systemCompareBooks,
 		arg.OfferID,

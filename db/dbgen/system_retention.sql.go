@@ -63,6 +63,34 @@ func (q *Queries) SystemForgetNonces(ctx context.Context, db DBTX, before time.T
 	return result.RowsAffected(), nil
 }
 
+const systemForgetOfferViews = `-- name: SystemForgetOfferViews :execrows
+DELETE FROM offer_views WHERE (tenant_id, id) IN (
+  SELECT o.tenant_id, o.id FROM offer_views o WHERE o.created_at < $1 ORDER BY o.created_at LIMIT $2)
+`
+
+func (q *Queries) SystemForgetOfferViews(ctx context.Context, db DBTX, before time.Time, atMost int32) (int64, error) {
+	result, err := db.Exec(ctx, systemForgetOfferViews, before, atMost)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const systemForgetReconciliations = `-- name: SystemForgetReconciliations :execrows
+DELETE FROM reconciliations WHERE (partnership_id, id) IN (
+  SELECT o.partnership_id, o.id FROM reconciliations o WHERE o.found = 0 AND o.at < $1
+    AND EXISTS (SELECT 1 FROM reconciliations n WHERE n.partnership_id = o.partnership_id AND n.at > o.at) ORDER BY o.at LIMIT $2)
+`
+
+// Those that found both books equal, but the last of each partnership: the next one goes on from it.
+func (q *Queries) SystemForgetReconciliations(ctx context.Context, db DBTX, before time.Time, atMost int32) (int64, error) {
+	result, err := db.Exec(ctx, systemForgetReconciliations, before, atMost)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const systemOldMonths = `-- name: SystemOldMonths :many
 
 SELECT offerflow_old_months($1::text, $2::timestamptz)::text AS month

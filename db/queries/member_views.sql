@@ -20,3 +20,10 @@ GROUP BY c.offer_id, h.event_id;
 SELECT o.id, v.document FROM offers o JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = o.id
 JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
 WHERE o.id = ANY(@ids::uuid[]);
+
+-- name: StandingOfMember :many
+-- Of every event the conversion that stands for it: the newest live one, a rejected one only where
+-- there is none.
+SELECT DISTINCT ON (offer_id, event_id) * FROM conversions
+WHERE tenant_id = @tenant_id AND pub_member_id = @pub_member_id::text AND NOT is_test
+ORDER BY offer_id, event_id, status = 'Rejected', created_at DESC, id DESC;

@@ -31,5 +31,11 @@ SELECT r.conversion_id, r.action, r.reason, r.at, r.by FROM conversion_requests 
 JOIN partnerships p ON p.id = r.partnership_id AND @tenant_id IN (p.advertiser_tenant_id, p.publisher_tenant_id)
 WHERE r.partnership_id = @partnership_id AND r.id = @id;
 
--- name: InsertConversionRequest :exec
-INSERT INTO conversion_requests (partnership_id, id, conversion_id, action, reason, at, by) VALUES ($1, $2, $3, $4, $5, $6, $7);
+-- name: InsertConversionRequest :execrows
+-- sequence is the conversion's: 0 rows where the same was asked since it last moved.
+INSERT INTO conversion_requests (partnership_id, id, conversion_id, action, reason, at, by, sequence) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (partnership_id, conversion_id, action, sequence) WHERE sequence > 0 DO NOTHING;
+
+-- name: StandingRequest :one
+SELECT id FROM conversion_requests
+WHERE partnership_id = @partnership_id AND conversion_id = @conversion_id AND action = @action AND sequence = @sequence;

@@ -13,8 +13,9 @@ SELECT @offer_id, @version, c.field, c.old, c.new, @at, @by, @side
 FROM jsonb_to_recordset(@changes) AS c(field text, old jsonb, new jsonb);
 
 -- name: ShareAdvertiser :exec
--- The publisher's entry for another advertiser of the offer's owner, unless it has one: the same id,
--- an address that nothing answers to. No conflict target: it would ask for the publisher's rows.
+-- The publisher's entry for an advertiser of the offer's owner, unless it has one: the same id, an
+-- address that nothing answers to. By the system when an offer is shared, by the owner when it gives it
+-- another advertiser. No conflict target: that would ask an owner for the publisher's rows.
 INSERT INTO advertisers (tenant_id, id, key, name, ip_allowlist, created_at, exchange_tenant_id)
 SELECT @publisher_tenant_id::uuid, a.id, @key, a.name, '{}', @created_at, a.tenant_id
 FROM advertisers a WHERE a.tenant_id = @advertiser_tenant_id::uuid AND a.id = @id

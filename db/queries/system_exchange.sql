@@ -13,10 +13,3 @@ FROM tenants t LEFT JOIN exchange_profiles p ON p.tenant_id = t.tenant_id WHERE 
 INSERT INTO partnerships (id, offer_id, source_offer_id, link_id, advertiser_tenant_id, advertiser_name, publisher_tenant_id, publisher_name, created_at, created_by)
 VALUES (@id, @offer_id, @source_offer_id, @link_id, @advertiser_tenant_id, @advertiser_name, @publisher_tenant_id, @publisher_name, @created_at, @created_by)
 ON CONFLICT DO NOTHING;
-
--- name: SystemShareAdvertiser :exec
--- The publisher's entry for the advertiser of an offer that is shared with it, once: the same id, an
--- address that nothing answers to.
-INSERT INTO advertisers (tenant_id, id, key, name, ip_allowlist, created_at, exchange_tenant_id)
-SELECT @publisher_tenant_id::uuid, a.id, @key, a.name, '{}', @created_at, a.tenant_id FROM advertisers a WHERE a.tenant_id = @advertiser_tenant_id::uuid AND a.id = @id
-ON CONFLICT (tenant_id, id) DO NOTHING;

@@ -1,8 +1,17 @@
 -- Across tenants, by the system role.
 
 -- name: SystemTakeOutbox :many
--- Rows leave in the transaction that publishes them; a relay beside this one takes others.
-DELETE FROM outbox WHERE id IN (SELECT o.id FROM outbox o ORDER BY o.id LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING *;
+-- Rows leave in the transaction that publishes them, in the order of their ids, which DELETE by itself
+-- does not keep; a relay beside this one takes others. Live events are one relay's at a time, until it
+-- has published them: what is told of one offer or conversion stays in order over processes too.
+WITH taken AS (
+  DELETE FROM outbox WHERE id IN (
+    SELECT o.id FROM outbox o
+    WHERE NOT starts_with(o.subject, @live_prefix) OR (SELECT pg_try_advisory_xact_lock(hashtextextended('live events', 0)))
+    ORDER BY o.id LIMIT @max_rows FOR UPDATE SKIP LOCKED
+  ) RETURNING id, subject, payload
+)
+SELECT id, subject, payload FROM taken ORDER BY id;
 
 -- name: SystemOverdueOutbox :one
 SELECT count(*) FROM outbox WHERE created_at < $1;

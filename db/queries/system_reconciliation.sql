@@ -16,7 +16,7 @@ FROM partnerships p JOIN tenants t ON t.tenant_id = p.advertiser_tenant_id WHERE
 -- at is what was received since a time, what was decided since another, and rows that differ however
 -- old they are. What has just moved and is behind in the other book is left out: its sync is on its way.
 -- Each row is held against its pair in the other book, and against its own book's transitions and ledger.
--- With named ones, no others.
+-- With named ones no others, and of these nothing is left out: what is not in the answer is equal.
 WITH k AS NOT MATERIALIZED (
   SELECT @offer_id::uuid AS offer, @advertiser_tenant_id::uuid AS advertiser, @publisher_tenant_id::uuid AS publisher, @timezone::text AS timezone,
     @received_since::timestamptz AS received_since, @decided_since::timestamptz AS decided_since, @made_since::timestamptz AS made_since,
@@ -38,12 +38,12 @@ WITH k AS NOT MATERIALIZED (
       p.received_at, p.created_at, p.user_completed_at, p.release_at, p.needs_review, p.is_test) AS other_values
   FROM advertisers_rows a FULL JOIN publishers_rows p ON p.id = a.id
 ), looked_at AS MATERIALIZED (
-  SELECT x.*, (NOT x.in_p OR x.p_sequence < x.a_sequence) AND EXISTS (SELECT 1 FROM transitions t
+  SELECT x.*, cardinality(k.named) = 0 AND (NOT x.in_p OR x.p_sequence < x.a_sequence) AND EXISTS (SELECT 1 FROM transitions t
       WHERE t.tenant_id = k.advertiser AND t.conversion_id = x.id AND t.at >= k.settled_before) AS is_moving
   FROM pairs x CROSS JOIN k
-  WHERE (greatest(x.a_received, x.p_received) >= k.received_since OR x.a_decided >= k.decided_since OR x.other_values
+  WHERE x.id = ANY(k.named) OR cardinality(k.named) = 0 AND (
+      greatest(x.a_received, x.p_received) >= k.received_since OR x.a_decided >= k.decided_since OR x.other_values
       OR (x.a_status, x.a_reason, x.a_sequence, x.a_revenue) IS DISTINCT FROM (x.p_status, x.p_reason, x.p_sequence, x.p_revenue))
-    AND (cardinality(k.named) = 0 OR x.id = ANY(k.named))
 ), compared AS NOT MATERIALIZED (
   SELECT * FROM looked_at WHERE NOT is_moving
 ), days AS (

@@ -32,6 +32,9 @@ func (s *Story) exchange(ctx context.Context) error {
 		return err
 	}
 	s.note("Coins' own link: %s", offer.RedirectLink)
+	if err := s.onTheWall(ctx, shared.SharedOfferID); err != nil {
+		return err
+	}
 	if err := s.editsFromBothSides(ctx, studio, shared.SharedOfferID); err != nil {
 		return err
 	}
@@ -50,6 +53,20 @@ func (s *Story) exchange(ctx context.Context) error {
 		return err
 	}
 	return s.reconciled(ctx, studio, shared.PartnershipID)
+}
+
+// onTheWall waits until members are shown the shared offer, which is at most a second.
+func (s *Story) onTheWall(ctx context.Context, offerID string) error {
+	return until(ctx, "the shared offer on the wall", func() (bool, error) {
+		offers, err := s.tenant.Wall(ctx, s.member, nil)
+		for i, offer := range offers {
+			if offer.ID == offerID {
+				s.note("number %d of %d on the wall of %s: %s, %s points", i+1, len(offers), s.member, offer.Name, offer.Reward)
+				return true, nil
+			}
+		}
+		return false, err
+	})
 }
 
 // studio makes the advertiser's tenant with an offer; and Coins lists itself in the directory.

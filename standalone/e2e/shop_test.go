@@ -137,11 +137,11 @@ func until(t *testing.T, within time.Duration, what string, ok func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %v: %s", within, what)
 		}
-		time.Sleep(min(within/50, 500*time.Millisecond)) // seldom where much is waited for
+		time.Sleep(min(within/500, 500*time.Millisecond)) // seldom where much is waited for
 	}
 }
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // together runs n calls, at most so many at once, and waits for all.
 func together(n, atOnce int, call func(i int)) {

@@ -137,8 +137,10 @@ func scheduledChange(t *testing.T, s *stage) {
 	s.keep(t, "scheduled_change_cancelled", s.history(t, options.ID, ""))
 }
 
-// rollup and retention are what the schedules start, besides the sweep.
+// rollup, earnings and retention are what the schedules start, besides the sweep.
 func rollup(t *testing.T, s *stage) { s.scheduled(t, workflows.RollupName, "rollup_done") }
+
+func earnings(t *testing.T, s *stage) { s.scheduled(t, workflows.EarningsName, "earnings_done") }
 
 func retention(t *testing.T, s *stage) { s.scheduled(t, workflows.RetentionName, "retention_off") }
 

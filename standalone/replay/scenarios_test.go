@@ -38,6 +38,7 @@ var onClick = []scenario{
 	{"an upload's line that is held", uploadHeld},
 	{"sweep", sweep},
 	{"rollup", rollup},
+	{"earnings", earnings},
 	{"retention", retention},
 	{"scheduled change", scheduledChange},
 	{"a sync with the publisher's book", exchangeSynced},

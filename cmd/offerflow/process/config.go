@@ -43,7 +43,7 @@ type Config struct {
 	SMTPURL            string         `env:"OFFERFLOW_SMTP_URL" secret:"true" help:"mail server for notices: smtp://user:password@host:587 (TLS by STARTTLS, which ?starttls=optional or ?starttls=never loosen) or smtps://user:password@host:465; without one, notices are kept as failed, to be sent again"`
 	MailFrom           string         `env:"OFFERFLOW_MAIL_FROM" help:"sender of mails, like Offerflow <notices@example.com> (required with OFFERFLOW_SMTP_URL)"`
 	AttributionStart   worker.Start   `env:"OFFERFLOW_ATTRIBUTION_START" envDefault:"on_click" help:"on_click or on_first_postback: when a click's workflow starts"`
-	RetentionDays      int            `env:"OFFERFLOW_RETENTION_DAYS" envDefault:"0" help:"days after which clicks without a conversion, the log of postbacks, attempts of deliveries and the audit log may go; 0 keeps them for ever, else 90 or more"`
+	RetentionDays      int            `env:"OFFERFLOW_RETENTION_DAYS" envDefault:"0" help:"days after which clicks without a conversion, the log of postbacks, attempts of deliveries, views of offers and the audit log may go; 0 keeps them for ever, else 90 or more"`
 	LogFormat          string         `env:"OFFERFLOW_LOG_FORMAT" envDefault:"text" help:"text or json"`
 	LogLevel           string         `env:"OFFERFLOW_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 }

@@ -1,0 +1,119 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+)
+
+// WallStanding is where a member stands with an offer.
+type WallStanding struct {
+	WallProgress
+	IsOfferAvailable bool       `json:"isOfferAvailable" doc:"Whether the wall lists it for this member now: it is active, within its caps and for the member, who has something left to do."`
+	SessionID        *uuid.UUID `json:"sessionId" doc:"The member's last click on it while something can still come of it; else null."`
+}
+
+// wallDetails is an offer as one member looks at it.
+type wallDetails struct {
+	WallOffer
+	WallStanding
+	ViewID uuid.UUID `json:"viewId" doc:"Of this look, for offer-link and for the click."`
+}
+
+type wallDetailsInput struct {
+	WallMember
+	OfferID     uuid.UUID `query:"offerId" required:"true" format:"uuid"`
+	PlacementID uuid.UUID `query:"placementId" format:"uuid" doc:"Where the member looks at it; the link of this view is the placement's then."`
+}
+
+type wallDetailsOutput struct{ Body wallDetails }
+
+// wallDetails shows an offer to a member and keeps that it did, as a view.
+func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDetailsOutput, error) {
+	to, err := s.onOwnWall(ctx, in.OfferID)
+	if errors.Is(err, errNoTarget) {
+		return nil, badField("offerId", "there is no such offer on the wall")
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := &wallDetailsOutput{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		placementID, err := wallPlacement(ctx, tx, in.PlacementID)
+		if err != nil {
+			return err
+		}
+		view, err := s.lookAs(ctx, tx, &in.WallMember, placementID, []uuid.UUID{in.OfferID})
+		if err != nil {
+			return err
+		}
+		out.Body.WallOffer, out.Body.WallStanding = view.standing(to)
+		if out.Body.SessionID, err = view.openSession(ctx, tx, in.OfferID); err != nil {
+			return err
+		}
+		out.Body.ViewID = s.Keys.NewID(view.at)
+		return dbgen.New().InsertOfferView(ctx, tx, dbgen.InsertOfferViewParams{
+			TenantID: principal(ctx).TenantID, ID: out.Body.ViewID, OfferID: in.OfferID, PubMemberID: in.Member, PlacementID: placementID, CreatedAt: view.at,
+		})
+	})
+}
+
+// onOwnWall finds an offer that the tenant's members are shown; a shared one is the publisher's alone.
+func (s *Server) onOwnWall(ctx context.Context, offerID uuid.UUID) (target, error) {
+	if s.Tracking == nil {
+		return target{}, unavailable()
+	}
+	to, err := s.Tracking.offers.byOffer(ctx, offerID)
+	if errors.Is(err, errTooManyMisses) {
+		return to, unavailable()
+	}
+	if err == nil && to.link.TenantID != principal(ctx).TenantID {
+		err = errNoTarget
+	}
+	return to, err
+}
+
+// wallPlacement is the placement that a request names, nil for none.
+func wallPlacement(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*uuid.UUID, error) {
+	if id == uuid.Nil {
+		return nil, nil
+	}
+	lookups := &offerLookups{ctx: ctx, tx: tx, tenantID: principal(ctx).TenantID}
+	exists := lookups.exists(dbgen.New().OfferPlacementExists)(id)
+	if lookups.err == nil && !exists {
+		return nil, badField("placementId", "there is no such placement")
+	}
+	return &id, lookups.err
+}
+
+// lookAs is the wall as a member sees it at this instant, with what came of the member in some offers.
+func (s *Server) lookAs(ctx context.Context, tx pgx.Tx, member *WallMember, placementID *uuid.UUID, offerIDs []uuid.UUID) (*wallView, error) {
+	view := &wallView{member: member, at: now(), placements: []*uuid.UUID{placementID}}
+	var err error
+	if view.terms, err = s.loadWallTerms(ctx, tx); err != nil {
+		return nil, err
+	}
+	conversions, err := dbgen.New().ConversionsOfMember(ctx, tx, principal(ctx).TenantID, member.Member, offerIDs)
+	view.history = historyOf(conversions)
+	return view, err
+}
+
+// standing shows an offer and how the member stands with it, but for the session.
+func (v *wallView) standing(to target) (WallOffer, WallStanding) {
+	shown, progress := v.terms.offer(&to.offer.Offer, &v.history)
+	return shown, WallStanding{WallProgress: progress, IsOfferAvailable: v.candidate(to) != nil}
+}
+
+func (v *wallView) openSession(ctx context.Context, tx pgx.Tx, offerID uuid.UUID) (*uuid.UUID, error) {
+	id, err := dbgen.New().OpenSessionOfMember(ctx, tx, dbgen.OpenSessionOfMemberParams{
+		TenantID: principal(ctx).TenantID, PubMemberID: v.member.Member, OfferID: offerID, At: v.at,
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return &id, err
+}

@@ -1,0 +1,108 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// passedOn are the parameters of a click that a request for a link may give, which the link then has.
+var passedOn = func() []string {
+	names := []string{"pub_click_id", "pub_session_id", "pub_gender", "pub_age", "pub_geo_country", "pub_geo_state", "pub_postal_code", "pub_device"}
+	for n := range pubSubs {
+		names = append(names, "pub_sub_"+strconv.Itoa(n+1))
+	}
+	return names
+}()
+
+// ClickTerms are what a link says of the click to come.
+type ClickTerms struct {
+	ClickID    string `query:"pub_click_id" doc:"This and the other pub_ parameters of a click, pub_sub_1 to pub_sub_15 too, go into the address as they are."`
+	SessionID  string `query:"pub_session_id"`
+	Gender     string `query:"pub_gender"`
+	Age        string `query:"pub_age"`
+	Country    string `query:"pub_geo_country"`
+	State      string `query:"pub_geo_state"`
+	PostalCode string `query:"pub_postal_code"`
+	Device     string `query:"pub_device"`
+
+	given url.Values
+}
+
+// Resolve satisfies huma.Resolver. What a click would refuse as too long is refused here.
+func (in *ClickTerms) Resolve(ctx huma.Context) []error {
+	address := ctx.URL()
+	if _, tooLong := readClickParams(address.RawQuery); tooLong != "" {
+		return []error{&huma.ErrorDetail{Location: "query." + tooLong, Message: "is too long"}}
+	}
+	query := address.Query()
+	in.given = url.Values{}
+	for _, name := range passedOn {
+		if value := query.Get(name); value != "" {
+			in.given.Set(name, value)
+		}
+	}
+	return nil
+}
+
+type wallLinkInput struct {
+	ViewID  uuid.UUID `query:"viewId" required:"true" format:"uuid" doc:"As the offer's details gave it."`
+	OfferID uuid.UUID `query:"offerId" format:"uuid" doc:"The view's; need not be given."`
+	Member  string    `query:"pub_member_id" doc:"The view's; need not be given."`
+	ClickTerms
+}
+
+type wallLinkOutput struct {
+	Body struct {
+		URL string `json:"url" doc:"For the member to open. It makes the click, so that it is not to be opened ahead."`
+	}
+}
+
+// wallLink is the tracking link for the member of a view. Where the member saw the offer on a placement
+// it is the placement's, so that the offer's targeting finds it again at the click (rule 45).
+func (s *Server) wallLink(ctx context.Context, in *wallLinkInput) (*wallLinkOutput, error) {
+	out := &wallLinkOutput{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		view, err := dbgen.New().GetOfferView(ctx, tx, principal(ctx).TenantID, in.ViewID)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return badField("viewId", "there is no such view")
+		}
+		if err != nil {
+			return err
+		}
+		if err := in.check(&view); err != nil {
+			return err
+		}
+		link := createLinkInput{ID: view.OfferID}
+		link.Body.PlacementID = view.PlacementID
+		id, err := s.ensureLink(ctx, tx, &link)
+		out.Body.URL = s.linkURL(id) + "?" + in.query(&view)
+		return err
+	})
+}
+
+// check refuses what contradicts the view.
+func (in *wallLinkInput) check(view *dbgen.OfferView) error {
+	var bad domain.FieldErrors
+	if in.OfferID != uuid.Nil && in.OfferID != view.OfferID {
+		bad = append(bad, domain.FieldError{Field: "offerId", Reason: "is not the offer of this view"})
+	}
+	if in.Member != "" && storable(in.Member) != view.PubMemberID {
+		bad = append(bad, domain.FieldError{Field: "pub_member_id", Reason: "is not the member of this view"})
+	}
+	return bad.Err()
+}
+
+func (in *wallLinkInput) query(view *dbgen.OfferView) string {
+	in.given.Set("pub_member_id", view.PubMemberID)
+	in.given.Set("viewId", view.ID.String())
+	return in.given.Encode()
+}

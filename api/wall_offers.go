@@ -1,0 +1,197 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+type wallOffersInput struct {
+	WallMember
+	ListInput
+}
+
+// Resolve satisfies huma.Resolver for both parts.
+func (in *wallOffersInput) Resolve(ctx huma.Context) []error {
+	return append(in.WallMember.Resolve(ctx), in.ListInput.Resolve(ctx)...)
+}
+
+// listedOffer is an offer in the list of the wall.
+type listedOffer struct {
+	WallOffer
+	EPC Decimal `json:"epc" doc:"What a click is expected to bring, in the tenant's currency. It is not for members."`
+}
+
+// wallCandidate is an offer that may be shown to a member.
+type wallCandidate struct {
+	target
+	events []*domain.Event
+	epc    domain.Micros
+	// reward is -1 where it is a share of a sale, so that it is less than nothing.
+	reward     domain.Micros
+	categories []string
+}
+
+func (c *wallCandidate) rank() domain.WallRank {
+	return domain.WallRank{IsFeatured: c.offer.IsFeatured, EPC: c.epc, ID: c.offer.ID}
+}
+
+const placementFilter = "placementId"
+
+var wallListing = memoryListing[*wallCandidate]{
+	filters: map[string]memoryFilter[*wallCandidate]{
+		"categoryId":   among("an id", uuid.Parse, func(c *wallCandidate) []uuid.UUID { return c.offer.Targeting.CategoryIDs }),
+		"categoryName": among("a name", lowerCase, func(c *wallCandidate) []string { return c.categories }),
+		"isFeatured":   among("true or false", strconv.ParseBool, func(c *wallCandidate) []bool { return []bool{c.offer.IsFeatured} }),
+		"search":       searched(func(c *wallCandidate) []string { return []string{c.offer.Name, c.offer.Headline} }),
+		// What it admits is for the targeting to say: see wallView.isOpen.
+		placementFilter: func(texts []string) (func(*wallCandidate) bool, error) {
+			_, err := eachOf(texts, "an id", uuid.Parse)
+			return func(*wallCandidate) bool { return true }, err
+		},
+	},
+	orders: map[string]func(a, b *wallCandidate) int{
+		"launchDate": func(a, b *wallCandidate) int { return a.offer.LaunchAt.Compare(b.offer.LaunchAt) },
+		"epc":        func(a, b *wallCandidate) int { return cmp.Compare(a.epc, b.epc) },
+		"reward":     func(a, b *wallCandidate) int { return cmp.Compare(a.reward, b.reward) },
+		"revenue": func(a, b *wallCandidate) int {
+			return cmp.Compare(domain.RevenueTotal(a.events), domain.RevenueTotal(b.events))
+		},
+		"name": func(a, b *wallCandidate) int {
+			return cmp.Compare(strings.ToLower(a.offer.Name), strings.ToLower(b.offer.Name))
+		},
+	},
+	order: func(a, b *wallCandidate) int { return a.rank().Compare(b.rank()) },
+}
+
+func lowerCase(text string) (string, error) { return strings.ToLower(text), nil }
+
+// wallOffers lists what a member can start or go on with, best first (rule 44). The offers are in
+// memory; the database is asked about the member and for what the offers earned.
+func (s *Server) wallOffers(ctx context.Context, in *wallOffersInput) (*pageOutput[listedOffer], error) {
+	query, err := wallListing.query(in.ListInput)
+	if err != nil {
+		return nil, err
+	}
+	if s.Tracking == nil {
+		return nil, unavailable()
+	}
+	targets, err := s.Tracking.offers.ofTenant(ctx, principal(ctx).TenantID)
+	if err != nil {
+		return nil, err
+	}
+	view := &wallView{member: &in.WallMember, at: now()}
+	if err := s.tenant(ctx, func(tx pgx.Tx) error { return view.load(ctx, s, tx, in.filters) }); err != nil {
+		return nil, err
+	}
+	candidates := view.candidates(targets)
+	candidates = slices.DeleteFunc(candidates, func(c *wallCandidate) bool { return !query.admits(c) })
+	return &pageOutput[listedOffer]{Body: pageOf(query, candidates, view.listed)}, nil
+}
+
+// wallView is the wall as one member sees it at one instant.
+type wallView struct {
+	member   *WallMember
+	at       time.Time
+	terms    *wallTerms
+	history  memberHistory
+	earnings map[uuid.UUID]domain.Earnings
+	// placements are those that the wall is shown on: nil alone where the request names none.
+	placements []*uuid.UUID
+}
+
+func (v *wallView) load(ctx context.Context, s *Server, tx pgx.Tx, filters map[string][]string) (err error) {
+	tenantID := principal(ctx).TenantID
+	if v.terms, err = s.loadWallTerms(ctx, tx); err != nil {
+		return err
+	}
+	conversions, err := dbgen.New().StandingOfMember(ctx, tx, tenantID, v.member.Member)
+	if err != nil {
+		return err
+	}
+	v.history = historyOf(conversions)
+	rows, err := dbgen.New().ListEarnings(ctx, tx, tenantID)
+	if err != nil {
+		return err
+	}
+	v.earnings = make(map[uuid.UUID]domain.Earnings, len(rows))
+	for _, row := range rows {
+		v.earnings[row.OfferID] = domain.Earnings{
+			Clicks: row.Clicks, Conversions: row.Conversions, Revenue: row.RevenueMicros, LastRevenueAt: row.LastRevenueAt,
+		}
+	}
+	v.placements, err = placementsOf(ctx, tx, filters)
+	return err
+}
+
+// placementsOf are the tenant's placements that the request names: none where it names only others.
+func placementsOf(ctx context.Context, tx pgx.Tx, filters map[string][]string) ([]*uuid.UUID, error) {
+	texts, ok := byName(filters, placementFilter)
+	if !ok {
+		return []*uuid.UUID{nil}, nil
+	}
+	ids, err := eachOf(texts, "an id", uuid.Parse)
+	if err != nil {
+		return nil, err
+	}
+	known, err := dbgen.New().PlacementsAmong(ctx, tx, principal(ctx).TenantID, ids)
+	var placements []*uuid.UUID
+	for i := range known {
+		placements = append(placements, &known[i])
+	}
+	return placements, err
+}
+
+// candidates are the offers that the member can start or go on with.
+func (v *wallView) candidates(targets []target) []*wallCandidate {
+	var all []*wallCandidate
+	for _, to := range targets {
+		if c := v.candidate(to); c != nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// candidate is nil for an offer that has nothing to show, that takes no click of the member's, or that
+// the member has wholly done.
+func (v *wallView) candidate(to target) *wallCandidate {
+	if !v.isOpen(to) {
+		return nil
+	}
+	offer := &to.offer.Offer
+	events := v.terms.events(offer)
+	if !domain.LeftToDo(events, func(eventID uuid.UUID) bool { return v.history.isLive(eventOfOffer{offer.ID, eventID}) }) {
+		return nil
+	}
+	c := &wallCandidate{target: to, events: events, epc: offer.EPC(v.earnings[offer.ID], v.at), reward: -1}
+	if reward := offer.PromisedTotal(events, v.terms.rewardRatio); reward != nil {
+		c.reward = *reward
+	}
+	for _, id := range offer.Targeting.CategoryIDs {
+		c.categories = append(c.categories, strings.ToLower(v.terms.categoryName(id)))
+	}
+	return c
+}
+
+// isOpen says whether a click of the member's would lead on, on one of the placements (rules 20, 31, 45).
+func (v *wallView) isOpen(to target) bool {
+	return slices.ContainsFunc(v.placements, func(id *uuid.UUID) bool {
+		return unavailability(to, v.at, v.member.audience(to, id)) == domain.ReasonNone
+	})
+}
+
+func (v *wallView) listed(c *wallCandidate) listedOffer {
+	shown, _ := v.terms.offer(&c.offer.Offer, &v.history)
+	return listedOffer{shown, Decimal(c.epc)}
+}
