@@ -71,7 +71,7 @@ func (t *Tracking) click(c *gin.Context, to target, err error) {
 		return
 	}
 	if to.view != nil {
-		params.memberID = to.view.PubMemberID
+		params.fill(to.view)
 	}
 	t.record(c, to, &params)
 }

@@ -1,11 +1,15 @@
 package api
 
 import (
+	"cmp"
 	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
 )
 
 // Lengths of what a publisher may send with a click, and of the headers that are kept.
@@ -102,6 +106,40 @@ func subIndex(name string) (int, bool) {
 	}
 	n, err := strconv.Atoi(rest)
 	return n - 1, err == nil && n >= 1 && n <= pubSubs && rest[0] != '0' && rest[0] != '+'
+}
+
+// audienceParams are what the publisher may say of a member that targeting judges (rule 45).
+var audienceParams = []string{"pub_gender", "pub_age", "pub_geo_country", "pub_geo_state", "pub_postal_code", "pub_device"}
+
+// audienceQuery is what of them was said, for readClickParams to read again.
+func (p *clickParams) audienceQuery() string {
+	said := url.Values{}
+	for _, name := range audienceParams {
+		if text, limit := p.field(name); *text != "" && len(*text) <= limit {
+			said.Set(name, *text)
+		}
+	}
+	return said.Encode()
+}
+
+// fill adds what a view says of a member and the address leaves out.
+func (p *clickParams) fill(view *dbgen.OfferView) {
+	seen, _ := readClickParams(view.Params)
+	for _, name := range audienceParams {
+		text, _ := p.field(name)
+		known, _ := seen.field(name)
+		*text = cmp.Or(*text, *known)
+	}
+	p.memberID = cmp.Or(p.memberID, view.PubMemberID)
+}
+
+// answer says whether everything is there that targeting asks for and a view may know. A state is
+// believed within its country.
+func (p *clickParams) answer(asked *domain.Targeting) bool {
+	return len(asked.PlacementIDs) == 0 && (len(asked.Genders) == 0 || p.gender != "") &&
+		(asked.MinAge == nil && asked.MaxAge == nil || p.age != "") &&
+		(len(asked.Countries)+len(asked.States) == 0 || p.country != "") && (len(asked.States) == 0 || p.state != "") &&
+		(len(asked.ZipCodes) == 0 || p.postalCode != "") && (len(asked.Devices) == 0 || p.device != "")
 }
 
 // member is nil when the publisher named none.

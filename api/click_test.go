@@ -96,14 +96,15 @@ func TestRule58RedirectByTheAdvertisersCaps(t *testing.T) {
 	taken := func(day string) counterValues {
 		return counterValues{counterKey{domain.CapScopeEvent, e.offer.Events[0].ID, domain.PeriodDay, day}: 1}
 	}
-	if until := offerCappedUntil(&e.offer, tenant, taken("2026-05-13"), e.at); until != 0 {
-		t.Errorf("yesterday's slot counts until %d", until)
+	cached := e.offers.offers.get(e.offer.ID)
+	if cached.judge(tenant, taken("2026-05-13"), e.at); cached.capped.until.Load() != 0 {
+		t.Errorf("yesterday's slot counts until %d", cached.capped.until.Load())
 	}
-	until := offerCappedUntil(&e.offer, tenant, taken("2026-05-14"), e.at)
+	cached.judge(tenant, taken("2026-05-14"), e.at)
+	until := cached.capped.until.Load()
 	if want := time.Date(2026, 5, 14, 10, 0, 0, 0, time.UTC); until != want.UnixNano() {
 		t.Errorf("capped until %s, not the end of the advertiser's day", time.Unix(0, until).UTC())
 	}
-	e.offers.offers.get(e.offer.ID).capped.until.Store(until)
 	e.get("/c/" + e.link.ID.String())
 	if reason := e.click[0].RefusedReason; reason != domain.ReasonCapped {
 		t.Errorf("refused as %q", reason)

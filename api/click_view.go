@@ -11,50 +11,50 @@ import (
 )
 
 // wallClickTracked is a click by offer, through its default link, or by the view that an offer's details
-// made. The view says what the address leaves out: offer, member and placement.
+// made. The view says what the address leaves out: offer, member, placement, and what is known of the member.
 func (t *Tracking) wallClickTracked(c *gin.Context) {
 	found, err := t.wallTarget(c)
 	t.click(c, found, err)
 }
 
 // wallTarget looks a view up only where it has something to say, so that a click that names offer and
-// member does not touch the database. Errors are those of byOffer.
+// member, and says of the member what the offer's targeting asks for, does not touch the database. An id
+// that we did not mint is no view. Errors are those of byOffer.
 func (t *Tracking) wallTarget(c *gin.Context) (target, error) {
-	ctx, member := c.Request.Context(), cleanText(c.Query("pub_member_id"))
-	viewID, notAView := uuid.Parse(c.Query("viewId"))
-	if c.Query("offerId") == "" && notAView == nil {
-		view, err := t.offers.viewOf(ctx, viewID)
-		if err != nil {
-			return target{}, err
-		}
-		found, err := t.offers.byOffer(ctx, view.OfferID)
-		if err == nil && found.link.TenantID != view.TenantID {
-			err = errNoTarget
-		}
-		return found.from(view, member), err
+	ctx := c.Request.Context()
+	params, _ := readClickParams(c.Request.URL.RawQuery)
+	viewID, err := uuid.Parse(params.viewID)
+	isView := err == nil && t.keys.Genuine(viewID)
+	if c.Query("offerId") == "" && isView {
+		return t.targetOfView(ctx, viewID, params.memberID)
 	}
 	offerID, err := uuid.Parse(c.Query("offerId"))
 	if err != nil {
 		return target{}, errNoTarget
 	}
 	found, err := t.offers.byOffer(ctx, offerID)
-	isTold := member != "" && len(found.placements()) == 0
-	if err != nil || notAView != nil || isTold {
+	if err != nil || !isView || params.memberID != "" && params.answer(&found.offer.Targeting) {
 		return found, err
 	}
 	view, err := t.offers.viewOf(ctx, viewID)
 	if errors.Is(err, errNoTarget) {
 		return found, nil
 	}
-	return found.from(view, member), err
+	return found.from(view, params.memberID), err
 }
 
-// placements are those that the offer is shown on alone (rule 45).
-func (t *target) placements() []uuid.UUID {
-	if t.offer == nil {
-		return nil
+// targetOfView is where a click leads that names no offer. A view that says nothing leads nowhere.
+func (t *Tracking) targetOfView(ctx context.Context, viewID uuid.UUID, member string) (target, error) {
+	view, err := t.offers.viewOf(ctx, viewID)
+	if err != nil {
+		return target{}, err
 	}
-	return t.offer.Targeting.PlacementIDs
+	found, err := t.offers.byOffer(ctx, view.OfferID)
+	found = found.from(view, member)
+	if err == nil && found.view == nil {
+		err = errNoTarget
+	}
+	return found, err
 }
 
 // from adds what a view says. A view of another tenant, another offer or another member says nothing.
@@ -74,9 +74,9 @@ func (t target) from(view *dbgen.OfferView, member string) target {
 	return t
 }
 
-// viewOf looks one view up, within the bounds of all look-ups of unknown ids. Errors are those of byLink.
+// viewOf looks a view up by an id that we minted, within the bounds of look-ups. Errors are those of byLink.
 func (c *OfferCache) viewOf(ctx context.Context, id uuid.UUID) (*dbgen.OfferView, error) {
-	return lookOnce(ctx, c.views, id, c.keys.Genuine(id), func(ctx context.Context) (*dbgen.OfferView, error) {
+	return lookOnce(ctx, c.views, id, true, func(ctx context.Context) (*dbgen.OfferView, error) {
 		view, err := dbgen.New().SystemOfferView(ctx, c.store.SystemPool(), id)
 		return &view, err
 	})

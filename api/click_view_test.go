@@ -8,18 +8,26 @@ import (
 
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
+	"github.com/offerflow/offerflow/domain"
 )
 
-// With the database away a click that needs its view waits, for it would lose the member; one that names
-// offer and member does not need it.
-func TestClickByViewWithoutTheDatabase(t *testing.T) {
-	t.Parallel()
+// newEdgeWithoutDatabase is an edge with its offer in memory, and the database away.
+func newEdgeWithoutDatabase(t *testing.T) *edge {
+	t.Helper()
 	store, err := db.Open(t.Context(), dbtest.New(t), 2)
 	require.NoError(t, err)
 	store.Close()
 	e := newEdge(t)
 	e.offers = NewOfferCache(store, e.keys)
 	e.load(t)
+	return e
+}
+
+// With the database away a click that needs its view waits, for it would lose the member; one that names
+// offer and member does not need it.
+func TestClickByViewWithoutTheDatabase(t *testing.T) {
+	t.Parallel()
+	e := newEdgeWithoutDatabase(t)
 	view, offer := "viewId="+e.keys.NewID(e.at).String(), "offerId="+e.offer.ID.String()
 	for _, query := range []string{view, offer + "&" + view} {
 		w := e.get("/wall?" + query)
@@ -31,23 +39,35 @@ func TestClickByViewWithoutTheDatabase(t *testing.T) {
 	require.Equal(t, http.StatusFound, e.get("/wall?"+offer).Code)
 }
 
-// Ids that are not ours share a small budget of look-ups, and what is unknown is not asked for again at
-// once; links are looked up all the same.
-func TestClicksByUnknownViewsAreBounded(t *testing.T) {
+// Rule 45: what targeting asks for and the address leaves out is the view's to say, so that only a click
+// that says it all does without.
+func TestRule45ClickByViewAsksForWhatTargetingNeeds(t *testing.T) {
 	t.Parallel()
-	store, err := db.Open(t.Context(), dbtest.New(t), 2)
-	require.NoError(t, err)
-	t.Cleanup(store.Close)
-	e := newEdge(t)
-	e.offers = NewOfferCache(store, e.keys)
-	e.load(t)
-	e.offers.views.strangers.SetLimit(0) // what there is, and no more
-	answers := map[int]int{}
-	for range strangersBurst + 20 {
-		answers[e.get("/wall?viewId="+newID().String()).Code]++
+	e, age := newEdgeWithoutDatabase(t), 18
+	for needed, targeting := range map[string]domain.Targeting{
+		"pub_gender=female": {Genders: []string{"female"}}, "pub_age=20": {MinAge: &age}, "pub_age=8": {MaxAge: &age},
+		"pub_geo_country=DE": {Countries: []string{"DE"}}, "pub_geo_country=US&pub_geo_state=US-CA": {States: []string{"US-CA"}},
+		"pub_postal_code=10115": {ZipCodes: []string{"10115"}}, "pub_device=IOS": {Devices: []string{domain.DeviceIOS}},
+	} {
+		e.offer.Targeting, e.offer.Version, e.click = targeting, e.offer.Version+1, nil
+		e.load(t)
+		query := "/wall?offerId=" + e.offer.ID.String() + "&pub_member_id=m&viewId=" + e.keys.NewID(e.at).String()
+		require.Equal(t, http.StatusServiceUnavailable, e.get(query).Code, needed)
+		require.Empty(t, e.click, needed)
+		require.Equal(t, http.StatusFound, e.get(query+"&"+needed).Code, needed)
 	}
-	require.Equal(t, map[int]int{http.StatusNotFound: strangersBurst, http.StatusServiceUnavailable: 20}, answers)
-	require.Equal(t, http.StatusNotFound, e.get("/wall?viewId="+e.keys.NewID(e.at).String()).Code, "one that we made may be asked for")
-	require.Equal(t, http.StatusNotFound, e.get("/c/"+newID().String()).Code, "links have a budget of their own")
+}
+
+// An id that we did not mint is no view: it is not looked up, whatever the address names besides, and
+// costs those that are none of their look-ups.
+func TestClicksByStrangersViewsAskNobody(t *testing.T) {
+	t.Parallel()
+	e := newEdgeWithoutDatabase(t)
+	for range strangersBurst + 20 {
+		require.Equal(t, http.StatusNotFound, e.get("/wall?viewId="+newID().String()).Code)
+	}
 	require.Empty(t, e.click)
+	for range strangersBurst + 20 {
+		require.Equal(t, http.StatusFound, e.get("/wall?offerId="+e.offer.ID.String()+"&viewId="+newID().String()).Code)
+	}
 }

@@ -43,6 +43,9 @@ func TestRule39EitherSideEndsTheCustomPayouts(t *testing.T) {
 		}
 		other := x.publisher.made("/api/v1/partners", map[string]any{"name": "Later " + side})
 		payout, later := made(1, nil), made(1, map[string]any{"partnerId": other, "startsAt": time.Now().Add(time.Hour)})
+		another := x.publisher.made("/api/v1/partners", map[string]any{"name": "Another " + side})
+		ending := made(1, map[string]any{"partnerId": another}) // its end is planned, and comes now
+		x.publisher.put(ending, map[string]any{"status": "deleted", "startsAt": time.Now().Add(time.Hour)}).into(http.StatusOK, nil)
 		stays := made(0, nil)
 		private := func(is bool) {
 			editor.edit(id, map[string]any{"offerEvents": []any{map[string]any{"id": event(1), "isPrivate": is}}}).into(http.StatusOK, nil)
@@ -69,6 +72,9 @@ func TestRule39EitherSideEndsTheCustomPayouts(t *testing.T) {
 			require.Empty(t, x.advertiser.payoutAudit(shown.ID), "the publisher's partners are its own")
 		}
 		var shown partnerPayout
+		x.publisher.get(ending).into(http.StatusOK, &shown)
+		require.Len(t, shown.Versions, 3)
+		require.WithinDuration(t, before, shown.StartsAt, time.Minute)
 		x.publisher.get(stays).into(http.StatusOK, &shown)
 		require.Equal(t, "active", shown.Status, "another goal's")
 		x.publisher.put(payout, `{"status":"active"}`).into(http.StatusOK, &shown)

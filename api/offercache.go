@@ -49,6 +49,8 @@ type cachedOffer struct {
 	destination domain.Template
 	fallback    *domain.Template // nil without an address
 	capped      lapsing
+	// eventsCapped is the same by event; nil before the counters were read.
+	eventsCapped atomic.Pointer[map[uuid.UUID]int64]
 }
 
 type cachedPartner struct {

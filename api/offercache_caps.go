@@ -45,7 +45,7 @@ func (c *OfferCache) refreshCaps(ctx context.Context) error {
 	values := indexCounters(rows)
 	for offer := range c.offers.all {
 		if tenant := c.tenants.get(offer.TenantID); tenant != nil {
-			offer.capped.until.Store(offerCappedUntil(&offer.Offer, tenant, values, now))
+			offer.judge(tenant, values, now)
 		}
 	}
 	for partner := range c.partners.all {
@@ -100,10 +100,11 @@ func (c *OfferCache) currentPeriods(now time.Time) []time.Time {
 	return starts
 }
 
-// offerCappedUntil is the instant until which an offer takes no new clicks because nothing on it
-// can convert (rules 31 to 33): its budget is used up, or each of its active events has reached a
-// cap or would cross the budget. 0 says that it is open.
-func offerCappedUntil(offer *domain.Offer, tenant *cachedTenant, values counterValues, now time.Time) int64 {
+// judge notes until when an offer takes no new clicks because nothing on it can convert (rules 31 to
+// 33): its budget is used up, or each of its active events has reached a cap or would cross the budget.
+// 0 says that it is open. It notes the same of each event, for the wall.
+func (o *cachedOffer) judge(tenant *cachedTenant, values counterValues, now time.Time) {
+	offer, events := &o.Offer, make(map[uuid.UUID]int64, len(o.Events))
 	periods := domain.PeriodsAt(now, tenant.zone.At(now))
 	spent := values.of(domain.CapScopeBudget, offer.ID, offer.BudgetPeriod(), periods)
 	budgetEnd := int64(0)
@@ -121,12 +122,20 @@ func offerCappedUntil(offer *domain.Offer, tenant *cachedTenant, values counterV
 		if spent+int64(certainRevenue(offer, event)) > int64(offer.Budget) { // rule 32
 			end = max(end, periodEnd(offer.BudgetPeriod(), periods, tenant, now))
 		}
+		events[event.ID] = end
 		eventsEnd = min(eventsEnd, end)
 	}
 	if !any {
 		eventsEnd = 0
 	}
-	return max(budgetEnd, eventsEnd)
+	o.eventsCapped.Store(&events)
+	o.capped.until.Store(max(budgetEnd, eventsEnd))
+}
+
+// takes says whether an event of the offer has room for a conversion.
+func (o *cachedOffer) takes(eventID uuid.UUID, now time.Time) bool {
+	capped := o.eventsCapped.Load()
+	return capped == nil || now.UnixNano() >= (*capped)[eventID]
 }
 
 // certainRevenue is what one conversion surely takes from the budget: a share of the sale may be

@@ -136,9 +136,10 @@ func (c *OfferCache) putOffer(version int64, document json.RawMessage, counters 
 		return
 	}
 	if tenant := c.tenants.get(offer.TenantID); counters != nil && tenant != nil {
-		offer.capped.until.Store(offerCappedUntil(&offer.Offer, tenant, counters, time.Now()))
+		offer.judge(tenant, counters, time.Now())
 	} else if old != nil {
 		offer.capped.until.Store(old.capped.until.Load())
+		offer.eventsCapped.Store(old.eventsCapped.Load())
 	}
 	c.offers.put(offer.ID, offer)
 }

@@ -62,7 +62,9 @@ func TestOfferCappedUntil(t *testing.T) {
 		if c.change != nil {
 			c.change(offer, tenant)
 		}
-		if got := offerCappedUntil(offer, tenant, c.values, now); got != c.want {
+		cached := &cachedOffer{Offer: *offer}
+		cached.judge(tenant, c.values, now)
+		if got := cached.capped.until.Load(); got != c.want {
 			t.Errorf("%s: until %v, want %v", name, time.Unix(0, got), time.Unix(0, c.want))
 		}
 	}

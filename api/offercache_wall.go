@@ -109,6 +109,8 @@ func (s *Server) heedOwnNews(c *gin.Context) {
 		if err := s.Tracking.offers.reloadOffer(ctx, id); err != nil {
 			slog.DebugContext(ctx, "offer not loaded at once", "offer", id, "error", err)
 		}
+		// Counters that were read here may replace those that Run reads meanwhile: it reads them once more.
+		s.Tracking.offers.dirty.mark(func(d *dirtySet) { d.offers[id] = true })
 	}
 }
 

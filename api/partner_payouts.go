@@ -370,10 +370,10 @@ func endPayoutsOf(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, by string,
 		return err
 	}
 	for _, row := range rows {
-		if row.IsDeleted {
+		was, at := row, now()
+		if row.IsDeleted && !row.StartsAt.After(at) { // one that ends later ends now
 			continue
 		}
-		was, at := row, now()
 		row.IsDeleted, row.StartsAt = true, at
 		row.Version++
 		if err := insertPartnerPayout(ctx, tx, &row, by, at); err != nil {

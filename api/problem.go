@@ -116,8 +116,9 @@ func asProblem(ctx context.Context, err error) *Problem {
 		return badRequest(fields...)
 	case errors.As(err, &pg) && (pg.Code == "22021" || pg.Code == "22P05"):
 		return badField("body", "contains a character that cannot be stored")
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		return unavailable() // the client has gone
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil, // the client has gone
+		errors.Is(err, errTooManyMisses):
+		return unavailable()
 	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), db.Unavailable(err):
 		slog.WarnContext(ctx, "request failed for now", "request_id", requestIDOf(ctx), "error", err)
 		return unavailable()

@@ -221,6 +221,8 @@ func (t *conversionTest) checkOffer() {
 	switch status := t.offer.Status(at); {
 	case status != domain.OfferStatusActive:
 		step.Reason, step.Detail = domain.ReasonOfferInactive, "The offer is "+strings.ToLower(status)+t.whyInactive(at)+": new clicks take the fallback chain."
+	case !t.offer.CanBeCompleted():
+		step.Reason, step.Detail = domain.ReasonOfferInactive, "All goals of the offer are deleted: new clicks take the fallback chain."
 	case t.partner != nil && t.partner.Status != partnerActive:
 		step.Reason, step.Detail = domain.ReasonPartnerBlocked, "The partner is "+t.partner.Status+": its clicks take the fallback chain."
 	case cached != nil && cached.capped.at(at):

@@ -268,6 +268,18 @@ func TestRule46ATestOfAPausedOfferSaysSo(t *testing.T) {
 	require.False(t, result.OK)
 }
 
+func TestRule46ATestOfAnOfferWithoutGoalsSaysSo(t *testing.T) {
+	t.Parallel()
+	b := newToolBook(t)
+	b.asTenant(b.tenantID.String(), `INSERT INTO offer_versions (tenant_id, offer_id, version, document, created_at, created_by)
+		SELECT tenant_id, offer_id, 2, jsonb_set(document, '{version}', '2') || jsonb_build_object('events', (SELECT jsonb_agg(e || '{"status": "deleted"}') FROM jsonb_array_elements(document->'events') e)), now(), 'test'
+		FROM offer_versions WHERE offer_id = $1`, b.offer.ID)
+	b.asTenant(b.tenantID.String(), "UPDATE offers SET version = 2 WHERE id = $1", b.offer.ID)
+	result := b.try(map[string]any{})
+	require.Equal(t, "offer failed offer_inactive", result.states()[0])
+	require.Contains(t, result.Steps[0].Detail, "deleted")
+}
+
 func TestATestCallsPartnersOnlyWhenAsked(t *testing.T) {
 	t.Parallel()
 	b := newToolBook(t)

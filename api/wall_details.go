@@ -47,7 +47,7 @@ func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDe
 		if err != nil {
 			return err
 		}
-		view, err := s.lookAs(ctx, tx, &in.WallMember, placementID, []uuid.UUID{in.OfferID})
+		view, err := s.lookAs(ctx, tx, &in.WallMember, placementID, &in.OfferID)
 		if err != nil {
 			return err
 		}
@@ -57,7 +57,8 @@ func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDe
 		}
 		out.Body.ViewID = s.Keys.NewID(view.at)
 		return dbgen.New().InsertOfferView(ctx, tx, dbgen.InsertOfferViewParams{
-			TenantID: principal(ctx).TenantID, ID: out.Body.ViewID, OfferID: in.OfferID, PubMemberID: in.Member, PlacementID: placementID, CreatedAt: view.at,
+			TenantID: principal(ctx).TenantID, ID: out.Body.ViewID, OfferID: in.OfferID, PubMemberID: in.Member, PlacementID: placementID,
+			Params: in.params.audienceQuery(), CreatedAt: view.at,
 		})
 	})
 }
@@ -68,9 +69,6 @@ func (s *Server) onOwnWall(ctx context.Context, offerID uuid.UUID) (target, erro
 		return target{}, unavailable()
 	}
 	to, err := s.Tracking.offers.byOffer(ctx, offerID)
-	if errors.Is(err, errTooManyMisses) {
-		return to, unavailable()
-	}
 	if err == nil && to.link.TenantID != principal(ctx).TenantID {
 		err = errNoTarget
 	}
@@ -90,14 +88,14 @@ func wallPlacement(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*uuid.UUID, er
 	return &id, lookups.err
 }
 
-// lookAs is the wall as a member sees it at this instant, with what came of the member in some offers.
-func (s *Server) lookAs(ctx context.Context, tx pgx.Tx, member *WallMember, placementID *uuid.UUID, offerIDs []uuid.UUID) (*wallView, error) {
+// lookAs is the wall as a member sees it at this instant, with what came of the member in one offer, or in all.
+func (s *Server) lookAs(ctx context.Context, tx pgx.Tx, member *WallMember, placementID, offerID *uuid.UUID) (*wallView, error) {
 	view := &wallView{member: member, at: now(), placements: []*uuid.UUID{placementID}}
 	var err error
 	if view.terms, err = s.loadWallTerms(ctx, tx); err != nil {
 		return nil, err
 	}
-	conversions, err := dbgen.New().ConversionsOfMember(ctx, tx, principal(ctx).TenantID, member.Member, offerIDs)
+	conversions, err := dbgen.New().StandingOfMember(ctx, tx, principal(ctx).TenantID, member.Member, offerID)
 	view.history = historyOf(conversions)
 	return view, err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/domain"
@@ -79,6 +80,8 @@ type tracedClick struct {
 		ID, OfferID, ViewID, RefusedReason string
 		PubMemberID, PlacementID           *string
 		PubSubs                            []string
+
+		PubGender, PubAge, PubGeoCountry, PubGeoState, PubPostalCode, PubDevice string
 	}
 	View *struct {
 		ID string
@@ -239,6 +242,30 @@ func TestWallOnAPlacement(t *testing.T) {
 	f.badField(wallRoutes+"offer-details?pub_member_id=anna&offerId="+offer+"&placementId="+newID().String(), "placementId")
 }
 
+// Rule 45 at the click, too, goes by what the details were told of the member, where the link or the address
+// does not tell otherwise.
+func TestRule45ClickByViewIsOfWhomTheDetailsTold(t *testing.T) {
+	t.Parallel()
+	f := newWallFront(t, func(offer map[string]any) {
+		offer["genderIds"], offer["countryIds"], offer["stateIds"], offer["zipCodes"] = []string{"female"}, []string{"US"}, []string{"US-CA"}, []string{"92801"}
+	})
+	seen := f.details(f.offer, "anna", "&pub_gender=Female&pub_age=30&pub_geo_country=US&pub_geo_state=US-CA&pub_postal_code=928%2001&pub_device=IOS")
+	require.True(t, seen.IsOfferAvailable)
+	redirect := wallRoutes + "offer-link-redirect?"
+	for name, path := range map[string]string{
+		"the view's link": f.viewLink("viewId=" + seen.ViewID + "&pub_age=31"), "the view alone": redirect + "viewId=" + seen.ViewID + "&pub_age=31",
+		"the view besides": redirect + "offerId=" + f.offer + "&pub_member_id=anna&pub_age=31&viewId=" + seen.ViewID,
+	} {
+		_, trace := f.clicked(path)
+		got := trace.Click
+		require.Equal(t, []string{"", "Female", "31", "US", "US-CA", "928 01", "IOS"},
+			[]string{got.RefusedReason, got.PubGender, got.PubAge, got.PubGeoCountry, got.PubGeoState, got.PubPostalCode, got.PubDevice}, name)
+	}
+	f.call(http.MethodGet, redirect+"viewId="+seen.ViewID+"&pub_gender=male", nil, 404, nil)
+	f.call(http.MethodGet, redirect+"offerId="+f.offer+"&pub_member_id=bob&viewId="+seen.ViewID, nil, 404, nil)
+	require.Equal(t, 2, f.count("SELECT count(*) FROM clicks WHERE refused_reason = 'out_of_target'"), "what the address says counts, and a view is of its member alone")
+}
+
 // A click by a view: what the address leaves out is the view's; a view of another offer, another member
 // or another tenant says nothing.
 func TestClickByView(t *testing.T) {
@@ -253,9 +280,12 @@ func TestClickByView(t *testing.T) {
 		"viewId=" + strings.ToUpper(seen.ViewID) + "&pub_sub_1=x":                                          {f.offer, "anna", seen.ViewID},
 		"offerId=" + f.offer + "&viewId=" + seen.ViewID:                                                    {f.offer, "anna", seen.ViewID},
 		"viewId=" + seen.ViewID + "&pub_member_id=anna":                                                    {f.offer, "anna", seen.ViewID},
-		"viewId=" + seen.ViewID + "&pub_member_id=carl":                                                    {f.offer, "carl", ""},
 		"offerId=" + f.offer + "&pub_member_id=anna&viewId=" + seen.ViewID:                                 {f.offer, "anna", seen.ViewID},
 		"offerId=" + f.offer + "&pub_member_id=carl&viewId=" + seen.ViewID:                                 {f.offer, "carl", ""},
+		"offerId=" + f.offer + "&pub_member_id=a%3Bb&viewId=" + seen.ViewID:                                {f.offer, "a;b", ""},
+		"offerId=" + f.offer + "&pub_member_id=a;b&viewId=" + seen.ViewID:                                  {f.offer, "a;b", ""},
+		"offerId=" + f.offer + "&pub_member_id=bob%zz&viewId=" + seen.ViewID:                               {f.offer, "bob%zz", ""},
+		"offerId=" + f.offer + "&pub_member_id=&pub_member_id=bob&viewId=" + seen.ViewID:                   {f.offer, "bob", ""},
 		"offerId=" + f.offer + "&viewId=" + others.ViewID:                                                  {f.offer, "", ""},
 		"offerId=" + f.offer + "&viewId=" + f.decisions.Keys.NewID(time.Now()).String():                    {f.offer, "", ""},
 		"offerId=" + f.offer + "&viewId=theirs":                                                            {f.offer, "", ""},
@@ -272,7 +302,7 @@ func TestClickByView(t *testing.T) {
 		require.Empty(t, trace.Click.RefusedReason, query)
 	}
 	clicks := f.count("SELECT count(*) FROM clicks")
-	for _, query := range []string{"", "viewId=", "viewId=theirs", "viewId=" + newID().String(), "offerId=nonsense&viewId=" + seen.ViewID, "offerId=" + newID().String() + "&viewId=" + seen.ViewID} {
+	for _, query := range []string{"", "viewId=", "viewId=theirs", "viewId=" + newID().String(), "viewId=" + f.decisions.Keys.NewID(time.Now()).String(), "viewId=" + seen.ViewID + "&pub_member_id=carl", "viewId=" + seen.ViewID + "&pub_member_id=a;b", "offerId=nonsense&viewId=" + seen.ViewID, "offerId=" + newID().String() + "&viewId=" + seen.ViewID} {
 		f.call(http.MethodGet, redirect+query, nil, 404, nil)
 	}
 	require.Equal(t, clicks, f.count("SELECT count(*) FROM clicks"))
@@ -373,6 +403,51 @@ func TestWallOffersOfAMember(t *testing.T) {
 	require.Equal(t, half, *f.details(f.offer, "anna", "").SessionID)
 	require.Nil(t, f.details(over, "anna", "").SessionID, "nothing can come of it any more")
 	require.Nil(t, f.details(refused, "anna", "").SessionID, "a refused click starts nothing")
+}
+
+// The session that is named is that of the last click that something can still come of, wherever it is asked for.
+func TestWallNamesTheOpenSession(t *testing.T) {
+	t.Parallel()
+	f := newWallFront(t)
+	path := f.viewLink("viewId=" + f.details(f.offer, "anna", "").ViewID)
+	_, open := f.clicked(path)
+	_, over := f.clicked(path)
+	_, err := f.decisions.Store.SystemPool().Exec(t.Context(), "UPDATE clicks SET session_ends_at = now() - interval '1 day' WHERE id = $1", over.Click.ID)
+	require.NoError(t, err)
+	var own struct{ Items []seenOffer }
+	f.call(http.MethodGet, wallRoutes+"pub-member/offers?pub_member_id=anna", nil, 200, &own)
+	require.Equal(t, []string{open.Click.ID, open.Click.ID}, []string{*f.details(f.offer, "anna", "").SessionID, *own.Items[0].SessionID})
+}
+
+// However often a member has done an event, one conversion of it is read: the one that stands.
+func TestWallReadsWhatStands(t *testing.T) {
+	t.Parallel()
+	f := newWallFront(t, func(offer map[string]any) {
+		offer["offerEvents"].([]any)[0].(map[string]any)["allowRepetitions"] = true
+	})
+	second := f.newOffer()
+	for _, offerID := range []string{f.offer, second} {
+		_, trace := f.clicked(f.viewLink("viewId=" + f.details(offerID, "anna", "").ViewID))
+		f.convert(trace.Click.ID, "install")
+	}
+	_, again := f.clicked(f.viewLink("viewId=" + f.details(f.offer, "anna", "").ViewID))
+	f.convert(again.Click.ID, "install")
+	require.Equal(t, 3, f.count("SELECT count(*) FROM conversions"))
+	tenantID := f.tracking.offers.defaults.get(uuid.MustParse(f.offer)).TenantID
+	server := &Server{Store: f.decisions.Store, Tracking: f.tracking}
+	read := func(offerID *uuid.UUID) (n int) {
+		ctx := withPrincipal(t.Context(), Principal{TenantID: tenantID})
+		require.NoError(t, server.tenant(ctx, func(tx pgx.Tx) error {
+			view, err := server.lookAs(ctx, tx, &WallMember{Member: "anna"}, nil, offerID)
+			for _, conversions := range view.history.conversions {
+				n += len(conversions)
+			}
+			return err
+		}))
+		return n
+	}
+	id := uuid.MustParse(f.offer)
+	require.Equal(t, []int{1, 2}, []int{read(&id), read(nil)})
 }
 
 // Rules 57 and 60: a shared offer is the publisher's to show; the advertiser has no wall of it, and

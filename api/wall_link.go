@@ -16,7 +16,7 @@ import (
 
 // passedOn are the parameters of a click that a request for a link may give, which the link then has.
 var passedOn = func() []string {
-	names := []string{"pub_click_id", "pub_session_id", "pub_gender", "pub_age", "pub_geo_country", "pub_geo_state", "pub_postal_code", "pub_device"}
+	names := append([]string{"pub_click_id", "pub_session_id"}, audienceParams...)
 	for n := range pubSubs {
 		names = append(names, "pub_sub_"+strconv.Itoa(n+1))
 	}
@@ -25,7 +25,7 @@ var passedOn = func() []string {
 
 // ClickTerms are what a link says of the click to come.
 type ClickTerms struct {
-	ClickID    string `query:"pub_click_id" doc:"This and the other pub_ parameters of a click, pub_sub_1 to pub_sub_15 too, go into the address as they are."`
+	ClickID    string `query:"pub_click_id" doc:"This and the other pub_ parameters of a click, pub_sub_1 to pub_sub_15 too, go into the address as they are; what is not given of the member's gender, age, place and device is as the details were given it."`
 	SessionID  string `query:"pub_session_id"`
 	Gender     string `query:"pub_gender"`
 	Age        string `query:"pub_age"`
@@ -101,7 +101,14 @@ func (in *wallLinkInput) check(view *dbgen.OfferView) error {
 	return bad.Err()
 }
 
+// query is what the link says: what is not given of the member, as the details had it.
 func (in *wallLinkInput) query(view *dbgen.OfferView) string {
+	seen, _ := url.ParseQuery(view.Params) // our own
+	for name := range seen {
+		if !in.given.Has(name) {
+			in.given.Set(name, seen.Get(name))
+		}
+	}
 	in.given.Set("pub_member_id", view.PubMemberID)
 	in.given.Set("viewId", view.ID.String())
 	return in.given.Encode()

@@ -85,15 +85,11 @@ func (s *Server) startedOffers(ctx context.Context, in *startedOffersInput) (*pa
 
 // startedBy are all offers that a member has clicked and that still have something to show.
 func (s *Server) startedBy(ctx context.Context, tx pgx.Tx, member *WallMember, placementID *uuid.UUID) ([]*startedOffer, error) {
-	rows, err := dbgen.New().StartedOffersOfMember(ctx, tx, principal(ctx).TenantID, member.Member)
+	view, err := s.lookAs(ctx, tx, member, placementID, nil)
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]uuid.UUID, len(rows))
-	for i := range rows {
-		ids[i] = rows[i].OfferID
-	}
-	view, err := s.lookAs(ctx, tx, member, placementID, ids)
+	rows, err := dbgen.New().StartedOffersOfMember(ctx, tx, view.at, principal(ctx).TenantID, member.Member)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +114,7 @@ func (v *wallView) started(to target, row *dbgen.StartedOffersOfMemberRow) *star
 	out.WallOffer, out.WallStanding = v.standing(to)
 	isOpen := v.at.Before(row.SessionEndsAt)
 	if isOpen {
-		out.SessionID = &row.LastClickID
+		out.SessionID = &row.SessionID
 	}
 	switch {
 	case out.IsUserCompleted:

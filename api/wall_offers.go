@@ -115,7 +115,7 @@ func (v *wallView) load(ctx context.Context, s *Server, tx pgx.Tx, filters map[s
 	if v.terms, err = s.loadWallTerms(ctx, tx); err != nil {
 		return err
 	}
-	conversions, err := dbgen.New().StandingOfMember(ctx, tx, tenantID, v.member.Member)
+	conversions, err := dbgen.New().StandingOfMember(ctx, tx, tenantID, v.member.Member, nil)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,8 @@ func (v *wallView) candidate(to target) *wallCandidate {
 	}
 	offer := &to.offer.Offer
 	events := v.terms.events(offer)
-	if !domain.LeftToDo(events, func(eventID uuid.UUID) bool { return v.history.isLive(eventOfOffer{offer.ID, eventID}) }) {
+	taking := slices.DeleteFunc(slices.Clone(events), func(e *domain.Event) bool { return !to.offer.takes(e.ID, v.at) }) // rule 33
+	if !domain.LeftToDo(taking, func(eventID uuid.UUID) bool { return v.history.isLive(eventOfOffer{offer.ID, eventID}) }) {
 		return nil
 	}
 	c := &wallCandidate{target: to, events: events, epc: offer.EPC(v.earnings[offer.ID], v.at), reward: -1}

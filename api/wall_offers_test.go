@@ -280,6 +280,28 @@ func TestRule31WhatLeavesTheWall(t *testing.T) {
 	here(true, "the cap was raised")
 }
 
+// Rule 33: an exhausted event blocks that event only. An offer of which nothing else is left for the
+// member, or to be seen, is not on the wall, though clicks for what is not shown still lead on.
+func TestRule33WhatIsLeftMustTakeConversions(t *testing.T) {
+	t.Parallel()
+	w := newWall(t)
+	events := w.document("", nil)["offerEvents"].([]any)
+	events[0].(map[string]any)["dailyCap"] = 1
+	id := w.offer("capped", map[string]any{"offerEvents": events})
+	events[1].(map[string]any)["isPrivate"] = true
+	hidden := w.offer("hidden", map[string]any{"offerEvents": events})
+	require.ElementsMatch(t, []string{"capped", "hidden"}, w.names("ada"))
+	w.does("bob", id, "install", "accepted")
+	w.does("bob", hidden, "install", "accepted")
+	w.hear()
+	require.NoError(t, w.tracking.offers.refreshCaps(t.Context()))
+	require.Equal(t, []string{"capped"}, w.names("ada"), "the second is left")
+	require.Equal(t, []string{"capped"}, w.names("bob"))
+	w.does("bob", id, "buy & win", "accepted")
+	require.Empty(t, w.names("bob"))
+	require.Equal(t, []string{"capped"}, w.names("ada"))
+}
+
 // What a member has wholly done is not there for this member; a part that is left is, and so is what
 // was rejected, or may be repeated.
 func TestWallWithoutWhatIsDone(t *testing.T) {
@@ -586,4 +608,21 @@ func onWallOf(t *testing.T, offers *OfferCache, tenantID uuid.UUID) (ids []uuid.
 		ids = append(ids, to.offer.ID)
 	}
 	return ids
+}
+
+// Where the parts of an offer are not in memory and may not be looked up now, the answer is "try again".
+func TestWallWhenLookUpsAreUsedUp(t *testing.T) {
+	t.Parallel()
+	w := newWall(t)
+	id := uuid.MustParse(w.offer("A", nil))
+	offers := w.tracking.offers
+	w.call(http.MethodGet, wallPath+"?pub_member_id=m", nil, 200, nil)
+	link := *offers.defaults.get(id)
+	link.ID = newID() // not ours
+	offers.defaults.put(id, &link)
+	offers.offers.m.Delete(id)
+	offers.misses.strangers.SetBurst(0)
+	for _, path := range []string{"offers?", "offer-details?offerId=" + id.String() + "&"} {
+		w.call(http.MethodGet, wallRoutes+path+"pub_member_id=m", nil, 503, nil)
+	}
 }

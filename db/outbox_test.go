@@ -146,6 +146,18 @@ func TestRule56OneRelayAtATimeTakesLiveEvents(t *testing.T) {
 	})
 	require.Equal(t, first, taken)
 	require.Equal(t, []string{later[0], later[2]}, o.take(200, committed))
+	// A relay that is frozen while it has them loses its connection, and they are another's.
+	require.NoError(t, o.System(t.Context(), func(tx pgx.Tx) error {
+		for _, c := range []struct{ subject, patience string }{{otherNews, "0"}, {live, "15s"}} {
+			o.written(c.subject)
+			_, err := dbgen.New().SystemTakeOutbox(t.Context(), tx, livePrefix, 200)
+			require.NoError(t, err)
+			var patience string
+			require.NoError(t, tx.QueryRow(t.Context(), "SHOW idle_in_transaction_session_timeout").Scan(&patience))
+			require.Equal(t, c.patience, patience)
+		}
+		return nil
+	}))
 	// A relay that takes none of them keeps them from nobody.
 	last := o.written(otherNews)
 	o.take(200, func() error {

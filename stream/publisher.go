@@ -38,7 +38,8 @@ func (p *ClickPublisher) Close() { p.packer.Close() }
 func (c *Conn) publishAll(ctx context.Context, rows []dbgen.SystemTakeOutboxRow) error {
 	acks := make([]jetstream.PubAckFuture, 0, len(rows))
 	for _, row := range rows {
-		ack, err := c.JS.PublishAsync(row.Subject, row.Payload, jetstream.WithMsgID(row.ID.String()))
+		// A message that is sent again by itself overtakes others: without an answer all of them wait.
+		ack, err := c.JS.PublishAsync(row.Subject, row.Payload, jetstream.WithMsgID(row.ID.String()), jetstream.WithRetryAttempts(0))
 		if err != nil {
 			return err
 		}

@@ -43,11 +43,11 @@ func (r *Relay) Nudge() {
 func (r *Relay) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		moved, err := r.move(ctx)
-		if err != nil && ctx.Err() == nil {
-			slog.Warn("outbox waits", "error", err)
-		}
-		if moved == relayBatch {
+		switch {
+		case err == nil && moved == relayBatch:
 			continue
+		case err != nil && ctx.Err() == nil:
+			slog.Warn("outbox waits", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -168,14 +168,14 @@ func (q *Queries) PointsOfMember(ctx context.Context, db DBTX, tenantID uuid.UUI
 
 const standingOfMember = `-- name: StandingOfMember :many
 SELECT DISTINCT ON (offer_id, event_id) tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key FROM conversions
-WHERE tenant_id = $1 AND pub_member_id = $2::text AND NOT is_test
+WHERE tenant_id = $1 AND pub_member_id = $2::text AND NOT is_test AND (offer_id = $3::uuid) IS NOT FALSE
 ORDER BY offer_id, event_id, status = 'Rejected', created_at DESC, id DESC
 `
 
 // Of every event the conversion that stands for it: the newest live one, a rejected one only where
-// there is none.
-func (q *Queries) StandingOfMember(ctx context.Context, db DBTX, tenantID uuid.UUID, pubMemberID string) ([]Conversion, error) {
-	rows, err := db.Query(ctx, standingOfMember, tenantID, pubMemberID)
+// there is none. Without an offer it is that of all offers.
+func (q *Queries) StandingOfMember(ctx context.Context, db DBTX, tenantID uuid.UUID, pubMemberID string, offerID *uuid.UUID) ([]Conversion, error) {
+	rows, err := db.Query(ctx, standingOfMember, tenantID, pubMemberID, offerID)
 	if err != nil {
 		return nil, err
 	}

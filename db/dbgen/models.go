@@ -477,6 +477,7 @@ type OfferView struct {
 	OfferID     uuid.UUID
 	PubMemberID string
 	PlacementID *uuid.UUID
+	Params      string
 	CreatedAt   time.Time
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 const getOfferView = `-- name: GetOfferView :one
-SELECT tenant_id, id, offer_id, pub_member_id, placement_id, created_at FROM offer_views WHERE tenant_id = $1 AND id = $2
+SELECT tenant_id, id, offer_id, pub_member_id, placement_id, params, created_at FROM offer_views WHERE tenant_id = $1 AND id = $2
 `
 
 func (q *Queries) GetOfferView(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (OfferView, error) {
@@ -25,6 +25,7 @@ func (q *Queries) GetOfferView(ctx context.Context, db DBTX, tenantID uuid.UUID,
 		&i.OfferID,
 		&i.PubMemberID,
 		&i.PlacementID,
+		&i.Params,
 		&i.CreatedAt,
 	)
 	return i, err
@@ -32,7 +33,7 @@ func (q *Queries) GetOfferView(ctx context.Context, db DBTX, tenantID uuid.UUID,
 
 const insertOfferView = `-- name: InsertOfferView :exec
 
-INSERT INTO offer_views (tenant_id, id, offer_id, pub_member_id, placement_id, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO offer_views (tenant_id, id, offer_id, pub_member_id, placement_id, params, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 `
 
 type InsertOfferViewParams struct {
@@ -41,6 +42,7 @@ type InsertOfferViewParams struct {
 	OfferID     uuid.UUID
 	PubMemberID string
 	PlacementID *uuid.UUID
+	Params      string
 	CreatedAt   time.Time
 }
 
@@ -52,6 +54,7 @@ func (q *Queries) InsertOfferView(ctx context.Context, db DBTX, arg InsertOfferV
 		arg.OfferID,
 		arg.PubMemberID,
 		arg.PlacementID,
+		arg.Params,
 		arg.CreatedAt,
 	)
 	return err
@@ -59,7 +62,7 @@ func (q *Queries) InsertOfferView(ctx context.Context, db DBTX, arg InsertOfferV
 
 const openSessionOfMember = `-- name: OpenSessionOfMember :one
 SELECT k.id FROM clicks k
-WHERE k.tenant_id = $1 AND k.pub_member_id = $2::text AND k.offer_id = $3 AND k.refused_reason = '' AND NOT k.is_test
+WHERE k.tenant_id = $1 AND k.pub_member_id = $2::text AND (k.offer_id = $3::uuid) IS TRUE AND k.refused_reason = '' AND NOT k.is_test
   AND k.session_ends_at > $4::timestamptz
 ORDER BY k.id DESC LIMIT 1
 `
@@ -71,7 +74,8 @@ type OpenSessionOfMemberParams struct {
 	At          time.Time
 }
 
-// The member's last click on an offer, while something can come of it.
+// The member's last click on an offer, while something can come of it. IS TRUE fits no index: the member's
+// clicks are fewer than the offer's.
 func (q *Queries) OpenSessionOfMember(ctx context.Context, db DBTX, arg OpenSessionOfMemberParams) (uuid.UUID, error) {
 	row := db.QueryRow(ctx, openSessionOfMember,
 		arg.TenantID,
@@ -86,9 +90,9 @@ func (q *Queries) OpenSessionOfMember(ctx context.Context, db DBTX, arg OpenSess
 
 const startedOffersOfMember = `-- name: StartedOffersOfMember :many
 SELECT k.offer_id, min(k.clicked_at)::timestamptz AS started_at, max(k.clicked_at)::timestamptz AS last_click_at,
-  max(k.session_ends_at)::timestamptz AS session_ends_at, (array_agg(k.id ORDER BY k.id DESC))[1]::uuid AS last_click_id
+  max(k.session_ends_at)::timestamptz AS session_ends_at, (array_agg(k.id ORDER BY k.session_ends_at > $1::timestamptz DESC, k.id DESC))[1]::uuid AS session_id
 FROM clicks k
-WHERE k.tenant_id = $1 AND k.pub_member_id = $2::text AND k.refused_reason = '' AND NOT k.is_test
+WHERE k.tenant_id = $2 AND k.pub_member_id = $3::text AND k.refused_reason = '' AND NOT k.is_test
 GROUP BY k.offer_id ORDER BY last_click_at DESC, k.offer_id DESC
 `
 
@@ -97,12 +101,13 @@ type StartedOffersOfMemberRow struct {
 	StartedAt     time.Time
 	LastClickAt   time.Time
 	SessionEndsAt time.Time
-	LastClickID   uuid.UUID
+	SessionID     uuid.UUID
 }
 
-// The offers that a member has clicked, and the session of the last click. Refused clicks and tests start nothing.
-func (q *Queries) StartedOffersOfMember(ctx context.Context, db DBTX, tenantID uuid.UUID, pubMemberID string) ([]StartedOffersOfMemberRow, error) {
-	rows, err := db.Query(ctx, startedOffersOfMember, tenantID, pubMemberID)
+// The offers that a member has clicked, and the last click whose session is open, if any is. Refused clicks and
+// tests start nothing.
+func (q *Queries) StartedOffersOfMember(ctx context.Context, db DBTX, at time.Time, tenantID uuid.UUID, pubMemberID string) ([]StartedOffersOfMemberRow, error) {
+	rows, err := db.Query(ctx, startedOffersOfMember, at, tenantID, pubMemberID)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +120,7 @@ func (q *Queries) StartedOffersOfMember(ctx context.Context, db DBTX, tenantID u
 			&i.StartedAt,
 			&i.LastClickAt,
 			&i.SessionEndsAt,
-			&i.LastClickID,
+			&i.SessionID,
 		); err != nil {
 			return nil, err
 		}

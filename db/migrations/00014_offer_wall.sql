@@ -10,6 +10,8 @@ CREATE TABLE offer_views (
   offer_id      uuid NOT NULL,
   pub_member_id text NOT NULL,
   placement_id  uuid,
+  -- What the publisher said of the member that targeting judges, as the query of an address (rule 45).
+  params        text NOT NULL DEFAULT '',
   created_at    timestamptz NOT NULL,
   PRIMARY KEY (tenant_id, id),
   FOREIGN KEY (tenant_id, offer_id) REFERENCES offer_access,

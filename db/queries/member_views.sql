@@ -23,7 +23,7 @@ WHERE o.id = ANY(@ids::uuid[]);
 
 -- name: StandingOfMember :many
 -- Of every event the conversion that stands for it: the newest live one, a rejected one only where
--- there is none.
+-- there is none. Without an offer it is that of all offers.
 SELECT DISTINCT ON (offer_id, event_id) * FROM conversions
-WHERE tenant_id = @tenant_id AND pub_member_id = @pub_member_id::text AND NOT is_test
+WHERE tenant_id = @tenant_id AND pub_member_id = @pub_member_id::text AND NOT is_test AND (offer_id = sqlc.narg(offer_id)::uuid) IS NOT FALSE
 ORDER BY offer_id, event_id, status = 'Rejected', created_at DESC, id DESC;

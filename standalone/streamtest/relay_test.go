@@ -3,8 +3,10 @@ package streamtest
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -133,5 +135,36 @@ func TestTheRelayWaitsForAFullStream(t *testing.T) {
 	eventually(t, "the outbox is empty", func() bool { return o.waiting() == 0 })
 	if n := s.info(t, stream.Events).State.Msgs; n != uint64(len(want)) {
 		t.Errorf("%d messages of %d rows", n, len(want))
+	}
+}
+
+// Rule 56: what waited for the stream server comes in the order of the outbox. Each batch is sent over
+// until the stream is there; none of its messages may be by itself.
+func TestRule56TheRelayKeepsTheOrderOfWhatWaited(t *testing.T) {
+	t.Parallel()
+	s, o := newServer(t), newOutbox(t)
+	for range 5 {
+		if err := s.JS.DeleteStream(t.Context(), stream.Events); err != nil {
+			t.Fatal(err)
+		}
+		want := o.written(200)
+		ctx, cancel := context.WithCancel(t.Context())
+		var relaying sync.WaitGroup
+		relay := stream.NewRelay(s.Conn, o.Store)
+		relaying.Go(func() { _ = relay.Run(ctx) })
+		time.Sleep(150 * time.Millisecond) // less than a message would wait before it goes again by itself
+		if err := s.Ensure(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the outbox is empty", func() bool { return o.waiting() == 0 })
+		cancel()
+		relaying.Wait()
+		var got []string
+		for _, message := range s.messages(t, stream.Events) {
+			got = append(got, message.Header.Get(nats.MsgIdHdr))
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%d messages of %d rows, or in another order", len(got), len(want))
+		}
 	}
 }
