@@ -108,17 +108,3 @@ func (q *Queries) LedgerOfConversions(ctx context.Context, db DBTX, tenantID uui
 	}
 	return items, nil
 }
-
-const rewardOfConversion = `-- name: RewardOfConversion :one
-SELECT coalesce(sum(e.amount_micros), 0)::bigint FROM ledger_entries e
-JOIN ledger_transactions t ON t.tenant_id = e.tenant_id AND t.id = e.transaction_id
-WHERE t.tenant_id = $1 AND t.conversion_id = $2 AND e.account = 'member_points'
-`
-
-// Net points that a conversion has credited over its life (rule 25: never more than one reward).
-func (q *Queries) RewardOfConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, conversionID uuid.UUID) (int64, error) {
-	row := db.QueryRow(ctx, rewardOfConversion, tenantID, conversionID)
-	var column_1 int64
-	err := row.Scan(&column_1)
-	return column_1, err
-}

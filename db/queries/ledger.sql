@@ -15,9 +15,3 @@ ON CONFLICT (tenant_id, pub_member_id) DO UPDATE SET points_micros = member_bala
 SELECT t.conversion_id, t.sequence, t.at, e.* FROM ledger_entries e
 JOIN ledger_transactions t ON t.tenant_id = e.tenant_id AND t.id = e.transaction_id
 WHERE t.tenant_id = @tenant_id AND t.conversion_id = ANY(@conversion_ids::uuid[]) ORDER BY t.at, t.id, e.line;
-
--- name: RewardOfConversion :one
--- Net points that a conversion has credited over its life (rule 25: never more than one reward).
-SELECT coalesce(sum(e.amount_micros), 0)::bigint FROM ledger_entries e
-JOIN ledger_transactions t ON t.tenant_id = e.tenant_id AND t.id = e.transaction_id
-WHERE t.tenant_id = $1 AND t.conversion_id = $2 AND e.account = 'member_points';
