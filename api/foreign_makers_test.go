@@ -202,10 +202,10 @@ var everybodys = map[string]bool{"/api/v1/exchange/directory": true}
 // forbiddenTo are routes that tenants of a product may not call at all.
 var forbiddenTo = map[string]string{"POST /api/v1/exchange/shares": domain.ProductPublisher}
 
-// headers that a route requires.
-var headers = map[string][]string{
-	"PUT /api/v1/sdk-offer-management/{product}/offers/{id}": {"If-Match", "*"},
-	"PATCH /api/v1/exchange/offers/{id}":                     {"If-Match", "*"},
+// versioned are the routes that take a change of the version which GET of the same path shows.
+var versioned = map[string]bool{
+	"PUT /api/v1/sdk-offer-management/{product}/offers/{id}": true,
+	"PATCH /api/v1/exchange/offers/{id}":                     true,
 }
 
 // queries are what a GET requires.
