@@ -101,7 +101,11 @@ func (uuidSchema) Schema(huma.Registry) *huma.Schema {
 }
 
 // group names the following lines in the OpenAPI document.
-func (r *router) group(name string) { r.tag = name }
+func (r *router) group(name, description string) {
+	r.tag = name
+	doc := r.api.OpenAPI()
+	doc.Tags = append(doc.Tags, &huma.Tag{Name: name, Description: description})
+}
 
 // adapter registers huma's operations with the middleware that their line in the table asks for.
 type adapter struct{ *router }

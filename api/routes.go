@@ -17,7 +17,7 @@ const unlisted = ""
 // routes is the whole surface: method, path, operation id, who may call it, what it does, its handler,
 // options. Clients are generated with the operation ids: one that was released never changes.
 func (s *Server) routes(r *router) {
-	r.group("Operator and set-up")
+	r.group("Operator and set-up", "Tenants, tokens, advertisers, partners, placements, payouts, lookups and settings.")
 	handle(r, post, "/api/v1/tenants", "createTenant", operatorOnly, "Make a tenant", s.createTenant, created)
 	handle(r, get, "/api/v1/tenants", "listTenants", operatorOnly, "List tenants", s.listTenants)
 	handle(r, post, "/api/v1/tokens", "createToken", manage, "Make an API token", s.createToken, created)
@@ -54,7 +54,7 @@ func (s *Server) routes(r *router) {
 	handle(r, get, "/api/v1/settings", "getSettings", read, "Get the tenant's settings", s.getSettings)
 	handle(r, put, "/api/v1/settings", "updateSettings", manage, "Change the tenant's settings", s.updateSettings)
 
-	r.group("Offers")
+	r.group("Offers", "Offers, their links, goals and scheduled changes, and the import of feeds.")
 	handle(r, post, "/api/v1/sdk-offer-management/{product}/offers", "createOffer", manage, "Make an offer", s.createOffer, created, maxBody(offerMaxBody))
 	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers", "listOffers", read, "List offers", s.listOffers, forPartners(r, s.listOffersForPartner))
 	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers/{id}", "getOffer", read, "Get an offer", s.getOffer, forPartners(r, s.getOfferForPartner))
@@ -70,7 +70,7 @@ func (s *Server) routes(r *router) {
 	handle(r, remove, "/api/v1/offers/{id}/scheduled-changes/{changeId}", "cancelChange", manage, "Cancel a scheduled change", s.cancelChange)
 	handle(r, post, "/api/v1/integrations/offer-providers/custom/offers", "importOffers", manage, "Import the offers of a feed", s.importOffers, maxBody(importMaxBody))
 
-	r.group("Tracking")
+	r.group("Tracking", "Clicks, postbacks and pixels: the addresses that advertisers, partners and members use. They need no token.")
 	raw(r, get, "/c/{linkId}", "clickTracked", public, "Click a tracking link", s.Tracking.clickTracked, lean)
 	raw(r, http.MethodHead, "/c/{linkId}", unlisted, public, "Whether a tracking link is there", s.Tracking.linkProbed, quiet, hidden)
 	raw(r, get, "/api/v1/offer-link/redirect/{linkId}", unlisted, public, "Click a tracking link", s.Tracking.clickTracked, lean, hidden)
@@ -97,7 +97,7 @@ func (s *Server) routes(r *router) {
 	raw(r, get, "/GP{code}", "opaqueGoalTracked", public, "Post a conversion of a goal to an opaque address", s.Tracking.opaqueGoalTracked, quiet)
 	raw(r, post, "/GP{code}", "opaqueGoalTracked2", public, "Post a conversion of a goal to an opaque address", s.Tracking.opaqueGoalTracked, quiet)
 
-	r.group("Conversions, review, logs")
+	r.group("Conversions, review, logs", "What happened and why: conversions, their review, jobs, postbacks, clicks, members, reports, audit.")
 	handle(r, get, "/api/v1/sdk-conversion-system/conversions", "listConversions", read, "List conversions, as JSON or CSV", s.listConversions,
 		forPartners(r, s.listConversionsForPartner))
 	alsoCSV[page[conversionView]](r, "/api/v1/sdk-conversion-system/conversions")
@@ -124,7 +124,7 @@ func (s *Server) routes(r *router) {
 	handle(r, get, "/api/v1/integrations/cost-report/appsflyer/json", "appsFlyerCostReport", read, "Report cost for AppsFlyer to pull", s.appsFlyerCostReport)
 	handle(r, get, "/api/v1/audit", "listAudit", read, "List who did what", s.listAudit)
 
-	r.group("Callbacks")
+	r.group("Callbacks", "What is sent to the tenant and to its partners, with every attempt.")
 	handle(r, put, "/api/v1/callback-endpoint", "putCallbackEndpoint", manage, "Set the callback endpoint", s.putCallbackEndpoint)
 	handle(r, get, "/api/v1/callback-endpoint", "getCallbackEndpoint", read, "Get the callback endpoint", s.getCallbackEndpoint)
 	handle(r, post, "/api/v1/callback-endpoint/rotate", "rotateCallbackSecret", manage, "Make a new signing secret; the old one lives for 24 h more", s.rotateCallbackSecret)
@@ -138,13 +138,13 @@ func (s *Server) routes(r *router) {
 	handle(r, post, "/api/v1/deliveries/{id}/resend", "resendDelivery", manage, "Send a delivery again", s.resendDelivery, accepted)
 	handle(r, post, "/api/v1/deliveries/resend", "resendDeliveries", manage, "Send again what a filter finds", s.resendDeliveries, accepted)
 
-	r.group("Offer wall")
+	r.group("Offer wall", "What a member can do, for walls that publishers build themselves.")
 	handle(r, get, "/api/v1/offer-wall/offers", "wallOffers", read, "List what a member can do, best first", s.wallOffers)
 	handle(r, get, "/api/v1/offer-wall/offer-details", "wallDetails", read, "Show an offer to a member, which makes a view", s.wallDetails)
 	handle(r, get, "/api/v1/offer-wall/offer-link", "wallLink", read, "Get the tracking link of a view", s.wallLink)
 	handle(r, get, "/api/v1/offer-wall/pub-member/offers", "startedOffers", read, "List what a member has started or completed", s.startedOffers)
 
-	r.group("Exchange")
+	r.group("Exchange", "An advertiser and a publisher working on one live offer.")
 	handle(r, get, "/api/v1/exchange/profile", "getExchangeProfile", read, "Get how the directory shows this tenant", s.getExchangeProfile)
 	handle(r, put, "/api/v1/exchange/profile", "updateExchangeProfile", manage, "Change how the directory shows this tenant", s.updateExchangeProfile)
 	handle(r, get, "/api/v1/exchange/directory", "listDirectory", read, "List the tenants that can be worked with", s.listDirectory)
@@ -163,10 +163,12 @@ func (s *Server) routes(r *router) {
 	raw(r, get, "/api/v1/exchange/stream", "liveStream", read, "Follow changes, conversions and partnerships live", s.liveStream)
 	describeLiveStream(r, "/api/v1/exchange/stream")
 
-	r.group("Service")
+	r.group("Service", "Health, metrics and this document.")
 	raw(r, get, "/healthz", "healthz", public, "Whether this process answers", s.healthz, quiet)
 	raw(r, get, "/readyz", "readyz", public, "Whether every dependency answers, by name", s.readyz, quiet)
 	raw(r, get, "/metrics", "metrics", public, "Metrics for Prometheus", s.metrics, quiet)
 	raw(r, get, "/openapi.json", "openAPIDocument", public, "This document", s.openAPIDocument(r.api.OpenAPI()), quiet)
 	raw(r, get, "/docs", "docs", public, "The API as a page", s.docs, quiet)
+	raw(r, get, "/docs/{file}", unlisted, public, "A script of that page", s.docsFile, quiet, hidden)
+	raw(r, get, "/", unlisted, public, "Leads to the page", s.home, quiet, hidden)
 }
