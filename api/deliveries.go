@@ -57,7 +57,7 @@ var deliveryListing = listing[deliveryDocument]{
 		"createdAt": {column: "d.created_at", kind: fieldTime}, "createdFrom": {column: "d.created_at", kind: fieldFrom, unordered: true},
 		"createdTo": {column: "d.created_at", kind: fieldTo, unordered: true},
 	},
-	order: "id", id: "d.id",
+	order: "createdAt", id: "d.id", // an id carries the time of its conversion's receipt
 	scan: func(row pgx.CollectableRow) (d deliveryDocument, err error) {
 		err = row.Scan(&d.ID, &d.Kind, &d.EndpointID, &d.PartnerID, &d.PartnerName, &d.ConversionID, &d.Sequence, &d.Status, &d.State, &d.AttemptCount,
 			&d.NextAttemptAt, &d.LastStatusCode, &d.LastError, &d.IsTest, &d.CreatedAt, &d.FinishedAt)
