@@ -83,7 +83,7 @@ func (s *shopfront) tenantID() string {
 // hear lets the redirect hear the news that is in the outbox, as the relay would send it.
 func (s *shopfront) hear() {
 	s.t.Helper()
-	rows, err := s.decisions.Store.SystemPool().Query(s.t.Context(), "SELECT payload FROM outbox WHERE subject = $1 ORDER BY id", stream.SubjectOffer)
+	rows, err := s.decisions.Store.SystemPool().Query(s.t.Context(), "SELECT payload FROM outbox WHERE subject = $1 ORDER BY position", stream.SubjectOffer)
 	require.NoError(s.t, err)
 	news, err := pgx.CollectRows(rows, pgx.RowTo[json.RawMessage])
 	require.NoError(s.t, err)

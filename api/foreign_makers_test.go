@@ -57,6 +57,12 @@ func makers() map[string]func(r *rich) string {
 		},
 		"offer": func(r *rich) string { return r.offer.ID.String() },
 		"event": func(r *rich) string { return r.offer.Events[0].ID.String() },
+		"audit entry": func(r *rich) string {
+			r.own("partner")
+			var out page[struct{ ID string }]
+			r.me.get("/api/v1/audit?page_size=1").into(http.StatusOK, &out)
+			return out.Items[0].ID
+		},
 		"link": func(r *rich) string {
 			return r.me.made("/api/v1/offers/"+r.offer.ID.String()+"/links", map[string]any{"partnerId": r.own("partner")})
 		},
