@@ -132,6 +132,16 @@ func (s *Server) routes(r *router) {
 	handle(r, post, "/api/v1/deliveries/{id}/resend", manage, "Send a delivery again", s.resendDelivery, accepted)
 	handle(r, post, "/api/v1/deliveries/resend", manage, "Send again what a filter finds", s.resendDeliveries, accepted)
 
+	r.group("Failed messages")
+	handle(r, get, "/api/v1/failed-messages", manage, "List what failed for good and waits to be sent again", s.listFailedMessages)
+	handle(r, get, "/api/v1/failed-messages/{id}", manage, "Get a failed message", s.getFailedMessage)
+	handle(r, post, "/api/v1/failed-messages/{id}/resend", manage, "Send a failed message again", s.resendFailedMessage, accepted, repeatable)
+	handle(r, post, "/api/v1/failed-messages/resend", manage, "Send failed messages again", s.resendFailedMessages, accepted, repeatable)
+	handle(r, get, "/api/v1/operator/failed-messages", operatorOnly, "List failed messages of all tenants and of none", s.listAllFailedMessages)
+	handle(r, get, "/api/v1/operator/failed-messages/{id}", operatorOnly, "Get anybody's failed message", s.getAnyFailedMessage)
+	handle(r, post, "/api/v1/operator/failed-messages/{id}/resend", operatorOnly, "Send anybody's failed message again", s.resendAnyFailedMessage, accepted, repeatable)
+	handle(r, post, "/api/v1/operator/failed-messages/resend", operatorOnly, "Send failed messages of all tenants again", s.resendAllFailedMessages, accepted, repeatable)
+
 	r.group("Offer wall")
 	handle(r, get, "/api/v1/offer-wall/offers", read, "List what a member can do, best first", s.wallOffers)
 	handle(r, get, "/api/v1/offer-wall/offer-details", read, "Show an offer to a member, which makes a view", s.wallDetails)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	sdkworker "go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"golang.org/x/sync/errgroup"
@@ -48,6 +49,7 @@ type Worker struct {
 	Busy func() bool
 
 	decisions       *activities.Decisions
+	failures        *stream.Failures
 	reconciliations *activities.Reconciliations
 	clicks          *activities.Clicks
 	pace            *pace
@@ -73,6 +75,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 func (w *Worker) run(ctx context.Context) error {
 	w.decisions = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now}
+	w.failures = &stream.Failures{Store: w.Store}
 	w.reconciliations = &activities.Reconciliations{Store: w.Store, Replay: (&activities.Exchange{Decisions: w.decisions}).Replay, Now: time.Now}
 	w.clicks = &activities.Clicks{Store: w.Store}
 	w.pace = newPace(w.Busy)
@@ -95,6 +98,7 @@ func (w *Worker) run(ctx context.Context) error {
 	consumers := w.consumers()
 	group.Go(func() error { return w.watchLag(ctx, consumers) })
 	group.Go(func() error { return w.Deliveries.Watch(ctx) })
+	group.Go(func() error { return w.failures.Watch(ctx) })
 	group.Go(func() error { return w.reconciliations.Watch(ctx) })
 	for _, consumer := range consumers {
 		group.Go(func() error { return w.Stream.Run(ctx, consumer) })
@@ -110,6 +114,7 @@ func (w *Worker) engine() sdkworker.Worker {
 		MaxConcurrentWorkflowTaskPollers: workflowPollers,
 		MaxConcurrentActivityTaskPollers: activityPollers,
 		WorkerStopTimeout:                20 * time.Second,
+		Interceptors:                     []interceptor.WorkerInterceptor{activities.ErrorInterceptor()},
 		OnFatalError:                     func(err error) { slog.Error("temporal worker", "error", err) },
 	})
 	for name, function := range map[string]any{
@@ -148,22 +153,33 @@ func (w *Worker) engine() sdkworker.Worker {
 func (w *Worker) deliveryEngine() sdkworker.Worker {
 	engine := sdkworker.New(w.Temporal, activities.DeliveryTaskQueue, sdkworker.Options{
 		DisableWorkflowWorker: true, WorkerStopTimeout: 20 * time.Second,
+		Interceptors: []interceptor.WorkerInterceptor{activities.ErrorInterceptor()},
 		OnFatalError: func(err error) { slog.Error("temporal worker", "error", err) },
 	})
 	w.Deliveries.Register(engine)
 	return engine
 }
 
+// The names of consumers whose failures are more than a message.
+const (
+	consumerClicks    = "clicks"
+	consumerPostbacks = "postbacks"
+)
+
 // consumers are what this process takes from the streams.
 func (w *Worker) consumers() []stream.Consumer {
-	return []stream.Consumer{
-		{Stream: stream.Clicks, Durable: "clicks", Parallel: clickMessages, Handle: w.handleClicks},
+	consumers := []stream.Consumer{
+		{Stream: stream.Clicks, Durable: consumerClicks, Parallel: clickMessages, Handle: w.handleClicks},
 		{Stream: stream.Starts, Durable: "starts", Parallel: startMessages, Handle: w.handleStarts},
-		{Stream: stream.Postbacks, Durable: "postbacks", Parallel: postbacksInFlight, Handle: w.handlePostback},
+		{Stream: stream.Postbacks, Durable: consumerPostbacks, Parallel: postbacksInFlight, Handle: w.handlePostback},
 		{Stream: stream.Events, Durable: "callbacks", Filter: stream.SubjectConversion, Parallel: callbacksInFlight, Handle: w.handleConversion},
 		{Stream: stream.Events, Durable: "deliveries", Filter: stream.SubjectDelivery, Parallel: callbacksInFlight, Handle: w.handleDelivery},
 		{Stream: stream.Events, Durable: "jobs", Filter: stream.SubjectJob, Parallel: jobsInFlight, Handle: w.handleJob},
 		{Stream: stream.Events, Durable: "exchange", Filter: stream.SubjectExchange, Parallel: exchangeInFlight, Handle: w.handleExchange},
 		{Stream: stream.Events, Durable: "reconciliations", Filter: stream.SubjectReconciliation, Parallel: reconciliationsInFlight, Handle: w.handleReconciliation},
 	}
+	for i := range consumers {
+		consumers[i] = w.endsForGood(consumers[i])
+	}
+	return consumers
 }
