@@ -487,6 +487,7 @@ type Outbox struct {
 	Subject   string
 	Payload   json.RawMessage
 	CreatedAt time.Time
+	Position  int64
 }
 
 type OwedStart struct {
