@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/temporal"
@@ -50,7 +51,8 @@ func Permanent(err error) bool {
 	var shape *json.UnmarshalTypeError
 	var instant *time.ParseError
 	var application *temporal.ApplicationError
-	return db.Permanent(err) || errors.As(err, &syntax) || errors.As(err, &shape) || errors.As(err, &instant) ||
+	var invalid *serviceerror.InvalidArgument
+	return db.Permanent(err) || errors.As(err, &invalid) || errors.As(err, &syntax) || errors.As(err, &shape) || errors.As(err, &instant) ||
 		errors.As(err, &application) && application.NonRetryable()
 }
 
