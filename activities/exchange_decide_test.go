@@ -123,7 +123,7 @@ func TestRule58EveryTransitionIsTold(t *testing.T) {
 // payloads reads what the outbox holds for a subject, oldest first.
 func (rig *sharedRig) payloads(subject string, each func(payload []byte)) {
 	rig.t.Helper()
-	rows, err := rig.Store.SystemPool().Query(rig.t.Context(), "SELECT payload FROM outbox WHERE subject = $1 ORDER BY id", subject)
+	rows, err := rig.Store.SystemPool().Query(rig.t.Context(), "SELECT payload FROM outbox WHERE subject = $1 ORDER BY position", subject)
 	require.NoError(rig.t, err)
 	payloads, err := pgx.CollectRows(rows, pgx.RowTo[json.RawMessage])
 	require.NoError(rig.t, err)

@@ -12,7 +12,6 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
-	"github.com/offerflow/offerflow/stream"
 )
 
 // follower brings one conversion of the publisher's book to where the advertiser's is, in the
@@ -189,6 +188,7 @@ func (f *follower) write(ctx context.Context, row dbgen.Conversion, standings []
 	for i := range standings {
 		is, step := at(row, &standings[i]), transition{
 			from: standings[i].From, to: standings[i].To, reason: standings[i].Reason, sequence: standings[i].Sequence, at: standings[i].At,
+			requestID: f.from.history[i].RequestID,
 		}
 		copied, err := f.copyOf(standings, i)
 		if err != nil {
@@ -286,7 +286,7 @@ func (f *follower) writeStep(ctx context.Context, batch *db.Batch, row *dbgen.Co
 	if err := f.scene.writeNews(ctx, batch, row, step, offer); err != nil {
 		return err
 	}
-	return queueLive(ctx, batch, row.TenantID, stream.LiveConversion, liveConversion(f.partnership.ID, row, step, offer), step.at, row.TenantID)
+	return tellLive(ctx, batch, f.partnership.ID, row, step, offer)
 }
 
 // post books a step, unless it is booked. What is booked otherwise stays, and is an error: the ledger is

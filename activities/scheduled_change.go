@@ -152,7 +152,11 @@ func (s *ScheduledChanges) save(ctx context.Context, tx pgx.Tx, tenantID uuid.UU
 	if err := s.audit(ctx, tx, tenantID, before, after, at); err != nil {
 		return err
 	}
-	return insertOfferNews(ctx, tx, tenantID, before.ID)
+	id, err := uuid.NewV7()
+	if err != nil {
+		return err
+	}
+	return insertOfferNews(ctx, tx, tenantID, before.ID, id)
 }
 
 func (s *ScheduledChanges) audit(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, before, after *domain.Offer, at time.Time) error {

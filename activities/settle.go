@@ -183,9 +183,9 @@ func (s *settler) move(ctx context.Context, status domain.Status, reason domain.
 	}
 	switch {
 	case takes && (taken.full() || s.request.OverrideCaps):
-		err = insertOfferNews(ctx, s.tx, row.TenantID, row.OfferID)
+		err = insertOfferNews(ctx, s.tx, row.TenantID, row.OfferID, messageID(row, s.request.RequestID, "offer"))
 	case s.before.IsCounted && !row.IsCounted:
-		err = giveBackSlots(ctx, s.tx, &s.before)
+		err = giveBackSlots(ctx, s.tx, &s.before, s.request.RequestID)
 	}
 	settled := settledAs(row)
 	settled.From = s.before.Status

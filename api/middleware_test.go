@@ -21,8 +21,8 @@ func TestPanicsAndLogs(t *testing.T) {
 	engine := gin.New()
 	r := newRouter(&Server{}, engine)
 	engine.Use(r.requestIDs, r.observe, recovery)
-	raw(r, get, "/panic/{key}", public, "Panic", func(*gin.Context) { panic("boom") })
-	raw(r, get, "/fine", public, "Answer", func(c *gin.Context) { c.Status(http.StatusNoContent) })
+	raw(r, get, "/panic/{key}", "panics", public, "Panic", func(*gin.Context) { panic("boom") })
+	raw(r, get, "/fine", "answers", public, "Answer", func(c *gin.Context) { c.Status(http.StatusNoContent) })
 	send := func(path string) *httptest.ResponseRecorder {
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 		request.Header.Set("Authorization", "ApiToken of_s3cret")

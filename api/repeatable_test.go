@@ -37,7 +37,7 @@ func TestRepeatableKeepsItsID(t *testing.T) {
 	fail := error(newProblem(http.StatusServiceUnavailable, "half-way"))
 	engine := gin.New()
 	r := newRouter(s, engine)
-	handle(r, post, "/jobs", manage, "Start a job", func(ctx context.Context, _ *struct{}) (*struct{ Body uuid.UUID }, error) {
+	handle(r, post, "/jobs", "startJob", manage, "Start a job", func(ctx context.Context, _ *struct{}) (*struct{ Body uuid.UUID }, error) {
 		ids = append(ids, effectID(ctx))
 		return &struct{ Body uuid.UUID }{effectID(ctx)}, fail
 	}, accepted, repeatable)

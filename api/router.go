@@ -2,11 +2,9 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"reflect"
 	"regexp"
-	"runtime"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,8 +19,6 @@ type router struct {
 	engine *gin.Engine
 	api    huma.API
 	tag    string
-	// ids are the operation ids in use.
-	ids map[string]int
 	// quiet are the route templates whose successes are not worth a line in the log.
 	quiet map[string]bool
 	// forPartners are the handlers that routes have for partners: see partner_view.go.
@@ -85,7 +81,7 @@ const (
 )
 
 func newRouter(s *Server, engine *gin.Engine) *router {
-	r := &router{server: s, engine: engine, ids: map[string]int{}, quiet: map[string]bool{}, lean: map[string]bool{}, forPartners: map[string]gin.HandlerFunc{}}
+	r := &router{server: s, engine: engine, quiet: map[string]bool{}, lean: map[string]bool{}, forPartners: map[string]gin.HandlerFunc{}}
 	config := huma.DefaultConfig("Offerflow", "1.0.0")
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // no $schema members in answers
@@ -105,7 +101,11 @@ func (uuidSchema) Schema(huma.Registry) *huma.Schema {
 }
 
 // group names the following lines in the OpenAPI document.
-func (r *router) group(name string) { r.tag = name }
+func (r *router) group(name, description string) {
+	r.tag = name
+	doc := r.api.OpenAPI()
+	doc.Tags = append(doc.Tags, &huma.Tag{Name: name, Description: description})
+}
 
 // adapter registers huma's operations with the middleware that their line in the table asks for.
 type adapter struct{ *router }
@@ -150,9 +150,9 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 
 // handle is one line of the table with a typed handler. Input and output are huma's: parameters by
 // tags, `Body` for the body; the OpenAPI document is made from them.
-func handle[I, O any](r *router, method, path string, who access, summary string,
+func handle[I, O any](r *router, method, path, id string, who access, summary string,
 	handler func(context.Context, *I) (*O, error), options ...option) {
-	op, line := r.operation(method, path, who, summary, handler, options)
+	op, line := r.operation(method, path, id, who, summary, options)
 	op.Metadata = map[string]any{"route": line}
 	op.Hidden = line.hidden
 	op.DefaultStatus = line.status
@@ -180,8 +180,8 @@ func registerTyped[I, O any](r *router, op huma.Operation, handler func(context.
 
 // raw is one line of the table with a Gin handler, for what is not JSON. Path parameters are
 // written {name} as elsewhere.
-func raw(r *router, method, path string, who access, summary string, handler gin.HandlerFunc, options ...option) {
-	op, line := r.operation(method, path, who, summary, handler, options)
+func raw(r *router, method, path, id string, who access, summary string, handler gin.HandlerFunc, options ...option) {
+	op, line := r.operation(method, path, id, who, summary, options)
 	if !line.hidden {
 		for _, name := range pathParameter.FindAllStringSubmatch(path, -1) {
 			op.Parameters = append(op.Parameters, &huma.Param{
@@ -201,14 +201,14 @@ var idempotencyParameter = &huma.Param{
 
 var pathParameter = regexp.MustCompile(`\{(\w+)\}`)
 
-func (r *router) operation(method, path string, who access, summary string, handler any, options []option) (huma.Operation, route) {
+func (r *router) operation(method, path, id string, who access, summary string, options []option) (huma.Operation, route) {
 	line := route{who: who, maxBody: defaultMaxBody}
 	for _, change := range options {
 		change(&line)
 	}
 	op := huma.Operation{
 		Method: method, Path: path, Summary: summary, Description: line.who.describe(),
-		OperationID: r.operationID(handler), Tags: []string{r.tag},
+		OperationID: id, Tags: []string{r.tag},
 	}
 	if who != public {
 		op.Security = []map[string][]string{{"ApiToken": {}}, {"Bearer": {}}}
@@ -217,15 +217,4 @@ func (r *router) operation(method, path string, who access, summary string, hand
 		}
 	}
 	return op, line
-}
-
-// operationID is the handler's own name; a handler on several paths gets a number.
-func (r *router) operationID(handler any) string {
-	name := runtime.FuncForPC(reflect.ValueOf(handler).Pointer()).Name()
-	name = strings.TrimSuffix(name[strings.LastIndex(name, ".")+1:], "-fm")
-	r.ids[name]++
-	if n := r.ids[name]; n > 1 {
-		return fmt.Sprintf("%s%d", name, n)
-	}
-	return name
 }

@@ -3,6 +3,7 @@ package domain
 import (
 	"bytes"
 	"encoding/json"
+	"math/big"
 	"net/url"
 	"slices"
 	"strings"
@@ -40,20 +41,30 @@ func FuzzParseOffer(f *testing.F) {
 }
 
 func FuzzParseAmount(f *testing.F) {
-	for _, s := range []string{"0", "1.5", "-1", "999999999999.999999", "1e3", ".5", "5.", "", "１"} {
+	for _, s := range []string{"0", "1.5", "-1", "999999999999.999999", "1e3", ".5", "5.", "", "１", "0.30000000000000004", "999999999999.9999999", "1e-99999999999999999999", " +00.0e+7\n"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		amount, err := ParseAmount(s)
 		if err != nil {
-			require.ErrorIs(t, err, ErrNumber)
+			require.ErrorIs(t, err, ErrAmount)
 			return
 		}
 		require.GreaterOrEqual(t, amount, Micros(0))
+		if exact, ok := new(big.Rat).SetString(strings.TrimSpace(s)); ok && len(s) < 40 && !hugeExponentIn(s) { // as arithmetic has it
+			micros := exact.Mul(exact, big.NewRat(MicrosPerUnit, 1))
+			require.LessOrEqual(t, micros.Sub(micros, big.NewRat(int64(amount), 1)).Abs(micros).Cmp(big.NewRat(1, 2)), 0, "%q is %s", s, amount)
+		}
 		again, err := ParseAmount(amount.String())
 		require.NoError(t, err)
 		require.Equal(t, amount, again)
 	})
+}
+
+// hugeExponentIn says that arbitrary precision would take for ever.
+func hugeExponentIn(s string) bool {
+	_, exponent, _ := cutExponent(s)
+	return len(exponent) > 4
 }
 
 func FuzzMacroExpansion(f *testing.F) {

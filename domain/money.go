@@ -39,15 +39,6 @@ func ParseMicros(s string) (Micros, error) {
 	return Micros(n), nil
 }
 
-// ParseAmount reads a postback's amount (rule 35): digits with an optional point, at most 12
-// before and 6 after it, zero allowed, never negative.
-func ParseAmount(s string) (Micros, error) {
-	if strings.HasPrefix(s, "-") {
-		return 0, ErrNumber
-	}
-	return ParseMicros(s)
-}
-
 // String is the decimal form with at least two and at most six places, as answers show money and
 // points: "2.50".
 func (m Micros) String() string {

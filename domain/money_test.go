@@ -3,6 +3,7 @@ package domain
 import (
 	"math"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,21 +11,39 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestParseAmountOfRule35(t *testing.T) {
-	good := map[string]Micros{
-		"0": 0, "00.0": 0, "1": 1_000_000, "1.5": 1_500_000, "0.000001": 1,
+// What senders write for an amount, and what it is: a decimal as JSON has it, and nothing guessed.
+func TestRule35Amounts(t *testing.T) {
+	for text, want := range map[string]Micros{
+		"0": 0, "00.0": 0, "1": 1_000_000, "1.5": 1_500_000, "0.000001": 1, "02.50": 2_500_000,
 		"999999999999.999999": 999_999_999_999_999_999,
-	}
-	for text, want := range good {
+		// As programs print them.
+		"0.30000000000000004": 300_000, "19.989999999999998": 19_990_000, "1e2": 100_000_000, "1E+2": 100_000_000, "1.5e-3": 1_500,
+		".5": 500_000, "5.": 5_000_000, "+5": 5_000_000, "19.99 ": 19_990_000, "\t 19.99\r\n": 19_990_000, "1.e1": 10_000_000,
+		"1e11": 100_000_000_000_000_000, "000000000000000000007": 7_000_000, "123456789012345e-3": 123_456_789_012_345_000,
+		// Half to even, at the sixth place (rule 37).
+		"0.0000005": 0, "0.0000015": 2, "0.0000025": 2, "0.00000250000000000000000001": 3, "0.0000004999": 0, "0.00000051": 1,
+		// An exponent costs nothing, however large.
+		"1e-999999999999999999999": 0, "0e999999999999999999999": 0, "0.0e99": 0, "1e-7": 0, "6e-7": 1,
+	} {
 		got, err := ParseAmount(text)
-		require.NoError(t, err, text)
-		require.Equal(t, want, got, text)
+		require.NoError(t, err, "%q", text)
+		require.Equal(t, want, got, "%q", text)
 	}
-	bad := []string{"", ".", "1.", ".5", "-1", "-0", "+1", "1e3", "1,5", " 1", "1 ", "0x1", "1_0", "NaN", "١",
-		"1000000000000", "0.0000001", "1.2.3", "--1"}
-	for _, text := range bad {
+	for text, says := range map[string]string{
+		"": "empty", " ": "empty", ".": "digits", "+": "empty", "e5": "digits", "1e": "exponent", "1e+": "exponent", "1e2.5": "exponent", "1e2e3": "exponent",
+		"-1": "minus", "-0": "minus", "1e5-": "exponent", "--1": "minus", "+-1": "minus",
+		"1,5": "comma", "1,234.56": "comma", "1.234,56": "comma",
+		"$5": "\"$\"", "5 €": "\" \"", "5€": "\"€\"", "5USD": "\"U\"", "0x1": "\"x\"", "1_0": "\"_\"", "NaN": "\"N\"", "Infinity": "\"I\"",
+		"١": "\"١\"", "１": "\"１\"", "1 000": "\" \"", "1'000": "\"'\"", "1.2.3": "more than one point", "++1": "\"+\"", "5\x00": "\"\\x00\"", "\xff": "\"\\xff\"",
+		"1000000000000": "12 digits", "1e12": "12 digits", "1e999999999999999999999": "12 digits", "999999999999.9999999": "12 digits",
+	} {
 		_, err := ParseAmount(text)
-		require.ErrorIs(t, err, ErrNumber, text)
+		require.ErrorIs(t, err, ErrAmount, "%q", text)
+		require.ErrorContains(t, err, says, "%q", text)
+	}
+	for _, long := range []string{strings.Repeat("1", 1<<20), "1e" + strings.Repeat("9", 1<<20), "0." + strings.Repeat("3", 1<<20)} {
+		took := testing.AllocsPerRun(1, func() { _, _ = ParseAmount(long) })
+		require.Less(t, took, 20.0, "allocations do not grow with the number")
 	}
 }
 

@@ -116,7 +116,9 @@ func (c PayoutCondition) Holds(value string) bool {
 func (c PayoutCondition) holdsNumber(text string) bool {
 	value, err := ParseMicros(text)
 	if err != nil {
-		return false
+		if value, err = ParseAmount(text); err != nil { // as it is read elsewhere (rule 35)
+			return false
+		}
 	}
 	bounds := make([]Micros, len(c.Values))
 	for i := range c.Values {

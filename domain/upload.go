@@ -120,8 +120,9 @@ func uploadFigure(text string) (*Micros, error) {
 	if text == "" {
 		return nil, nil
 	}
-	figure, err := ParseAmount(text)
-	if err != nil {
+	// As strict as the rest of the file: a person is there to mend it.
+	figure, err := ParseMicros(text)
+	if err != nil || strings.HasPrefix(text, "-") {
 		return nil, errors.New("must be a number that is not negative, with at most 12 digits before and 6 after the point, or empty")
 	}
 	return &figure, nil

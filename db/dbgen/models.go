@@ -487,6 +487,22 @@ type Outbox struct {
 	Subject   string
 	Payload   json.RawMessage
 	CreatedAt time.Time
+	Position  int64
+}
+
+type OwedStart struct {
+	ID         uuid.UUID
+	Clicks     []uuid.UUID
+	OwedAt     time.Time
+	TakenUntil time.Time
+}
+
+type OwedWait struct {
+	TenantID   uuid.UUID
+	PostbackID uuid.UUID
+	ClickID    uuid.UUID
+	OwedAt     time.Time
+	TakenUntil time.Time
 }
 
 type Partner struct {
