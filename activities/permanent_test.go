@@ -25,7 +25,9 @@ import (
 // Which errors a retry may mend, and which it never does.
 func TestWhichErrorsNoRetryMends(t *testing.T) {
 	t.Parallel()
-	pg := func(code string) error { return fmt.Errorf("some words: %w", &pgconn.PgError{Code: code, ConstraintName: "c"}) }
+	pg := func(code string) error {
+		return fmt.Errorf("some words: %w", &pgconn.PgError{Code: code, ConstraintName: "c"})
+	}
 	var number int
 	for name, c := range map[string]struct {
 		err  error

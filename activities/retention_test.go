@@ -232,7 +232,7 @@ func TestSweepForgetsNoncesAndIdempotencyKeys(t *testing.T) {
 		require.Equal(t, forgetBatch+10, value[int](rig, "SELECT count(*)::int FROM "+table))
 	}
 	_, err := sweep.forget(t.Context())
-		require.NoError(t, err)
+	require.NoError(t, err)
 	require.Equal(t, 2, value[int](rig, "SELECT count(*)::int FROM nonces"))
 	require.Equal(t, 2, value[int](rig, "SELECT count(*)::int FROM idempotency_keys"))
 }
