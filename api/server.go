@@ -56,6 +56,7 @@ type Server struct {
 	running runningKeys
 	live    liveStreams
 	looked  looks
+	synced  syncProofs
 }
 
 // Handler builds the whole surface.
