@@ -95,7 +95,7 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 	if p.stream, err = stream.Connect(p.config.NATSURL, "offerflow "+string(p.role)); err != nil {
 		return err
 	}
-	if err := p.stream.Ensure(ctx, p.config.NATSReplicas); err != nil {
+	if err := p.stream.Check(ctx, p.config.Streams()); err != nil {
 		return err
 	}
 	p.relay = stream.NewRelay(p.stream, p.store)
@@ -132,6 +132,7 @@ func (p *Process) begin() error {
 		return err
 	}
 	p.work.Go(func() error { return p.relay.Run(workCtx) })
+	p.work.Go(func() error { return p.stream.Watch(workCtx, p.config.Streams()) })
 	handler, err := p.handler(workCtx)
 	if err != nil {
 		return err
