@@ -67,6 +67,8 @@ type NewConversion struct {
 	Revenue           Micros
 	Payout            Micros
 	Reward            Micros
+	// OutOfRange says that one of the figures is larger than can be booked.
+	OutOfRange bool
 	// RevenueRule and PayoutRule say why; nil where the click has no partner.
 	RevenueRule   *AppliedRule
 	PayoutRule    *AppliedRule
@@ -132,7 +134,7 @@ func (f *Facts) refusal(t timing, n *NewConversion) (reason Reason, decideBy tim
 	if f.Postback.Currency != "" && f.Postback.Currency != f.Currency { // rule 38
 		return ReasonCurrencyMismatch, time.Time{}
 	}
-	if f.needsAmount() && n.Amount == nil { // rule 35
+	if f.needsAmount() && n.Amount == nil || n.OutOfRange { // rule 35: what cannot be booked is no amount
 		return ReasonMissingAmount, time.Time{}
 	}
 	if t.done.Sub(f.Click.ClickedAt) < f.Current.MinClickToConversion() { // rule 47

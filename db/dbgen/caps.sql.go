@@ -158,7 +158,7 @@ func (q *Queries) SeedCounter(ctx context.Context, db DBTX, arg SeedCounterParam
 }
 
 const sumLiveRevenueOfOffer = `-- name: SumLiveRevenueOfOffer :one
-SELECT coalesce(sum(revenue_micros), 0)::bigint FROM conversions WHERE tenant_id = $1 AND offer_id = $2 AND is_counted
+SELECT least(coalesce(sum(revenue_micros), 0), 9223372036854775807)::bigint FROM conversions WHERE tenant_id = $1 AND offer_id = $2 AND is_counted
   AND counted_day >= $3::date AND counted_day < $4::date
 `
 
@@ -169,6 +169,7 @@ type SumLiveRevenueOfOfferParams struct {
 	ToDay    time.Time
 }
 
+// A sum that no counter holds is the largest that one does: nothing fits in any more.
 func (q *Queries) SumLiveRevenueOfOffer(ctx context.Context, db DBTX, arg SumLiveRevenueOfOfferParams) (int64, error) {
 	row := db.QueryRow(ctx, sumLiveRevenueOfOffer,
 		arg.TenantID,
@@ -186,7 +187,7 @@ INSERT INTO cap_counters AS c (tenant_id, scope, scope_id, period, period_start,
 SELECT $1::uuid, $2::text, $3::uuid, $4::text, $5::date, $6::bigint
 WHERE $6::bigint <= $7::bigint
 ON CONFLICT (tenant_id, scope, scope_id, period, period_start)
-DO UPDATE SET value = c.value + excluded.value WHERE c.value + excluded.value <= $7::bigint
+DO UPDATE SET value = c.value + excluded.value WHERE c.value::numeric + excluded.value <= $7::bigint
 RETURNING value
 `
 

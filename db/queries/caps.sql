@@ -5,7 +5,7 @@ INSERT INTO cap_counters AS c (tenant_id, scope, scope_id, period, period_start,
 SELECT @tenant_id::uuid, @scope::text, @scope_id::uuid, @period::text, @period_start::date, @amount::bigint
 WHERE @amount::bigint <= @ceiling::bigint
 ON CONFLICT (tenant_id, scope, scope_id, period, period_start)
-DO UPDATE SET value = c.value + excluded.value WHERE c.value + excluded.value <= @ceiling::bigint
+DO UPDATE SET value = c.value + excluded.value WHERE c.value::numeric + excluded.value <= @ceiling::bigint
 RETURNING value;
 
 -- name: GiveBackSlot :exec
@@ -31,7 +31,8 @@ SELECT count(*) FROM conversions WHERE tenant_id = @tenant_id AND partner_id = @
   AND counted_day >= @from_day::date AND counted_day < @to_day::date;
 
 -- name: SumLiveRevenueOfOffer :one
-SELECT coalesce(sum(revenue_micros), 0)::bigint FROM conversions WHERE tenant_id = @tenant_id AND offer_id = @offer_id AND is_counted
+-- A sum that no counter holds is the largest that one does: nothing fits in any more.
+SELECT least(coalesce(sum(revenue_micros), 0), 9223372036854775807)::bigint FROM conversions WHERE tenant_id = @tenant_id AND offer_id = @offer_id AND is_counted
   AND counted_day >= @from_day::date AND counted_day < @to_day::date;
 
 -- name: OwnCapLock :exec

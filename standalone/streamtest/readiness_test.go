@@ -17,6 +17,7 @@ import (
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
+	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/standalone/internal/ports"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -97,13 +98,25 @@ func opened(t *testing.T) *db.Store {
 // streamServer is what /readyz says of the stream server: "ok", or what is wrong.
 func streamServer(t *testing.T, store *db.Store, conn *stream.Conn, monitor string) string {
 	t.Helper()
-	return streamServerOf(t, &api.Server{Store: store, Stream: conn, Config: api.Config{NATSMonitorURL: monitor}})
+	return streamServerOf(t, serverFor(t, store, conn, monitor))
+}
+
+// serverFor is a process without anything else that tells its operator.
+func serverFor(t *testing.T, store *db.Store, conn *stream.Conn, monitor string) *api.Server {
+	t.Helper()
+	keys, err := keyring.Parse(keyring.Generate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &api.Server{Store: store, Stream: conn, Keys: keys, Config: api.Config{NATSMonitorURL: monitor, OperatorTokenHash: keys.Hash("operator")}}
 }
 
 func streamServerOf(t *testing.T, s *api.Server) string {
 	t.Helper()
 	answer := httptest.NewRecorder()
-	s.ServiceHandler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/readyz", nil).WithContext(t.Context()))
+	request := httptest.NewRequest(http.MethodGet, "/readyz", nil).WithContext(t.Context())
+	request.Header.Set("Authorization", "ApiToken operator") // details are the operator's
+	s.ServiceHandler().ServeHTTP(answer, request)
 	var ready struct {
 		Dependencies []struct{ Name, Status, Detail string }
 	}
@@ -181,7 +194,7 @@ func TestThreeReplicasAreReadyWhenAllSync(t *testing.T) {
 		defer cancel()
 		return conn.Ensure(ctx, stream.Settings{Replicas: 3}.WithDefaults()) == nil
 	})
-	process := &api.Server{Store: store, Stream: conn, Config: api.Config{NATSMonitorURL: strings.Join(monitors, ", ")}}
+	process := serverFor(t, store, conn, strings.Join(monitors, ", "))
 	ready := func() bool { return streamServerOf(t, process) == "ok" }
 	eventually(t, "ready with three replicas", ready)
 	for _, monitor := range []string{"", monitors[0], monitors[0] + "," + monitors[2]} {
