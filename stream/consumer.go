@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 )
 
 // The kinds of error that a handler may return. Anything else is taken as passing: the message
@@ -46,30 +47,41 @@ const (
 	reconnectWait = 500 * time.Millisecond
 )
 
-// Run consumes until ctx is done, then lets the messages in work finish. It returns an error when
-// the consumer cannot be made at the start, or its stream is gone.
+// Run consumes until ctx is done, then lets the messages in work finish. A server that is away, or
+// not ready yet, is waited for; it returns an error when the stream is gone.
 func (c *Conn) Run(ctx context.Context, consumer Consumer) error {
-	handle, err := c.ensureConsumer(ctx, consumer)
-	if err != nil {
-		return err
-	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.consume(ctx, consumer) })
+	group.Go(func() error { return c.runEarlier(ctx, consumer) })
+	return group.Wait()
+}
+
+func (c *Conn) consume(ctx context.Context, consumer Consumer) error {
+	var handle jetstream.Consumer
 	var inWork sync.WaitGroup
 	defer inWork.Wait()
 	slots := make(chan struct{}, consumer.Parallel)
 	for ctx.Err() == nil {
-		if err = c.take(ctx, consumer, handle, slots, &inWork); err == nil || ctx.Err() != nil {
-			continue
+		// At the start, and again where it was deleted under us.
+		made, err := c.ensureConsumer(ctx, consumer)
+		if errors.Is(err, jetstream.ErrStreamNotFound) && ctx.Err() == nil {
+			return err
+		}
+		if err == nil {
+			handle = made
+		}
+		for handle != nil && ctx.Err() == nil {
+			if err = c.take(ctx, consumer, handle, slots, &inWork); err != nil {
+				break
+			}
+		}
+		if ctx.Err() != nil {
+			break
 		}
 		slog.Warn("stream consumer waits", "consumer", consumer.Durable, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(reconnectWait):
-		}
-		// Deleted under us, it is made again; a server that is away is waited for.
-		if again, err := c.ensureConsumer(ctx, consumer); err == nil {
-			handle = again
-		} else if errors.Is(err, jetstream.ErrStreamNotFound) && ctx.Err() == nil {
-			return err
 		}
 	}
 	return nil

@@ -50,6 +50,9 @@ func (c *Conn) publishAll(ctx context.Context, rows []dbgen.SystemTakeOutboxRow)
 		select {
 		case <-ack.Ok():
 		case err := <-ack.Err():
+			if isFull(err) {
+				c.makeRoom(ctx, ack.Msg().Subject) // then the relay begins again
+			}
 			return err
 		case <-deadline:
 			return ErrUnavailable

@@ -126,7 +126,7 @@ func TestOneServerIsReadyOnlyWhenItSyncsEveryWrite(t *testing.T) {
 	syncs := started(t, func(o *nats.Options) { o.SyncAlways = true })
 	conns := map[*nats.Server]*stream.Conn{lazy: connected(t, lazy), syncs: connected(t, syncs)}
 	for _, conn := range conns {
-		if err := conn.Ensure(t.Context(), 1); err != nil {
+		if err := conn.Ensure(t.Context(), stream.DefaultSettings()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -172,7 +172,7 @@ func TestThreeReplicasAreReadyWithoutSyncing(t *testing.T) {
 	eventually(t, "the cluster makes streams", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		return conn.Ensure(ctx, 3) == nil
+		return conn.Ensure(ctx, stream.Settings{Replicas: 3}.WithDefaults()) == nil
 	})
 	ready := func() bool { return streamServer(t, store, conn, "") == "ok" }
 	eventually(t, "ready with three replicas", ready)
@@ -213,7 +213,7 @@ func TestOneReplicaInAClusterNeedsTheProof(t *testing.T) {
 	eventually(t, "the cluster makes streams", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		return conn.Ensure(ctx, 1) == nil
+		return conn.Ensure(ctx, stream.DefaultSettings()) == nil
 	})
 	eventually(t, "the streams have leaders", func() bool { return leaderOf(t, conn, stream.Events) != "" })
 	for _, monitor := range []string{"", monitorOf(servers[0]), monitorOf(servers[1]), monitorOf(servers[2])} {

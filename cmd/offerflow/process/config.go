@@ -11,10 +11,12 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 
 	"github.com/offerflow/offerflow/outbound"
+	"github.com/offerflow/offerflow/stream"
 	"github.com/offerflow/offerflow/worker"
 )
 
@@ -36,7 +38,13 @@ type Config struct {
 
 	NATSURL        string `env:"OFFERFLOW_NATS_URL" envDefault:"nats://127.0.0.1:4222" secret:"true" help:"NATS with JetStream"`
 	NATSMonitorURL string `env:"OFFERFLOW_NATS_MONITOR_URL" help:"its monitoring address, which proves that it syncs every write"`
-	NATSReplicas   int    `env:"OFFERFLOW_NATS_REPLICAS" envDefault:"1" help:"replicas of the streams: 3 in a cluster"`
+	NATSReplicas   int    `env:"OFFERFLOW_NATS_REPLICAS" envDefault:"1" help:"replicas of the streams: 3 in a cluster; migrate applies it"`
+
+	StreamKeep         time.Duration `env:"OFFERFLOW_STREAM_KEEP" envDefault:"24h" help:"how long the streams keep what is handled, for offerflow replay; in a stream that is 70 % full it goes earlier"`
+	StreamClicksMiB    int64         `env:"OFFERFLOW_STREAM_CLICKS_MIB" envDefault:"2048" help:"size of the clicks' stream in MiB; migrate applies it, NATS sets it aside on its disk"`
+	StreamStartsMiB    int64         `env:"OFFERFLOW_STREAM_STARTS_MIB" envDefault:"2048" help:"size of the stream of clicks whose workflows are to be started, likewise"`
+	StreamPostbacksMiB int64         `env:"OFFERFLOW_STREAM_POSTBACKS_MIB" envDefault:"2048" help:"size of the postbacks' stream, likewise"`
+	StreamEventsMiB    int64         `env:"OFFERFLOW_STREAM_EVENTS_MIB" envDefault:"2048" help:"size of the news' stream, likewise"`
 
 	TemporalUIURL      string         `env:"OFFERFLOW_TEMPORAL_UI_URL" help:"Temporal UI that traces link to"`
 	CallbackAllowCIDRs []netip.Prefix `env:"OFFERFLOW_CALLBACK_ALLOW_CIDRS" help:"ranges that callbacks may reach although they are private, with http and any port"`
@@ -74,6 +82,9 @@ func (c *Config) check() error {
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		return fmt.Errorf("OFFERFLOW_LOG_FORMAT is %q: use text or json", c.LogFormat)
 	}
+	if err := c.Streams().Validate(); err != nil {
+		return err
+	}
 	if _, err := c.mailer(); err != nil {
 		return err
 	}
@@ -85,6 +96,15 @@ func (c *Config) check() error {
 		return fmt.Errorf("OFFERFLOW_PUBLIC_URL %q is not an http or https address", c.PublicURL)
 	}
 	return nil
+}
+
+// Streams are the settings of the streams; 0 takes the default.
+func (c *Config) Streams() stream.Settings {
+	settings := stream.Settings{Replicas: c.NATSReplicas, Keep: c.StreamKeep, Bytes: map[string]int64{
+		stream.Clicks: c.StreamClicksMiB << 20, stream.Starts: c.StreamStartsMiB << 20,
+		stream.Postbacks: c.StreamPostbacksMiB << 20, stream.Events: c.StreamEventsMiB << 20,
+	}}
+	return settings.WithDefaults()
 }
 
 // mailer is the way to the mail server, nil without one.

@@ -93,14 +93,14 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 	if p.stream, err = stream.Connect(p.config.NATSURL, "offerflow "+string(p.role)); err != nil {
 		return err
 	}
-	if err := p.stream.Ensure(ctx, p.config.NATSReplicas); err != nil {
+	if err := p.stream.Check(ctx, p.config.Streams()); err != nil {
 		return err
 	}
 	p.relay = stream.NewRelay(p.stream, p.store)
-	return p.dialTemporal(ctx, temporalOptions)
+	return p.temporalClient(temporalOptions)
 }
 
-func (p *Process) dialTemporal(ctx context.Context, options client.Options) (err error) {
+func (p *Process) temporalClient(options client.Options) (err error) {
 	if options.HostPort == "" {
 		if options, err = envconfig.LoadDefaultClientOptions(); err != nil {
 			return fmt.Errorf("temporal settings: %w", err)
@@ -114,7 +114,8 @@ func (p *Process) dialTemporal(ctx context.Context, options client.Options) (err
 	if err := temporalTelemetry(&options); err != nil {
 		return err
 	}
-	if p.temporal, err = client.DialContext(ctx, options); err != nil {
+	// Not waited for: an API redirects, and a worker takes clicks and decides postbacks, without it.
+	if p.temporal, err = client.NewLazyClient(options); err != nil {
 		return fmt.Errorf("temporal at %s (TEMPORAL_ADDRESS): %w", options.HostPort, err)
 	}
 	return nil
@@ -129,6 +130,7 @@ func (p *Process) begin() error {
 		return err
 	}
 	p.work.Go(func() error { return p.relay.Run(workCtx) })
+	p.work.Go(func() error { return p.stream.Watch(workCtx, p.config.Streams()) })
 	handler, err := p.handler(workCtx)
 	if err != nil {
 		return err
