@@ -99,18 +99,6 @@ func TestRule2AdvertisersSeeTheirOwn(t *testing.T) {
 		require.Contains(t, known.String(), value, "%s is nowhere to be seen by management either", what)
 	}
 
-	t.Run("the test tool is for its own offers", func(t *testing.T) {
-		others := s.asking.in(t).post("/api/v1/tools/test-conversion", map[string]any{"offerId": s.ids["offer"]})
-		others.refused(http.StatusBadRequest)
-		require.Contains(t, string(others.body), `"offerId"`)
-		unknown := s.asking.in(t).post("/api/v1/tools/test-conversion", map[string]any{"offerId": uuid.NewString()})
-		require.Equal(t, string(unknown.body), string(others.body))
-		for _, field := range []string{"partnerId", "partnerPostbacks", "pub_member_id", "params"} {
-			refused := s.asking.in(t).post("/api/v1/tools/test-conversion", map[string]any{"offerId": shown.ID, field: nil})
-			refused.refused(http.StatusBadRequest)
-			require.Contains(t, string(refused.body), field)
-		}
-	})
 	t.Run("its figures", func(t *testing.T) {
 		var report struct {
 			Items  []map[string]any
@@ -153,4 +141,34 @@ func (s *spies) csvOf(path string) *answer {
 	require.Equal(s.t, http.StatusOK, answer.status, "%s", answer.body)
 	require.Equal(s.t, "text/csv; charset=utf-8", answer.header.Get("Content-Type"))
 	return answer
+}
+
+// rule 2: an advertiser tests its own offers, up to the conversion; others' are not there.
+func TestRule2AdvertisersTestTheirOwnOffers(t *testing.T) {
+	t.Parallel()
+	b := newToolBook(t)
+	b.me.put("/api/v1/callback-endpoint", map[string]any{"url": b.receiver.URL, "events": []any{"success"}}).into(http.StatusOK, nil)
+	own := b.me.token("advertiser", "advertiserId", b.offer.AdvertiserID)
+	another := b.me.token("advertiser", "advertiserId", b.me.made("/api/v1/advertisers", map[string]any{"name": "Another"}))
+	body := map[string]any{"offerId": b.offer.ID, "eventId": eventInstall}
+
+	answer := own.post("/api/v1/tools/test-conversion", body)
+	var result testResult
+	answer.into(http.StatusOK, &result)
+	require.True(t, result.OK, "%s", answer.body)
+	require.Equal(t, []string{"offer ok", "event ok", "sequence ok", "click ok", "postback ok", "conversion ok"}, result.states())
+	require.NotEmpty(t, result.ConversionID)
+	for _, word := range []string{"revenue", "payout", "reward", "points"} {
+		require.NotContains(t, string(answer.body), word)
+	}
+	require.Contains(t, string(answer.body), "cost 5")
+
+	others := another.post("/api/v1/tools/test-conversion", body)
+	others.refused(http.StatusBadRequest, "offerId")
+	unknown := another.post("/api/v1/tools/test-conversion", map[string]any{"offerId": uuid.NewString(), "eventId": eventInstall})
+	require.Equal(t, string(unknown.body), string(others.body))
+	for _, field := range []string{"partnerId", "partnerPostbacks", "pub_member_id", "params"} {
+		refused := own.post("/api/v1/tools/test-conversion", map[string]any{"offerId": b.offer.ID, field: nil})
+		refused.refused(http.StatusBadRequest, field)
+	}
 }
