@@ -110,7 +110,8 @@ func (w *writer) decide(ctx context.Context, logged *db.Result[dbgen.Postback], 
 	row := &logged.Value
 	if logged.Found && (row.Outcome != domain.OutcomeHeld || !w.wasHeld) {
 		// Whoever asked before may have crashed between the commit and the start of what must wait.
-		return Decided{Answer: answerOf(row), Waiting: waitingOf(w.scene.session)}, nil
+		decided := Decided{Answer: answerOf(row), Waiting: waitingOf(w.scene.session)}
+		return decided, w.oweAgain(ctx, len(decided.Waiting) > 0)
 	}
 	var err error
 	if w.wasHeld { // it passed the advertiser's security when it came

@@ -28,6 +28,9 @@ type Decisions struct {
 	Nudge func()
 	// Now is the clock; time.Now outside of tests.
 	Now func() time.Time
+	// Owes is set where no workflow asks: what a decision leaves to be waited for is then written down
+	// in its transaction (Owed), for a worker to make up for.
+	Owes bool
 
 	versions sync.Map // versionKey → *domain.Offer; a version never changes
 }

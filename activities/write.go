@@ -95,6 +95,9 @@ func (w *writer) writeRows(ctx context.Context, batch *db.Batch, decision domain
 	if err := w.logPostback(ctx, batch, answer); err != nil {
 		return Decided{}, err
 	}
+	if err := w.owe(ctx, batch, &decided); err != nil {
+		return Decided{}, err
+	}
 	return decided, w.keepHeld(ctx, batch, decision)
 }
 

@@ -90,6 +90,40 @@ func TestRule55ShareIsAnOfferOfBoth(t *testing.T) {
 	x.second.get(offersOf("publisher") + "/" + made.SharedOfferID).refused(http.StatusNotFound)
 }
 
+// Rules 55 and 57: what is the publisher's begins as the publisher's: reward by its ratio, not featured, EPC
+// at the baseline and unlocked, no categories and placements.
+func TestRule55AShareBringsNothingOfThePublishers(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t)
+	category := ownRows("/api/v1/lookups/categories")(x.advertiser)[0]
+	changes := map[string]any{"isFeatured": true, "initialEpc": "9.00", "isEpcLocked": true, "categoryIds": category, "revenue": "2.50", "reward": 7}
+	for kind, source := range map[string]string{"single": x.offer(changes), "multi": x.offer(multiEvent())} {
+		made := x.share(source, x.publisher)
+		for _, side := range []account{x.advertiser, x.publisher} {
+			offer, _ := side.sharedOffer(made.SharedOfferID)
+			require.Equal(t, []any{false, "1.00", false, []any{}, []any{}},
+				[]any{offer["isFeatured"], offer["initialEpc"], offer["isEpcLocked"], offer["categoryIds"], offer["placementIds"]})
+			if kind == "single" {
+				require.Equal(t, "250.00", offer["reward"], "2.50 by the publisher's ratio of 100")
+				continue
+			}
+			for _, event := range offer["offerEvents"].([]any) {
+				e := event.(map[string]any)
+				require.Equal(t, []any{true, true, nil}, []any{e["hasReward"], e["useDefaultRatio"], e["reward"]})
+			}
+		}
+	}
+}
+
+// Rule 55: an offer that has expired is not shared.
+func TestRule55AnExpiredOfferIsNotShared(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t)
+	body := map[string]any{"offerId": x.offer(map[string]any{"expirationDate": "2021-01-01T00:00:00Z"}), "publisherTenantId": x.publisher.id}
+	x.advertiser.post(exchangePath+"/shares", body).refused(http.StatusBadRequest, "offerId")
+	require.Zero(t, x.count("SELECT count(*) FROM partnerships"))
+}
+
 // Rule 60: one request with its key is one partnership, also when it comes several times at once.
 func TestRule60ShareIsRepeatable(t *testing.T) {
 	t.Parallel()

@@ -57,6 +57,12 @@ func makers() map[string]func(r *rich) string {
 		},
 		"offer": func(r *rich) string { return r.offer.ID.String() },
 		"event": func(r *rich) string { return r.offer.Events[0].ID.String() },
+		"audit entry": func(r *rich) string {
+			r.own("partner")
+			var out page[struct{ ID string }]
+			r.me.get("/api/v1/audit?page_size=1").into(http.StatusOK, &out)
+			return out.Items[0].ID
+		},
 		"link": func(r *rich) string {
 			return r.me.made("/api/v1/offers/"+r.offer.ID.String()+"/links", map[string]any{"partnerId": r.own("partner")})
 		},
@@ -202,10 +208,10 @@ var everybodys = map[string]bool{"/api/v1/exchange/directory": true}
 // forbiddenTo are routes that tenants of a product may not call at all.
 var forbiddenTo = map[string]string{"POST /api/v1/exchange/shares": domain.ProductPublisher}
 
-// headers that a route requires.
-var headers = map[string][]string{
-	"PUT /api/v1/sdk-offer-management/{product}/offers/{id}": {"If-Match", "*"},
-	"PATCH /api/v1/exchange/offers/{id}":                     {"If-Match", "*"},
+// versioned are the routes that take a change of the version which GET of the same path shows.
+var versioned = map[string]bool{
+	"PUT /api/v1/sdk-offer-management/{product}/offers/{id}": true,
+	"PATCH /api/v1/exchange/offers/{id}":                     true,
 }
 
 // queries are what a GET requires.

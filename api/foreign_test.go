@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -335,7 +336,12 @@ func (r *rich) askWith(o operation, ids []string, body map[string]any, query ...
 	if slices.Contains(streaming, o.path) {
 		return r.keptSecret(r.listen(path), path)
 	}
-	me := r.me.with(headers[o.method+" "+o.path]...)
+	me := r.me
+	if versioned[o.method+" "+o.path] {
+		var shown struct{ Version int64 }
+		_ = json.Unmarshal(me.get(path).body, &shown) // of an offer that is not the caller's there is none
+		me = me.with("If-Match", strconv.FormatInt(max(shown.Version, 1), 10))
+	}
 	if body == nil {
 		return r.keptSecret(me.send(o.method, path, nil), path)
 	}

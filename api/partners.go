@@ -171,7 +171,7 @@ var partnerListing = listing[partnerDocument]{
 		"status": {column: "status"}, "tierId": {column: "tier_id", kind: fieldUUID},
 		"createdAt": {column: "created_at", kind: fieldTime},
 	},
-	order: "createdAt", id: "id",
+	order: "id", id: "id",
 	scan: func(row pgx.CollectableRow) (p partnerDocument, err error) {
 		err = row.Scan(&p.ID, &p.Name, &p.Email, &p.Status, &p.Caps.DailyCap, &p.Caps.WeeklyCap, &p.Caps.MonthlyCap,
 			&p.Caps.AllTimeCap, &p.FallbackURL, &p.TierID, &p.CreatedAt)

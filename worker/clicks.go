@@ -3,17 +3,15 @@ package worker
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"go.temporal.io/api/serviceerror"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
-	"github.com/offerflow/offerflow/workflows"
 )
 
 const (
@@ -54,14 +52,39 @@ func (w *Worker) writePack(packed []byte) error {
 	return err
 }
 
+// writeRows writes rows and sees to it that their workflows are started: at once by the STARTS stream, or
+// later where that would only make a line longer that is long already.
 func (w *Worker) writeRows(ctx context.Context, packed []byte) error {
+	if w.AttributionStart == StartOnFirstPostback {
+		return w.clicks.Insert(ctx, packed)
+	}
+	if why := w.sheds(); why != "" {
+		owed, err := w.clicks.InsertOwing(ctx, packed)
+		startsShed.WithLabelValues(why).Add(float64(owed))
+		return err
+	}
 	if err := w.clicks.Insert(ctx, packed); err != nil {
 		return err
 	}
-	if w.AttributionStart == StartOnFirstPostback {
-		return nil
+	if err := w.Stream.Publish(ctx, stream.SubjectStarts, "", packed); err != nil {
+		slog.Warn("starts of workflows are owed, their stream refuses them", "error", err)
+		owed, err := w.clicks.Owe(ctx, packed)
+		startsShed.WithLabelValues("refused").Add(float64(owed))
+		return err
 	}
-	return w.Stream.Publish(ctx, stream.SubjectStarts, "", packed)
+	return nil
+}
+
+// sheds says why the starts of workflows are not lined up now; "" when they are.
+func (w *Worker) sheds() string {
+	switch {
+	case !w.engineGate.isOpen():
+		return "away"
+	case w.startsLag.isLong(time.Now()):
+		return "lag"
+	default:
+		return ""
+	}
 }
 
 // handleStarts makes each click of a packed message into its parked workflow.
@@ -69,6 +92,9 @@ func (w *Worker) handleStarts(ctx context.Context, msg jetstream.Msg) error {
 	var clicks []domain.Click
 	if err := json.Unmarshal(msg.Data(), &clicks); err != nil {
 		return fmt.Errorf("%w: starts: %w", stream.ErrBad, err)
+	}
+	if meta, err := msg.Metadata(); err == nil {
+		w.startsLag.saw(time.Since(meta.Timestamp), time.Now())
 	}
 	var starts errgroup.Group // one that fails does not keep the others: they would all come again
 	starts.SetLimit(startsPerMessage)
@@ -80,19 +106,4 @@ func (w *Worker) handleStarts(ctx context.Context, msg jetstream.Msg) error {
 		}
 	}
 	return starts.Wait()
-}
-
-// park starts a click's workflow without a first task. One that is there already is as good.
-func (w *Worker) park(ctx context.Context, click *domain.Click) error {
-	in := workflows.AttributionInput{TenantID: click.DecidedBy(), ClickID: click.ID, SessionEndsAt: click.SessionEndsAt}
-	_, err := w.Temporal.ExecuteWorkflow(ctx, workflows.ParkedOptions(click, time.Now()), workflows.AttributionName, in)
-	var started *serviceerror.WorkflowExecutionAlreadyStarted
-	if errors.As(err, &started) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("park click %s: %w", click.ID, err)
-	}
-	observeStart(click)
-	return nil
 }

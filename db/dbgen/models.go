@@ -490,6 +490,21 @@ type Outbox struct {
 	Position  int64
 }
 
+type OwedStart struct {
+	ID         uuid.UUID
+	Clicks     []uuid.UUID
+	OwedAt     time.Time
+	TakenUntil time.Time
+}
+
+type OwedWait struct {
+	TenantID   uuid.UUID
+	PostbackID uuid.UUID
+	ClickID    uuid.UUID
+	OwedAt     time.Time
+	TakenUntil time.Time
+}
+
 type Partner struct {
 	TenantID    uuid.UUID
 	ID          uuid.UUID

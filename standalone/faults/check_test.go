@@ -66,6 +66,8 @@ var healed = []rule{
 // overdue is what must be empty after the last fault healed (invariant 11), over all tenants.
 var overdue = []rule{
 	{"outbox", `SELECT id::text FROM outbox`},
+	{"owed starts", `SELECT id || ' ' || cardinality(clicks) || ' clicks' FROM owed_starts`},
+	{"owed waits", `SELECT postback_id::text FROM owed_waits`},
 	{"held", `SELECT postback_id || ' by ' || decide_by FROM held_postbacks`},
 	{"pending", `SELECT id || ' release ' || release_at FROM conversions WHERE status = 'Pending' AND release_at IS NOT NULL AND NOT needs_review`},
 	// Its next attempt may be minutes ahead by its backoff; a lease is half a minute at most.

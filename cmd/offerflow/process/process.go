@@ -97,10 +97,10 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 		return err
 	}
 	p.relay = stream.NewRelay(p.stream, p.store)
-	return p.dialTemporal(ctx, temporalOptions)
+	return p.temporalClient(temporalOptions)
 }
 
-func (p *Process) dialTemporal(ctx context.Context, options client.Options) (err error) {
+func (p *Process) temporalClient(options client.Options) (err error) {
 	if options.HostPort == "" {
 		if options, err = envconfig.LoadDefaultClientOptions(); err != nil {
 			return fmt.Errorf("temporal settings: %w", err)
@@ -114,7 +114,8 @@ func (p *Process) dialTemporal(ctx context.Context, options client.Options) (err
 	if err := temporalTelemetry(&options); err != nil {
 		return err
 	}
-	if p.temporal, err = client.DialContext(ctx, options); err != nil {
+	// Not waited for: an API redirects, and a worker takes clicks and decides postbacks, without it.
+	if p.temporal, err = client.NewLazyClient(options); err != nil {
 		return fmt.Errorf("temporal at %s (TEMPORAL_ADDRESS): %w", options.HostPort, err)
 	}
 	return nil
