@@ -73,7 +73,7 @@ func (d *Decisions) offer(ctx context.Context, tx pgx.Tx, id uuid.UUID, version 
 	}
 	var offer domain.Offer
 	if err := json.Unmarshal(row.Document, &offer); err != nil {
-		return nil, fmt.Errorf("offer %s version %d: %w", id, version, err)
+		return nil, fmt.Errorf("offer %s version %d: %w", id, version, undecodable(err))
 	}
 	d.versions.Store(key, &offer)
 	return &offer, nil
@@ -200,6 +200,9 @@ func tries(transaction func() error) error {
 		if err == nil || (db.UniqueViolation(err) == "" && !db.Retryable(err)) {
 			return err
 		}
+	}
+	if db.UniqueViolation(err) != "" {
+		return fmt.Errorf("%w: %w", errStillTaken, err)
 	}
 	return err
 }

@@ -113,7 +113,10 @@ func (f *follower) freeze(ctx context.Context, row *dbgen.Conversion, steps []do
 		ReceivedAt: row.ReceivedAt, Subs: row.CnvSubs, Params: f.from.params,
 	}
 	first := domain.FirstFigures(steps, figuresOf(&f.from.row))
-	own := terms.Figures(row.EventID, first.Amount, first.Revenue)
+	own, err := terms.Figures(row.EventID, first.Amount, first.Revenue)
+	if err != nil {
+		return err
+	}
 	row.PayoutMicros, row.RewardMicros = own.Payout, own.Reward
 	if row.RevenueRule, err = appliedRule(own.RevenueRule); err != nil {
 		return err

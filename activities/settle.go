@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -77,6 +78,13 @@ func (d *Decisions) Settle(ctx context.Context, request SettleRequest) (Settled,
 		// Rule 25: net reward over a life is never more than one.
 		settled, err = d.refuse(ctx, request, "another conversion of the same event is live")
 	}
+	if Permanent(err) && !errors.Is(err, ErrNoConversion) {
+		if request.Actor != "" { // a person is told
+			slog.ErrorContext(ctx, "a conversion cannot be moved", "conversion", request.ConversionID, "action", request.Action, "error", err)
+			return d.refuse(ctx, request, whyNotMoved(err))
+		}
+		err = errors.Join(err, d.failRelease(ctx, request.TenantID, request.ConversionID, err))
+	}
 	if err != nil {
 		return Settled{}, fmt.Errorf("settle conversion %s: %w", request.ConversionID, err)
 	}
@@ -87,6 +95,14 @@ func (d *Decisions) Settle(ctx context.Context, request SettleRequest) (Settled,
 		settled.After.Waiting = append(before, settled.After.Waiting...)
 	}
 	return settled, err
+}
+
+// whyNotMoved is what a person reads of an error that no retry mends.
+func whyNotMoved(err error) string {
+	if db.OutOfRange(err) || errors.Is(err, domain.ErrRange) {
+		return "a balance or sum would be larger than can be booked"
+	}
+	return "the database refuses it: the log has the reason"
 }
 
 // settleOne is the transaction, whose reads are one round trip and whose writes are another. The click

@@ -69,6 +69,8 @@ type NewConversion struct {
 	Revenue           Micros
 	Payout            Micros
 	Reward            Micros
+	// OutOfRange says that one of the figures is larger than can be booked.
+	OutOfRange bool
 	// RevenueRule and PayoutRule say why; nil where the click has no partner.
 	RevenueRule   *AppliedRule
 	PayoutRule    *AppliedRule
@@ -134,7 +136,7 @@ func (f *Facts) refusal(t timing, n *NewConversion) (reason Reason, decideBy tim
 	if f.Postback.Currency != "" && f.Postback.Currency != f.Currency { // rule 38
 		return ReasonCurrencyMismatch, time.Time{}
 	}
-	if f.needsAmount() && n.Amount == nil { // rule 35
+	if f.needsAmount() && n.Amount == nil || n.OutOfRange { // rule 35: what cannot be booked is no amount
 		return ReasonMissingAmount, time.Time{}
 	}
 	// Rule 47. A minimum of 0 is no check: a receipt before its click is a clock's fault.

@@ -181,7 +181,7 @@ func (q *Queries) SeedCounter(ctx context.Context, db DBTX, arg SeedCounterParam
 }
 
 const sumLiveRevenueOfOffer = `-- name: SumLiveRevenueOfOffer :one
-SELECT coalesce(sum(revenue_micros), 0)::bigint FROM conversions WHERE tenant_id = $1 AND offer_id = $2 AND is_counted
+SELECT least(coalesce(sum(revenue_micros), 0), 9223372036854775807)::bigint FROM conversions WHERE tenant_id = $1 AND offer_id = $2 AND is_counted
   AND counted_day >= $3::date AND counted_day < $4::date
 `
 
@@ -192,6 +192,7 @@ type SumLiveRevenueOfOfferParams struct {
 	ToDay    time.Time
 }
 
+// A sum that no counter holds is the largest that one does: nothing fits in any more.
 func (q *Queries) SumLiveRevenueOfOffer(ctx context.Context, db DBTX, arg SumLiveRevenueOfOfferParams) (int64, error) {
 	row := db.QueryRow(ctx, sumLiveRevenueOfOffer,
 		arg.TenantID,
@@ -206,7 +207,7 @@ func (q *Queries) SumLiveRevenueOfOffer(ctx context.Context, db DBTX, arg SumLiv
 
 const takeSlot = `-- name: TakeSlot :one
 INSERT INTO cap_counters AS c (tenant_id, scope, scope_id, period, period_start, value)
-SELECT $1::uuid, $2::text, $3::uuid, $4::text, $5::date, first.value
+SELECT $1::uuid, $2::text, $3::uuid, $4::text, $5::date, first.value::bigint
 FROM (SELECT CASE
   WHEN EXISTS (SELECT 1 FROM cap_counters k WHERE k.tenant_id = $1::uuid AND k.scope = $2::text AND k.scope_id = $3::uuid
     AND k.period = $4::text AND k.period_start = $5::date) THEN $6::bigint
@@ -216,10 +217,10 @@ FROM (SELECT CASE
     AND v.is_counted AND v.counted_day >= $5::date AND v.counted_day < $7::date)
   ELSE (SELECT coalesce(sum(v.revenue_micros), 0) FROM conversions v WHERE v.tenant_id = $1::uuid AND v.offer_id = $3::uuid
     AND v.is_counted AND v.counted_day >= $5::date AND v.counted_day < $7::date)
-  END::bigint AS value) first
+  END::numeric AS value) first
 WHERE $6::bigint <= $8::bigint AND first.value <= $8::bigint
 ON CONFLICT (tenant_id, scope, scope_id, period, period_start)
-DO UPDATE SET value = c.value + $6::bigint WHERE c.value + $6::bigint <= $8::bigint
+DO UPDATE SET value = c.value + $6::bigint WHERE c.value::numeric + $6::bigint <= $8::bigint
 RETURNING value
 `
 

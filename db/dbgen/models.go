@@ -297,6 +297,22 @@ type ExchangeProfile struct {
 	UpdatedAt   time.Time
 }
 
+type FailedMessage struct {
+	TenantID      *uuid.UUID
+	ID            uuid.UUID
+	Source        string
+	Subject       string
+	Payload       []byte
+	About         *uuid.UUID
+	Error         string
+	Attempts      int64
+	State         string
+	FirstFailedAt time.Time
+	FailedAt      time.Time
+	ResentAt      *time.Time
+	ResentBy      string
+}
+
 type FeedImport struct {
 	TenantID  uuid.UUID
 	ID        uuid.UUID
@@ -328,6 +344,7 @@ type HeldPostback struct {
 	EventID    uuid.UUID
 	Message    json.RawMessage
 	DecideBy   time.Time
+	FailedAt   *time.Time
 }
 
 type IdempotencyKey struct {

@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/offerflow/offerflow/stream"
 )
 
 // rule is an invariant as a query for what breaks it: it must find nothing. $1 is the tenant.
@@ -141,22 +143,15 @@ func (i *inspector) unfinished(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"CLICKS", "STARTS", "POSTBACKS"} {
-		stream, err := i.js.Stream(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		if n := stream.CachedInfo().State.Msgs; n > 0 {
-			found = append(found, fmt.Sprintf("stream %s: %d messages", name, n))
-		}
-	}
-	for _, name := range []string{"callbacks", "deliveries"} {
-		consumer, err := i.js.Consumer(ctx, "EVENTS", name)
+	for _, one := range [][2]string{
+		{stream.Clicks, "clicks"}, {stream.Starts, "starts"}, {stream.Postbacks, "postbacks"}, {stream.Events, "callbacks"}, {stream.Events, "deliveries"},
+	} {
+		consumer, err := i.js.Consumer(ctx, one[0], one[1])
 		if err != nil {
 			return nil, err
 		}
 		if info := consumer.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-			found = append(found, fmt.Sprintf("consumer %s: %d to come, %d in work", name, info.NumPending, info.NumAckPending))
+			found = append(found, fmt.Sprintf("consumer %s: %d to come, %d in work", one[1], info.NumPending, info.NumAckPending))
 		}
 	}
 	return found, nil

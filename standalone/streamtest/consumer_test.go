@@ -60,8 +60,9 @@ func TestTheKindOfErrorDecidesWhetherAMessageComesAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The end of all: an empty work queue, and nothing that could come again.
-	eventually(t, "everything is finished", func() bool { return s.info(t, stream.Postbacks).State.Msgs == 0 })
+	eventually(t, "all came", func() bool { return len(seen.of("passing")) == enough })
+	// The end of all: nothing is left, and nothing could come again.
+	eventually(t, "everything is finished", func() bool { return s.unhandled(t, stream.Postbacks, "postbacks") == 0 })
 	for message, want := range map[string]int{"good": 1, "bad": 1, "not yet": enough, "passing": enough} {
 		if n := len(seen.of(message)); n != want {
 			t.Errorf("%q came %d times, want %d", message, n, want)
@@ -143,7 +144,7 @@ func TestAStopFinishesWhatHasBegun(t *testing.T) {
 	}
 	close(goOn)
 	<-stopped
-	if n := s.info(t, stream.Postbacks).State.Msgs; n != 0 {
+	if n := s.unhandled(t, stream.Postbacks, "postbacks"); n != 0 {
 		t.Errorf("%d messages are left", n)
 	}
 }
@@ -194,7 +195,7 @@ func TestACrashBringsTheMessageAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the message comes again", func() bool { return len(seen.of("{}")) > 0 })
-	eventually(t, "it is finished", func() bool { return s.info(t, stream.Postbacks).State.Msgs == 0 })
+	eventually(t, "it is finished", func() bool { return s.unhandled(t, stream.Postbacks, "postbacks") == 0 })
 	if n := len(seen.of("{}")); n != 1 {
 		t.Errorf("it came %d times", n)
 	}
@@ -231,11 +232,12 @@ func TestEnsureMakesStreamsThatLoseNothing(t *testing.T) {
 		if config.Storage != jetstream.FileStorage || config.Discard != jetstream.DiscardNew || config.MaxMsgs > 0 {
 			t.Errorf("%s is %+v", name, config)
 		}
-		if workQueue := config.Retention == jetstream.WorkQueuePolicy; workQueue != (name != stream.Events) || (workQueue && config.MaxAge != 0) {
-			t.Errorf("%s keeps by %s for %s", name, config.Retention, config.MaxAge)
+		// What goes by age alone may not be handled.
+		if config.Retention != jetstream.LimitsPolicy || config.MaxAge != 0 || config.MaxBytes != 2<<30 {
+			t.Errorf("%s keeps by %s for %s up to %d bytes", name, config.Retention, config.MaxAge, config.MaxBytes)
 		}
 	}
-	if err := s.Ensure(t.Context(), 1); err != nil {
+	if err := s.Ensure(t.Context(), stream.DefaultSettings()); err != nil {
 		t.Errorf("again: %v", err)
 	}
 }

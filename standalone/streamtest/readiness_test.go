@@ -17,6 +17,7 @@ import (
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
+	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/standalone/internal/ports"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -97,9 +98,15 @@ func opened(t *testing.T) *db.Store {
 // streamServer is what /readyz says of the stream server: "ok", or what is wrong.
 func streamServer(t *testing.T, store *db.Store, conn *stream.Conn, monitor string) string {
 	t.Helper()
-	s := &api.Server{Store: store, Stream: conn, Config: api.Config{NATSMonitorURL: monitor}}
+	keys, err := keyring.Parse(keyring.Generate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &api.Server{Store: store, Stream: conn, Keys: keys, Config: api.Config{NATSMonitorURL: monitor, OperatorTokenHash: keys.Hash("operator")}}
 	answer := httptest.NewRecorder()
-	s.ServiceHandler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/readyz", nil).WithContext(t.Context()))
+	request := httptest.NewRequest(http.MethodGet, "/readyz", nil).WithContext(t.Context())
+	request.Header.Set("Authorization", "ApiToken operator") // details are the operator's
+	s.ServiceHandler().ServeHTTP(answer, request)
 	var ready struct {
 		Dependencies []struct{ Name, Status, Detail string }
 	}
@@ -126,7 +133,7 @@ func TestOneServerIsReadyOnlyWhenItSyncsEveryWrite(t *testing.T) {
 	syncs := started(t, func(o *nats.Options) { o.SyncAlways = true })
 	conns := map[*nats.Server]*stream.Conn{lazy: connected(t, lazy), syncs: connected(t, syncs)}
 	for _, conn := range conns {
-		if err := conn.Ensure(t.Context(), 1); err != nil {
+		if err := conn.Ensure(t.Context(), stream.DefaultSettings()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -172,7 +179,7 @@ func TestThreeReplicasAreReadyWithoutSyncing(t *testing.T) {
 	eventually(t, "the cluster makes streams", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		return conn.Ensure(ctx, 3) == nil
+		return conn.Ensure(ctx, stream.Settings{Replicas: 3}.WithDefaults()) == nil
 	})
 	ready := func() bool { return streamServer(t, store, conn, "") == "ok" }
 	eventually(t, "ready with three replicas", ready)
@@ -213,7 +220,7 @@ func TestOneReplicaInAClusterNeedsTheProof(t *testing.T) {
 	eventually(t, "the cluster makes streams", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		return conn.Ensure(ctx, 1) == nil
+		return conn.Ensure(ctx, stream.DefaultSettings()) == nil
 	})
 	eventually(t, "the streams have leaders", func() bool { return leaderOf(t, conn, stream.Events) != "" })
 	for _, monitor := range []string{"", monitorOf(servers[0]), monitorOf(servers[1]), monitorOf(servers[2])} {
