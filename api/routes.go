@@ -175,7 +175,7 @@ func (s *Server) routes(r *router) {
 
 	r.group("Service", "Health, metrics and this document.")
 	raw(r, get, "/healthz", "healthz", public, "Whether this process answers", s.healthz, quiet)
-	raw(r, get, "/readyz", "readyz", public, "Whether every dependency answers, by name", s.readyz, quiet)
+	raw(r, get, "/readyz", "readyz", public, "Whether requests may be sent to this process, and what does not answer", s.readyz, quiet)
 	raw(r, get, "/metrics", "metrics", public, "Metrics for Prometheus", s.metrics, quiet)
 	raw(r, get, "/openapi.json", "openAPIDocument", public, "This document", s.openAPIDocument(r.api.OpenAPI()), quiet)
 	raw(r, get, "/docs", "docs", public, "The API as a page", s.docs, quiet)
