@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -199,10 +198,7 @@ func (s *Server) principalOf(ctx context.Context, token string) (Principal, erro
 
 // tokenCache spares the database one look-up per request. Unknown tokens are not kept, so that
 // nobody fills it by guessing.
-type tokenCache struct {
-	mu      sync.Mutex
-	entries map[string]cachedToken
-}
+type tokenCache struct{ kept lruOnce[string, cachedToken] }
 
 type cachedToken struct {
 	principal Principal
@@ -225,24 +221,11 @@ func (e cachedToken) expired(now time.Time) error {
 }
 
 func (t *tokenCache) get(hash string, now time.Time) (cachedToken, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	entry, ok := t.entries[hash]
+	entry, ok := t.kept.of(maxTokens).Get(hash)
 	return entry, ok && now.Sub(entry.loadedAt) < tokenCacheTTL
 }
 
-func (t *tokenCache) put(hash string, entry cachedToken) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.entries == nil || len(t.entries) >= maxTokens {
-		t.entries = map[string]cachedToken{}
-	}
-	t.entries[hash] = entry
-}
+func (t *tokenCache) put(hash string, entry cachedToken) { t.kept.of(maxTokens).Add(hash, entry) }
 
 // forget is for a token that was revoked.
-func (t *tokenCache) forget() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.entries = nil
-}
+func (t *tokenCache) forget() { t.kept.of(maxTokens).Purge() }

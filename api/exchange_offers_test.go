@@ -387,15 +387,38 @@ func TestRule57OrdinaryWays(t *testing.T) {
 	x.advertiser.with("If-Match", version).put(theirs, whole).into(http.StatusOK, nil)
 	require.Equal(t, "revenue", x.publisher.changes(id, "").Items[0].Field)
 
-	// A scheduled change of revenue is the advertiser's, of reward the publisher's.
+}
+
+// Rule 57: a scheduled change of revenue is the advertiser's, of reward the publisher's; both see both, and
+// whose each is. Nobody cancels the other's, and a third tenant sees nothing.
+func TestRule57ScheduledChangesAreSeenByBoth(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t)
+	id := x.share(x.offer(nil), x.publisher).SharedOfferID
 	changes := "/api/v1/offers/" + id + "/scheduled-changes"
+	owners := map[string][]string{"revenue": {"advertiser", "Games Inc"}, "reward": {"publisher", "Coins"}}
 	for field, sides := range map[string][2]account{"revenue": {x.advertiser, x.publisher}, "reward": {x.publisher, x.advertiser}} {
 		body := map[string]any{"field": field, "value": 9, "at": time.Now().UTC().Truncate(time.Hour).Add(2 * time.Hour)}
 		sides[1].post(changes, body).refused(http.StatusForbidden, "field")
-		sides[0].post(changes, body).into(http.StatusCreated, nil)
+		var made scheduledChange
+		sides[0].post(changes, body).into(http.StatusCreated, &made)
+		require.Equal(t, owners[field], []string{made.Side, strings.Split(made.By, " (")[0]})
+		require.Contains(t, made.By, " (token ")
+		for _, side := range sides {
+			var list page[scheduledChange]
+			side.get(changes+"?filter.field="+field).into(http.StatusOK, &list)
+			require.Equal(t, []scheduledChange{made}, list.Items)
+			side.get(changes+"?filter.side="+owners[field][0]).into(http.StatusOK, &list)
+			require.Equal(t, []scheduledChange{made}, list.Items)
+		}
+		x.second.get(changes).refused(http.StatusNotFound)
+		x.second.send("DELETE", changes+"/"+made.ID, nil).refused(http.StatusNotFound)
+		sides[1].send("DELETE", changes+"/"+made.ID, nil).refused(http.StatusForbidden, "changeId")
+		require.EqualValues(t, 1, x.count("SELECT count(*) FROM scheduled_changes WHERE id = $1 AND state = 'pending'", made.ID))
+		sides[0].send("DELETE", changes+"/"+made.ID, nil).into(http.StatusNoContent, nil)
 		var list page[scheduledChange]
 		sides[1].get(changes+"?filter.field="+field).into(http.StatusOK, &list)
-		require.Empty(t, list.Items)
+		require.Equal(t, "cancelled", list.Items[0].State)
 	}
 }
 

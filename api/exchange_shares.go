@@ -137,9 +137,8 @@ func (s *Server) insertShare(ctx context.Context, tx pgx.Tx, id uuid.UUID, sourc
 		PublisherTenantID: publisherID, PublisherName: publisher.Name, CreatedAt: at, CreatedBy: principal(ctx).Actor,
 	}
 	inserted, err := queries.InsertPartnership(ctx, tx, dbgen.InsertPartnershipParams{
-		ID: made.ID, OfferID: made.OfferID, SourceOfferID: made.SourceOfferID, LinkID: made.LinkID,
-		AdvertiserTenantID: made.AdvertiserTenantID, AdvertiserName: made.AdvertiserName,
-		PublisherTenantID: made.PublisherTenantID, PublisherName: made.PublisherName, CreatedAt: at, CreatedBy: made.CreatedBy,
+		ID: made.ID, OfferID: made.OfferID, SourceOfferID: made.SourceOfferID, LinkID: linkID, AdvertiserTenantID: made.AdvertiserTenantID,
+		PublisherTenantID: made.PublisherTenantID, CreatedAt: at, CreatedBy: made.CreatedBy,
 	})
 	if err == nil && inserted == 0 {
 		err = errShared

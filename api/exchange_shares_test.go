@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -272,4 +274,47 @@ func TestRule59AdvertisersEntry(t *testing.T) {
 	x.publisher.post(offersOf("publisher"), x.document(x.publisher, map[string]any{"advertiserId": x.advertiser.advertiser})).
 		refused(http.StatusBadRequest, "advertiserId")
 	require.EqualValues(t, 2, x.count("SELECT count(DISTINCT key) FROM advertisers WHERE id = $1", x.advertiser.advertiser))
+}
+
+// A name that a tenant or its advertiser takes later is the one that the other side reads, in lists, in
+// filters and in mails: nothing keeps an old copy. An edit's entry in the log keeps what was said then.
+func TestRule57NamesFollow(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t)
+	made, others := x.share(x.offer(nil), x.publisher), x.share(x.offer(nil), x.second)
+	x.publisher.edit(made.SharedOfferID, map[string]any{"headline": "Before"}).into(http.StatusOK, nil)
+	path := "/api/v1/advertisers/" + x.advertiser.advertiser
+	x.advertiser.put(path, map[string]any{"name": "Games United"}).into(http.StatusOK, nil)
+	for _, publisher := range []account{x.publisher, x.second} {
+		var entry struct{ Name string }
+		publisher.get(path).into(http.StatusOK, &entry)
+		require.Equal(t, "Games United", entry.Name)
+		var list page[struct{ Name string }]
+		publisher.get("/api/v1/advertisers?filter.name=United").into(http.StatusOK, &list)
+		require.Equal(t, 1, list.TotalCount)
+	}
+	var goals page[struct{ AdvertiserName string }]
+	x.publisher.get("/api/v1/offers/"+made.SharedOfferID+"/goals").into(http.StatusOK, &goals)
+	require.Equal(t, "Games United", goals.Items[0].AdvertiserName)
+	require.EqualValues(t, 1, x.count("SELECT count(*) FROM advertisers WHERE name = 'Coins''s advertiser'"), "nobody else's")
+
+	for id, name := range map[string]string{x.advertiser.id: "Games Corp", x.publisher.id: "Coins GmbH"} {
+		x.exec(fmt.Sprintf("SET ROLE offerflow_app; SELECT set_config('offerflow.tenant', '%s', false); UPDATE tenants SET name = '%s' WHERE tenant_id = '%[1]s'", id, name))
+	}
+	for _, c := range []struct {
+		of    account
+		share share
+		other string
+	}{{x.advertiser, made, "Coins GmbH"}, {x.publisher, made, "Games Corp"}, {x.second, others, "Games Corp"}, {x.advertiser, others, "Prizes"}} {
+		var shown struct{ OtherTenantName string }
+		c.of.get(exchangePath+"/partnerships/"+c.share.PartnershipID).into(http.StatusOK, &shown)
+		require.Equal(t, c.other, shown.OtherTenantName)
+		var list page[struct{ ID string }]
+		c.of.get(exchangePath+"/partnerships?filter.otherTenantName="+url.QueryEscape(c.other)).into(http.StatusOK, &list)
+		require.Equal(t, 1, list.TotalCount)
+	}
+	x.publisher.edit(made.SharedOfferID, map[string]any{"headline": "After"}).into(http.StatusOK, nil)
+	log := x.advertiser.changes(made.SharedOfferID, "")
+	require.Contains(t, log.Items[0].By, "Coins GmbH (")
+	require.Contains(t, log.Items[1].By, "Coins (", "as it was said")
 }

@@ -32,14 +32,15 @@ func figures(r *dbgen.PerformanceRow, ratio *domain.Micros) (performanceRow, err
 	cvr, noRate := t.ConversionRate()
 	epc, noEPC := t.EPC()
 	rewardCost, noCost := t.RewardCost(ratio)
+	margin, noMargin := t.Margin(rewardCost)
 	return performanceRow{
 		Clicks: t.Clicks, UniqueClicks: t.UniqueClicks, RefusedClicks: t.RefusedClicks,
 		Conversions: reportConversions{Pending: t.Pending, Success: t.Success, Rejected: t.Rejected},
 		CVR:         decimalOf(cvr), EPC: decimalOf(epc), Revenue: Decimal(t.Revenue), Cost: Decimal(t.Cost),
 		Payout: Decimal(t.Payout), RewardPoints: Decimal(t.Reward),
-		RewardCost: decimalOf(rewardCost), Margin: decimalOf(t.Margin(rewardCost)), PendingRevenue: Decimal(t.PendingRevenue), PendingCost: Decimal(t.PendingCost),
+		RewardCost: decimalOf(rewardCost), Margin: decimalOf(margin), PendingRevenue: Decimal(t.PendingRevenue), PendingCost: Decimal(t.PendingCost),
 		PendingPayout: Decimal(t.PendingPayout), PendingRewardPoints: Decimal(t.PendingReward), Currency: r.Currency,
-	}, errors.Join(noRate, noEPC, noCost)
+	}, errors.Join(noRate, noEPC, noCost, noMargin)
 }
 
 // reportName is what an id in a report is called.

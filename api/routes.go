@@ -147,6 +147,16 @@ func (s *Server) routes(r *router) {
 	handle(r, post, "/api/v1/deliveries/{id}/resend", "resendDelivery", manage, "Send a delivery again", s.resendDelivery, accepted)
 	handle(r, post, "/api/v1/deliveries/resend", "resendDeliveries", manage, "Send again what a filter finds", s.resendDeliveries, accepted)
 
+	r.group("Failed messages", "What no retry mends: seen here, and sent again once its cause is mended.")
+	handle(r, get, "/api/v1/failed-messages", "listFailedMessages", manage, "List what failed for good and waits to be sent again", s.listFailedMessages)
+	handle(r, get, "/api/v1/failed-messages/{id}", "getFailedMessage", manage, "Get a failed message", s.getFailedMessage)
+	handle(r, post, "/api/v1/failed-messages/{id}/resend", "resendFailedMessage", manage, "Send a failed message again", s.resendFailedMessage, accepted, repeatable)
+	handle(r, post, "/api/v1/failed-messages/resend", "resendFailedMessages", manage, "Send failed messages again", s.resendFailedMessages, accepted, repeatable)
+	handle(r, get, "/api/v1/operator/failed-messages", "listAllFailedMessages", operatorOnly, "List failed messages of all tenants and of none", s.listAllFailedMessages)
+	handle(r, get, "/api/v1/operator/failed-messages/{id}", "getAnyFailedMessage", operatorOnly, "Get anybody's failed message", s.getAnyFailedMessage)
+	handle(r, post, "/api/v1/operator/failed-messages/{id}/resend", "resendAnyFailedMessage", operatorOnly, "Send anybody's failed message again", s.resendAnyFailedMessage, accepted, repeatable)
+	handle(r, post, "/api/v1/operator/failed-messages/resend", "resendAllFailedMessages", operatorOnly, "Send failed messages of all tenants again", s.resendAllFailedMessages, accepted, repeatable)
+
 	r.group("Offer wall", "What a member can do, for walls that publishers build themselves.")
 	handle(r, get, "/api/v1/offer-wall/offers", "wallOffers", read, "List what a member can do, best first", s.wallOffers)
 	handle(r, get, "/api/v1/offer-wall/offer-details", "wallDetails", read, "Show an offer to a member, which makes a view", s.wallDetails)
@@ -174,7 +184,7 @@ func (s *Server) routes(r *router) {
 
 	r.group("Service", "Health, metrics and this document.")
 	raw(r, get, "/healthz", "healthz", public, "Whether this process answers", s.healthz, quiet)
-	raw(r, get, "/readyz", "readyz", public, "Whether every dependency answers, by name", s.readyz, quiet)
+	raw(r, get, "/readyz", "readyz", public, "Whether requests may be sent to this process, and what does not answer", s.readyz, quiet)
 	raw(r, get, "/metrics", "metrics", public, "Metrics for Prometheus", s.metrics, quiet)
 	raw(r, get, "/openapi.json", "openAPIDocument", public, "This document", s.openAPIDocument(r.api.OpenAPI()), quiet)
 	raw(r, get, "/docs", "docs", public, "The API as a page", s.docs, quiet)

@@ -119,6 +119,9 @@ func (s *Server) testConversion(ctx context.Context, in *testConversionInput) (*
 	test.out.OK = true
 	for _, step := range test.out.Steps {
 		test.out.OK = test.out.OK && step.OK
+		if step.State == testUnderWay {
+			notFinal(ctx)
+		}
 	}
 	return &testConversionOutput{Body: test.out}, nil
 }

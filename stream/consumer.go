@@ -15,7 +15,7 @@ import (
 // The kinds of error that a handler may return. Anything else is taken as passing: the message
 // comes again after a delay that grows.
 var (
-	// ErrBad marks a message that no retry can mend: it is terminated, logged and counted.
+	// ErrBad marks a message that no retry can mend: it is kept among the failed ones, and terminated.
 	ErrBad = errors.New("bad message")
 	// ErrNotYet marks a message whose time has not come: it comes again shortly, without a warning.
 	ErrNotYet = errors.New("not yet")
@@ -33,6 +33,9 @@ type Consumer struct {
 	// Parallel is how many messages are in work at once.
 	Parallel int
 	Handle   Handler
+	// Keep keeps a message that no retry can mend, before it is terminated. While it fails, the message
+	// comes again. Without it such a message is only logged.
+	Keep func(ctx context.Context, msg jetstream.Msg, cause error) error
 }
 
 const (
@@ -180,14 +183,36 @@ func settle(ctx context.Context, consumer Consumer, msg jetstream.Msg) {
 			slog.Warn("acknowledgement lost, the message comes again", "consumer", consumer.Durable, "error", err)
 		}
 	case errors.Is(err, ErrBad):
-		slog.Error("message that no retry can mend", "consumer", consumer.Durable, "error", err)
-		_ = msg.TermWithReason(err.Error())
+		giveUp(ctx, consumer, msg, err)
 	case errors.Is(err, ErrNotYet):
 		_ = msg.NakWithDelay(notYetDelay)
 	default:
 		slog.Warn("message comes again", "consumer", consumer.Durable, "error", err)
 		_ = msg.NakWithDelay(retryDelay(msg))
 	}
+}
+
+// giveUp ends a message that no retry can mend, once it is kept.
+func giveUp(ctx context.Context, consumer Consumer, msg jetstream.Msg, cause error) {
+	if consumer.Keep != nil {
+		if err := consumer.Keep(ctx, msg, cause); err != nil {
+			slog.Warn("a message that no retry can mend comes again, it could not be kept", "consumer", consumer.Durable, "error", err, "cause", cause)
+			_ = msg.NakWithDelay(retryDelay(msg))
+			return
+		}
+	} else {
+		slog.Error("message that no retry can mend", "consumer", consumer.Durable, "error", cause)
+	}
+	_ = msg.TermWithReason(errorText(cause))
+}
+
+// Delivered is how often a message was given to a handler, this time included.
+func Delivered(msg jetstream.Msg) int64 {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return 1
+	}
+	return int64(meta.NumDelivered) //nolint:gosec // a count of deliveries
 }
 
 func retryDelay(msg jetstream.Msg) time.Duration {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -39,7 +40,28 @@ func (w *Worker) handleClicks(ctx context.Context, msg jetstream.Msg) error {
 		return nil
 	}
 	// One bad message among many must not keep the others: each alone.
-	return w.writeRows(ctx, msg.Data())
+	if err := w.writeRows(ctx, msg.Data()); !activities.Permanent(err) {
+		return err
+	}
+	return w.writeEach(ctx, msg)
+}
+
+// writeEach writes a message's clicks one by one, so that a bad one keeps no other from its row.
+func (w *Worker) writeEach(ctx context.Context, msg jetstream.Msg) error {
+	var clicks []json.RawMessage
+	if err := json.Unmarshal(msg.Data(), &clicks); err != nil {
+		return fmt.Errorf("%w: clicks: %w", stream.ErrBad, err)
+	}
+	for _, click := range clicks {
+		err := w.writeRows(ctx, append(append([]byte{'['}, click...), ']'))
+		if activities.Permanent(err) {
+			err = w.keepClick(ctx, consumerClicks, msg, click, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writePack writes the rows of all messages in work, and yields to redirects while they come fast.

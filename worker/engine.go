@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	sdkworker "go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -78,6 +79,7 @@ func (w *Worker) engine() sdkworker.Worker {
 		MaxConcurrentWorkflowTaskPollers: workflowPollers,
 		MaxConcurrentActivityTaskPollers: activityPollers,
 		WorkerStopTimeout:                20 * time.Second,
+		Interceptors:                     []interceptor.WorkerInterceptor{activities.ErrorInterceptor()},
 		OnFatalError:                     func(err error) { slog.Error("temporal worker", "error", err) },
 	})
 	for name, function := range map[string]any{
@@ -114,6 +116,7 @@ func (w *Worker) engine() sdkworker.Worker {
 func (w *Worker) deliveryEngine() sdkworker.Worker {
 	engine := sdkworker.New(w.Temporal, activities.DeliveryTaskQueue, sdkworker.Options{
 		DisableWorkflowWorker: true, WorkerStopTimeout: 20 * time.Second,
+		Interceptors: []interceptor.WorkerInterceptor{activities.ErrorInterceptor()},
 		OnFatalError: func(err error) { slog.Error("temporal worker", "error", err) },
 	})
 	w.Deliveries.Register(engine)

@@ -51,6 +51,7 @@ type Worker struct {
 	engineGate        *gate
 	debts             *debts
 	startsLag         lag
+	failures          *stream.Failures
 	reconciliations   *activities.Reconciliations
 	clicks            *activities.Clicks
 	pace              *pace
@@ -83,6 +84,7 @@ func (w *Worker) run(ctx context.Context) error {
 	group.Go(func() error { return w.payStarts(ctx) })
 	group.Go(func() error { return w.sweepWhileAway(ctx, w.sweep) })
 	group.Go(func() error { return w.Deliveries.Watch(ctx) })
+	group.Go(func() error { return w.failures.Watch(ctx) })
 	group.Go(func() error { return w.reconciliations.Watch(ctx) })
 	for _, consumer := range consumers {
 		group.Go(func() error { return w.Stream.Run(ctx, consumer) })
@@ -98,6 +100,7 @@ func (w *Worker) run(ctx context.Context) error {
 func (w *Worker) setUp() {
 	w.decisions = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now}
 	w.direct = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now, Owes: true}
+	w.failures = &stream.Failures{Store: w.Store}
 	w.reconciliations = &activities.Reconciliations{Store: w.Store, Replay: (&activities.Exchange{Decisions: w.decisions}).Replay, Now: time.Now}
 	w.clicks = &activities.Clicks{Store: w.Store}
 	w.owed = &activities.Owed{Store: w.Store}
@@ -108,16 +111,26 @@ func (w *Worker) setUp() {
 	w.sweep = &activities.Sweep{Store: w.Store, Decisions: w.direct, Deliveries: w.Deliveries, Start: w.startConversion, Changes: changes}
 }
 
+// The names of consumers whose failures are more than a message.
+const (
+	consumerClicks    = "clicks"
+	consumerPostbacks = "postbacks"
+)
+
 // consumers are what this process takes from the streams.
 func (w *Worker) consumers() []stream.Consumer {
-	return []stream.Consumer{
-		{Stream: stream.Clicks, Durable: "clicks", Parallel: clickMessages, Handle: w.handleClicks},
+	consumers := []stream.Consumer{
+		{Stream: stream.Clicks, Durable: consumerClicks, Parallel: clickMessages, Handle: w.handleClicks},
 		{Stream: stream.Starts, Durable: "starts", Parallel: startMessages, Handle: w.handleStarts},
-		{Stream: stream.Postbacks, Durable: "postbacks", Parallel: postbacksInFlight, Handle: w.handlePostback},
+		{Stream: stream.Postbacks, Durable: consumerPostbacks, Parallel: postbacksInFlight, Handle: w.handlePostback},
 		{Stream: stream.Events, Durable: "callbacks", Filter: stream.SubjectConversion, Parallel: callbacksInFlight, Handle: w.handleConversion},
 		{Stream: stream.Events, Durable: "deliveries", Filter: stream.SubjectDelivery, Parallel: callbacksInFlight, Handle: w.handleDelivery},
 		{Stream: stream.Events, Durable: "jobs", Filter: stream.SubjectJob, Parallel: jobsInFlight, Handle: w.handleJob},
 		{Stream: stream.Events, Durable: "exchange", Filter: stream.SubjectExchange, Parallel: exchangeInFlight, Handle: w.handleExchange},
 		{Stream: stream.Events, Durable: "reconciliations", Filter: stream.SubjectReconciliation, Parallel: reconciliationsInFlight, Handle: w.handleReconciliation},
 	}
+	for i := range consumers {
+		consumers[i] = w.endsForGood(consumers[i])
+	}
+	return consumers
 }

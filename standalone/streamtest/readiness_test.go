@@ -17,6 +17,7 @@ import (
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
+	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/standalone/internal/ports"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -97,9 +98,15 @@ func opened(t *testing.T) *db.Store {
 // streamServer is what /readyz says of the stream server: "ok", or what is wrong.
 func streamServer(t *testing.T, store *db.Store, conn *stream.Conn, monitor string) string {
 	t.Helper()
-	s := &api.Server{Store: store, Stream: conn, Config: api.Config{NATSMonitorURL: monitor}}
+	keys, err := keyring.Parse(keyring.Generate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &api.Server{Store: store, Stream: conn, Keys: keys, Config: api.Config{NATSMonitorURL: monitor, OperatorTokenHash: keys.Hash("operator")}}
 	answer := httptest.NewRecorder()
-	s.ServiceHandler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/readyz", nil).WithContext(t.Context()))
+	request := httptest.NewRequest(http.MethodGet, "/readyz", nil).WithContext(t.Context())
+	request.Header.Set("Authorization", "ApiToken operator") // details are the operator's
+	s.ServiceHandler().ServeHTTP(answer, request)
 	var ready struct {
 		Dependencies []struct{ Name, Status, Detail string }
 	}
