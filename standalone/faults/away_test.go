@@ -2,7 +2,16 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/offerflow/offerflow/standalone/blackbox"
@@ -105,4 +114,82 @@ func (i *inspector) waiting(t *testing.T, c *cast) {
 		found, err := texts(t.Context(), i.temporal, `SELECT workflow_id FROM current_executions WHERE workflow_id = ANY($1) AND state <> 3`, prefixed("conversion/", pending))
 		return len(found) == len(pending), err
 	})
+}
+
+// An API starts and redirects without Temporal, and goes on without PostgreSQL once it has loaded the
+// offers. Readiness says so, and names what is away.
+func TestAnAPIRedirectsWithoutTemporalAndPostgres(t *testing.T) {
+	p := startParts(t)
+	j := newJournal()
+	c, err := newCast(t.Context(), blackbox.New(p.at().URL, operatorToken), openMail(t), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.running[roleTemporal].kill()
+	p.running[roleAPI].kill()
+	p.start(roleAPI)
+	p.degraded(t, "temporal")
+	c.clicks(t, j, "without Temporal")
+
+	p.killPostgresWhole(t)
+	p.degraded(t, "postgres", "temporal")
+	c.clicks(t, j, "without PostgreSQL")
+	if j.unavailable > 0 {
+		t.Errorf("%d requests were answered 503", j.unavailable)
+	}
+
+	p.start(rolePostgres)
+	p.start(roleTemporal)
+	p.degraded(t)
+	i := inspect(t, p.at())
+	i.settle(t)
+	lost, err := i.lostClicks(t.Context(), c.tenant.TenantID, j)
+	if err != nil || len(lost) > 0 {
+		t.Errorf("%v %v", lost, err)
+	}
+}
+
+// killPostgresWhole kills PostgreSQL with whoever watches over it, and waits until the system has let go
+// of it: one that starts meanwhile would take it for running.
+func (p *parts) killPostgresWhole(t *testing.T) {
+	t.Helper()
+	dir := filepath.Join(p.dir, rolePostgres)
+	found, err := filepath.Glob(filepath.Join(dir, "*", "postmaster.pid"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("postmaster.pid: %v %v", found, err)
+	}
+	text, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.Fields(string(text))[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	killPostgres(dir)
+	p.running[rolePostgres].kill()
+	waitFor(t.Context(), t, "the end of PostgreSQL", func() (bool, error) {
+		return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH), nil
+	})
+}
+
+// degraded waits until the API is ready and says that it does without exactly these.
+func (p *parts) degraded(t *testing.T, names ...string) {
+	t.Helper()
+	tenant := blackbox.New(p.at().URL, operatorToken)
+	waitFor(t.Context(), t, fmt.Sprintf("an API that is ready without %v", names), func() (bool, error) {
+		var ready struct{ Degraded []string }
+		err := tenant.Call(t.Context(), http.MethodGet, "/readyz", nil, &ready)
+		return err == nil && slices.Equal(ready.Degraded, names), err
+	})
+}
+
+// clicks clicks once, and must be redirected.
+func (c *cast) clicks(t *testing.T, j *journal, member string) {
+	t.Helper()
+	id, _, err := c.tenant.Click(t.Context(), c.levels.link, url.Values{"pub_member_id": {member}})
+	if err != nil || id == "" {
+		t.Fatalf("%s: not redirected: %v", member, err)
+	}
+	j.clicked(id, clicked{member, c.levels.id})
 }

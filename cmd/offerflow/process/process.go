@@ -47,6 +47,8 @@ type Process struct {
 	server    *http.Server
 	listener  net.Listener
 	telemetry func(context.Context) error
+	// api answers; it says that the process is about to stop.
+	api *api.Server
 	// busy says that redirects are coming fast; nil in a process without redirects.
 	busy func() bool
 	// endStreams ends the answers that have no end of their own; nil in a process without them.
@@ -161,6 +163,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL, Traced: traced(),
 		},
 	}
+	p.api = server
 	if p.role == RoleWorker {
 		return server.ServiceHandler(), nil
 	}
@@ -227,11 +230,12 @@ func (p *Process) serve(handler http.Handler) {
 	if p.endStreams != nil {
 		p.server.RegisterOnShutdown(p.endStreams)
 	}
-	go func() {
+	p.work.Go(func() error { // a process that listens no more is of no use: it ends, to be started anew
 		if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
-			slog.Error("http server", "error", err)
+			return fmt.Errorf("http server: %w", err)
 		}
-	}()
+		return nil
+	})
 	slog.Info("listening", "role", p.role, "address", p.Addr())
 }
 
@@ -244,8 +248,11 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 // Err is what ended the work; nil after a Stop.
 func (p *Process) Err() error { return p.workErr }
 
-// Stop takes no more requests, finishes those under way, then the work behind them.
+// Stop takes no more requests, finishes those under way, then the work behind them. An API first says
+// that it is not ready, and goes on answering for a while: a load balancer that sent requests to a
+// process that is gone would have them fail.
 func (p *Process) Stop() error {
+	p.drain()
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
 	err := p.server.Shutdown(ctx)
@@ -256,6 +263,19 @@ func (p *Process) Stop() error {
 	<-p.done
 	p.close()
 	return errors.Join(err, p.workErr)
+}
+
+func (p *Process) drain() {
+	p.api.Drain()
+	if p.role == RoleWorker {
+		return
+	}
+	timer := time.NewTimer(p.config.DrainWait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.done: // broken already
+	}
 }
 
 // close lets go of every connection that was made.
