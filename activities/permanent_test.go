@@ -200,3 +200,17 @@ func TestRule21OneBadReleaseKeepsNoOther(t *testing.T) {
 	require.Equal(t, 1, found.Found)
 	require.Equal(t, domain.StatusSuccess, rig.conversion(&bad).Status)
 }
+
+// Memory holds the versions of offers that decisions went by of late, and no more than there is room for.
+func TestOfferVersionsInMemoryAreBounded(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	offer := rig.offer([]domain.Event{goal("A")})
+	cache := rig.versions.cache()
+	for i := range maxOfferVersions {
+		cache.Add(versionKey{uuid.New(), int64(i)}, offer)
+	}
+	require.Equal(t, domain.OutcomeAccepted, rig.post(rig.click(offer), "A").Outcome)
+	require.True(t, cache.Contains(versionKey{offer.ID, 1}))
+	require.Equal(t, maxOfferVersions, cache.Len())
+}

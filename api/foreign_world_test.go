@@ -261,7 +261,14 @@ func (r *rich) readOffer(id string) {
 // asPartner is one of the tenant's partners.
 func (r *rich) asPartner() *rich {
 	out := r.withHeaders("Authorization", r.me.token("partner", "partnerId", r.own("partner")).headers["Authorization"])
-	out.isPartner = true
+	out.isOutside = true
+	return out
+}
+
+// asAdvertiser is one of the tenant's advertisers.
+func (r *rich) asAdvertiser() *rich {
+	out := r.withHeaders("Authorization", r.me.token("advertiser", "advertiserId", r.own("advertiser")).headers["Authorization"])
+	out.isOutside = true
 	return out
 }
 

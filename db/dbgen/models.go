@@ -218,6 +218,10 @@ type Conversion struct {
 	CnvGoalName       string
 	Side              domain.Side
 	MemberKey         *string
+	CnvCurrency       string
+	CnvCompletedAt    *time.Time
+	CnvStatus         string
+	AwaitsVerdict     bool
 }
 
 type ConversionRequest struct {
@@ -712,4 +716,13 @@ type Transition struct {
 	RequestID     string
 	FiguresBefore json.RawMessage
 	FiguresAfter  json.RawMessage
+}
+
+type VerdictFinding struct {
+	TenantID      uuid.UUID
+	PostbackID    uuid.UUID
+	ConversionID  uuid.UUID
+	At            time.Time
+	Said          string
+	Authenticated bool
 }
