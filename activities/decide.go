@@ -110,7 +110,8 @@ func (w *writer) decide(ctx context.Context, logged *db.Result[dbgen.Postback], 
 	row := &logged.Value
 	if logged.Found && (row.Outcome != domain.OutcomeHeld || !w.wasHeld) {
 		// Whoever asked before may have crashed between the commit and the start of what must wait.
-		return Decided{Answer: answerOf(row), Waiting: waitingOf(w.scene.session)}, nil
+		answer, err := answerOf(row)
+		return Decided{Answer: answer, Waiting: waitingOf(w.scene.session)}, err
 	}
 	var err error
 	if w.wasHeld { // it passed the advertiser's security when it came
@@ -179,9 +180,11 @@ func clickFacts(c *dbgen.Click) domain.Click {
 	}
 }
 
-func answerOf(row *dbgen.Postback) domain.Answer {
-	return domain.Answer{
+func answerOf(row *dbgen.Postback) (answer domain.Answer, err error) {
+	answer = domain.Answer{
 		PostbackID: row.ID, Outcome: row.Outcome, Reason: row.Reason, ConversionID: row.ConversionID,
-		Status: row.Status, ReleaseAt: row.ReleaseAt,
+		Status: row.Status, ReleaseAt: row.ReleaseAt, Detail: row.Detail,
 	}
+	answer.Warnings, err = domain.ReadWarnings(row.Warnings)
+	return answer, err
 }

@@ -593,6 +593,8 @@ type Postback struct {
 	ReleaseAt     *time.Time
 	Authenticated bool
 	DecidedAt     time.Time
+	Detail        string
+	Warnings      json.RawMessage
 }
 
 type PostbacksDefault struct {
