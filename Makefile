@@ -53,7 +53,8 @@ lint: $(GOLANGCI_LINT) $(WORKFLOWCHECK) ## linters, the layer rule, determinism 
 	cd standalone && $(GOLANGCI_LINT) run --config ../.golangci.yml ./...
 	$(WORKFLOWCHECK) ./workflows/...
 
-generate: $(SQLC) ## sqlc's code and docs/openapi.json
+generate: $(SQLC) ## the bundle of /docs, sqlc's code and docs/openapi.json
+	@scripts/reference.sh
 	$(SQLC) generate
 	@scripts/build.sh offerflow . ./cmd/offerflow
 	bin/offerflow openapi > bin/openapi.json

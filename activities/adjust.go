@@ -89,7 +89,7 @@ func (d *Decisions) adjustOne(ctx context.Context, tx pgx.Tx, request AdjustRequ
 	if err := d.writeAdjustment(ctx, tx, scene, &row, was, request); err != nil {
 		return row, err
 	}
-	return row, moveBudget(ctx, tx, scene, &row, is.Revenue-was.Revenue, request.OverrideCaps)
+	return row, moveBudget(ctx, tx, scene, &row, is.Revenue-was.Revenue, &request)
 }
 
 func figuresOf(row *dbgen.Conversion) domain.Figures {
@@ -125,11 +125,15 @@ func (d *Decisions) writeAdjustment(ctx context.Context, tx pgx.Tx, scene *scene
 	}); err != nil {
 		return err
 	}
-	move := transition{from: row.Status, to: row.Status, sequence: row.Sequence, at: now}
+	move := transition{from: row.Status, to: row.Status, sequence: row.Sequence, at: now, requestID: request.RequestID}
 	if err := scene.postFigures(ctx, batch, row, move, is.Booked(row.Status).Less(was.Booked(row.Status))); err != nil {
 		return err
 	}
-	if err := scene.writeNews(ctx, batch, row, move, scene.current); err != nil {
+	offer, err := d.offer(ctx, tx, row.OfferID, row.OfferVersion) // rule 24
+	if err != nil {
+		return err
+	}
+	if err := scene.writeNews(ctx, batch, row, move, offer); err != nil {
 		return err
 	}
 	if err := auditAdjustment(ctx, batch, row, was, is, request, now); err != nil {
@@ -140,7 +144,7 @@ func (d *Decisions) writeAdjustment(ctx context.Context, tx pgx.Tx, scene *scene
 
 // moveBudget moves the budget's counter by a difference in revenue, in the period that the
 // conversion is counted in (rule 32). One that is not counted moves nothing.
-func moveBudget(ctx context.Context, tx pgx.Tx, scene *scene, row *dbgen.Conversion, by domain.Micros, override bool) error {
+func moveBudget(ctx context.Context, tx pgx.Tx, scene *scene, row *dbgen.Conversion, by domain.Micros, request *AdjustRequest) error {
 	if !row.IsCounted || by == 0 {
 		return nil
 	}
@@ -155,13 +159,13 @@ func moveBudget(ctx context.Context, tx pgx.Tx, scene *scene, row *dbgen.Convers
 				return err
 			}
 		}
-		return insertOfferNews(ctx, tx, row.TenantID, row.OfferID)
+		return insertOfferNews(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, "offer"))
 	}
 	slot := domain.Slot{
 		Scope: domain.CapScopeBudget, ScopeID: row.OfferID, Period: scene.current.BudgetPeriod(),
 		Amount: int64(by), Ceiling: int64(scene.current.Budget), Reason: domain.ReasonBudgetExhausted,
 	}
-	if override {
+	if request.OverrideCaps {
 		slot.Ceiling = math.MaxInt64
 	}
 	exhausted, full, err := takeSlots(ctx, tx, row.TenantID, []domain.Slot{slot}, periods)
@@ -170,8 +174,8 @@ func moveBudget(ctx context.Context, tx pgx.Tx, scene *scene, row *dbgen.Convers
 		return err
 	case exhausted != domain.ReasonNone:
 		return ErrBudgetExhausted
-	case full || override:
-		return insertOfferNews(ctx, tx, row.TenantID, row.OfferID)
+	case full || request.OverrideCaps:
+		return insertOfferNews(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, "offer"))
 	}
 	return nil
 }

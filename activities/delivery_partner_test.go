@@ -160,7 +160,7 @@ func (rig *partnerRig) news(times int) {
 func (rig *partnerRig) deliveries(kind string) (rows []dbgen.Delivery) {
 	rig.t.Helper()
 	rig.tenant(func(ctx context.Context, tx pgx.Tx) error {
-		ids, err := tx.Query(ctx, "SELECT id FROM deliveries WHERE kind = $1 ORDER BY sequence, id", kind)
+		ids, err := tx.Query(ctx, "SELECT id FROM deliveries WHERE kind = $1 ORDER BY sequence, created_at, id", kind)
 		if err != nil {
 			return err
 		}
@@ -370,6 +370,7 @@ func TestRule51A410DisablesThePartnersURLOnly(t *testing.T) {
 	id := rig.partnerURL("/gone")
 	rig.answers("/gone", status(410))
 	for range 2 {
+		rig.wait(time.Second) // they are told apart by when they were made
 		rig.post(rig.click(o), "A")
 		rig.news(1)
 	}

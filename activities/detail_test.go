@@ -24,7 +24,7 @@ func TestTheLogSaysWhy(t *testing.T) {
 		answer := rig.decide(p).Answer
 		require.Equal(t, []any{domain.ReasonMissingAmount, want, p.Warnings}, []any{answer.Reason, answer.Detail, answer.Warnings})
 	}
-	later, ok, err := rig.Answered(t.Context(), p.ID)
+	later, _, ok, err := rig.Answered(t.Context(), p.ID)
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, []any{want, p.Warnings}, []any{later.Detail, later.Warnings})

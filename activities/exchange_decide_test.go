@@ -123,7 +123,7 @@ func TestRule58EveryTransitionIsTold(t *testing.T) {
 // payloads reads what the outbox holds for a subject, oldest first.
 func (rig *sharedRig) payloads(subject string, each func(payload []byte)) {
 	rig.t.Helper()
-	rows, err := rig.Store.SystemPool().Query(rig.t.Context(), "SELECT payload FROM outbox WHERE subject = $1 ORDER BY id", subject)
+	rows, err := rig.Store.SystemPool().Query(rig.t.Context(), "SELECT payload FROM outbox WHERE subject = $1 ORDER BY position", subject)
 	require.NoError(rig.t, err)
 	payloads, err := pgx.CollectRows(rows, pgx.RowTo[json.RawMessage])
 	require.NoError(rig.t, err)
@@ -296,7 +296,7 @@ func TestRule58ThePublishersRowsAreNotDecided(t *testing.T) {
 	require.ErrorIs(t, err, domain.ErrDecidedByAdvertiser)
 
 	before := rig.now()
-	overdue, err := queries.SystemOverduePending(t.Context(), rig.Store.SystemPool(), &before, 10)
+	overdue, err := queries.SystemOverduePending(t.Context(), rig.Store.SystemPool(), dbgen.SystemOverduePendingParams{Before: &before, AtMost: 10})
 	require.NoError(t, err)
 	require.Len(t, overdue, 1, "the sweep takes up the advertiser's alone")
 	require.Equal(t, rig.tenantID, overdue[0].TenantID)

@@ -19,16 +19,20 @@ func queueLive(ctx context.Context, tx dbgen.DBTX, writerTenant uuid.UUID, kind 
 		if err != nil {
 			return err
 		}
-		payload, err := stream.NewLiveEvent(id, kind, at, data)
-		if err != nil {
-			return err
-		}
-		err = queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{
-			TenantID: writerTenant, ID: id, Subject: stream.SubjectLive + tenantID.String(), Payload: payload,
-		})
-		if err != nil {
+		if err := queueLiveAs(ctx, tx, writerTenant, id, kind, data, at, tenantID); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// queueLiveAs is queueLive to one tenant, with the event's id.
+func queueLiveAs(ctx context.Context, tx dbgen.DBTX, writerTenant, id uuid.UUID, kind string, data any, at time.Time, tenantID uuid.UUID) error {
+	payload, err := stream.NewLiveEvent(id, kind, at, data)
+	if err != nil {
+		return err
+	}
+	return queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{
+		TenantID: writerTenant, ID: id, Subject: stream.SubjectLive + tenantID.String(), Payload: payload,
+	})
 }

@@ -30,10 +30,7 @@ func (s *scene) tellPublisher(ctx context.Context, tx dbgen.DBTX, row *dbgen.Con
 	if !ok {
 		return fmt.Errorf("conversion %s is an advertiser's, and its offer has no partnership", row.ID)
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
+	id := messageID(row, t.requestID, "exchange")
 	payload, err := json.Marshal(stream.ExchangeEvent{
 		ID: id, Partnership: partnership, ConversionID: &row.ID, Sequence: t.sequence, Side: domain.SideAdvertiser, At: t.at,
 	})
@@ -44,7 +41,13 @@ func (s *scene) tellPublisher(ctx context.Context, tx dbgen.DBTX, row *dbgen.Con
 	if err != nil {
 		return err
 	}
-	return queueLive(ctx, tx, row.TenantID, stream.LiveConversion, liveConversion(partnership.ID, row, t, offer), t.at, row.TenantID)
+	return tellLive(ctx, tx, partnership.ID, row, t, offer)
+}
+
+// tellLive tells of a transition in the live stream of the side whose row it is.
+func tellLive(ctx context.Context, tx dbgen.DBTX, partnershipID uuid.UUID, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
+	data := liveConversion(partnershipID, row, t, offer)
+	return queueLiveAs(ctx, tx, row.TenantID, messageID(row, t.requestID, "live"), stream.LiveConversion, data, t.at, row.TenantID)
 }
 
 // liveConversion is a transition as the live stream of the side tells of it whose row it is.

@@ -103,7 +103,7 @@ func (rig *noticeRig) notice(version int64, side domain.Side) {
 func (rig *noticeRig) emails(tenantID uuid.UUID) (out []dbgen.Delivery) {
 	rig.t.Helper()
 	rig.tenant(tenantID, func(ctx context.Context, tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT id FROM deliveries WHERE kind = 'email' ORDER BY id")
+		rows, err := tx.Query(ctx, "SELECT id FROM deliveries WHERE kind = 'email' ORDER BY created_at, id")
 		if err != nil {
 			return err
 		}
@@ -395,7 +395,7 @@ func TestRule56ACrashedAttemptIsTakenUp(t *testing.T) {
 	rig.advanceClock(5*time.Second + overdueSlack + time.Second)
 	found, err := rig.SweepDeliveries(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 1, found)
+	require.Equal(t, 1, found.Found)
 	rig.Wait()
 	require.Len(t, rig.box.Mails(), 1)
 

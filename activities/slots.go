@@ -29,6 +29,7 @@ func queueSlots(ctx context.Context, batch *db.Batch, tenantID uuid.UUID, slots 
 			return queries.TakeSlot(ctx, q, dbgen.TakeSlotParams{
 				TenantID: tenantID, Scope: string(slot.Scope), ScopeID: slot.ScopeID, Period: string(slot.Period),
 				PeriodStart: periods.Start(slot.Period), Amount: slot.Amount, Ceiling: slot.Ceiling,
+				PeriodEnd: periods.EndOrNever(slot.Period),
 			})
 		}))
 	}
@@ -79,7 +80,7 @@ func uncapped(slots []domain.Slot) []domain.Slot {
 
 // giveBackSlots gives a rejected conversion's slots back in the periods it was counted in (rule
 // 28), in the order in which they are taken. Counters of caps that are not set have no rows.
-func giveBackSlots(ctx context.Context, tx pgx.Tx, row *dbgen.Conversion) error {
+func giveBackSlots(ctx context.Context, tx pgx.Tx, row *dbgen.Conversion, requestID string) error {
 	batch := &db.Batch{}
 	periods := domain.Periods{Day: row.CountedDay, Week: row.CountedWeek, Month: row.CountedMonth}
 	give := func(scope domain.CapScope, id uuid.UUID, amount int64, over ...domain.Period) error {
@@ -106,19 +107,15 @@ func giveBackSlots(ctx context.Context, tx pgx.Tx, row *dbgen.Conversion) error 
 	if err := give(domain.CapScopeBudget, row.OfferID, int64(row.RevenueMicros), domain.PeriodDay, domain.PeriodTotal); err != nil {
 		return err
 	}
-	if err := insertOfferNews(ctx, batch, row.TenantID, row.OfferID); err != nil {
+	if err := insertOfferNews(ctx, batch, row.TenantID, row.OfferID, messageID(row, requestID, "offer")); err != nil {
 		return err
 	}
 	return batch.Send(ctx, tx)
 }
 
-// insertOfferNews tells the redirect to look at an offer's counters again.
-func insertOfferNews(ctx context.Context, tx dbgen.DBTX, tenantID, offerID uuid.UUID) error {
+// insertOfferNews tells the redirect to look at an offer's counters again. id is the message's.
+func insertOfferNews(ctx context.Context, tx dbgen.DBTX, tenantID, offerID, id uuid.UUID) error {
 	payload, err := json.Marshal(stream.OfferEvent{TenantID: tenantID, OfferID: &offerID})
-	if err != nil {
-		return err
-	}
-	id, err := uuid.NewV7()
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,13 @@ const (
 	actorTimer    = "timer"
 )
 
+// messageID is the id of what a request to a conversion leaves behind: news, entries, messages. The
+// request is what names the step: its sequence depends on what people did in between, which a replay
+// after a restore does not repeat.
+func messageID(row *dbgen.Conversion, requestID, kind string) uuid.UUID {
+	return domain.DerivedID(row.ID, kind, row.TenantID.String(), requestID)
+}
+
 // transition is one step in a conversion's life.
 type transition struct {
 	from         domain.Status // empty at the start
@@ -75,10 +82,7 @@ func (s *scene) postFigures(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conve
 	if err != nil {
 		return err
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
+	id := messageID(row, t.requestID, "ledger")
 	err = queries.InsertLedgerTransaction(ctx, tx, dbgen.InsertLedgerTransactionParams{
 		TenantID: row.TenantID, ID: id, ConversionID: row.ID, Sequence: t.sequence, At: t.at,
 	})
@@ -101,10 +105,7 @@ func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Convers
 	if err != nil {
 		return err
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
+	id := messageID(row, t.requestID, "news")
 	payload, err := json.Marshal(stream.ConversionEvent{
 		ID: id, TenantID: row.TenantID, ConversionID: row.ID, ClickID: row.ClickID, Sequence: t.sequence, FromStatus: t.from,
 		Status: t.to, Reason: t.reason, At: t.at, IsTest: row.IsTest,
@@ -120,7 +121,8 @@ func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Convers
 	return s.tellPublisher(ctx, tx, row, t, offer)
 }
 
-// news is the callback document of a conversion as it stands (http.md).
+// news is the callback document of a conversion as it stands (http.md). offer is the version that
+// decided it: names are frozen (rule 24).
 func (s *scene) news(row *dbgen.Conversion, offer *domain.Offer) domain.News {
 	click := &s.click
 	news := domain.News{

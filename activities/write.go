@@ -64,7 +64,7 @@ func (w *writer) writeWithSlots(ctx context.Context, decision domain.Decision) (
 		return Decided{}, taken.exhausted(), err
 	}
 	if taken.full() {
-		err = insertOfferNews(ctx, w.tx, w.scene.click.TenantID, w.scene.click.OfferID)
+		err = insertOfferNews(ctx, w.tx, w.scene.click.TenantID, w.scene.click.OfferID, domain.DerivedID(w.postback.ID, "offer"))
 	}
 	return decided, domain.ReasonNone, err
 }
@@ -97,6 +97,9 @@ func (w *writer) writeRows(ctx context.Context, batch *db.Batch, decision domain
 		}
 	}
 	if err := w.logPostback(ctx, batch, answer); err != nil {
+		return Decided{}, err
+	}
+	if err := w.owe(ctx, batch, &decided); err != nil {
 		return Decided{}, err
 	}
 	return decided, w.keepHeld(ctx, batch, decision)
@@ -132,13 +135,9 @@ func (w *writer) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, erro
 	if err != nil {
 		return nil, err
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, err
-	}
 	click := &w.scene.click
 	row := &dbgen.Conversion{
-		TenantID: click.TenantID, ID: id, ClickID: click.ID, PostbackID: w.postback.ID,
+		TenantID: click.TenantID, ID: domain.DerivedID(w.postback.ID, "conversion"), ClickID: click.ID, PostbackID: w.postback.ID,
 		OfferID: click.OfferID, OfferVersion: w.scene.current.Version, EventID: n.EventID,
 		AdvertiserID: click.AdvertiserID, PartnerID: click.PartnerID, PubMemberID: click.PubMemberID,
 		Status: n.Status, RejectionReason: n.Reason, Sequence: 1, Currency: w.scene.context.Currency,
@@ -150,7 +149,7 @@ func (w *writer) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, erro
 		CountedDay: periods.Day, CountedWeek: periods.Week, CountedMonth: periods.Month,
 		CnvConversionID: w.postback.ConversionID, CnvEventID: w.postback.EventID, CnvAmount: readableAmount(w.postback),
 		CnvSubs: w.postback.Subs, CnvGoalID: w.postback.GoalID, CnvGoalName: w.postback.GoalName, IsTest: click.IsTest,
-		Side: click.Side,
+		Side: click.Side, CnvCurrency: w.postback.Currency, CnvCompletedAt: w.postback.CompletedAt,
 	}
 	if row.PubMemberID == nil {
 		row.MemberKey = memberOf(click)

@@ -207,7 +207,7 @@ func (s *Server) listAdvertisers(ctx context.Context, in *ListInput) (*pageOutpu
 			"email": {column: "email"}, "createdAt": {column: "created_at", kind: fieldTime},
 			"exchangeTenantId": {column: "exchange_tenant_id", kind: fieldUUID},
 		},
-		order: "createdAt", id: "id",
+		order: "id", id: "id",
 		scan: func(row pgx.CollectableRow) (a advertiserDocument, err error) {
 			var key string
 			err = row.Scan(&a.ID, &a.Name, &a.Email, &key, &a.HasSecurityToken, &a.HasSigningSecret, &a.IPAllowlist, &a.CreatedAt, &a.ExchangeTenantID)

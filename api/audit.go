@@ -24,11 +24,11 @@ type auditEntry struct {
 var auditListing = listing[auditEntry]{
 	from: "audit_log", columns: "id, at, actor, action, noun, noun_id, before, after", where: ownRows,
 	fields: map[string]listField{
-		"at": {column: "at", kind: fieldTime}, "from": {column: "at", kind: fieldFrom, unordered: true},
+		"id": {column: "id", kind: fieldUUID}, "at": {column: "at", kind: fieldTime}, "from": {column: "at", kind: fieldFrom, unordered: true},
 		"to": {column: "at", kind: fieldTo, unordered: true}, "actor": {column: "actor"}, "action": {column: "action"},
 		"noun": {column: "noun"}, "nounId": {column: "noun_id"},
 	},
-	order: "at", id: "id",
+	order: "id", id: "id",
 	scan: func(row pgx.CollectableRow) (e auditEntry, err error) {
 		err = row.Scan(&e.ID, &e.At, &e.Actor, &e.Action, &e.Noun, &e.NounID, &e.Before, &e.After)
 		return e, err

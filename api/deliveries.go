@@ -50,14 +50,14 @@ var deliveryListing = listing[deliveryDocument]{
 		d.state, d.attempts, d.next_attempt_at, d.last_status_code, d.last_error, d.is_test, d.created_at, d.finished_at`,
 	where: "d.tenant_id = $1",
 	fields: map[string]listField{
-		"id": {column: "d.id", kind: fieldUUID}, "conversionId": {column: "d.conversion_id", kind: fieldUUID, unordered: true},
+		"id": {column: "d.id", kind: fieldUUID, nullsLast: true}, "conversionId": {column: "d.conversion_id", kind: fieldUUID, unordered: true},
 		"conversion": {column: "d.conversion_id", kind: fieldUUID, unordered: true}, "endpointId": {column: "d.endpoint_id", kind: fieldUUID, unordered: true},
 		"endpoint": {column: "d.endpoint_id", kind: fieldUUID, unordered: true}, "partnerId": {column: "pp.partner_id", kind: fieldUUID, unordered: true},
 		"state": {column: "d.state"}, "kind": {column: "d.kind"}, "isTest": {column: "d.is_test", kind: fieldBool, unordered: true},
 		"createdAt": {column: "d.created_at", kind: fieldTime}, "createdFrom": {column: "d.created_at", kind: fieldFrom, unordered: true},
 		"createdTo": {column: "d.created_at", kind: fieldTo, unordered: true},
 	},
-	order: "id", id: "d.id",
+	order: "createdAt", id: "d.id", // an id carries the time of its conversion's receipt
 	scan: func(row pgx.CollectableRow) (d deliveryDocument, err error) {
 		err = row.Scan(&d.ID, &d.Kind, &d.EndpointID, &d.PartnerID, &d.PartnerName, &d.ConversionID, &d.Sequence, &d.Status, &d.State, &d.AttemptCount,
 			&d.NextAttemptAt, &d.LastStatusCode, &d.LastError, &d.IsTest, &d.CreatedAt, &d.FinishedAt)

@@ -56,10 +56,11 @@ const (
 
 func partnershipListing(tenantID uuid.UUID) listing[partnershipDocument] {
 	return listing[partnershipDocument]{
-		from: "partnerships p JOIN offers o ON o.id = p.offer_id",
+		// Each side has an index of its own; both are read in their order and merged.
+		from: `((SELECT * FROM partnerships WHERE advertiser_tenant_id = $1 ORDER BY id DESC)
+			UNION ALL (SELECT * FROM partnerships WHERE publisher_tenant_id = $1 ORDER BY id DESC)) p JOIN offers o ON o.id = p.offer_id`,
 		columns: `p.id, p.offer_id, p.source_offer_id, p.advertiser_tenant_id, p.advertiser_name, p.publisher_tenant_id, p.publisher_name,
 			p.created_at, p.ended_at, p.ended_side, p.end_reason, o.name`,
-		where: "$1::uuid IN (p.advertiser_tenant_id, p.publisher_tenant_id)",
 		fields: map[string]listField{
 			"id": {column: "p.id", kind: fieldUUID}, "offerId": {column: "p.offer_id", kind: fieldUUID},
 			"sourceOfferId":   {column: "CASE WHEN " + isAdvertiser + " THEN p.source_offer_id END", kind: fieldUUID},
@@ -70,7 +71,7 @@ func partnershipListing(tenantID uuid.UUID) listing[partnershipDocument] {
 			"state":           {column: partnershipState}, "createdAt": {column: "p.created_at", kind: fieldTime},
 			"endedAt": {column: "p.ended_at", kind: fieldTime}, "endedSide": {column: "p.ended_side"},
 		},
-		order: "createdAt", id: "p.id",
+		order: "id", id: "p.id",
 		scan: func(row pgx.CollectableRow) (partnershipDocument, error) {
 			var p dbgen.Partnership
 			var offerName string

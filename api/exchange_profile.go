@@ -102,7 +102,7 @@ var directoryListing = listing[directoryEntry]{
 		"description": {column: "p.description", kind: fieldSearch}, "currency": {column: "t.currency"},
 		"updatedAt": {column: "p.updated_at", kind: fieldTime},
 	},
-	order: "updatedAt", id: "t.tenant_id",
+	order: "updatedAt", id: "p.tenant_id",
 	scan: func(row pgx.CollectableRow) (e directoryEntry, err error) {
 		err = row.Scan(&e.TenantID, &e.Name, &e.Product, &e.Description, &e.Contact, &e.Currency, &e.UpdatedAt)
 		return e, err

@@ -153,7 +153,7 @@ var conversionRequestListing = listing[conversionRequest]{
 	fields: map[string]listField{
 		"id": {column: "r.id", kind: fieldUUID}, "at": {column: "r.at", kind: fieldTime}, "action": {column: "r.action"}, "by": {column: "r.by"},
 	},
-	order: "at", id: "r.id",
+	order: "id", id: "r.id",
 	scan: func(row pgx.CollectableRow) (r conversionRequest, err error) {
 		err = row.Scan(&r.ID, &r.PartnershipID, &r.ConversionID, &r.Action, &r.Reason, &r.At, &r.By)
 		return r, err

@@ -157,8 +157,8 @@ type sent struct {
 
 // taken are messages out of the outbox, in order.
 func (s *site) taken(where string) ([]sent, error) {
-	rows, err := s.store.SystemPool().Query(context.Background(), `WITH gone AS (DELETE FROM outbox WHERE `+where+` RETURNING id, subject, payload)
-		SELECT subject, payload FROM gone ORDER BY id`)
+	rows, err := s.store.SystemPool().Query(context.Background(), `WITH gone AS (DELETE FROM outbox WHERE `+where+` RETURNING position, subject, payload)
+		SELECT subject, payload FROM gone ORDER BY position`)
 	if err != nil {
 		return nil, err
 	}

@@ -57,6 +57,12 @@ func makers() map[string]func(r *rich) string {
 		},
 		"offer": func(r *rich) string { return r.offer.ID.String() },
 		"event": func(r *rich) string { return r.offer.Events[0].ID.String() },
+		"audit entry": func(r *rich) string {
+			r.own("partner")
+			var out page[struct{ ID string }]
+			r.me.get("/api/v1/audit?page_size=1").into(http.StatusOK, &out)
+			return out.Items[0].ID
+		},
 		"link": func(r *rich) string {
 			return r.me.made("/api/v1/offers/"+r.offer.ID.String()+"/links", map[string]any{"partnerId": r.own("partner")})
 		},
@@ -202,15 +208,18 @@ var everybodys = map[string]bool{"/api/v1/exchange/directory": true}
 // forbiddenTo are routes that tenants of a product may not call at all.
 var forbiddenTo = map[string]string{"POST /api/v1/exchange/shares": domain.ProductPublisher}
 
-// headers that a route requires.
-var headers = map[string][]string{
-	"PUT /api/v1/sdk-offer-management/{product}/offers/{id}": {"If-Match", "*"},
-	"PATCH /api/v1/exchange/offers/{id}":                     {"If-Match", "*"},
+// versioned are the routes that take a change of the version which GET of the same path shows.
+var versioned = map[string]bool{
+	"PUT /api/v1/sdk-offer-management/{product}/offers/{id}": true,
+	"PATCH /api/v1/exchange/offers/{id}":                     true,
 }
 
 // queries are what a GET requires.
 var queries = map[string]func(r *rich) string{
-	"/api/v1/reports/performance": func(*rich) string {
+	"/api/v1/reports/performance": func(r *rich) string {
+		if r.isOutside {
+			return "from=" + day(-7) + "&to=" + day(1) + "&group_by=offer,event"
+		}
 		return "from=" + day(-7) + "&to=" + day(1) + "&group_by=offer,advertiser,partner,placement,event"
 	},
 	"/api/v1/integrations/cost-report/singular/json":  costReportDays,
@@ -305,8 +314,8 @@ type rich struct {
 	ids    map[string]string
 	// product is the tenant's, "" a publisher.
 	product string
-	// isPartner says that one of its partners asks.
-	isPartner bool
+	// isOutside says that one of its partners or advertisers asks.
+	isOutside bool
 	// byRatio says that its rewards are by the default ratio.
 	byRatio bool
 	// digits end its figures, so that they are nobody else's.

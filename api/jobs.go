@@ -93,7 +93,7 @@ var jobListing = listing[jobView]{
 		"createdBy": {column: "j.actor"}, "createdAt": {column: "j.created_at", kind: fieldTime},
 		"finishedAt": {column: "j.finished_at", kind: fieldTime},
 	},
-	order: "createdAt", id: "j.id",
+	order: "id", id: "j.id",
 	scan: func(row pgx.CollectableRow) (jobView, error) {
 		var j dbgen.Job
 		err := row.Scan(&j.ID, &j.Action, &j.State, &j.Actor, &j.Note, &j.OverrideCaps, &j.Filter, &j.Total, &j.Changed, &j.Unchanged, &j.Failed,

@@ -78,6 +78,8 @@ type listField struct {
 	kind   fieldKind
 	// unordered fields are for filters only.
 	unordered bool
+	// nullsLast says that the index of a default order was made with NULLS LAST.
+	nullsLast bool
 }
 
 // ownRows is the condition of a list that shows a whole table of the tenant's. Row-level security says
@@ -91,7 +93,8 @@ type listing[T any] struct {
 	// where is a fixed condition, or "". Its parameters are $1 and on, from args of list.
 	where  string
 	fields map[string]listField
-	// order is the default field, descending; id is the column that breaks ties.
+	// order is the default field, descending, whose order an index has; id is the column that breaks ties.
+	// What is listed as it was made goes by id, a UUIDv7, which is time.
 	order, id string
 	scan      func(row pgx.CollectableRow) (T, error)
 }
@@ -154,11 +157,16 @@ func (l listing[T]) ordering(in ListInput) (string, error) {
 	if !ok || field.unordered {
 		return "", badField("orderby", "is not a field to order by; there are: "+l.names(false))
 	}
-	direction := "DESC NULLS LAST"
+	direction, nulls := "DESC", " NULLS LAST"
 	if in.OrderAsc {
-		direction = "ASC NULLS FIRST"
+		direction, nulls = "ASC", " NULLS FIRST"
 	}
-	return fmt.Sprintf(" ORDER BY %s %s, %s %s", field.column, direction, l.id, direction[:4]), nil
+	// The default's column has no null. An index is not read for an order that says where nulls go unless
+	// it says the same, be there a null or not.
+	if usual := l.fields[l.order]; field.column == usual.column && !usual.nullsLast {
+		nulls = ""
+	}
+	return fmt.Sprintf(" ORDER BY %s %s%s, %s %s", field.column, direction, nulls, l.id, direction), nil
 }
 
 func (l listing[T]) field(name string) (listField, bool) {

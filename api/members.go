@@ -89,11 +89,11 @@ var memberLedgerListing = listing[memberEntry]{
 	columns: "t.id, t.at, e.amount_micros, t.conversion_id, t.sequence, c.offer_id, c.offer_version, c.event_id",
 	where:   "e.tenant_id = $1 AND e.account = 'member_points' AND e.party = $2",
 	fields: map[string]listField{
-		"id": {column: "t.id", kind: fieldUUID}, "at": {column: "t.at", kind: fieldTime}, "points": {column: "e.amount_micros", kind: fieldDecimal},
+		"id": {column: "e.transaction_id", kind: fieldUUID}, "at": {column: "t.at", kind: fieldTime}, "points": {column: "e.amount_micros", kind: fieldDecimal},
 		"from": {column: "t.at", kind: fieldFrom, unordered: true}, "to": {column: "t.at", kind: fieldTo, unordered: true},
 		"conversionId": {column: "t.conversion_id", kind: fieldUUID}, "offerId": {column: "c.offer_id", kind: fieldUUID},
 	},
-	order: "at", id: "t.id",
+	order: "id", id: "e.transaction_id",
 	scan: func(row pgx.CollectableRow) (e memberEntry, err error) {
 		err = row.Scan(&e.ID, &e.At, &e.Points, &e.ConversionID, &e.Sequence, &e.OfferID, &e.offerVersion, &e.OfferEventID)
 		e.At = e.At.UTC()

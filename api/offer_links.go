@@ -140,7 +140,7 @@ func (s *Server) linkListing() listing[linkView] {
 			"placementId": {column: "placement_id", kind: fieldUUID}, "creativeOrder": {column: "creative_order", kind: fieldInt},
 			"isDefault": {column: "is_default", kind: fieldBool}, "createdAt": {column: "created_at", kind: fieldTime},
 		},
-		order: "createdAt", id: "id",
+		order: "id", id: "id",
 		scan: func(row pgx.CollectableRow) (l linkView, err error) {
 			err = row.Scan(&l.ID, &l.OfferID, &l.PartnerID, &l.PlacementID, &l.CreativeOrder, &l.IsDefault, &l.CreatedAt)
 			l.URL = s.linkURL(l.ID)

@@ -330,7 +330,7 @@ var partnerPayoutListing = listing[PartnerPayoutDocument]{
 		"startsAt": {column: "p.starts_at", kind: fieldTime}, "createdAt": {column: "p.created_at", kind: fieldTime},
 		"status": {column: "CASE WHEN p.is_deleted THEN 'deleted' ELSE 'active' END"},
 	},
-	order: "createdAt", id: "p.id",
+	order: "id", id: "p.id",
 	scan: func(row pgx.CollectableRow) (PartnerPayoutDocument, error) {
 		payout, err := pgx.RowToStructByPos[dbgen.PartnerPayout](row)
 		return partnerPayoutDocumentOf(payout), err

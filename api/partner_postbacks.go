@@ -219,7 +219,7 @@ var partnerPostbackListing = listing[partnerPostbackDocument]{
 		"url": {column: "url", kind: fieldSearch}, "method": {column: "method"}, "status": {column: "status"},
 		"createdAt": {column: "created_at", kind: fieldTime},
 	},
-	order: "createdAt", id: "id",
+	order: "id", id: "id",
 	scan: func(row pgx.CollectableRow) (partnerPostbackDocument, error) {
 		p, err := pgx.RowToStructByPos[dbgen.PartnerPostback](row)
 		return partnerPostbackOf(p), err

@@ -89,7 +89,7 @@ var partnerTierListing = listing[partnerTierDocument]{
 	fields: map[string]listField{
 		"id": {column: "id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch}, "createdAt": {column: "created_at", kind: fieldTime},
 	},
-	order: "createdAt", id: "id",
+	order: "id", id: "id",
 	scan: func(row pgx.CollectableRow) (partnerTierDocument, error) {
 		tier, err := pgx.RowToStructByPos[dbgen.PartnerTier](row)
 		return partnerTierOf(tier), err

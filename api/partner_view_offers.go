@@ -63,11 +63,11 @@ func (s *Server) partnerOfferListing() listing[offerView] {
 	l := s.offerListing()
 	l.where = partnersOffer
 	l.fields = map[string]listField{
-		"id": {column: "o.id", kind: fieldUUID}, "name": {column: "o.name", kind: fieldSearch}, "status": {column: offerStatus},
+		"id": {column: "x.offer_id", kind: fieldUUID}, "name": {column: "o.name", kind: fieldSearch}, "status": {column: offerStatus},
 		"offerType": {column: "o.offer_type"}, "launchDate": {column: "o.launch_at", kind: fieldTime},
 		"expirationDate": {column: "o.expires_at", kind: fieldTime},
 	}
-	l.order = "launchDate"
+	l.order = "id"
 	return l
 }
 
@@ -219,7 +219,7 @@ var partnersPayoutListing = listing[PartnerPayoutDocument]{
 		fieldEventID: {column: "p.event_id", kind: fieldUUID}, "startsAt": {column: "p.starts_at", kind: fieldTime},
 		"status": partnerPayoutListing.fields["status"],
 	},
-	order: "startsAt", id: "p.id", scan: partnerPayoutListing.scan,
+	order: "id", id: "p.id", scan: partnerPayoutListing.scan,
 }
 
 func (s *Server) listPartnerPayoutsForPartner(ctx context.Context, in *ListInput) (*pageOutput[partnersPayout], error) {

@@ -261,7 +261,7 @@ var payoutStructureListing = listing[payoutStructureDocument]{
 		"id": {column: "id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch},
 		"createdAt": {column: "created_at", kind: fieldTime}, "updatedAt": {column: "updated_at", kind: fieldTime},
 	},
-	order: "createdAt", id: "id",
+	order: "id", id: "id",
 	scan: func(row pgx.CollectableRow) (payoutStructureDocument, error) {
 		structure, err := pgx.RowToStructByPos[dbgen.PayoutStructure](row)
 		if err != nil {

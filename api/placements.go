@@ -125,7 +125,7 @@ var placementListing = listing[placementDocument]{
 		"id": {column: "id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch},
 		"createdAt": {column: "created_at", kind: fieldTime},
 	},
-	order: "createdAt", id: "id",
+	order: "id", id: "id",
 	scan: func(row pgx.CollectableRow) (placementDocument, error) {
 		placement, err := pgx.RowToStructByPos[dbgen.Placement](row)
 		if err != nil {

@@ -17,7 +17,7 @@ const unlisted = ""
 // routes is the whole surface: method, path, operation id, who may call it, what it does, its handler,
 // options. Clients are generated with the operation ids: one that was released never changes.
 func (s *Server) routes(r *router) {
-	r.group("Operator and set-up")
+	r.group("Operator and set-up", "Tenants, tokens, advertisers, partners, placements, payouts, lookups and settings.")
 	handle(r, post, "/api/v1/tenants", "createTenant", operatorOnly, "Make a tenant", s.createTenant, created)
 	handle(r, get, "/api/v1/tenants", "listTenants", operatorOnly, "List tenants", s.listTenants)
 	handle(r, post, "/api/v1/tokens", "createToken", manage, "Make an API token", s.createToken, created)
@@ -54,10 +54,12 @@ func (s *Server) routes(r *router) {
 	handle(r, get, "/api/v1/settings", "getSettings", read, "Get the tenant's settings", s.getSettings)
 	handle(r, put, "/api/v1/settings", "updateSettings", manage, "Change the tenant's settings", s.updateSettings)
 
-	r.group("Offers")
+	r.group("Offers", "Offers, their links, goals and scheduled changes, and the import of feeds.")
 	handle(r, post, "/api/v1/sdk-offer-management/{product}/offers", "createOffer", manage, "Make an offer", s.createOffer, created, maxBody(offerMaxBody))
-	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers", "listOffers", read, "List offers", s.listOffers, forPartners(r, s.listOffersForPartner))
-	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers/{id}", "getOffer", read, "Get an offer", s.getOffer, forPartners(r, s.getOfferForPartner))
+	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers", "listOffers", read, "List offers", s.listOffers,
+		forPartners(r, s.listOffersForPartner), forAdvertisers(r, s.listOffersForAdvertiser))
+	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers/{id}", "getOffer", read, "Get an offer", s.getOffer,
+		forPartners(r, s.getOfferForPartner), forAdvertisers(r, s.getOfferForAdvertiser))
 	handle(r, put, "/api/v1/sdk-offer-management/{product}/offers/{id}", "updateOffer", manage, "Replace an offer", s.updateOffer,
 		maxBody(offerMaxBody), precondition(s.offerMatches))
 	handle(r, patch, "/api/v1/sdk-offer-management/offers/{id}/pause", "pauseOffer", manage, "Pause an offer", s.pauseOffer)
@@ -70,7 +72,7 @@ func (s *Server) routes(r *router) {
 	handle(r, remove, "/api/v1/offers/{id}/scheduled-changes/{changeId}", "cancelChange", manage, "Cancel a scheduled change", s.cancelChange)
 	handle(r, post, "/api/v1/integrations/offer-providers/custom/offers", "importOffers", manage, "Import the offers of a feed", s.importOffers, maxBody(importMaxBody))
 
-	r.group("Tracking")
+	r.group("Tracking", "Clicks, postbacks and pixels: the addresses that advertisers, partners and members use. They need no token.")
 	raw(r, get, "/c/{linkId}", "clickTracked", public, "Click a tracking link", s.Tracking.clickTracked, lean)
 	raw(r, http.MethodHead, "/c/{linkId}", unlisted, public, "Whether a tracking link is there", s.Tracking.linkProbed, quiet, hidden)
 	raw(r, get, "/api/v1/offer-link/redirect/{linkId}", unlisted, public, "Click a tracking link", s.Tracking.clickTracked, lean, hidden)
@@ -97,12 +99,14 @@ func (s *Server) routes(r *router) {
 	raw(r, get, "/GP{code}", "opaqueGoalTracked", public, "Post a conversion of a goal to an opaque address", s.Tracking.opaqueGoalTracked, quiet)
 	raw(r, post, "/GP{code}", "opaqueGoalTracked2", public, "Post a conversion of a goal to an opaque address", s.Tracking.opaqueGoalTracked, quiet)
 
-	r.group("Conversions, review, logs")
+	r.group("Conversions, review, logs", "What happened and why: conversions, their review, jobs, postbacks, clicks, members, reports, audit.")
 	handle(r, get, "/api/v1/sdk-conversion-system/conversions", "listConversions", read, "List conversions, as JSON or CSV", s.listConversions,
-		forPartners(r, s.listConversionsForPartner))
+		forPartners(r, s.listConversionsForPartner), forAdvertisers(r, s.listConversionsForAdvertiser))
 	alsoCSV[page[conversionView]](r, "/api/v1/sdk-conversion-system/conversions")
-	alsoForPartners[page[PartnerConversion]](r, "/api/v1/sdk-conversion-system/conversions")
-	handle(r, get, "/api/v1/conversions/{id}", "getConversion", read, "Get a conversion with its whole history", s.getConversion, forPartners(r, s.getConversionForPartner))
+	alsoFor[page[PartnerConversion]](r, "/api/v1/sdk-conversion-system/conversions", scopePartner)
+	alsoFor[page[AdvertiserConversion]](r, "/api/v1/sdk-conversion-system/conversions", scopeAdvertiser)
+	handle(r, get, "/api/v1/conversions/{id}", "getConversion", read, "Get a conversion with its whole history", s.getConversion,
+		forPartners(r, s.getConversionForPartner), forAdvertisers(r, s.getConversionForAdvertiser))
 	handle(r, post, "/api/v1/conversions/review", "reviewConversions", review, "Approve, reject or reverse conversions", s.reviewConversions, repeatable, maxBody(reviewMaxBody))
 	handle(r, post, "/api/v1/conversions/{id}/adjust", "adjustConversion", review, "Adjust a conversion's figures", s.adjustConversion, repeatable)
 	raw(r, post, "/api/v1/conversions/upload", "uploadConversions", review, "Upload conversions as CSV", s.uploadConversions, streamed)
@@ -112,39 +116,54 @@ func (s *Server) routes(r *router) {
 	handle(r, get, "/api/v1/jobs/{id}/items", "listJobItems", read, "List a job's items and how they ended", s.listJobItems)
 	handle(r, post, "/api/v1/jobs/{id}/pause", "pauseJob", review, "Pause a job", s.pauseJob)
 	handle(r, post, "/api/v1/jobs/{id}/resume", "resumeJob", review, "Let a paused job go on", s.resumeJob)
-	handle(r, post, "/api/v1/tools/test-conversion", "testConversion", manage, "Send a test through click, postback, conversion and callback", s.testConversion, repeatable)
-	handle(r, get, "/api/v1/postbacks", "listPostbacks", read, "List every postback received", s.listPostbacks, admitsItself)
+	handle(r, post, "/api/v1/tools/test-conversion", "testConversion", manage, "Send a test through click, postback, conversion and callback", s.testConversion,
+		repeatable, forAdvertisers(r, s.testConversionForAdvertiser))
+	handle(r, get, "/api/v1/postbacks", "listPostbacks", read|byOperator, "List every postback received", s.listPostbacks,
+		forAdvertisers(r, s.listPostbacksForAdvertiser))
 	handle(r, get, "/api/v1/clicks/{id}", "traceClick", read, "Trace a click", s.traceClick, forPartners(r, s.traceClickForPartner))
 	handle(r, get, "/api/v1/members/{pub_member_id}/offers", "memberOffers", read, "List a member's started and finished offers", s.memberOffers)
 	handle(r, get, "/api/v1/members/{pub_member_id}/balance", "memberBalance", read, "Get a member's points", s.memberBalance)
 	handle(r, get, "/api/v1/members/{pub_member_id}/ledger", "memberLedger", read, "List a member's entries", s.memberLedger)
-	handle(r, get, "/api/v1/reports/performance", "performance", read, "Report clicks, conversions and money, as JSON or CSV", s.performance)
+	handle(r, get, "/api/v1/reports/performance", "performance", read, "Report clicks, conversions and money, as JSON or CSV", s.performance,
+		forPartners(r, s.performanceForPartner), forAdvertisers(r, s.performanceForAdvertiser))
 	alsoCSV[performanceReport](r, "/api/v1/reports/performance")
-	handle(r, get, "/api/v1/integrations/cost-report/singular/json", "singularCostReport", read, "Report cost for Singular to pull", s.singularCostReport)
-	handle(r, get, "/api/v1/integrations/cost-report/appsflyer/json", "appsFlyerCostReport", read, "Report cost for AppsFlyer to pull", s.appsFlyerCostReport)
+	alsoFor[portalReport[partnerReportRow]](r, "/api/v1/reports/performance", scopePartner)
+	alsoFor[portalReport[advertiserReportRow]](r, "/api/v1/reports/performance", scopeAdvertiser)
+	handle(r, get, "/api/v1/integrations/cost-report/singular/json", "singularCostReport", read, "Report cost for Singular to pull", s.singularCostReport, forAdvertisers(r, s.singularCostReport))
+	handle(r, get, "/api/v1/integrations/cost-report/appsflyer/json", "appsFlyerCostReport", read, "Report cost for AppsFlyer to pull", s.appsFlyerCostReport, forAdvertisers(r, s.appsFlyerCostReport))
 	handle(r, get, "/api/v1/audit", "listAudit", read, "List who did what", s.listAudit)
 
-	r.group("Callbacks")
+	r.group("Callbacks", "What is sent to the tenant and to its partners, with every attempt.")
 	handle(r, put, "/api/v1/callback-endpoint", "putCallbackEndpoint", manage, "Set the callback endpoint", s.putCallbackEndpoint)
 	handle(r, get, "/api/v1/callback-endpoint", "getCallbackEndpoint", read, "Get the callback endpoint", s.getCallbackEndpoint)
 	handle(r, post, "/api/v1/callback-endpoint/rotate", "rotateCallbackSecret", manage, "Make a new signing secret; the old one lives for 24 h more", s.rotateCallbackSecret)
 	handle(r, post, "/api/v1/callback-endpoint/test", "testCallbackEndpoint", manage, "Send a test callback", s.testCallbackEndpoint, accepted)
 	handle(r, post, "/api/v1/partner-postbacks", "createPartnerPostback", manage, "Make a partner postback", s.createPartnerPostback, created)
-	handle(r, get, "/api/v1/partner-postbacks", "listPartnerPostbacks", read, "List partner postbacks", s.listPartnerPostbacks)
-	handle(r, get, "/api/v1/partner-postbacks/{id}", "getPartnerPostback", read, "Get a partner postback", s.getPartnerPostback)
+	handle(r, get, "/api/v1/partner-postbacks", "listPartnerPostbacks", read, "List partner postbacks", s.listPartnerPostbacks, forPartners(r, s.listPartnerPostbacksForPartner))
+	handle(r, get, "/api/v1/partner-postbacks/{id}", "getPartnerPostback", read, "Get a partner postback", s.getPartnerPostback, forPartners(r, s.getPartnerPostbackForPartner))
 	handle(r, put, "/api/v1/partner-postbacks/{id}", "updatePartnerPostback", manage, "Change a partner postback", s.updatePartnerPostback)
 	handle(r, post, "/api/v1/partner-postbacks/preview", "previewPartnerPostback", manage, "Show the request that a conversion would make", s.previewPartnerPostback)
-	handle(r, get, "/api/v1/deliveries", "listDeliveries", read, "List deliveries with their attempts", s.listDeliveries)
+	handle(r, get, "/api/v1/deliveries", "listDeliveries", read, "List deliveries with their attempts", s.listDeliveries, forPartners(r, s.listDeliveriesForPartner))
 	handle(r, post, "/api/v1/deliveries/{id}/resend", "resendDelivery", manage, "Send a delivery again", s.resendDelivery, accepted)
 	handle(r, post, "/api/v1/deliveries/resend", "resendDeliveries", manage, "Send again what a filter finds", s.resendDeliveries, accepted)
 
-	r.group("Offer wall")
+	r.group("Failed messages", "What no retry mends: seen here, and sent again once its cause is mended.")
+	handle(r, get, "/api/v1/failed-messages", "listFailedMessages", manage, "List what failed for good and waits to be sent again", s.listFailedMessages)
+	handle(r, get, "/api/v1/failed-messages/{id}", "getFailedMessage", manage, "Get a failed message", s.getFailedMessage)
+	handle(r, post, "/api/v1/failed-messages/{id}/resend", "resendFailedMessage", manage, "Send a failed message again", s.resendFailedMessage, accepted, repeatable)
+	handle(r, post, "/api/v1/failed-messages/resend", "resendFailedMessages", manage, "Send failed messages again", s.resendFailedMessages, accepted, repeatable)
+	handle(r, get, "/api/v1/operator/failed-messages", "listAllFailedMessages", operatorOnly, "List failed messages of all tenants and of none", s.listAllFailedMessages)
+	handle(r, get, "/api/v1/operator/failed-messages/{id}", "getAnyFailedMessage", operatorOnly, "Get anybody's failed message", s.getAnyFailedMessage)
+	handle(r, post, "/api/v1/operator/failed-messages/{id}/resend", "resendAnyFailedMessage", operatorOnly, "Send anybody's failed message again", s.resendAnyFailedMessage, accepted, repeatable)
+	handle(r, post, "/api/v1/operator/failed-messages/resend", "resendAllFailedMessages", operatorOnly, "Send failed messages of all tenants again", s.resendAllFailedMessages, accepted, repeatable)
+
+	r.group("Offer wall", "What a member can do, for walls that publishers build themselves.")
 	handle(r, get, "/api/v1/offer-wall/offers", "wallOffers", read, "List what a member can do, best first", s.wallOffers)
 	handle(r, get, "/api/v1/offer-wall/offer-details", "wallDetails", read, "Show an offer to a member, which makes a view", s.wallDetails)
 	handle(r, get, "/api/v1/offer-wall/offer-link", "wallLink", read, "Get the tracking link of a view", s.wallLink)
 	handle(r, get, "/api/v1/offer-wall/pub-member/offers", "startedOffers", read, "List what a member has started or completed", s.startedOffers)
 
-	r.group("Exchange")
+	r.group("Exchange", "An advertiser and a publisher working on one live offer.")
 	handle(r, get, "/api/v1/exchange/profile", "getExchangeProfile", read, "Get how the directory shows this tenant", s.getExchangeProfile)
 	handle(r, put, "/api/v1/exchange/profile", "updateExchangeProfile", manage, "Change how the directory shows this tenant", s.updateExchangeProfile)
 	handle(r, get, "/api/v1/exchange/directory", "listDirectory", read, "List the tenants that can be worked with", s.listDirectory)
@@ -163,10 +182,12 @@ func (s *Server) routes(r *router) {
 	raw(r, get, "/api/v1/exchange/stream", "liveStream", read, "Follow changes, conversions and partnerships live", s.liveStream)
 	describeLiveStream(r, "/api/v1/exchange/stream")
 
-	r.group("Service")
+	r.group("Service", "Health, metrics and this document.")
 	raw(r, get, "/healthz", "healthz", public, "Whether this process answers", s.healthz, quiet)
-	raw(r, get, "/readyz", "readyz", public, "Whether every dependency answers, by name", s.readyz, quiet)
+	raw(r, get, "/readyz", "readyz", public, "Whether requests may be sent to this process, and what does not answer", s.readyz, quiet)
 	raw(r, get, "/metrics", "metrics", public, "Metrics for Prometheus", s.metrics, quiet)
 	raw(r, get, "/openapi.json", "openAPIDocument", public, "This document", s.openAPIDocument(r.api.OpenAPI()), quiet)
 	raw(r, get, "/docs", "docs", public, "The API as a page", s.docs, quiet)
+	raw(r, get, "/docs/{file}", unlisted, public, "A script of that page", s.docsFile, quiet, hidden)
+	raw(r, get, "/", unlisted, public, "Leads to the page", s.home, quiet, hidden)
 }

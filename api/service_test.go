@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"net/http"
-	"regexp"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -16,17 +15,21 @@ func TestService(t *testing.T) {
 	anybody.get("/healthz").into(http.StatusOK, nil)
 
 	t.Run("ready by name", func(t *testing.T) {
-		var ready struct {
+		type readiness struct {
 			Status       string
+			Degraded     []string
 			Dependencies []struct{ Name, Status, Detail string }
 		}
-		anybody.get("/readyz").into(http.StatusServiceUnavailable, &ready)
-		require.Equal(t, "failing", ready.Status)
-		found := map[string]string{}
-		for _, one := range ready.Dependencies {
-			found[one.Name] = one.Status
+		var told, toldOperator readiness
+		anybody.get("/readyz").into(http.StatusServiceUnavailable, &told)
+		require.Equal(t, "failing", told.Status)
+		require.Equal(t, []string{"nats", "temporal"}, told.Degraded)
+		require.Len(t, told.Dependencies, 3)
+		for _, one := range told.Dependencies {
+			require.Empty(t, one.Detail, "details are for the operator")
 		}
-		require.Equal(t, map[string]string{"postgres": "ok", "nats": "failing", "temporal": "failing"}, found)
+		site.as(operatorToken).get("/readyz").into(http.StatusServiceUnavailable, &toldOperator)
+		require.Equal(t, "is not connected", toldOperator.Dependencies[1].Detail)
 	})
 	t.Run("metrics by route", func(t *testing.T) {
 		_, management := site.tenant("Loyal")
@@ -72,13 +75,6 @@ func TestOpenAPI(t *testing.T) {
 	require.Contains(t, create.RequestBody.Content, "application/json")
 	require.Contains(t, create.Responses, "201")
 	require.Contains(t, create.Responses["default"].Content, "application/problem+json")
-
-	t.Run("the page needs no other host", func(t *testing.T) {
-		docs := anybody.get("/docs")
-		require.Equal(t, http.StatusOK, docs.status)
-		require.Contains(t, docs.header.Get("Content-Type"), "text/html")
-		require.Empty(t, regexp.MustCompile(`(?i)https?://|src=|@import|url\(`).FindAllString(string(docs.body), -1))
-	})
 }
 
 // Row-level security holds when a query forgets its tenant.

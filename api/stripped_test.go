@@ -25,10 +25,14 @@ import (
 // shows it all rows, and what it reads for a tenant it may only read after a check.
 type stripper struct {
 	server string
+	// watches lets everything pass as it is, of the system role too.
+	watches bool
 
 	mu sync.Mutex
 	// sent are the statements of the application's role as they went on, by how they came.
 	sent map[string]string
+	// by are the roles that sent them.
+	by map[string]string
 }
 
 // tenantColumn is a column that says whose a row is.
@@ -87,7 +91,7 @@ func newStripper(t *testing.T, database string) (*stripper, string) {
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
-	s := &stripper{server: address.Host, sent: map[string]string{}}
+	s := &stripper{server: address.Host, sent: map[string]string{}, by: map[string]string{}}
 	go func() {
 		for {
 			client, err := listener.Accept()
@@ -125,8 +129,8 @@ func (s *stripper) serve(client net.Conn) {
 		if err != nil {
 			return
 		}
-		if role == "offerflow_app" {
-			payload = s.rewritten(kind, payload)
+		if role == "offerflow_app" || s.watches {
+			payload = s.rewritten(role, kind, payload)
 		}
 		if _, err := out.Write(append(binary.BigEndian.AppendUint32([]byte{kind}, uint32(len(payload)+4)), payload...)); err != nil {
 			return
@@ -165,7 +169,7 @@ func readMessage(in *bufio.Reader) (kind byte, payload []byte, err error) {
 }
 
 // rewritten is a message with its statement stripped.
-func (s *stripper) rewritten(kind byte, payload []byte) []byte {
+func (s *stripper) rewritten(role string, kind byte, payload []byte) []byte {
 	var message pgproto3.FrontendMessage
 	switch kind {
 	case 'P':
@@ -173,14 +177,14 @@ func (s *stripper) rewritten(kind byte, payload []byte) []byte {
 		if parse.Decode(payload) != nil {
 			return payload
 		}
-		parse.Query = s.strip(parse.Query)
+		parse.Query = s.strip(role, parse.Query)
 		message = &parse
 	case 'Q':
 		var query pgproto3.Query
 		if query.Decode(payload) != nil {
 			return payload
 		}
-		query.String = s.strip(query.String)
+		query.String = s.strip(role, query.String)
 		message = &query
 	default:
 		return payload
@@ -192,10 +196,13 @@ func (s *stripper) rewritten(kind byte, payload []byte) []byte {
 	return encoded[5:]
 }
 
-func (s *stripper) strip(sql string) string {
-	out := stripped(sql)
+func (s *stripper) strip(role, sql string) string {
+	out := sql
+	if !s.watches {
+		out = stripped(sql)
+	}
 	s.mu.Lock()
-	s.sent[sql] = out
+	s.sent[sql], s.by[sql] = out, role
 	s.mu.Unlock()
 	return out
 }

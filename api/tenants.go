@@ -109,7 +109,7 @@ var tenantListing = listing[tenantDocument]{
 		"id": {column: "tenant_id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch},
 		"product": {column: "product"}, "createdAt": {column: "created_at", kind: fieldTime},
 	},
-	order: "createdAt", id: "tenant_id",
+	order: "id", id: "tenant_id",
 	scan: func(row pgx.CollectableRow) (t tenantDocument, err error) {
 		err = row.Scan(&t.ID, &t.Name, &t.Product, &t.Email, &t.Timezone, &t.Currency, &t.RewardRatio, &t.CreatedAt)
 		return t, err

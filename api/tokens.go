@@ -122,7 +122,7 @@ var tokenListing = listing[tokenDocument]{
 		"advertiserId": {column: "advertiser_id", kind: fieldUUID},
 		"createdAt":    {column: "created_at", kind: fieldTime}, "expiresAt": {column: "expires_at", kind: fieldTime},
 	},
-	order: "createdAt", id: "id",
+	order: "id", id: "id",
 	scan: func(row pgx.CollectableRow) (t tokenDocument, err error) {
 		err = row.Scan(&t.ID, &t.Name, &t.Scope, &t.PartnerID, &t.AdvertiserID, &t.ExpiresAt, &t.CreatedAt, &t.RevokedAt)
 		return t, err

@@ -26,7 +26,7 @@ func TestFilteredListsOfDeliveriesUseIndexes(t *testing.T) {
 	require.NoError(t, err)
 	_, err = app.Exec(t.Context(), "SELECT set_config('offerflow.tenant', $1, false)", tenant.String())
 	require.NoError(t, err)
-	const page = " ORDER BY id DESC NULLS LAST, id DESC LIMIT 10"
+	const page = " ORDER BY created_at DESC, id DESC LIMIT 10"
 	for _, c := range []struct {
 		name, query, index string
 		arg                any
@@ -34,7 +34,7 @@ func TestFilteredListsOfDeliveriesUseIndexes(t *testing.T) {
 		{"count of failed", "SELECT count(*) FROM deliveries WHERE tenant_id = $1 AND state = ANY($2::text[])", "deliveries_undelivered", []string{"failed"}},
 		{"count of a partner's", "SELECT count(*) FROM deliveries WHERE tenant_id = $1 AND endpoint_id = ANY($2::uuid[])", "deliveries_endpoint", []uuid.UUID{partner}},
 		{"a conversion's", "SELECT id FROM deliveries WHERE tenant_id = $1 AND conversion_id = ANY($2::uuid[])", "deliveries_lane", []uuid.UUID{uuid.New()}},
-		{"first page of all", "SELECT id FROM deliveries WHERE tenant_id = $1 AND id <> ANY($2::uuid[])" + page, "deliveries_tenant", []uuid.UUID{uuid.New()}},
+		{"first page of all", "SELECT id FROM deliveries WHERE tenant_id = $1 AND id <> ANY($2::uuid[])" + page, "deliveries_created", []uuid.UUID{uuid.New()}},
 	} {
 		plan := strings.Join(list(t, app, "EXPLAIN "+c.query, tenant, c.arg), "\n")
 		require.Contains(t, plan, c.index, "%s:\n%s", c.name, plan)

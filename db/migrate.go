@@ -2,9 +2,11 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -13,6 +15,9 @@ import (
 
 //go:embed migrations/*.sql
 var migrations embed.FS
+
+// migrateTurn is how often a process asks whether another one has migrated.
+const migrateTurn = 200 * time.Millisecond
 
 // Migrate brings the database at url to the newest schema. url's login owns the schema and must be
 // allowed to create roles, or the roles offerflow_app and offerflow_system must exist and be
@@ -34,7 +39,7 @@ func Migrate(ctx context.Context, url string) error {
 		return fmt.Errorf("database: %w", err)
 	}
 	defer lock.Close()
-	if _, err := lock.ExecContext(ctx, "SELECT pg_advisory_lock(hashtext('offerflow migrate'))"); err != nil {
+	if err := waitForTurn(ctx, lock); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, conn, files)
@@ -45,4 +50,20 @@ func Migrate(ctx context.Context, url string) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
+}
+
+// waitForTurn takes the lock of migrating. It asks again and again: a statement that waits for a lock is
+// one that CREATE INDEX CONCURRENTLY waits for, so that neither would end.
+func waitForTurn(ctx context.Context, conn *sql.Conn) error {
+	for {
+		var mine bool
+		if err := conn.QueryRowContext(ctx, "SELECT pg_try_advisory_lock(hashtext('offerflow migrate'))").Scan(&mine); err != nil || mine {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(migrateTurn):
+		}
+	}
 }

@@ -115,7 +115,7 @@ func TestABatchReadsTheFrontOfTheOutbox(t *testing.T) {
 	query := strings.NewReplacer("@live_prefix", "$1", "@max_rows", "$2").Replace(named(t, "queries/system_outbox.sql", "SystemTakeOutbox"))
 	plan := strings.Join(list(t, system, "EXPLAIN "+query, livePrefix, 200), "\n")
 	require.NotContains(t, plan, "Seq Scan", plan)
-	require.Contains(t, plan, "Index Scan using outbox_pkey", plan)
+	require.Contains(t, plan, "Index Scan using outbox_position", plan)
 }
 
 // named is the text of a query.

@@ -31,21 +31,22 @@ WITH taken AS (
     SELECT o.id FROM outbox o
     WHERE NOT starts_with(o.subject, $1) OR (
       SELECT pg_try_advisory_xact_lock(hashtextextended('live events', 0)) AND set_config('idle_in_transaction_session_timeout', '15s', true) <> '')
-    ORDER BY o.id LIMIT $2 FOR UPDATE SKIP LOCKED
-  ) RETURNING id, subject, payload
+    ORDER BY o.position LIMIT $2 FOR UPDATE SKIP LOCKED
+  ) RETURNING id, tenant_id, subject, payload, position
 )
-SELECT id, subject, payload FROM taken ORDER BY id
+SELECT id, tenant_id, subject, payload FROM taken ORDER BY position
 `
 
 type SystemTakeOutboxRow struct {
-	ID      uuid.UUID
-	Subject string
-	Payload json.RawMessage
+	ID       uuid.UUID
+	TenantID uuid.UUID
+	Subject  string
+	Payload  json.RawMessage
 }
 
 // Across tenants, by the system role.
-// Rows leave in the transaction that publishes them, in the order of their ids, which DELETE by itself
-// does not keep; a relay beside this one takes others. Live events are one relay's at a time, until it
+// Rows leave in the transaction that publishes them, in the order in which they came, which DELETE by
+// itself does not keep; a relay beside this one takes others. Live events are one relay's at a time, until it
 // has published them: what is told of one offer or conversion stays in order over processes too. The
 // lock goes with the transaction, and a relay that is frozen in the middle of one loses it.
 func (q *Queries) SystemTakeOutbox(ctx context.Context, db DBTX, livePrefix string, maxRows int32) ([]SystemTakeOutboxRow, error) {
@@ -57,7 +58,12 @@ func (q *Queries) SystemTakeOutbox(ctx context.Context, db DBTX, livePrefix stri
 	items := []SystemTakeOutboxRow{}
 	for rows.Next() {
 		var i SystemTakeOutboxRow
-		if err := rows.Scan(&i.ID, &i.Subject, &i.Payload); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.TenantID,
+			&i.Subject,
+			&i.Payload,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
