@@ -72,6 +72,8 @@ func changedOffer(o *Offer, changes ...func(*Offer)) *Offer {
 type play struct {
 	facts Facts
 	held  []heldPlay
+	// posted is the latest postback that was sent.
+	posted Postback
 }
 
 type heldPlay struct {
@@ -94,6 +96,7 @@ func (p *play) post(after time.Duration, event string, with ...func(*Postback)) 
 	for _, change := range with {
 		change(&postback)
 	}
+	p.posted = postback
 	d := p.decide(postback, now, nil)
 	p.decideHeld(now)
 	return d
@@ -138,8 +141,9 @@ func (p *play) keep(postback Postback, n NewConversion) {
 	p.facts.Session = append(p.facts.Session, Conversion{
 		ID: uuid.New(), ClickID: p.facts.Click.ID, EventID: n.EventID, Status: n.Status, Reason: n.Reason, Sequence: 1,
 		ReceivedAt: postback.ReceivedAt, CompletedAt: n.CompletedAt, CompletionTrusted: n.CompletionTrusted, ReleaseAt: n.ReleaseAt,
-		NeedsReview: n.NeedsReview, CnvConversionID: postback.ConversionID, ClosesSession: n.ClosesSession,
-		Revenue: n.Revenue, Payout: n.Payout, Reward: n.Reward,
+		NeedsReview: n.NeedsReview, CnvConversionID: postback.ConversionID, Sent: Sent{postback.Amount, postback.Currency, postback.CompletedAt, postback.Subs},
+		ClosesSession: n.ClosesSession,
+		Revenue:       n.Revenue, Payout: n.Payout, Reward: n.Reward,
 	})
 	slices.SortStableFunc(p.facts.Session, func(a, b Conversion) int { return a.ReceivedAt.Compare(b.ReceivedAt) })
 }

@@ -77,8 +77,9 @@ UPDATE conversions SET click_id = $1, postback_id = $2, offer_id = $3, offer_ver
   created_at = $18, user_completed_at = $19, completion_trusted = $20, release_at = $21,
   needs_review = $22, decided_at = $23, unique_per = $24, closes_session = $25, is_counted = false,
   cnv_conversion_id = $26, cnv_event_id = $27, cnv_amount = $28, cnv_subs = $29,
-  is_test = $30, cnv_goal_id = $31, cnv_goal_name = $32, side = 'publisher', member_key = NULL
-WHERE tenant_id = $33 AND id = $34
+  is_test = $30, cnv_goal_id = $31, cnv_goal_name = $32, side = 'publisher', member_key = NULL,
+  cnv_currency = $33, cnv_completed_at = $34, cnv_status = $35, awaits_verdict = false
+WHERE tenant_id = $36 AND id = $37
 `
 
 type FollowConversionParams struct {
@@ -114,6 +115,9 @@ type FollowConversionParams struct {
 	IsTest            bool
 	CnvGoalID         string
 	CnvGoalName       string
+	CnvCurrency       string
+	CnvCompletedAt    *time.Time
+	CnvStatus         string
 	TenantID          uuid.UUID
 	ID                uuid.UUID
 }
@@ -155,6 +159,9 @@ func (q *Queries) FollowConversion(ctx context.Context, db DBTX, arg FollowConve
 		arg.IsTest,
 		arg.CnvGoalID,
 		arg.CnvGoalName,
+		arg.CnvCurrency,
+		arg.CnvCompletedAt,
+		arg.CnvStatus,
 		arg.TenantID,
 		arg.ID,
 	)

@@ -218,6 +218,10 @@ type Conversion struct {
 	CnvGoalName       string
 	Side              domain.Side
 	MemberKey         *string
+	CnvCurrency       string
+	CnvCompletedAt    *time.Time
+	CnvStatus         string
+	AwaitsVerdict     bool
 }
 
 type ConversionRequest struct {
@@ -479,6 +483,26 @@ type OfferEvent struct {
 	OfferID  uuid.UUID
 }
 
+type OfferProposal struct {
+	ID            uuid.UUID
+	PartnershipID uuid.UUID
+	OfferID       uuid.UUID
+	Side          domain.Side
+	By            string
+	At            time.Time
+	Version       int64
+	Patch         string
+	EventIds      []uuid.UUID
+	Changes       []byte
+	Fingerprint   []byte
+	State         string
+	DecidedAt     *time.Time
+	DecidedBy     string
+	DecidedSide   string
+	Reason        string
+	MadeVersion   *int64
+}
+
 type OfferVersion struct {
 	TenantID  uuid.UUID
 	OfferID   uuid.UUID
@@ -626,6 +650,8 @@ type Postback struct {
 	ReleaseAt     *time.Time
 	Authenticated bool
 	DecidedAt     time.Time
+	Detail        string
+	Warnings      json.RawMessage
 }
 
 type PostbacksDefault struct {
@@ -712,4 +738,13 @@ type Transition struct {
 	RequestID     string
 	FiguresBefore json.RawMessage
 	FiguresAfter  json.RawMessage
+}
+
+type VerdictFinding struct {
+	TenantID      uuid.UUID
+	PostbackID    uuid.UUID
+	ConversionID  uuid.UUID
+	At            time.Time
+	Said          string
+	Authenticated bool
 }
