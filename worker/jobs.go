@@ -77,6 +77,6 @@ func (w *Worker) holdPostback(ctx context.Context, tenantID uuid.UUID, postback 
 	}
 	unlock := oneClickAtATime.lock(click.ID)
 	defer unlock()
-	_, err = w.decide(ctx, &click, &postback)
+	_, err = w.postbacks.decide(ctx, &click, &postback)
 	return err
 }

@@ -48,6 +48,7 @@ type Worker struct {
 
 	// decisions are made by workflows, direct ones without: those write down what they leave.
 	decisions, direct *activities.Decisions
+	postbacks         *Postbacks
 	sweep             *activities.Sweep
 	owed              *activities.Owed
 	engineGate        *gate
@@ -107,6 +108,10 @@ func (w *Worker) setUp() {
 	w.clicks = &activities.Clicks{Store: w.Store}
 	w.owed = &activities.Owed{Store: w.Store}
 	w.engineGate, w.debts = newGate(), newDebts()
+	w.postbacks = &Postbacks{
+		Decisions: w.direct, Update: w.update, Owed: w.debts.nudge,
+		Passed: func(ctx context.Context, at time.Time) (bool, error) { return w.Stream.Passed(ctx, stream.Clicks, at) },
+	}
 	w.pace = newPace(w.Busy)
 	w.rows = stream.NewPacker(w.writePack)
 	changes := &activities.ScheduledChanges{Store: w.Store, Nudge: w.Relay.Nudge, Now: time.Now}
