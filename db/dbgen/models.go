@@ -615,6 +615,7 @@ type Partnership struct {
 	EndedBy            string
 	EndedSide          string
 	EndReason          string
+	PassMacros         []string
 }
 
 type PayoutStructure struct {
@@ -724,6 +725,7 @@ type Tenant struct {
 	FraudChecks       json.RawMessage
 	Version           int64
 	CreatedAt         time.Time
+	PassMacros        []string
 }
 
 type Transition struct {
