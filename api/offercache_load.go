@@ -106,7 +106,7 @@ func compiled(address string) *domain.Template {
 	if address == "" {
 		return nil
 	}
-	template := domain.CompileTemplate(address)
+	template := compiledDestination(address)
 	return &template
 }
 
@@ -127,7 +127,7 @@ func (c *OfferCache) putOffer(version int64, document json.RawMessage, counters 
 		return
 	}
 	offer.Version = version
-	offer.destination = domain.CompileTemplate(offer.TrackingSystemLink)
+	offer.destination = compiledDestination(offer.TrackingSystemLink)
 	offer.fallback = compiled(offer.FallbackURL)
 	c.writing.Lock()
 	defer c.writing.Unlock()
