@@ -30,7 +30,7 @@ func (w *Worker) handlePostback(ctx context.Context, msg jetstream.Msg) error {
 		return fmt.Errorf("%w: postback: %w", stream.ErrBad, err)
 	}
 	return traced(ctx, &message, func(ctx context.Context) error {
-		answer, err := w.answer(ctx, &message.Postback, isRedelivered(msg))
+		answer, err := w.answer(ctx, &message.Postback, w.replays || isRedelivered(msg))
 		if err != nil {
 			return err
 		}
@@ -108,7 +108,7 @@ func (w *Worker) findClick(ctx context.Context, postback *domain.Postback) (dbge
 	if err != nil || ok {
 		return click, ok, err
 	}
-	passed, err := w.Stream.Passed(ctx, stream.Clicks, postback.ReceivedAt.Add(clocksApart))
+	passed, err := w.passed(ctx, postback)
 	if err != nil {
 		return click, false, err
 	}
@@ -119,9 +119,21 @@ func (w *Worker) findClick(ctx context.Context, postback *domain.Postback) (dbge
 	return w.decisions.ClickOf(ctx, postback)
 }
 
+// passed says whether every click that came before a postback has been handled. A replay has handled
+// them all before it begins with the postbacks.
+func (w *Worker) passed(ctx context.Context, postback *domain.Postback) (bool, error) {
+	if w.replays {
+		return true, nil
+	}
+	return w.Stream.Passed(ctx, stream.Clicks, postback.ReceivedAt.Add(clocksApart))
+}
+
 // decide has a postback decided by its click's workflow. Where that is over, never was, or does not
 // answer in time, the same decision is made without it: it needs no workflow.
 func (w *Worker) decide(ctx context.Context, click *dbgen.SystemClickByIDRow, postback *domain.Postback) (domain.Answer, error) {
+	if w.replays { // the workflow may remember a decision that the database does not
+		return w.decideDirectly(ctx, click.TenantID, postback)
+	}
 	answer, err := w.update(ctx, click, postback)
 	if err == nil {
 		return answer, nil

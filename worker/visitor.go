@@ -12,7 +12,7 @@ import (
 // tells which it is. Unlike a click that is named, one that is on its way may be a later one than
 // those that have arrived: the click stream must have passed the postback's time first (rule 1).
 func (w *Worker) findVisitor(ctx context.Context, postback *domain.Postback) (ok bool, err error) {
-	passed, err := w.Stream.Passed(ctx, stream.Clicks, postback.ReceivedAt.Add(clocksApart))
+	passed, err := w.passed(ctx, postback)
 	if err != nil {
 		return false, err
 	}
