@@ -166,6 +166,8 @@ type updateOfferOutput struct {
 	Body struct {
 		offerView
 		Warnings []string `json:"warnings"`
+		// Shares is left out of an offer that has none, or when nothing of the edit is for them.
+		Shares *offerShares `json:"shares,omitempty" doc:"The offer is shared: the edit can be applied to its shares in one step."`
 	}
 }
 
@@ -190,6 +192,9 @@ func (s *Server) updateOffer(ctx context.Context, in *updateOfferInput) (*update
 			return asGiven(err, in.Body, before, &after)
 		}
 		out.Body.Warnings = warnings
+		if out.Body.Shares, err = sharesOf(ctx, tx, before, &after); err != nil {
+			return err
+		}
 		out.Body.offerView, err = s.viewOffer(ctx, tx, in.ID)
 		out.ETag = etag(out.Body.Version)
 		return err
@@ -224,6 +229,11 @@ func saveOffer(ctx context.Context, tx pgx.Tx, action string, before, after *dom
 	if err != nil {
 		return err
 	}
+	return saveEdit(ctx, tx, action, before, after, edit)
+}
+
+// saveEdit is saveOffer for an edit that both sides have agreed to, or whose side may make it.
+func saveEdit(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer, edit offerEdit) error {
 	if same, err := sameOffer(before, after); err != nil || same {
 		return err
 	}
@@ -238,7 +248,7 @@ func saveOffer(ctx context.Context, tx pgx.Tx, action string, before, after *dom
 }
 
 func writeOffer(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer) error {
-	if err := seedOfferCaps(ctx, tx, before, after); err != nil {
+	if err := asOwner(ctx, tx, after, func() error { return seedOfferCaps(ctx, tx, before, after) }); err != nil {
 		return err
 	}
 	if err := insertOfferVersion(ctx, tx, after); err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -38,8 +40,7 @@ type Lost struct {
 // that are not there again yet. Decisions are made without workflows, which may know of them already;
 // what is to be waited for is written down, and the workers make up for it.
 func (w *Worker) Replay(ctx context.Context, since time.Time) (done Replayed, err error) {
-	w.replays = true
-	w.setUp()
+	w.setUpReplay()
 	defer w.rows.Close()
 	began := time.Now()
 	news, err := w.Stream.Last(ctx, stream.Events)
@@ -66,6 +67,20 @@ func (w *Worker) Replay(ctx context.Context, since time.Time) (done Replayed, er
 	}
 	done.Lost, err = w.lostSince(ctx, since, news)
 	return done, err
+}
+
+// errNoWorkflow has a decision made without its workflow.
+var errNoWorkflow = errors.New("a replay asks no workflow")
+
+func (w *Worker) setUpReplay() {
+	w.replays = true
+	w.setUp()
+	// All clicks are handled before the first postback is.
+	w.postbacks.Passed = func(context.Context, time.Time) (bool, error) { return true, nil }
+	// The workflow may remember a decision that the database has forgotten.
+	w.postbacks.Update = func(context.Context, *dbgen.SystemClickByIDRow, *domain.Postback) (domain.Answer, error) {
+		return domain.Answer{}, errNoWorkflow
+	}
 }
 
 func (w *Worker) replay(ctx context.Context, done *Replayed, name string, since time.Time, last uint64) error {

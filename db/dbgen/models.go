@@ -377,6 +377,7 @@ type Job struct {
 	CreatedAt     time.Time
 	FinishedAt    *time.Time
 	CostMicros    domain.Micros
+	Fields        []byte
 }
 
 type JobItem struct {
@@ -389,6 +390,7 @@ type JobItem struct {
 	State        string
 	Field        string
 	Error        string
+	OfferID      *uuid.UUID
 }
 
 type LedgerEntry struct {
@@ -481,6 +483,26 @@ type OfferEvent struct {
 	TenantID uuid.UUID
 	ID       uuid.UUID
 	OfferID  uuid.UUID
+}
+
+type OfferProposal struct {
+	ID            uuid.UUID
+	PartnershipID uuid.UUID
+	OfferID       uuid.UUID
+	Side          domain.Side
+	By            string
+	At            time.Time
+	Version       int64
+	Patch         string
+	EventIds      []uuid.UUID
+	Changes       []byte
+	Fingerprint   []byte
+	State         string
+	DecidedAt     *time.Time
+	DecidedBy     string
+	DecidedSide   string
+	Reason        string
+	MadeVersion   *int64
 }
 
 type OfferVersion struct {
@@ -630,6 +652,8 @@ type Postback struct {
 	ReleaseAt     *time.Time
 	Authenticated bool
 	DecidedAt     time.Time
+	Detail        string
+	Warnings      json.RawMessage
 }
 
 type PostbacksDefault struct {
