@@ -33,6 +33,7 @@ type Conversion struct {
 	CompletionTrusted bool
 	ReleaseAt         *time.Time
 	NeedsReview       bool
+	Expected          bool
 	CnvConversionID   string
 	ClosesSession     bool
 	IsCounted         bool

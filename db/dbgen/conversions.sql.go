@@ -15,7 +15,7 @@ import (
 )
 
 const conversionsOfClick = `-- name: ConversionsOfClick :many
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key FROM conversions WHERE tenant_id = $1 AND click_id = $2 ORDER BY received_at, id
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, is_expected FROM conversions WHERE tenant_id = $1 AND click_id = $2 ORDER BY received_at, id
 `
 
 func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid.UUID, clickID uuid.UUID) ([]Conversion, error) {
@@ -70,6 +70,7 @@ func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid
 			&i.CnvGoalName,
 			&i.Side,
 			&i.MemberKey,
+			&i.IsExpected,
 		); err != nil {
 			return nil, err
 		}
@@ -82,7 +83,7 @@ func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid
 }
 
 const getConversion = `-- name: GetConversion :one
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key FROM conversions WHERE tenant_id = $1 AND id = $2
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, is_expected FROM conversions WHERE tenant_id = $1 AND id = $2
 `
 
 func (q *Queries) GetConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Conversion, error) {
@@ -131,6 +132,7 @@ func (q *Queries) GetConversion(ctx context.Context, db DBTX, tenantID uuid.UUID
 		&i.CnvGoalName,
 		&i.Side,
 		&i.MemberKey,
+		&i.IsExpected,
 	)
 	return i, err
 }
@@ -140,9 +142,9 @@ INSERT INTO conversions (tenant_id, id, click_id, postback_id, offer_id, offer_v
   pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros,
   received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session,
   is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule,
-  payout_rule, cnv_goal_id, cnv_goal_name, side, member_key)
+  payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, is_expected)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-  $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42)
+  $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43)
 `
 
 type InsertConversionParams struct {
@@ -188,6 +190,7 @@ type InsertConversionParams struct {
 	CnvGoalName       string
 	Side              domain.Side
 	MemberKey         *string
+	IsExpected        *bool
 }
 
 func (q *Queries) InsertConversion(ctx context.Context, db DBTX, arg InsertConversionParams) error {
@@ -234,6 +237,7 @@ func (q *Queries) InsertConversion(ctx context.Context, db DBTX, arg InsertConve
 		arg.CnvGoalName,
 		arg.Side,
 		arg.MemberKey,
+		arg.IsExpected,
 	)
 	return err
 }
@@ -275,7 +279,7 @@ func (q *Queries) InsertTransition(ctx context.Context, db DBTX, arg InsertTrans
 }
 
 const liveConversionsOfMember = `-- name: LiveConversionsOfMember :many
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key FROM conversions WHERE tenant_id = $1 AND coalesce(member_key, pub_member_id) = $2::text AND event_id = $3
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, is_expected FROM conversions WHERE tenant_id = $1 AND coalesce(member_key, pub_member_id) = $2::text AND event_id = $3
   AND status <> 'Rejected' AND unique_per = 'member' AND click_id <> $4
 `
 
@@ -344,6 +348,7 @@ func (q *Queries) LiveConversionsOfMember(ctx context.Context, db DBTX, arg Live
 			&i.CnvGoalName,
 			&i.Side,
 			&i.MemberKey,
+			&i.IsExpected,
 		); err != nil {
 			return nil, err
 		}
@@ -356,7 +361,7 @@ func (q *Queries) LiveConversionsOfMember(ctx context.Context, db DBTX, arg Live
 }
 
 const lockConversion = `-- name: LockConversion :one
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key FROM conversions WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, is_expected FROM conversions WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 `
 
 func (q *Queries) LockConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Conversion, error) {
@@ -405,6 +410,7 @@ func (q *Queries) LockConversion(ctx context.Context, db DBTX, tenantID uuid.UUI
 		&i.CnvGoalName,
 		&i.Side,
 		&i.MemberKey,
+		&i.IsExpected,
 	)
 	return i, err
 }
