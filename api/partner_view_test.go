@@ -38,6 +38,8 @@ var keptFromPartners = []string{
 type spies struct {
 	*rich
 	partner *caller
+	// asking is the id of the partner that asks.
+	asking string
 	// ids are everything that may stand in a path, by noun.
 	candidates map[string][]string
 	// secrets are values that the partner must not see, by what they are.
@@ -63,6 +65,7 @@ func newSpies(t *testing.T) *spies {
 	tier := me.made("/api/v1/partner-tiers", map[string]any{"name": "Insider tier"})
 	structure := me.made("/api/v1/payout-structures", `{"name":"Insider structure","rules":[{"conditions":[{"parameter":"pub_sub_1","operator":"=","values":["rivals-sub"]}],"flat":"77.0707"}],"default":{"flat":"1.75"}}`)
 	asking := me.made("/api/v1/partners", map[string]any{"name": "Asking partner", "tierId": tier})
+	s.asking = asking
 	rival := me.made("/api/v1/partners", map[string]any{"name": "Rival partner", "fallbackUrl": "https://rival.example/", "caps": map[string]any{"dailyCap": 424242}})
 	advertiser := me.made("/api/v1/advertisers", map[string]any{"name": "Hidden advertiser", "email": "hidden@advertiser.example"})
 	s.partner = me.token("partner", "partnerId", asking)
