@@ -164,5 +164,5 @@ func periodEnd(period domain.Period, periods domain.Periods, tenant *cachedTenan
 	if !ends {
 		return forever
 	}
-	return time.Date(end.Year(), end.Month(), end.Day(), 0, 0, 0, 0, tenant.zone.At(now)).UnixNano()
+	return domain.DayStart(end, tenant.zone.At(now)).UnixNano()
 }

@@ -70,6 +70,29 @@ func TestOfferCappedUntil(t *testing.T) {
 	}
 }
 
+// Rule 28: where clocks skip midnight, a capped offer takes clicks again when they do, and not an hour
+// earlier, when its counter is yesterday's still.
+func TestRule28CapsReopenWhereMidnightIsSkipped(t *testing.T) {
+	t.Parallel()
+	santiago, err := time.LoadLocation("America/Santiago")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, first := int64(1), newID()
+	offer := &cachedOffer{Offer: domain.Offer{
+		ID: newID(), BudgetType: domain.BudgetTypeTotal, Budget: 10_000_000, Events: []domain.Event{{ID: first, DisplayOrder: 1, Caps: domain.Caps{Daily: &one, Weekly: &one, Monthly: &one}}},
+	}}
+	for name, c := range map[string]struct{ period, start string }{"day": {"day", "2026-09-05"}, "week": {"week", "2026-08-31"}} {
+		// Saturday, 22:00 in Santiago: Sunday, 2026-09-06, begins at 01:00 there, 04:00 UTC.
+		offer.judge(&cachedTenant{zone: domain.Zone{Current: santiago}, goalsEnabled: true},
+			counterValues{{"event", first, domain.Period(c.period), c.start}: 1}, time.Date(2026, 9, 6, 2, 0, 0, 0, time.UTC))
+		want := map[string]time.Time{"day": time.Date(2026, 9, 6, 4, 0, 0, 0, time.UTC), "week": time.Date(2026, 9, 7, 3, 0, 0, 0, time.UTC)}[name]
+		if got := time.Unix(0, offer.capped.until.Load()).UTC(); !got.Equal(want) {
+			t.Errorf("%s: capped until %v, want %v", name, got, want)
+		}
+	}
+}
+
 func TestLapsing(t *testing.T) {
 	t.Parallel()
 	var state lapsing

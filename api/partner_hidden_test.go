@@ -37,7 +37,9 @@ func TestRule66OnePredicateHidesGoalsFromPartners(t *testing.T) {
 		}
 		traced := map[string]bool{}
 		for _, id := range s.candidates["click"] {
-			var trace struct{ Conversions []struct{ OfferEventID string } }
+			var trace struct {
+				Conversions []struct{ OfferEventID string }
+			}
 			if answer := s.partner.get("/api/v1/clicks/" + id); answer.status == http.StatusOK {
 				answer.into(http.StatusOK, &trace)
 			}
@@ -70,7 +72,9 @@ func TestRule66OnePredicateHidesGoalsFromPartners(t *testing.T) {
 		s.me.with("If-Match", "*").put(at, document).into(http.StatusOK, nil)
 	}
 	seen("shown", "structured")
-	goals := func(on bool) { s.me.put("/api/v1/settings", map[string]any{"goalsEnabled": on}).into(http.StatusOK, nil) }
+	goals := func(on bool) {
+		s.me.put("/api/v1/settings", map[string]any{"goalsEnabled": on}).into(http.StatusOK, nil)
+	}
 	goals(false)
 	seen("shown")
 	goals(true)
