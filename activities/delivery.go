@@ -209,7 +209,9 @@ func (d *Deliveries) mustTell(ctx context.Context, tx pgx.Tx, lane lane, news *n
 		return false, nil
 	}
 	rows, err := lane.rows(ctx, tx)
-	heard := slices.DeleteFunc(rows, func(row dbgen.LaneOfConversionRow) bool { return row.State == stateFailed || row.Sequence >= news.Sequence })
+	heard := slices.DeleteFunc(rows, func(row dbgen.LaneOfConversionRow) bool {
+		return row.State == stateFailed || row.Sequence >= news.Sequence
+	})
 	return domain.PartnerToldAlready(laneNews(heard)), err
 }
 

@@ -263,7 +263,9 @@ func TestRule66PrivateGoalsNeverFire(t *testing.T) {
 func TestRule66WhoWasToldOfASuccessHearsOfItsReversal(t *testing.T) {
 	t.Parallel()
 	for name, hide := range map[string]func(rig *partnerRig, o *domain.Offer){
-		"private now":        func(rig *partnerRig, o *domain.Offer) { rig.edit(o, func(o *domain.Offer) { o.Events[1].IsPrivate = true }) },
+		"private now": func(rig *partnerRig, o *domain.Offer) {
+			rig.edit(o, func(o *domain.Offer) { o.Events[1].IsPrivate = true })
+		},
 		"goals switched off": func(rig *partnerRig, _ *domain.Offer) { rig.set("UPDATE tenants SET goals_enabled = false") },
 		"left, goals off": func(rig *partnerRig, o *domain.Offer) {
 			rig.edit(o, func(o *domain.Offer) { o.Events = o.Events[:1] })

@@ -68,9 +68,9 @@ type NewConversion struct {
 	// waits for a person because something is special about it does not (rules 31, 48, 64, 77, 78).
 	Expected bool
 	Amount   *Micros
-	Revenue           Micros
-	Payout            Micros
-	Reward            Micros
+	Revenue  Micros
+	Payout   Micros
+	Reward   Micros
 	// RevenueRule and PayoutRule say why; nil where the click has no partner.
 	RevenueRule   *AppliedRule
 	PayoutRule    *AppliedRule
