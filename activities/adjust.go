@@ -129,7 +129,11 @@ func (d *Decisions) writeAdjustment(ctx context.Context, tx pgx.Tx, scene *scene
 	if err := scene.postFigures(ctx, batch, row, move, is.Booked(row.Status).Less(was.Booked(row.Status))); err != nil {
 		return err
 	}
-	if err := scene.writeNews(ctx, batch, row, move, scene.current); err != nil {
+	offer, err := d.offer(ctx, tx, row.OfferID, row.OfferVersion) // rule 24
+	if err != nil {
+		return err
+	}
+	if err := scene.writeNews(ctx, batch, row, move, offer); err != nil {
 		return err
 	}
 	if err := auditAdjustment(ctx, batch, row, was, is, request, now); err != nil {

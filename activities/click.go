@@ -3,9 +3,14 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
 	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/db/dbgen"
 )
 
 // Clicks writes the rows of redirects.
@@ -18,4 +23,37 @@ func (c *Clicks) Insert(ctx context.Context, packed json.RawMessage) error {
 		return fmt.Errorf("insert clicks: %w", err)
 	}
 	return nil
+}
+
+// InsertOwing writes the clicks' rows, and in the same transaction that their workflows are still to be
+// started. owed is how many.
+func (c *Clicks) InsertOwing(ctx context.Context, packed json.RawMessage) (owed int, err error) {
+	err = c.Store.System(ctx, func(tx pgx.Tx) error {
+		if err := queries.InsertClicks(ctx, tx, packed); err != nil {
+			return fmt.Errorf("insert clicks: %w", err)
+		}
+		owed, err = oweStarts(ctx, tx, packed)
+		return err
+	})
+	return owed, err
+}
+
+// Owe writes down that the workflows of clicks, which have their rows, are still to be started.
+func (c *Clicks) Owe(ctx context.Context, packed json.RawMessage) (owed int, err error) {
+	return oweStarts(ctx, c.Store.SystemPool(), packed)
+}
+
+func oweStarts(ctx context.Context, to dbgen.DBTX, packed json.RawMessage) (int, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return 0, err
+	}
+	owed, err := queries.SystemOweStarts(ctx, to, id, packed)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows): // none of them can convert
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("owe starts: %w", err)
+	}
+	return int(owed), nil
 }

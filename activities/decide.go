@@ -13,6 +13,7 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
 )
 
 // Decide decides one postback whose click exists, and then whatever its click holds that became
@@ -49,6 +50,11 @@ func (d *Decisions) DecideHeld(ctx context.Context, tenantID, clickID uuid.UUID)
 		all.HeldUntil = nil
 		for _, row := range held {
 			one, err := d.decideHeldOne(ctx, tenantID, row)
+			if Permanent(err) { // it keeps no other waiting
+				err = d.failHeld(ctx, row, err)
+				moved = true
+				one = Decided{}
+			}
 			if err != nil {
 				return Decided{}, err
 			}
@@ -72,13 +78,30 @@ func (d *Decisions) DecideHeld(ctx context.Context, tenantID, clickID uuid.UUID)
 func (d *Decisions) decideHeldOne(ctx context.Context, tenantID uuid.UUID, row dbgen.HeldPostback) (Decided, error) {
 	var postback domain.Postback
 	if err := json.Unmarshal(row.Message, &postback); err != nil {
-		return Decided{}, fmt.Errorf("held postback %s: %w", row.PostbackID, err)
+		return Decided{}, fmt.Errorf("held postback %s: %w", row.PostbackID, undecodable(err))
 	}
 	decided, _, err := d.decideOne(ctx, tenantID, postback, &row.DecideBy)
 	if err != nil {
 		return Decided{}, fmt.Errorf("held postback %s: %w", row.PostbackID, err)
 	}
 	return decided, nil
+}
+
+// failHeld leaves a held postback alone whose decision no retry mends, until a person sends it again.
+func (d *Decisions) failHeld(ctx context.Context, row dbgen.HeldPostback, cause error) error {
+	message, err := json.Marshal(map[string]json.RawMessage{"postback": row.Message})
+	if err != nil {
+		return err
+	}
+	err = (&stream.Failures{Store: d.Store}).Keep(ctx, stream.Failure{
+		TenantID: &row.TenantID, Source: stream.SourceHeld, Subject: stream.SubjectPostbacks, Payload: message, About: &row.PostbackID, Cause: cause,
+	})
+	if err != nil {
+		return err
+	}
+	return d.Store.Tenant(ctx, row.TenantID, func(tx pgx.Tx) error {
+		return queries.FailHeld(ctx, tx, d.Now(), row.TenantID, row.PostbackID)
+	})
 }
 
 // decideOne decides in one transaction, whose reads are one round trip and whose writes are
@@ -110,7 +133,8 @@ func (w *writer) decide(ctx context.Context, logged *db.Result[dbgen.Postback], 
 	row := &logged.Value
 	if logged.Found && (row.Outcome != domain.OutcomeHeld || !w.wasHeld) {
 		// Whoever asked before may have crashed between the commit and the start of what must wait.
-		return Decided{Answer: answerOf(row), Waiting: waitingOf(w.scene.session)}, nil
+		decided := Decided{Answer: answerOf(row), Waiting: waitingOf(w.scene.session)}
+		return decided, w.oweAgain(ctx, len(decided.Waiting) > 0)
 	}
 	var err error
 	if w.wasHeld { // it passed the advertiser's security when it came

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/db"
@@ -28,13 +29,40 @@ type Decisions struct {
 	Nudge func()
 	// Now is the clock; time.Now outside of tests.
 	Now func() time.Time
+	// Owes is set where no workflow asks: what a decision leaves to be waited for is then written down
+	// in its transaction (Owed), for a worker to make up for.
+	Owes bool
 
-	versions sync.Map // versionKey → *domain.Offer; a version never changes
+	versions offerVersions
 }
 
 type versionKey struct {
 	offer   uuid.UUID
 	version int64
+}
+
+// offerVersions are the versions of offers that decisions have gone by of late. A version never changes,
+// so that nothing here grows old; what has not been asked for longest makes room.
+type offerVersions struct {
+	once sync.Once
+	lru  *lru.Cache[versionKey, *domain.Offer]
+}
+
+// maxOfferVersions bounds the memory: some ten kilobytes each.
+const maxOfferVersions = 4096
+
+func (v *offerVersions) cache() *lru.Cache[versionKey, *domain.Offer] {
+	v.once.Do(func() { v.lru = newLRU[versionKey, *domain.Offer](maxOfferVersions) })
+	return v.lru
+}
+
+// newLRU is a cache of a size that is a constant of ours.
+func newLRU[K comparable, V any](size int) *lru.Cache[K, V] {
+	cache, err := lru.New[K, V](size)
+	if err != nil { // the size is not positive
+		panic(err)
+	}
+	return cache
 }
 
 // ConversionStart is what a Conversion workflow waits for.
@@ -61,8 +89,9 @@ var queries = dbgen.New()
 
 func (d *Decisions) offer(ctx context.Context, tx pgx.Tx, id uuid.UUID, version int64) (*domain.Offer, error) {
 	key := versionKey{id, version}
-	if cached, ok := d.versions.Load(key); ok {
-		return cached.(*domain.Offer), nil
+	cache := d.versions.cache()
+	if cached, ok := cache.Get(key); ok {
+		return cached, nil
 	}
 	row, err := queries.GetOfferVersion(ctx, tx, id, version)
 	if err != nil {
@@ -70,9 +99,9 @@ func (d *Decisions) offer(ctx context.Context, tx pgx.Tx, id uuid.UUID, version 
 	}
 	var offer domain.Offer
 	if err := json.Unmarshal(row.Document, &offer); err != nil {
-		return nil, fmt.Errorf("offer %s version %d: %w", id, version, err)
+		return nil, fmt.Errorf("offer %s version %d: %w", id, version, undecodable(err))
 	}
-	d.versions.Store(key, &offer)
+	cache.Add(key, &offer)
 	return &offer, nil
 }
 
@@ -167,6 +196,7 @@ func conversionFacts(row *dbgen.Conversion) domain.Conversion {
 		ID: row.ID, Side: row.Side, ClickID: row.ClickID, EventID: row.EventID, Status: row.Status, Reason: row.RejectionReason,
 		Sequence: row.Sequence, ReceivedAt: row.ReceivedAt, CompletedAt: row.UserCompletedAt,
 		CompletionTrusted: row.CompletionTrusted, ReleaseAt: row.ReleaseAt, NeedsReview: row.NeedsReview, Expected: isExpected(row),
+		Sent:            domain.Sent{Amount: row.CnvAmount, Currency: row.CnvCurrency, CompletedAt: row.CnvCompletedAt, Subs: row.CnvSubs},
 		CnvConversionID: row.CnvConversionID, ClosesSession: row.ClosesSession, IsCounted: row.IsCounted,
 		Revenue: row.RevenueMicros, Payout: row.PayoutMicros, Reward: row.RewardMicros,
 	}
@@ -204,6 +234,9 @@ func tries(transaction func() error) error {
 		if err == nil || (db.UniqueViolation(err) == "" && !db.Retryable(err)) {
 			return err
 		}
+	}
+	if db.UniqueViolation(err) != "" {
+		return fmt.Errorf("%w: %w", errStillTaken, err)
 	}
 	return err
 }

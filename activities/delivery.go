@@ -100,14 +100,36 @@ func (d *Deliveries) HandleConversion(ctx context.Context, event stream.Conversi
 	if event.ConversionID == uuid.Nil || !json.Valid(event.Conversion) {
 		return fmt.Errorf("%w: conversion news %s without its conversion", stream.ErrBad, event.ID)
 	}
+	err := d.tellAll(ctx, &event, nil)
+	if !Permanent(err) {
+		return err
+	}
+	// One endpoint that cannot be told keeps no other: each alone.
+	var endpoints []endpoint
+	err = d.store.Tenant(ctx, event.TenantID, func(tx pgx.Tx) (err error) {
+		endpoints, err = endpointsOf(ctx, tx, &event)
+		return err
+	})
+	errs := []error{err}
+	for i := range endpoints {
+		errs = append(errs, d.tellAll(ctx, &event, &endpoints[i]))
+	}
+	return errors.Join(errs...)
+}
+
+// tellAll tells all endpoints, or only one, in one transaction.
+func (d *Deliveries) tellAll(ctx context.Context, event *stream.ConversionEvent, only *endpoint) error {
 	var notYet error
-	err := d.inLanes(ctx, event.TenantID, rewardDue(&event), func(tx pgx.Tx) (moves []*laneMove, err error) {
-		endpoints, err := endpointsOf(ctx, tx, &event)
+	err := d.inLanes(ctx, event.TenantID, rewardDue(event), func(tx pgx.Tx) (moves []*laneMove, err error) {
+		endpoints, err := endpointsOf(ctx, tx, event)
 		if err != nil {
 			return nil, err
 		}
-		news := news{ConversionEvent: &event}
+		news := news{ConversionEvent: event}
 		for i := range endpoints {
+			if only != nil && only.ID != endpoints[i].ID {
+				continue
+			}
 			move, err := d.tell(ctx, tx, &endpoints[i], &news)
 			if move != nil {
 				moves = append(moves, move)
@@ -304,7 +326,6 @@ const (
 	// overdueSlack is how late a due attempt must be before it is taken for forgotten: the durable
 	// retry has its own way first.
 	overdueSlack = 10 * time.Second
-	overdueBatch = 500
 	// watchEvery, with the lease and the slack, bounds how long a crash delays what it cut short.
 	watchEvery = 5 * time.Second
 	// watchBatch bounds what a watch adds to an engine that is late because it has too much to do.
@@ -312,17 +333,47 @@ const (
 )
 
 // SweepDeliveries sets going what is overdue with nobody on it: after a crash between the database
-// and the durable retry. It returns how many it found; a healthy system has none.
-func (d *Deliveries) SweepDeliveries(ctx context.Context) (int, error) {
-	rows, err := queries.SystemOverdueDeliveries(ctx, d.store.SystemPool(), d.now().Add(-overdueSlack), overdueBatch)
-	if err != nil {
-		return 0, err
+// and the durable retry. It says how many it found; a healthy system has none.
+func (d *Deliveries) SweepDeliveries(ctx context.Context) (items, error) {
+	seen := map[uuid.UUID]bool{}
+	// What is set going is not overdue any more, and what cannot be is put off: each page finds others.
+	next := func(*dbgen.SystemOverdueDeliveriesRow) ([]dbgen.SystemOverdueDeliveriesRow, error) {
+		rows, err := queries.SystemOverdueDeliveries(ctx, d.store.SystemPool(), d.now().Add(-overdueSlack), itemsPage)
+		isOld := func(row dbgen.SystemOverdueDeliveriesRow) bool { return seen[row.ID] }
+		return slices.DeleteFunc(rows, isOld), err
 	}
-	var failures []error
-	for _, row := range rows {
-		failures = append(failures, d.setGoing(ctx, stream.DeliveryEvent{TenantID: row.TenantID, DeliveryID: row.ID}, advanceOptions{}))
+	return inPages(ctx, "delivery", next, func(row *dbgen.SystemOverdueDeliveriesRow) error {
+		seen[row.ID] = true
+		return d.setGoingOrPutOff(ctx, stream.DeliveryEvent{TenantID: row.TenantID, DeliveryID: row.ID})
+	})
+}
+
+// putOffBy is how long a delivery waits that could not be set going, so that others have their turn.
+const putOffBy = 5 * time.Minute
+
+// setGoingOrPutOff sets an overdue delivery going. One that cannot be is put off, or ends as failed, where
+// people see it and can send it again, if no retry mends it.
+func (d *Deliveries) setGoingOrPutOff(ctx context.Context, ref stream.DeliveryEvent) error {
+	err := d.setGoing(ctx, ref, advanceOptions{})
+	if err == nil || ctx.Err() != nil || db.Unavailable(err) {
+		return err
 	}
-	return len(rows), errors.Join(failures...)
+	if Permanent(err) {
+		return errors.Join(err, d.fail(ctx, ref, err))
+	}
+	return errors.Join(err, d.store.Tenant(ctx, ref.TenantID, func(tx pgx.Tx) error {
+		return queries.SetDeliveryDue(ctx, tx, d.now().Add(putOffBy), ref.TenantID, ref.DeliveryID)
+	}))
+}
+
+// fail ends a delivery that cannot be attempted or written down.
+func (d *Deliveries) fail(ctx context.Context, ref stream.DeliveryEvent, cause error) error {
+	slog.ErrorContext(ctx, "a delivery fails for good by an error of ours", "tenant", ref.TenantID, "delivery", ref.DeliveryID, "error", cause)
+	return d.store.Tenant(ctx, ref.TenantID, func(tx pgx.Tx) error {
+		return queries.FailDelivery(ctx, tx, dbgen.FailDeliveryParams{
+			TenantID: ref.TenantID, ID: ref.DeliveryID, LastError: errorOfOurs, FinishedAt: d.now(),
+		})
+	})
 }
 
 // Watch takes up attempts that a crash cut short, until ctx is done. Whoever claims a row has it, so
@@ -351,7 +402,7 @@ func (d *Deliveries) takeUp(ctx context.Context) error {
 	slog.Warn("deliveries found whose attempt was cut short", "count", len(rows))
 	var failures []error
 	for _, row := range rows {
-		failures = append(failures, d.setGoing(ctx, stream.DeliveryEvent{TenantID: row.TenantID, DeliveryID: row.ID}, advanceOptions{}))
+		failures = append(failures, d.setGoingOrPutOff(ctx, stream.DeliveryEvent{TenantID: row.TenantID, DeliveryID: row.ID}))
 	}
 	return errors.Join(failures...)
 }

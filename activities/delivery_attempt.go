@@ -75,6 +75,10 @@ func (d *Deliveries) attemptOnce(ctx context.Context, a *attempt, goOn bool) (at
 		result, next, err = d.record(ctx, tx, a, answer, verdict, goOn)
 		return err
 	})
+	if Permanent(err) { // not made again and again because of what was answered
+		err = d.fail(ctx, a.ref(), err)
+		result.ended = err == nil
+	}
 	if err != nil {
 		slog.Error("a delivery's attempt could not be written down and will be repeated", "delivery", a.row.ID, "error", err)
 		return attemptResult{nextAt: a.leaseUntil}, nil

@@ -255,8 +255,8 @@ func TestTheSweepWakesALaneThatStandsStill(t *testing.T) {
 	rig.advanceClock(overdueSlack + time.Second)
 	found, err := rig.SweepDeliveries(t.Context())
 	rig.Wait()
-	if found != 1 || err != nil || rig.rows()[0].State != stateDelivered {
-		t.Errorf("found %d, %v, %s", found, err, rig.rows()[0].State)
+	if found.Found != 1 || err != nil || rig.rows()[0].State != stateDelivered {
+		t.Errorf("found %d, %v, %s", found.Found, err, rig.rows()[0].State)
 	}
 }
 

@@ -54,6 +54,8 @@ func durableRetry(temporalClient client.Client) func(context.Context, stream.Del
 func (d *Deliveries) DeliverLater(ctx context.Context, ref stream.DeliveryEvent) error {
 	claimed, again, err := d.claimLater(ctx, ref)
 	switch {
+	case Permanent(err) && !isNoDelivery(err):
+		return d.fail(ctx, ref, err)
 	case err != nil:
 		return err
 	case claimed != nil:
@@ -71,6 +73,10 @@ func (d *Deliveries) DeliverLater(ctx context.Context, ref stream.DeliveryEvent)
 	})
 }
 
+var errNoDelivery = temporal.NewNonRetryableApplicationError("no such delivery", "NoDelivery", nil)
+
+func isNoDelivery(err error) bool { return errors.Is(err, errNoDelivery) }
+
 // claimLater claims a due delivery, holding a slot for it, or says when to ask again; neither when
 // it has ended or waits for another of its lane.
 func (d *Deliveries) claimLater(ctx context.Context, ref stream.DeliveryEvent) (claimed *attempt, again time.Time, err error) {
@@ -78,7 +84,7 @@ func (d *Deliveries) claimLater(ctx context.Context, ref stream.DeliveryEvent) (
 	err = d.store.Tenant(ctx, ref.TenantID, func(tx pgx.Tx) error {
 		row, err := queries.LockDelivery(ctx, tx, ref.TenantID, ref.DeliveryID)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return temporal.NewNonRetryableApplicationError("no such delivery", "NoDelivery", nil)
+			return errNoDelivery
 		}
 		if err != nil || row.State != stateWaiting || row.NextAttemptAt == nil {
 			return err

@@ -179,15 +179,15 @@ func TestRule51ACrashDoesNotAdvanceTheBackoff(t *testing.T) {
 		if wait := retryDelay(t, rig.DeliverLater(t.Context(), rig.ref(&row))); wait != lease {
 			t.Errorf("while the lease lasts: %s", wait)
 		}
-		if found, err := rig.SweepDeliveries(t.Context()); found != 0 || err != nil {
-			t.Errorf("the sweep found %d, %v", found, err)
+		if found, err := rig.SweepDeliveries(t.Context()); found.Found != 0 || err != nil {
+			t.Errorf("the sweep found %d, %v", found.Found, err)
 		}
 		rig.advanceClock(lease + overdueSlack + time.Second)
 	}
 	found, err := rig.SweepDeliveries(t.Context())
 	rig.Wait()
-	if found != 1 || err != nil {
-		t.Fatalf("the sweep found %d, %v", found, err)
+	if found.Found != 1 || err != nil {
+		t.Fatalf("the sweep found %d, %v", found.Found, err)
 	}
 	row = rig.rows()[0]
 	if want := rig.now().Add(5 * time.Minute); row.Attempts != 2 || !row.NextAttemptAt.Equal(want) {
@@ -196,8 +196,8 @@ func TestRule51ACrashDoesNotAdvanceTheBackoff(t *testing.T) {
 	if handed := rig.handOvers(); len(handed) != 1 {
 		t.Errorf("handed over: %v", handed)
 	}
-	if found, _ := rig.SweepDeliveries(t.Context()); found != 0 {
-		t.Errorf("a healthy system has %d overdue", found)
+	if found, _ := rig.SweepDeliveries(t.Context()); found.Found != 0 {
+		t.Errorf("a healthy system has %d overdue", found.Found)
 	}
 }
 

@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,8 +21,6 @@ type Earnings struct {
 }
 
 const (
-	// earningsPage tenants are looked up at a time.
-	earningsPage = 500
 	// earningsTimeout ends a tenant's statement, so that one with more than the database can add up
 	// keeps no other waiting.
 	earningsTimeout = time.Minute
@@ -41,24 +38,22 @@ type EarningsRefreshed struct {
 }
 
 // RefreshEarnings computes the earnings of each tenant's offers, a tenant in one statement. One that
-// fails does not keep the others; a database that is away does. Done again, it does the same again.
+// fails does not keep the others; a database that stays away does. Done again, it does the same again.
 func (e *Earnings) RefreshEarnings(ctx context.Context) (done EarningsRefreshed, err error) {
 	defer beating(ctx)()
-	for after := uuid.Nil; ; {
-		tenants, err := queries.SystemTenantIDs(ctx, e.Store.SystemPool(), after, earningsPage)
+	next := func(after *uuid.UUID) ([]uuid.UUID, error) {
+		if after == nil {
+			after = new(uuid.UUID)
+		}
+		tenants, err := queries.SystemTenantIDs(ctx, e.Store.SystemPool(), *after, itemsPage)
 		if err != nil {
-			return done, fmt.Errorf("tenants: %w", err)
+			return nil, fmt.Errorf("tenants: %w", err)
 		}
-		for _, tenantID := range tenants {
-			if err := e.refresh(ctx, tenantID, &done); err != nil {
-				return done, err
-			}
-		}
-		if len(tenants) < earningsPage {
-			return done, nil
-		}
-		after = tenants[len(tenants)-1]
+		return tenants, nil
 	}
+	all, err := inPages(ctx, "earnings", next, func(tenantID *uuid.UUID) error { return e.refresh(ctx, *tenantID, &done) })
+	done.Failed = all.Failed
+	return done, err
 }
 
 func (e *Earnings) refresh(ctx context.Context, tenantID uuid.UUID, done *EarningsRefreshed) error {
@@ -66,17 +61,12 @@ func (e *Earnings) refresh(ctx context.Context, tenantID uuid.UUID, done *Earnin
 	defer cancel()
 	now := e.Now()
 	offers, err := queries.SystemRefreshEarnings(bounded, e.Store.SystemPool(), now, tenantID, domain.EarningsSince(now))
-	switch {
-	case err == nil:
-		earningsRefreshes.WithLabelValues("done").Inc()
-		done.Tenants++
-		done.Offers += int(offers)
-		return nil
-	case ctx.Err() != nil, bounded.Err() == nil && db.Unavailable(err):
+	if err != nil {
+		earningsRefreshes.WithLabelValues("failed").Inc()
 		return fmt.Errorf("earnings of tenant %s: %w", tenantID, err)
 	}
-	earningsRefreshes.WithLabelValues("failed").Inc()
-	slog.ErrorContext(ctx, "the earnings of a tenant cannot be computed", "tenant", tenantID, "error", err)
-	done.Failed++
+	earningsRefreshes.WithLabelValues("done").Inc()
+	done.Tenants++
+	done.Offers += int(offers)
 	return nil
 }

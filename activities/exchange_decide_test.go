@@ -296,7 +296,7 @@ func TestRule58ThePublishersRowsAreNotDecided(t *testing.T) {
 	require.ErrorIs(t, err, domain.ErrDecidedByAdvertiser)
 
 	before := rig.now()
-	overdue, err := queries.SystemOverduePending(t.Context(), rig.Store.SystemPool(), &before, 10)
+	overdue, err := queries.SystemOverduePending(t.Context(), rig.Store.SystemPool(), dbgen.SystemOverduePendingParams{Before: &before, AtMost: 10})
 	require.NoError(t, err)
 	require.Len(t, overdue, 1, "the sweep takes up the advertiser's alone")
 	require.Equal(t, rig.tenantID, overdue[0].TenantID)

@@ -81,6 +81,7 @@ func (f *follower) isWhole() bool {
 func (f *follower) firstRow(ctx context.Context, steps []domain.Step, posted []dbgen.PostingsOfConversionRow) (dbgen.Conversion, error) {
 	row, click := f.from.row, &f.scene.click
 	row.TenantID, row.Side, row.IsCounted, row.MemberKey = f.partnership.PublisherTenantID, domain.SidePublisher, false, nil
+	row.AwaitsVerdict = false // the advertiser decides
 	row.PartnerID, row.PubMemberID = click.PartnerID, click.PubMemberID
 	if f.found {
 		row.RevenueRule, row.PayoutRule = f.was.RevenueRule, f.was.PayoutRule
@@ -112,7 +113,10 @@ func (f *follower) freeze(ctx context.Context, row *dbgen.Conversion, steps []do
 		ReceivedAt: row.ReceivedAt, Subs: row.CnvSubs, Params: f.from.params,
 	}
 	first := domain.FirstFigures(steps, figuresOf(&f.from.row))
-	own := terms.Figures(row.EventID, first.Amount, first.Revenue)
+	own, err := terms.Figures(row.EventID, first.Amount, first.Revenue)
+	if err != nil {
+		return err
+	}
 	row.PayoutMicros, row.RewardMicros = own.Payout, own.Reward
 	if row.RevenueRule, err = appliedRule(own.RevenueRule); err != nil {
 		return err
@@ -244,6 +248,7 @@ func followed(row *dbgen.Conversion) dbgen.FollowConversionParams {
 		NeedsReview: row.NeedsReview, IsExpected: row.IsExpected, DecidedAt: row.DecidedAt, UniquePer: row.UniquePer, ClosesSession: row.ClosesSession,
 		CnvConversionID: row.CnvConversionID, CnvEventID: row.CnvEventID, CnvAmount: row.CnvAmount, CnvSubs: row.CnvSubs,
 		IsTest: row.IsTest, CnvGoalID: row.CnvGoalID, CnvGoalName: row.CnvGoalName, TenantID: row.TenantID, ID: row.ID,
+		CnvCurrency: row.CnvCurrency, CnvCompletedAt: row.CnvCompletedAt, CnvStatus: row.CnvStatus,
 	}
 }
 
@@ -276,12 +281,9 @@ func (f *follower) writeStep(ctx context.Context, batch *db.Batch, row *dbgen.Co
 	if err := queries.CopyTransition(ctx, batch, dbgen.CopyTransitionParams(copied)); err != nil {
 		return err
 	}
-	offer, version := f.scene.current, row.OfferVersion
-	if step.sequence == 1 { // as it was when it decided
-		var err error
-		if offer, err = f.decisions.offer(ctx, f.tx, row.OfferID, version); err != nil {
-			return err
-		}
+	offer, err := f.decisions.offer(ctx, f.tx, row.OfferID, row.OfferVersion) // rule 24
+	if err != nil {
+		return err
 	}
 	if err := f.scene.writeNews(ctx, batch, row, step, offer); err != nil {
 		return err

@@ -137,7 +137,7 @@ func TestRule70CountedOncePerPostback(t *testing.T) {
 	})
 	counted := func() int64 { return value[int64](rig, "SELECT count(*) FROM goal_clicks WHERE event_id = $1", k.ID) }
 	require.Equal(t, int64(1), counted(), "rule 70: a postback is counted once, however often it is decided")
-	answer, ok, err := rig.Answered(t.Context(), p.ID)
+	answer, _, ok, err := rig.Answered(t.Context(), p.ID)
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, domain.RecordAsClick, answer.RecordedAs(), "and answered the same later")

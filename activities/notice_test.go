@@ -395,7 +395,7 @@ func TestRule56ACrashedAttemptIsTakenUp(t *testing.T) {
 	rig.advanceClock(5*time.Second + overdueSlack + time.Second)
 	found, err := rig.SweepDeliveries(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 1, found)
+	require.Equal(t, 1, found.Found)
 	rig.Wait()
 	require.Len(t, rig.box.Mails(), 1)
 

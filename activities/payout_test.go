@@ -85,8 +85,12 @@ func TestRule39PayoutsFromTheDatabase(t *testing.T) {
 		t.Helper()
 		rule := ruleOf(t, row.PayoutRule)
 		require.Equal(t, []any{payout, kind, id}, []any{row.PayoutMicros.String(), rule.Kind, rule.ID})
-		require.Equal(t, row.PayoutMicros, rule.Of(row.AmountMicros))
-		require.Equal(t, row.RevenueMicros, ruleOf(t, row.RevenueRule).Of(row.AmountMicros))
+		paid, err := rule.Of(row.AmountMicros)
+		require.NoError(t, err)
+		require.Equal(t, row.PayoutMicros, paid)
+		revenue, err := ruleOf(t, row.RevenueRule).Of(row.AmountMicros)
+		require.NoError(t, err)
+		require.Equal(t, row.RevenueMicros, revenue)
 		return row
 	}
 	first := check(post("A", "120.05"), "8.0025", domain.AppliedStructure, structure)

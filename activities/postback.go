@@ -31,15 +31,16 @@ func (d *Decisions) ClickOf(ctx context.Context, postback *domain.Postback) (cli
 	return found.Value, found.Found && found.Value.RefusedReason == domain.ReasonNone, nil
 }
 
-// Answered finds the end state of a postback that was decided before, whoever's log it is in.
-func (d *Decisions) Answered(ctx context.Context, postbackID uuid.UUID) (answer domain.Answer, ok bool, err error) {
+// Answered finds the end state of a postback that was decided before, whoever's log it is in, and the
+// click that it was decided for.
+func (d *Decisions) Answered(ctx context.Context, postbackID uuid.UUID) (answer domain.Answer, clickID *uuid.UUID, ok bool, err error) {
 	row, err := queries.SystemPostbackAnswer(ctx, d.Store.SystemPool(), postbackID)
 	if errors.Is(err, pgx.ErrNoRows) || (err == nil && row.Outcome == domain.OutcomeHeld) {
-		return answer, false, nil
+		return answer, nil, false, nil
 	}
 	return domain.Answer{
 		PostbackID: row.ID, Outcome: row.Outcome, Reason: row.Reason, ConversionID: row.ConversionID, Status: row.Status, ReleaseAt: row.ReleaseAt,
-	}, err == nil, err
+	}, row.ClickID, err == nil, err
 }
 
 // Refuse logs a postback that belongs to no click (rule 1). With an advertiser's key or an offer's

@@ -2,8 +2,12 @@ package activities
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
+
+	"go.temporal.io/sdk/activity"
 
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
@@ -24,6 +28,8 @@ type LetGo struct {
 	Attempts, Audit int64
 	Reconciliations int64 `json:",omitempty"`
 	Views           int64 `json:",omitempty"`
+	// Resent are failed messages that were sent again.
+	Resent int64 `json:",omitempty"`
 }
 
 // LetGoOfOld drops the months of clicks and postbacks that are wholly older than After, and deletes old
@@ -34,57 +40,57 @@ func (r *Retention) LetGoOfOld(ctx context.Context) (gone LetGo, err error) {
 		return gone, nil
 	}
 	before := r.Now().Add(-r.After)
-	if err := r.months(ctx, before, &gone); err != nil {
-		return gone, err
+	errs := []error{r.months(ctx, before, &gone)}
+	for _, kind := range []struct {
+		count  *int64
+		forget func(ctx context.Context, tx dbgen.DBTX, before time.Time, atMost int32) (int64, error)
+	}{
+		{&gone.Attempts, queries.SystemForgetAttempts}, {&gone.Audit, queries.SystemForgetAudit},
+		{&gone.Reconciliations, queries.SystemForgetReconciliations}, {&gone.Views, queries.SystemForgetOfferViews},
+		{&gone.Resent, queries.SystemForgetResent},
+	} {
+		n, err := inBatches(ctx, r.Store, before, kind.forget)
+		*kind.count = n
+		errs = append(errs, err)
 	}
-	if gone.Attempts, err = inBatches(ctx, r.Store, before, queries.SystemForgetAttempts); err != nil {
-		return gone, err
-	}
-	if gone.Audit, err = inBatches(ctx, r.Store, before, queries.SystemForgetAudit); err != nil {
-		return gone, err
-	}
-	if gone.Reconciliations, err = inBatches(ctx, r.Store, before, queries.SystemForgetReconciliations); err != nil {
-		return gone, err
-	}
-	gone.Views, err = inBatches(ctx, r.Store, before, queries.SystemForgetOfferViews)
-	return gone, err
+	return gone, errors.Join(errs...)
 }
 
+// months drops each old month by itself.
 func (r *Retention) months(ctx context.Context, before time.Time, gone *LetGo) error {
+	var errs []error
 	for _, table := range []string{"clicks", "postbacks"} {
 		months, err := queries.SystemOldMonths(ctx, r.Store.SystemPool(), table, before)
-		if err != nil {
-			return err
-		}
+		errs = append(errs, err)
 		for _, month := range months {
 			kept, err := r.Store.LetGo(ctx, table, month, before)
 			if err != nil {
-				return err
+				itemErrors.WithLabelValues("month").Inc()
+				errs = append(errs, fmt.Errorf("let go of %s: %w", month, err))
+				continue
 			}
 			slog.Info("let go of a month", "month", month, "kept", kept)
 			gone.Months = append(gone.Months, month)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// Rows are deleted batch by batch, each in a short transaction of its own, and no more of them in one
-// run than keeps it short; the next run goes on.
-const (
-	forgetBatch   = 5_000
-	forgetBatches = 40
-)
+// forgetBatch rows are deleted at a time, in a short transaction of their own.
+const forgetBatch = 5_000
 
-// inBatches deletes what is older than before.
+// inBatches deletes what is older than before, until there is none or time is up.
 func inBatches(ctx context.Context, store *db.Store, before time.Time,
 	forget func(ctx context.Context, tx dbgen.DBTX, before time.Time, atMost int32) (int64, error),
 ) (total int64, err error) {
-	for range forgetBatches {
+	for {
 		n, err := forget(ctx, store.SystemPool(), before, forgetBatch)
 		total += n
 		if err != nil || n < forgetBatch {
 			return total, err
 		}
+		if activity.IsActivity(ctx) {
+			activity.RecordHeartbeat(ctx, total)
+		}
 	}
-	return total, nil
 }

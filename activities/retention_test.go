@@ -231,7 +231,8 @@ func TestSweepForgetsNoncesAndIdempotencyKeys(t *testing.T) {
 		rig.asOwner(fmt.Sprintf(insert, age(73), 3, forgetBatch+10), rig.tenantID, rig.clock)
 		require.Equal(t, forgetBatch+10, value[int](rig, "SELECT count(*)::int FROM "+table))
 	}
-	require.NoError(t, sweep.forget(t.Context()))
+	_, err := sweep.forget(t.Context())
+	require.NoError(t, err)
 	require.Equal(t, 2, value[int](rig, "SELECT count(*)::int FROM nonces"))
 	require.Equal(t, 2, value[int](rig, "SELECT count(*)::int FROM idempotency_keys"))
 }

@@ -27,9 +27,6 @@ const (
 	rollupBucket = 15 * time.Minute
 	// rollupSettles is how long after its end a bucket is left alone: most of what comes late has come.
 	rollupSettles = time.Minute
-	// rollupBatch buckets are looked up at a time, and rollupLimit recomputed in one run.
-	rollupBatch = 500
-	rollupLimit = 10_000
 )
 
 var rollupsTotal = promauto.NewCounter(prometheus.CounterOpts{
@@ -37,26 +34,29 @@ var rollupsTotal = promauto.NewCounter(prometheus.CounterOpts{
 })
 
 // RollUp recomputes the buckets that are over and have marks, the oldest first, and says how many. A
-// bucket that is not over yet would be recomputed again and again; reports read its raw rows.
-func (r *Rollups) RollUp(ctx context.Context) (done int, err error) {
+// bucket that is not over yet would be recomputed again and again; reports read its raw rows. One that
+// cannot be recomputed keeps its marks, and no other from its turn: reports go on reading its raw rows.
+func (r *Rollups) RollUp(ctx context.Context) (int, error) {
 	latest := r.Now().Add(-rollupBucket - rollupSettles)
-	for done < rollupLimit {
-		buckets, err := queries.SystemMarkedBuckets(ctx, r.Store.SystemPool(), latest, rollupBatch)
+	next := func(after *dbgen.RollupMark) ([]dbgen.RollupMark, error) {
+		page := dbgen.SystemMarkedBucketsParams{Latest: latest, AtMost: itemsPage}
+		if after != nil {
+			page.AfterBucket, page.AfterTenant, page.AfterOffer, page.AfterClicks = after.Bucket, after.TenantID, after.OfferID, after.Clicks
+		}
+		marked, err := queries.SystemMarkedBuckets(ctx, r.Store.SystemPool(), page)
 		if err != nil {
-			return done, fmt.Errorf("marked buckets: %w", err)
+			return nil, fmt.Errorf("marked buckets: %w", err)
 		}
-		for _, bucket := range buckets {
-			if err := r.recompute(ctx, bucket); err != nil {
-				return done, fmt.Errorf("roll up %s of offer %s: %w", bucket.Bucket.Format(time.RFC3339), bucket.OfferID, err)
-			}
-			done++
-			rollupsTotal.Inc()
-		}
-		if len(buckets) < rollupBatch {
-			break
-		}
+		return marked, nil
 	}
-	return done, nil
+	done, err := inPages(ctx, "rollup", next, func(bucket *dbgen.RollupMark) error {
+		if err := r.recompute(ctx, *bucket); err != nil {
+			return fmt.Errorf("roll up %s of offer %s: %w", bucket.Bucket.Format(time.RFC3339), bucket.OfferID, err)
+		}
+		rollupsTotal.Inc()
+		return nil
+	})
+	return done.Found - done.Failed, err
 }
 
 // recompute replaces a bucket's rollups by the sums of its raw rows. The marks are taken after the

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -54,11 +55,28 @@ func (s *ScheduledChanges) ApplyScheduledChange(ctx context.Context, tenantID, i
 		state, err = s.apply(ctx, tx, &change)
 		return err
 	})
+	if Permanent(err) {
+		state, err = changeFailed, s.fail(ctx, tenantID, id, err)
+	}
 	if err == nil {
 		s.Nudge()
 	}
 	return state, err
 }
+
+// fail ends a change that no retry makes.
+func (s *ScheduledChanges) fail(ctx context.Context, tenantID, id uuid.UUID, cause error) error {
+	slog.ErrorContext(ctx, "a scheduled change failed for good", "tenant", tenantID, "change", id, "error", cause)
+	itemErrors.WithLabelValues("scheduled_change").Inc()
+	return s.Store.Tenant(ctx, tenantID, func(tx pgx.Tx) error {
+		return queries.FinishScheduledChange(ctx, tx, dbgen.FinishScheduledChangeParams{
+			TenantID: tenantID, ID: id, State: changeFailed, FinishedAt: s.Now(), Error: errorOfChange,
+		})
+	})
+}
+
+// errorOfChange is what people read where a change met an error that is no refusal.
+const errorOfChange = "could not be made: the offer cannot be read or stored; the log has the reason"
 
 func (s *ScheduledChanges) apply(ctx context.Context, tx pgx.Tx, change *dbgen.ScheduledChange) (state string, err error) {
 	row, err := queries.LockOffer(ctx, tx, change.OfferID)
@@ -71,7 +89,7 @@ func (s *ScheduledChanges) apply(ctx context.Context, tx pgx.Tx, change *dbgen.S
 	}
 	var before domain.Offer
 	if err := json.Unmarshal(version.Document, &before); err != nil {
-		return "", err
+		return "", undecodable(err)
 	}
 	before.Version = row.Version
 	tenant, err := queries.GetTenant(ctx, tx, change.TenantID)
@@ -179,15 +197,16 @@ func (s *ScheduledChanges) audit(ctx context.Context, tx pgx.Tx, tenantID uuid.U
 }
 
 // SweepScheduledChanges makes the changes whose workflow never came, and says how many there were.
-func (s *ScheduledChanges) SweepScheduledChanges(ctx context.Context, before time.Time) (int, error) {
-	rows, err := queries.SystemOverdueChanges(ctx, s.Store.SystemPool(), before, sweepLimit)
-	if err != nil {
-		return 0, err
-	}
-	for _, row := range rows {
-		if _, err := s.ApplyScheduledChange(ctx, row.TenantID, row.ID); err != nil {
-			return 0, err
+func (s *ScheduledChanges) SweepScheduledChanges(ctx context.Context, before time.Time) (items, error) {
+	next := func(after *dbgen.SystemOverdueChangesRow) ([]dbgen.SystemOverdueChangesRow, error) {
+		page := dbgen.SystemOverdueChangesParams{Before: before, AtMost: itemsPage}
+		if after != nil {
+			page.AfterAt, page.AfterID = after.At, after.ID
 		}
+		return queries.SystemOverdueChanges(ctx, s.Store.SystemPool(), page)
 	}
-	return len(rows), nil
+	return inPages(ctx, "scheduled_change", next, func(row *dbgen.SystemOverdueChangesRow) error {
+		_, err := s.ApplyScheduledChange(ctx, row.TenantID, row.ID)
+		return err
+	})
 }

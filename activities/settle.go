@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -77,6 +78,13 @@ func (d *Decisions) Settle(ctx context.Context, request SettleRequest) (Settled,
 		// Rule 25: net reward over a life is never more than one.
 		settled, err = d.refuse(ctx, request, "another conversion of the same event is live")
 	}
+	if Permanent(err) && !errors.Is(err, ErrNoConversion) {
+		if request.Actor != "" { // a person is told
+			slog.ErrorContext(ctx, "a conversion cannot be moved", "conversion", request.ConversionID, "action", request.Action, "error", err)
+			return d.refuse(ctx, request, whyNotMoved(err))
+		}
+		err = errors.Join(err, d.failRelease(ctx, request.TenantID, request.ConversionID, err))
+	}
 	if err != nil {
 		return Settled{}, fmt.Errorf("settle conversion %s: %w", request.ConversionID, err)
 	}
@@ -87,6 +95,14 @@ func (d *Decisions) Settle(ctx context.Context, request SettleRequest) (Settled,
 		settled.After.Waiting = append(before, settled.After.Waiting...)
 	}
 	return settled, err
+}
+
+// whyNotMoved is what a person reads of an error that no retry mends.
+func whyNotMoved(err error) string {
+	if db.OutOfRange(err) || errors.Is(err, domain.ErrRange) {
+		return "a balance or sum would be larger than can be booked"
+	}
+	return "the database refuses it: the log has the reason"
 }
 
 // settleOne is the transaction, whose reads are one round trip and whose writes are another. The click
@@ -106,7 +122,7 @@ func (d *Decisions) settleOne(ctx context.Context, request SettleRequest, clickI
 			if err != nil {
 				return err
 			}
-			s := &settler{request: &request, tx: tx, scene: scene, now: d.Now().UTC().Truncate(time.Microsecond), before: row.Value, done: done}
+			s := &settler{decisions: d, request: &request, tx: tx, scene: scene, now: d.Now().UTC().Truncate(time.Microsecond), before: row.Value, done: done}
 			settled, err = s.settle(ctx)
 			holds = scene.context.Holds
 			return err
@@ -117,10 +133,11 @@ func (d *Decisions) settleOne(ctx context.Context, request SettleRequest, clickI
 
 // settler makes one transition of one conversion.
 type settler struct {
-	request *SettleRequest
-	tx      pgx.Tx
-	scene   *scene
-	now     time.Time
+	decisions *Decisions
+	request   *SettleRequest
+	tx        pgx.Tx
+	scene     *scene
+	now       time.Time
 	// before is the conversion as it was found, row as it is to be.
 	before, row dbgen.Conversion
 	// done is what the same request did before.
@@ -210,10 +227,14 @@ func (s *settler) writeMove(ctx context.Context, batch *db.Batch) error {
 	if actor == "" {
 		actor = actorTimer
 	}
-	err := s.scene.writeTransition(ctx, batch, row, transition{
+	offer, err := s.decisions.offer(ctx, s.tx, row.OfferID, row.OfferVersion) // rule 24
+	if err != nil {
+		return err
+	}
+	err = s.scene.writeTransition(ctx, batch, row, transition{
 		from: s.before.Status, to: row.Status, reason: row.RejectionReason, sequence: row.Sequence, at: s.now, actor: actor,
 		note: request.Note, overrideCaps: request.OverrideCaps, requestID: request.RequestID,
-	}, s.scene.current)
+	}, offer)
 	if err != nil || request.Actor == "" { // invariant 12; a machine's transitions are their own record
 		return err
 	}
@@ -223,11 +244,7 @@ func (s *settler) writeMove(ctx context.Context, batch *db.Batch) error {
 // queueSlots takes the slots of a conversion that a person makes live, of the caps as they are now.
 func (s *settler) queueSlots(ctx context.Context, batch *db.Batch) takenSlots {
 	row := &s.row
-	event := s.scene.current.EventByID(row.EventID)
-	if event == nil {
-		return takenSlots{} // the event has left the offer, and its caps with it
-	}
-	slots := domain.Slots(s.scene.current, event, row.PartnerID, s.scene.partnerCaps(), row.RevenueMicros)
+	slots := domain.Slots(s.scene.current, s.scene.current.EventByID(row.EventID), row.PartnerID, s.scene.partnerCaps(), row.RevenueMicros)
 	if s.request.OverrideCaps {
 		slots = uncapped(slots)
 	}

@@ -29,6 +29,7 @@ func queueSlots(ctx context.Context, batch *db.Batch, tenantID uuid.UUID, slots 
 			return queries.TakeSlot(ctx, q, dbgen.TakeSlotParams{
 				TenantID: tenantID, Scope: string(slot.Scope), ScopeID: slot.ScopeID, Period: string(slot.Period),
 				PeriodStart: periods.Start(slot.Period), Amount: slot.Amount, Ceiling: slot.Ceiling,
+				PeriodEnd: periods.EndOrNever(slot.Period),
 			})
 		}))
 	}

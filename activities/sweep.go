@@ -2,14 +2,21 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
 )
 
 // Sweep sets going what is overdue, and counts it.
@@ -26,6 +33,9 @@ type Sweep struct {
 type Swept struct {
 	Held, Pending, Deliveries, Outbox int
 	Changes                           int `json:",omitempty"`
+	// Failed items were found and could not be set going; Errors are the first of each kind.
+	Failed int      `json:",omitempty"`
+	Errors []string `json:",omitempty"`
 }
 
 // overdueAfter is how late something must be before the sweep takes it up: timers and relays have
@@ -35,48 +45,78 @@ const overdueAfter = 2 * time.Minute
 // partitionsAhead is how many months' partitions are there before they are needed.
 const partitionsAhead = 3
 
-// sweepLimit bounds one kind in one sweep.
-const sweepLimit = 500
-
 var sweptTotal = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "offerflow_swept_total", Help: "Overdue items that the sweep found, by kind. Zero in a healthy system.",
 }, []string{"kind"})
 
-// FindOverdue looks for overdue items of every kind.
+// sweeping is one kind of work of a sweep.
+type sweeping struct {
+	kind  string
+	found *int
+	work  func(ctx context.Context) (items, error)
+}
+
+// FindOverdue looks for overdue items of every kind, side by side: neither a kind nor an item that
+// fails keeps the others. Its error is of kinds that could not be looked through.
 func (s *Sweep) FindOverdue(ctx context.Context) (swept Swept, err error) {
 	before := s.Decisions.Now().Add(-overdueAfter)
-	if swept.Held, err = s.held(ctx, before); err != nil {
-		return swept, err
+	ignored := 0
+	kinds := []sweeping{
+		{"held", &swept.Held, func(ctx context.Context) (items, error) { return s.held(ctx, before) }},
+		{"pending", &swept.Pending, func(ctx context.Context) (items, error) { return s.pending(ctx, before) }},
+		{"delivery", &swept.Deliveries, func(ctx context.Context) (items, error) { return s.Deliveries.SweepDeliveries(ctx) }},
+		{"scheduled_change", &swept.Changes, func(ctx context.Context) (items, error) { return s.Changes.SweepScheduledChanges(ctx, before) }},
+		{"outbox", &swept.Outbox, func(ctx context.Context) (items, error) { return s.outbox(ctx, before) }},
+		{"partition", &ignored, s.partitions},
+		{"forget", &ignored, s.forget},
 	}
-	if swept.Pending, err = s.pending(ctx, before); err != nil {
-		return swept, err
+	var all sync.WaitGroup
+	done, errs := make([]items, len(kinds)), make([]error, len(kinds))
+	for i, kind := range kinds {
+		all.Go(func() { done[i], errs[i] = kind.work(ctx) })
 	}
-	if swept.Deliveries, err = s.Deliveries.SweepDeliveries(ctx); err != nil {
-		return swept, err
-	}
-	if swept.Changes, err = s.Changes.SweepScheduledChanges(ctx, before); err != nil {
-		return swept, err
-	}
-	if err := queries.SystemEnsurePartitions(ctx, s.Store.SystemPool(), partitionsAhead); err != nil {
-		return swept, err
-	}
-	if err := s.forget(ctx); err != nil {
-		return swept, err
-	}
-	outbox, err := queries.SystemOverdueOutbox(ctx, s.Store.SystemPool(), before)
-	if err != nil {
-		return swept, err
-	}
-	swept.Outbox = int(outbox) // the relay has them; what counts is that somebody hears of it
-	for kind, n := range map[string]int{
-		"held": swept.Held, "pending": swept.Pending, "delivery": swept.Deliveries, "outbox": swept.Outbox, "scheduled_change": swept.Changes,
-	} {
-		sweptTotal.WithLabelValues(kind).Add(float64(n))
-		if n > 0 {
-			slog.Warn("the sweep found overdue items", "kind", kind, "count", n)
+	all.Wait()
+	for i, kind := range kinds {
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("sweep %s: %w", kind.kind, errs[i])
+		}
+		*kind.found = done[i].Found
+		swept.Failed += done[i].Failed
+		if failures := done[i].failures(); failures != nil {
+			swept.Errors = append(swept.Errors, kind.kind+": "+failures.Error())
+		}
+		if kind.found != &ignored {
+			s.report(kind.kind, done[i].Found)
 		}
 	}
-	return swept, nil
+	return swept, errors.Join(errs...)
+}
+
+func (s *Sweep) report(kind string, n int) {
+	sweptTotal.WithLabelValues(kind).Add(float64(n))
+	if n > 0 {
+		slog.Warn("the sweep found overdue items", "kind", kind, "count", n)
+	}
+}
+
+// outbox only counts: the relay has them, and what matters is that somebody hears of it.
+func (s *Sweep) outbox(ctx context.Context, before time.Time) (items, error) {
+	n, err := queries.SystemOverdueOutbox(ctx, s.Store.SystemPool(), before)
+	return items{kind: "outbox", Found: int(n)}, err
+}
+
+// partitions makes the months to come, each by itself.
+func (s *Sweep) partitions(ctx context.Context) (items, error) {
+	done := items{kind: "partition"}
+	for _, table := range []string{"clicks", "postbacks"} {
+		for month := range int32(partitionsAhead + 1) {
+			_, err := queries.SystemEnsurePartition(ctx, s.Store.SystemPool(), table, month)
+			if err = done.add(ctx, err); err != nil {
+				return done, err
+			}
+		}
+	}
+	return done, nil
 }
 
 // keptFor is how long an Idempotency-Key's answer is kept. A nonce need only outlive the skew of
@@ -84,56 +124,70 @@ func (s *Sweep) FindOverdue(ctx context.Context) (swept Swept, err error) {
 const keptFor = 72 * time.Hour
 
 // forget removes what only mattered for a while.
-func (s *Sweep) forget(ctx context.Context) error {
+func (s *Sweep) forget(ctx context.Context) (items, error) {
 	before := s.Decisions.Now().Add(-keptFor)
-	if _, err := inBatches(ctx, s.Store, before, queries.SystemForgetIdempotencyKeys); err != nil {
-		return err
-	}
-	if _, err := queries.SystemForgetUploads(ctx, s.Store.SystemPool(), before); err != nil {
-		return err
-	}
-	_, err := inBatches(ctx, s.Store, before, queries.SystemForgetNonces)
-	return err
+	done := items{kind: "forget"}
+	_, keys := inBatches(ctx, s.Store, before, queries.SystemForgetIdempotencyKeys)
+	_, nonces := inBatches(ctx, s.Store, before, queries.SystemForgetNonces)
+	_, uploads := queries.SystemForgetUploads(ctx, s.Store.SystemPool(), before)
+	return done, errors.Join(done.add(ctx, keys), done.add(ctx, nonces), done.add(ctx, uploads))
 }
 
-func (s *Sweep) held(ctx context.Context, before time.Time) (int, error) {
-	rows, err := queries.SystemOverdueHeld(ctx, s.Store.SystemPool(), before, sweepLimit)
-	if err != nil {
-		return 0, err
+// held decides what is held past its grace, and starts the waits that follow from it.
+func (s *Sweep) held(ctx context.Context, before time.Time) (items, error) {
+	next := func(after *dbgen.SystemOverdueHeldRow) ([]dbgen.SystemOverdueHeldRow, error) {
+		page := dbgen.SystemOverdueHeldParams{Before: before, AtMost: itemsPage}
+		if after != nil {
+			page.AfterAt, page.AfterID = after.DecideBy, after.PostbackID
+		}
+		return queries.SystemOverdueHeld(ctx, s.Store.SystemPool(), page)
 	}
-	for _, row := range rows {
+	return inPages(ctx, "held", next, func(row *dbgen.SystemOverdueHeldRow) error {
 		decided, err := s.Decisions.DecideHeld(ctx, row.TenantID, row.ClickID)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		for _, start := range decided.Waiting {
-			if err := s.Start(ctx, start); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return len(rows), nil
+		return s.startAll(ctx, decided.Waiting)
+	})
 }
 
 // pending settles what no wait has: the transaction decides, and a run whose timer the engine has lost
 // is neither needed nor waited for. One that wakes later finds it done.
-func (s *Sweep) pending(ctx context.Context, before time.Time) (int, error) {
-	rows, err := queries.SystemOverduePending(ctx, s.Store.SystemPool(), &before, sweepLimit)
-	if err != nil {
-		return 0, err
+func (s *Sweep) pending(ctx context.Context, before time.Time) (items, error) {
+	next := func(after *dbgen.SystemOverduePendingRow) ([]dbgen.SystemOverduePendingRow, error) {
+		page := dbgen.SystemOverduePendingParams{Before: &before, AtMost: itemsPage}
+		if after != nil {
+			page.AfterAt, page.AfterID = after.ReleaseAt, after.ID
+		}
+		return queries.SystemOverduePending(ctx, s.Store.SystemPool(), page)
 	}
-	for _, row := range rows {
+	return inPages(ctx, "pending", next, func(row *dbgen.SystemOverduePendingRow) error {
 		settled, err := s.Decisions.Settle(ctx, SettleRequest{
 			TenantID: row.TenantID, ConversionID: row.ID, Action: domain.ActionRelease, RequestID: ReleaseRequestID,
 		})
 		if err != nil {
-			return 0, err
+			return err
 		}
-		for _, start := range settled.After.Waiting {
-			if err := s.Start(ctx, start); err != nil {
-				return 0, err
-			}
-		}
+		return s.startAll(ctx, settled.After.Waiting)
+	})
+}
+
+func (s *Sweep) startAll(ctx context.Context, starts []ConversionStart) error {
+	var errs []error
+	for _, start := range starts {
+		errs = append(errs, s.Start(ctx, start))
 	}
-	return len(rows), nil
+	return errors.Join(errs...)
+}
+
+// failRelease keeps a release that no retry mends where people see it; until it is sent again, the
+// sweep leaves the conversion alone.
+func (d *Decisions) failRelease(ctx context.Context, tenantID, conversionID uuid.UUID, cause error) error {
+	payload, err := json.Marshal(map[string]uuid.UUID{"tenantId": tenantID, "conversionId": conversionID})
+	if err != nil {
+		return err
+	}
+	return (&stream.Failures{Store: d.Store}).Keep(ctx, stream.Failure{
+		TenantID: &tenantID, Source: stream.SourceRelease, Payload: payload, About: &conversionID, Cause: cause,
+	})
 }

@@ -23,15 +23,15 @@ func TestRule21TheSweepReleasesWhatIsOverdue(t *testing.T) {
 	}}
 	found, err := sweep.pending(t.Context(), rig.now().Add(-overdueAfter))
 	require.NoError(t, err)
-	require.Zero(t, found)
+	require.Zero(t, found.Found)
 	rig.wait(24*time.Hour + overdueAfter + time.Second)
 	found, err = sweep.pending(t.Context(), rig.now().Add(-overdueAfter))
 	require.NoError(t, err)
-	require.Equal(t, 1, found)
+	require.Equal(t, 1, found.Found)
 	require.Equal(t, domain.StatusSuccess, rig.conversion(pending).Status)
 	require.Equal(t, domain.StatusSuccess, rig.review(pending, domain.ActionRelease, byTimer).Status, "the run that wakes later finds it done")
 	require.Equal(t, int64(2), rig.conversion(pending).Sequence)
 	found, err = sweep.pending(t.Context(), rig.now())
 	require.NoError(t, err)
-	require.Zero(t, found)
+	require.Zero(t, found.Found)
 }

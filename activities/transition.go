@@ -121,7 +121,8 @@ func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Convers
 	return s.tellPublisher(ctx, tx, row, t, offer)
 }
 
-// news is the callback document of a conversion as it stands (http.md).
+// news is the callback document of a conversion as it stands (http.md). offer is the version that
+// decided it: names are frozen (rule 24).
 func (s *scene) news(row *dbgen.Conversion, offer *domain.Offer) domain.News {
 	click := &s.click
 	news := domain.News{

@@ -95,6 +95,9 @@ func (w *writer) writeRows(ctx context.Context, batch *db.Batch, decision domain
 	if err := w.logPostback(ctx, batch, answer); err != nil {
 		return Decided{}, err
 	}
+	if err := w.owe(ctx, batch, &decided); err != nil {
+		return Decided{}, err
+	}
 	return decided, w.keepHeld(ctx, batch, decision)
 }
 
@@ -126,7 +129,7 @@ func (w *writer) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, erro
 		CountedDay: periods.Day, CountedWeek: periods.Week, CountedMonth: periods.Month,
 		CnvConversionID: w.postback.ConversionID, CnvEventID: w.postback.EventID, CnvAmount: w.postback.Amount,
 		CnvSubs: w.postback.Subs, CnvGoalID: w.postback.GoalID, CnvGoalName: w.postback.GoalName, IsTest: click.IsTest,
-		Side: click.Side,
+		Side: click.Side, CnvCurrency: w.postback.Currency, CnvCompletedAt: w.postback.CompletedAt,
 	}
 	if row.PubMemberID == nil {
 		row.MemberKey = memberOf(click)

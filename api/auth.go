@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -70,6 +69,9 @@ func (a access) describe() string {
 		if a&scopeBits[scope] != 0 {
 			names = append(names, scope)
 		}
+	}
+	if a&byOperator != 0 {
+		return "Needs a token of scope " + strings.Join(names, ", ") + ", or the operator's, with X-Tenant or for what is no tenant's."
 	}
 	return "Needs a token of scope " + strings.Join(names, ", ") + ", or the operator's with X-Tenant."
 }
@@ -150,10 +152,11 @@ func (s *Server) isOperator(token string) bool {
 	return len(expected) > 0 && subtle.ConstantTimeCompare(expected, []byte(s.Keys.Hash(token))) == 1
 }
 
-// asOperator acts in the tenant that X-Tenant names, or in none on the operator's own routes.
+// asOperator acts in the tenant that X-Tenant names, or in none on the operator's own routes and where a
+// route has an answer for the operator besides.
 func (s *Server) asOperator(r *http.Request, who access) (Principal, error) {
 	p := Principal{Scope: scopeManagement, Actor: operatorActor, Operator: true}
-	if who == operatorOnly {
+	if who == operatorOnly || who&byOperator != 0 && r.Header.Get("X-Tenant") == "" {
 		return p, nil
 	}
 	id, err := uuid.Parse(r.Header.Get("X-Tenant"))
@@ -195,10 +198,7 @@ func (s *Server) principalOf(ctx context.Context, token string) (Principal, erro
 
 // tokenCache spares the database one look-up per request. Unknown tokens are not kept, so that
 // nobody fills it by guessing.
-type tokenCache struct {
-	mu      sync.Mutex
-	entries map[string]cachedToken
-}
+type tokenCache struct{ kept lruOnce[string, cachedToken] }
 
 type cachedToken struct {
 	principal Principal
@@ -221,24 +221,11 @@ func (e cachedToken) expired(now time.Time) error {
 }
 
 func (t *tokenCache) get(hash string, now time.Time) (cachedToken, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	entry, ok := t.entries[hash]
+	entry, ok := t.kept.of(maxTokens).Get(hash)
 	return entry, ok && now.Sub(entry.loadedAt) < tokenCacheTTL
 }
 
-func (t *tokenCache) put(hash string, entry cachedToken) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.entries == nil || len(t.entries) >= maxTokens {
-		t.entries = map[string]cachedToken{}
-	}
-	t.entries[hash] = entry
-}
+func (t *tokenCache) put(hash string, entry cachedToken) { t.kept.of(maxTokens).Add(hash, entry) }
 
 // forget is for a token that was revoked.
-func (t *tokenCache) forget() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.entries = nil
-}
+func (t *tokenCache) forget() { t.kept.of(maxTokens).Purge() }

@@ -111,37 +111,37 @@ func offerFieldCases() []fieldCase {
 		{"keyPoints", e, both("<b>A</b>", "<b>P</b>")}, {"offerDetails", e, both("<b>A</b>", "<b>P</b>")}, {"termsAndDisclaimers", e, both("A", "P")},
 		{"creatives", e, both([]any{map[string]any{"order": 2, "url": "https://c.example/a"}}, []any{map[string]any{"order": 3, "url": "https://c.example/p"}})},
 		{"conversionType", a, both("RevShare", "FlatRate")}, {"advertiserId", a, ownRow("/api/v1/advertisers")},
-		{"isFeatured", e, flipped()}, {"isPaused", e, flipped()}, {"rewardType", e, both("Manual", "Automatic")},
-		{"revenue", a, both("7.00", "8.00")}, {"reward", p, both("70.00", "80.00")}, {"pendingTime", e, both(2, 3)}, {"allowRepetitions", e, flipped()},
-		{"goalStatus", e, both("deleted", "active")},
+		{"isFeatured", p, both(true, true)}, {"isPaused", e, flipped()}, {"rewardType", a, both("Manual", "Automatic")},
+		{"revenue", a, both("7.00", "8.00")}, {"reward", p, both("70.00", "80.00")}, {"pendingTime", a, both(2, 3)}, {"allowRepetitions", a, flipped()},
+		{"goalStatus", a, both("deleted", "active")},
 		{"dailyCap", a, both(3, 4)}, {"weeklyCap", a, both(5, 6)}, {"monthlyCap", a, both(7, 8)}, {"allTimeCap", a, both(9, 10)},
-		{"slug", e, both("a", "p")}, {"requiresApproval", e, flipped()}, {"oncePerSession", e, flipped()}, {"recordAs", e, both("click", "conversion")},
+		{"slug", a, both("a", "p")}, {"requiresApproval", a, flipped()}, {"oncePerSession", a, flipped()}, {"recordAs", a, both("click", "conversion")},
 		{"reference", e, both("a", "p")}, {"payout", p, both("1.00", "2.00")}, {"payoutStructureId", p, ownStructure}, {"payoutTiers", p, ownTier},
-		{"dedupeSeconds", e, both(20, 30)}, {"isPrivate", e, flipped()},
+		{"dedupeSeconds", a, both(20, 30)}, {"isPrivate", e, flipped()},
 		{"budgetType", a, both("Daily", "Total")}, {"budget", a, both("700.00", "800.00")},
 		{"launchDate", e, both("2021-01-01T00:00:00Z", "2022-01-01T00:00:00Z")}, {"expirationDate", e, both("2998-01-01T00:00:00Z", "2999-01-01T00:00:00Z")},
 		{"ageId", e, ownAge}, {"categoryIds", p, ownRows("/api/v1/lookups/categories")}, {"countryIds", e, both([]any{"FR"}, []any{"US"})},
 		{"stateIds", e, both([]any{"US-CA"}, []any{"US-NY"})}, {"zipCodes", e, both([]any{"10115"}, []any{"90210"})}, {"genderIds", e, both([]any{"male"}, []any{"female"})},
 		{"placementIds", p, ownRows("/api/v1/placements")}, {"showForUnknownGender", e, flipped()}, {"deviceType", e, both([]any{"IOS"}, []any{"Android"})},
 		{"initialEpc", p, both("2.00", "3.00")}, {"isEpcLocked", p, both(true, true)}, {"enforceEncryptedTracking", a, both(true, false)},
-		{"sessionDays", e, both(10, 20)}, {"outOfOrderGraceMinutes", e, both(10, 20)}, {"trustCompletionTime", a, both(true, false)},
+		{"sessionDays", a, both(10, 20)}, {"outOfOrderGraceMinutes", a, both(10, 20)}, {"trustCompletionTime", a, both(true, false)},
 		{"overCapPolicy", a, both("pending", "reject")}, {"fallbackUrl", e, both("https://a.example/", "https://p.example/")},
-		{"minClickToConversionSeconds", e, both(1, 2)},
+		{"minClickToConversionSeconds", a, both(1, 2)},
 	}
 }
 
 func eventFieldCases() []fieldCase {
 	const a, p, e = "advertiser", "publisher", "either"
 	return []fieldCase{
-		{"name", e, both("By A", "By P")}, {"eventId", e, both("a", "p")}, {"showOnOfferWall", p, both(false, false)}, {"displayOrder", e, nil},
-		{"sequenceNumber", e, both(7, 8)}, {"minTimeFromPreviousEvent", e, both(1, 2)}, {"deadlineDays", e, both(8, 9)}, {"pendingTime", e, both(2, 3)},
+		{"name", e, both("By A", "By P")}, {"eventId", a, both("a", "p")}, {"showOnOfferWall", p, both(false, false)}, {"displayOrder", e, nil},
+		{"sequenceNumber", a, both(7, 8)}, {"minTimeFromPreviousEvent", a, both(1, 2)}, {"deadlineDays", a, both(8, 9)}, {"pendingTime", a, both(2, 3)},
 		{"revenue", a, both("7.00", "8.00")}, {"hasRevenue", a, both(false, true)}, {"reward", p, both("70.00", "80.00")},
-		{"useDefaultRatio", p, both(true, true)}, {"hasReward", p, both(false, false)}, {"allowRepetitions", e, flipped()},
+		{"useDefaultRatio", p, both(false, false)}, {"hasReward", p, both(false, false)}, {"allowRepetitions", a, flipped()},
 		{"dailyCap", a, both(3, 4)}, {"weeklyCap", a, both(5, 6)}, {"monthlyCap", a, both(7, 8)}, {"allTimeCap", a, both(9, 10)},
-		{"slug", e, both("a", "p")}, {"isEndPoint", e, flipped()}, {"requiresApproval", e, flipped()}, {"oncePerSession", e, flipped()},
-		{"recordAs", e, both("click", "conversion")}, {"reference", e, both("a", "p")}, {"payout", p, both("1.00", "2.00")},
-		{"payoutStructureId", p, ownStructure}, {"payoutTiers", p, ownTier}, {"dedupeSeconds", e, both(20, 30)}, {"isPrivate", e, flipped()},
-		{"status", e, both("deleted", "active")},
+		{"slug", a, both("a", "p")}, {"isEndPoint", a, flipped()}, {"requiresApproval", a, flipped()}, {"oncePerSession", a, flipped()},
+		{"recordAs", a, both("click", "conversion")}, {"reference", e, both("a", "p")}, {"payout", p, both("1.00", "2.00")},
+		{"payoutStructureId", p, ownStructure}, {"payoutTiers", p, ownTier}, {"dedupeSeconds", a, both(20, 30)}, {"isPrivate", e, flipped()},
+		{"status", a, both("deleted", "active")},
 	}
 }
 
@@ -218,7 +218,7 @@ func (x *exchange) other(side string) account {
 }
 
 // Rule 57: what changes the type of an offer is the advertiser's, and leaves no figure of the
-// publisher's behind; the order of events is everybody's.
+// publisher's behind. Which event is first is the advertiser's too: it is the default goal.
 func TestRule57TypeAndOrder(t *testing.T) {
 	t.Parallel()
 	x := newExchange(t)
@@ -234,10 +234,15 @@ func TestRule57TypeAndOrder(t *testing.T) {
 	for i, event := range document["offerEvents"].([]any) {
 		order = append(order, map[string]any{"id": event.(map[string]any)["id"], "displayOrder": 2 - i})
 	}
-	for _, side := range []account{x.advertiser, x.publisher} {
-		side.edit(id, map[string]any{"offerEvents": order}).into(http.StatusOK, nil)
-		order[0].(map[string]any)["displayOrder"], order[1].(map[string]any)["displayOrder"] = 1, 2
+	turned := x.publisher.edit(id, map[string]any{"offerEvents": order})
+	require.Equal(t, http.StatusForbidden, turned.status)
+	require.Contains(t, string(turned.body), "displayOrder")
+	x.advertiser.edit(id, map[string]any{"offerEvents": order}).into(http.StatusOK, nil)
+	for _, event := range order { // a figure of the publisher's is not taken away with the type
+		event.(map[string]any)["hasReward"], event.(map[string]any)["useDefaultRatio"] = false, false
+		delete(event.(map[string]any), "displayOrder")
 	}
+	x.publisher.edit(id, map[string]any{"offerEvents": order}).into(http.StatusOK, nil)
 	single := map[string]any{"offerType": "SingleEvent", "revenue": 1, "reward": 0, "rewardType": "Automatic", "pendingTime": 0}
 	refused := x.publisher.edit(id, single)
 	require.Equal(t, http.StatusForbidden, refused.status)
@@ -259,6 +264,7 @@ func TestRule55StaleVersion(t *testing.T) {
 	id := made.SharedOfferID
 	x.advertiser.edit(id, map[string]any{"headline": "Second"}).into(http.StatusOK, nil)
 	x.publisher.send("PATCH", sharedPath(id), map[string]any{"headline": "x"}).refused(http.StatusPreconditionRequired, "If-Match")
+	x.publisher.with("If-Match", "*").send("PATCH", sharedPath(id), map[string]any{"headline": "x"}).refused(http.StatusPreconditionRequired, "If-Match")
 	x.publisher.with("If-Match", "one").send("PATCH", sharedPath(id), map[string]any{"headline": "x"}).refused(http.StatusBadRequest, "If-Match")
 	for _, body := range []any{map[string]any{"headline": "x"}, map[string]any{"budget": 1}, map[string]any{"name": 7}} {
 		answer := x.publisher.with("If-Match", `"1"`).send("PATCH", sharedPath(id), body)
@@ -294,6 +300,7 @@ func TestRule55TheVersionComesBeforeTheBody(t *testing.T) {
 		current := fmt.Sprint(c.current)
 		for _, body := range []any{`[1]`, `"text"`, `7`, `null`, `{"name":`, ``, nil, map[string]any{}} {
 			x.advertiser.send(c.method, c.path, body).refused(http.StatusPreconditionRequired, "If-Match")
+			x.advertiser.with("If-Match", " * ").send(c.method, c.path, body).refused(http.StatusPreconditionRequired, "If-Match")
 			stale := x.advertiser.with("If-Match", "77").send(c.method, c.path, body)
 			stale.refused(http.StatusPreconditionFailed)
 			require.Equal(t, `"`+current+`"`, stale.header.Get("ETag"))
@@ -380,15 +387,38 @@ func TestRule57OrdinaryWays(t *testing.T) {
 	x.advertiser.with("If-Match", version).put(theirs, whole).into(http.StatusOK, nil)
 	require.Equal(t, "revenue", x.publisher.changes(id, "").Items[0].Field)
 
-	// A scheduled change of revenue is the advertiser's, of reward the publisher's.
+}
+
+// Rule 57: a scheduled change of revenue is the advertiser's, of reward the publisher's; both see both, and
+// whose each is. Nobody cancels the other's, and a third tenant sees nothing.
+func TestRule57ScheduledChangesAreSeenByBoth(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t)
+	id := x.share(x.offer(nil), x.publisher).SharedOfferID
 	changes := "/api/v1/offers/" + id + "/scheduled-changes"
+	owners := map[string][]string{"revenue": {"advertiser", "Games Inc"}, "reward": {"publisher", "Coins"}}
 	for field, sides := range map[string][2]account{"revenue": {x.advertiser, x.publisher}, "reward": {x.publisher, x.advertiser}} {
 		body := map[string]any{"field": field, "value": 9, "at": time.Now().UTC().Truncate(time.Hour).Add(2 * time.Hour)}
 		sides[1].post(changes, body).refused(http.StatusForbidden, "field")
-		sides[0].post(changes, body).into(http.StatusCreated, nil)
+		var made scheduledChange
+		sides[0].post(changes, body).into(http.StatusCreated, &made)
+		require.Equal(t, owners[field], []string{made.Side, strings.Split(made.By, " (")[0]})
+		require.Contains(t, made.By, " (token ")
+		for _, side := range sides {
+			var list page[scheduledChange]
+			side.get(changes+"?filter.field="+field).into(http.StatusOK, &list)
+			require.Equal(t, []scheduledChange{made}, list.Items)
+			side.get(changes+"?filter.side="+owners[field][0]).into(http.StatusOK, &list)
+			require.Equal(t, []scheduledChange{made}, list.Items)
+		}
+		x.second.get(changes).refused(http.StatusNotFound)
+		x.second.send("DELETE", changes+"/"+made.ID, nil).refused(http.StatusNotFound)
+		sides[1].send("DELETE", changes+"/"+made.ID, nil).refused(http.StatusForbidden, "changeId")
+		require.EqualValues(t, 1, x.count("SELECT count(*) FROM scheduled_changes WHERE id = $1 AND state = 'pending'", made.ID))
+		sides[0].send("DELETE", changes+"/"+made.ID, nil).into(http.StatusNoContent, nil)
 		var list page[scheduledChange]
 		sides[1].get(changes+"?filter.field="+field).into(http.StatusOK, &list)
-		require.Empty(t, list.Items)
+		require.Equal(t, "cancelled", list.Items[0].State)
 	}
 }
 
@@ -422,13 +452,13 @@ func TestRule57OwnThings(t *testing.T) {
 	x.publisher.edit(id, map[string]any{"offerEvents": []any{map[string]any{"id": uuid.NewString(), "name": "n", "eventId": "n"}}}).
 		refused(http.StatusBadRequest, "offerEvents[0].id")
 	x.publisher.edit(id, map[string]any{"offerEvents": []any{map[string]any{"id": event, "reward": 6}, map[string]any{"name": "n", "eventId": "n", "hasRevenue": true, "revenue": 4}}}).
-		refused(http.StatusForbidden, "offerEvents[1].hasRevenue", "offerEvents[1].revenue")
+		refused(http.StatusForbidden, "offerEvents[1].eventId", "offerEvents[1].hasRevenue", "offerEvents[1].revenue", "offerEvents[1].slug")
 	var shown struct{ OfferEvents []map[string]any }
-	x.publisher.edit(id, map[string]any{"offerEvents": []any{map[string]any{"name": "n", "eventId": "n", "hasReward": true, "reward": 4}}}).into(http.StatusOK, &shown)
+	x.advertiser.edit(id, map[string]any{"offerEvents": []any{map[string]any{"name": "n", "eventId": "n", "hasRevenue": true, "revenue": "3", "dailyCap": 1}}}).into(http.StatusOK, &shown)
 	require.Len(t, shown.OfferEvents, 3)
 	added := shown.OfferEvents[2]["id"].(string)
 	require.EqualValues(t, 2, x.count("SELECT count(*) FROM offer_events WHERE id = $1", added), "taken for both sides")
-	x.advertiser.edit(id, map[string]any{"offerEvents": []any{map[string]any{"id": added, "hasRevenue": true, "revenue": "3", "dailyCap": 1}}}).into(http.StatusOK, &shown)
+	x.publisher.edit(id, map[string]any{"offerEvents": []any{map[string]any{"id": added, "hasReward": true, "reward": 4}}}).into(http.StatusOK, &shown)
 	require.Equal(t, "4.00", shown.OfferEvents[2]["reward"])
 	require.EqualValues(t, 1, x.count("SELECT count(*) FROM cap_counters WHERE tenant_id = $1 AND scope_id = $2", x.advertiser.id, added))
 

@@ -122,7 +122,7 @@ const lookedAtEvery = time.Minute
 // looks remembers when partnerships' histories were looked at last.
 type looks struct {
 	mu sync.Mutex
-	at map[uuid.UUID]time.Time
+	at lruOnce[uuid.UUID, time.Time]
 }
 
 // manyLooks are more than anybody has partnerships.
@@ -132,13 +132,10 @@ const manyLooks = 10_000
 func (l *looks) first(partnershipID uuid.UUID, at time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if at.Sub(l.at[partnershipID]) < lookedAtEvery {
+	if before, ok := l.at.of(manyLooks).Get(partnershipID); ok && at.Sub(before) < lookedAtEvery {
 		return false
 	}
-	if l.at == nil || len(l.at) >= manyLooks {
-		l.at = map[uuid.UUID]time.Time{}
-	}
-	l.at[partnershipID] = at
+	l.at.of(manyLooks).Add(partnershipID, at)
 	return true
 }
 

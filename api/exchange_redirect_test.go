@@ -172,7 +172,7 @@ func TestRule57MembersInThePublishersFallback(t *testing.T) {
 	f.publisher.call(http.MethodPost, "/api/v1/offers/"+f.partnership.OfferID.String()+"/links", map[string]any{"partnerId": partner.ID}, 201, &link)
 	edit := func(patch map[string]any) {
 		t.Helper()
-		f.advertiser.callWith(http.MethodPatch, exchangeRoutes+"offers/"+f.partnership.OfferID.String(), patch, map[string]string{"If-Match": "*"}, 200)
+		f.advertiser.edit(http.MethodPatch, exchangeRoutes+"offers/"+f.partnership.OfferID.String(), patch)
 		f.publisher.hear()
 	}
 	const member = "?pub_member_id=m-1&pub_sub_1=banner"
@@ -304,6 +304,9 @@ func TestRule55ValidWhereverAnOfferIs(t *testing.T) {
 	f.publisher.call(http.MethodPost, "/api/v1/partners", map[string]any{"name": "P"}, 201, &partner)
 	f.publisher.call(http.MethodPost, "/api/v1/offers/"+offerID+"/links", map[string]any{"partnerId": partner.ID}, 201, &link)
 	f.publisher.call(http.MethodPost, "/api/v1/partner-payouts", map[string]any{"partnerId": partner.ID, "offerId": offerID, "eventId": install.ID, "flat": "1"}, 201, nil)
+	f.publisher.edit(http.MethodPatch, exchangeRoutes+"offers/"+offerID, map[string]any{
+		"offerEvents": []any{map[string]any{"id": install.ID, "useDefaultRatio": false, "reward": 25}},
+	})
 	f.publisher.call(http.MethodPost, "/api/v1/offers/"+offerID+"/scheduled-changes", map[string]any{
 		"field": "reward", "eventId": install.ID, "value": "50", "at": time.Now().UTC().Truncate(time.Hour).Add(48 * time.Hour),
 	}, 201, nil)

@@ -123,10 +123,10 @@ func (s *Server) insertShare(ctx context.Context, tx pgx.Tx, id uuid.UUID, sourc
 	}
 	by := domain.ExchangeTenant{ID: tenant.TenantID, Product: tenant.Product, Currency: tenant.Currency}
 	with := domain.ExchangeTenant{ID: publisherID, Product: publisher.Product, Currency: publisher.Currency, RewardRatio: publisher.RewardRatioMicros}
-	if err := domain.CheckShare(by, with, source.side, publisher.Listed).Err(); err != nil {
+	at := now()
+	if err := domain.CheckShare(by, with, source.side, publisher.Listed, source.offer, at).Err(); err != nil {
 		return made, err
 	}
-	at := now()
 	offer := domain.SharedCopy(source.offer, newID(), with, newID)
 	linkID := s.Keys.NewID(at)
 	if err := insertSharedOffer(ctx, tx, &offer, publisherID, linkID, at); err != nil {
@@ -137,9 +137,8 @@ func (s *Server) insertShare(ctx context.Context, tx pgx.Tx, id uuid.UUID, sourc
 		PublisherTenantID: publisherID, PublisherName: publisher.Name, CreatedAt: at, CreatedBy: principal(ctx).Actor,
 	}
 	inserted, err := queries.InsertPartnership(ctx, tx, dbgen.InsertPartnershipParams{
-		ID: made.ID, OfferID: made.OfferID, SourceOfferID: made.SourceOfferID, LinkID: made.LinkID,
-		AdvertiserTenantID: made.AdvertiserTenantID, AdvertiserName: made.AdvertiserName,
-		PublisherTenantID: made.PublisherTenantID, PublisherName: made.PublisherName, CreatedAt: at, CreatedBy: made.CreatedBy,
+		ID: made.ID, OfferID: made.OfferID, SourceOfferID: made.SourceOfferID, LinkID: linkID, AdvertiserTenantID: made.AdvertiserTenantID,
+		PublisherTenantID: made.PublisherTenantID, CreatedAt: at, CreatedBy: made.CreatedBy,
 	})
 	if err == nil && inserted == 0 {
 		err = errShared

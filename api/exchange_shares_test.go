@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -88,6 +90,40 @@ func TestRule55ShareIsAnOfferOfBoth(t *testing.T) {
 		require.Equal(t, at.offers, list.TotalCount)
 	}
 	x.second.get(offersOf("publisher") + "/" + made.SharedOfferID).refused(http.StatusNotFound)
+}
+
+// Rules 55 and 57: what is the publisher's begins as the publisher's: reward by its ratio, not featured, EPC
+// at the baseline and unlocked, no categories and placements.
+func TestRule55AShareBringsNothingOfThePublishers(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t)
+	category := ownRows("/api/v1/lookups/categories")(x.advertiser)[0]
+	changes := map[string]any{"isFeatured": true, "initialEpc": "9.00", "isEpcLocked": true, "categoryIds": category, "revenue": "2.50", "reward": 7}
+	for kind, source := range map[string]string{"single": x.offer(changes), "multi": x.offer(multiEvent())} {
+		made := x.share(source, x.publisher)
+		for _, side := range []account{x.advertiser, x.publisher} {
+			offer, _ := side.sharedOffer(made.SharedOfferID)
+			require.Equal(t, []any{false, "1.00", false, []any{}, []any{}},
+				[]any{offer["isFeatured"], offer["initialEpc"], offer["isEpcLocked"], offer["categoryIds"], offer["placementIds"]})
+			if kind == "single" {
+				require.Equal(t, "250.00", offer["reward"], "2.50 by the publisher's ratio of 100")
+				continue
+			}
+			for _, event := range offer["offerEvents"].([]any) {
+				e := event.(map[string]any)
+				require.Equal(t, []any{true, true, nil}, []any{e["hasReward"], e["useDefaultRatio"], e["reward"]})
+			}
+		}
+	}
+}
+
+// Rule 55: an offer that has expired is not shared.
+func TestRule55AnExpiredOfferIsNotShared(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t)
+	body := map[string]any{"offerId": x.offer(map[string]any{"expirationDate": "2021-01-01T00:00:00Z"}), "publisherTenantId": x.publisher.id}
+	x.advertiser.post(exchangePath+"/shares", body).refused(http.StatusBadRequest, "offerId")
+	require.Zero(t, x.count("SELECT count(*) FROM partnerships"))
 }
 
 // Rule 60: one request with its key is one partnership, also when it comes several times at once.
@@ -238,4 +274,47 @@ func TestRule59AdvertisersEntry(t *testing.T) {
 	x.publisher.post(offersOf("publisher"), x.document(x.publisher, map[string]any{"advertiserId": x.advertiser.advertiser})).
 		refused(http.StatusBadRequest, "advertiserId")
 	require.EqualValues(t, 2, x.count("SELECT count(DISTINCT key) FROM advertisers WHERE id = $1", x.advertiser.advertiser))
+}
+
+// A name that a tenant or its advertiser takes later is the one that the other side reads, in lists, in
+// filters and in mails: nothing keeps an old copy. An edit's entry in the log keeps what was said then.
+func TestRule57NamesFollow(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t)
+	made, others := x.share(x.offer(nil), x.publisher), x.share(x.offer(nil), x.second)
+	x.publisher.edit(made.SharedOfferID, map[string]any{"headline": "Before"}).into(http.StatusOK, nil)
+	path := "/api/v1/advertisers/" + x.advertiser.advertiser
+	x.advertiser.put(path, map[string]any{"name": "Games United"}).into(http.StatusOK, nil)
+	for _, publisher := range []account{x.publisher, x.second} {
+		var entry struct{ Name string }
+		publisher.get(path).into(http.StatusOK, &entry)
+		require.Equal(t, "Games United", entry.Name)
+		var list page[struct{ Name string }]
+		publisher.get("/api/v1/advertisers?filter.name=United").into(http.StatusOK, &list)
+		require.Equal(t, 1, list.TotalCount)
+	}
+	var goals page[struct{ AdvertiserName string }]
+	x.publisher.get("/api/v1/offers/"+made.SharedOfferID+"/goals").into(http.StatusOK, &goals)
+	require.Equal(t, "Games United", goals.Items[0].AdvertiserName)
+	require.EqualValues(t, 1, x.count("SELECT count(*) FROM advertisers WHERE name = 'Coins''s advertiser'"), "nobody else's")
+
+	for id, name := range map[string]string{x.advertiser.id: "Games Corp", x.publisher.id: "Coins GmbH"} {
+		x.exec(fmt.Sprintf("SET ROLE offerflow_app; SELECT set_config('offerflow.tenant', '%s', false); UPDATE tenants SET name = '%s' WHERE tenant_id = '%[1]s'", id, name))
+	}
+	for _, c := range []struct {
+		of    account
+		share share
+		other string
+	}{{x.advertiser, made, "Coins GmbH"}, {x.publisher, made, "Games Corp"}, {x.second, others, "Games Corp"}, {x.advertiser, others, "Prizes"}} {
+		var shown struct{ OtherTenantName string }
+		c.of.get(exchangePath+"/partnerships/"+c.share.PartnershipID).into(http.StatusOK, &shown)
+		require.Equal(t, c.other, shown.OtherTenantName)
+		var list page[struct{ ID string }]
+		c.of.get(exchangePath+"/partnerships?filter.otherTenantName="+url.QueryEscape(c.other)).into(http.StatusOK, &list)
+		require.Equal(t, 1, list.TotalCount)
+	}
+	x.publisher.edit(made.SharedOfferID, map[string]any{"headline": "After"}).into(http.StatusOK, nil)
+	log := x.advertiser.changes(made.SharedOfferID, "")
+	require.Contains(t, log.Items[0].By, "Coins GmbH (")
+	require.Contains(t, log.Items[1].By, "Coins (", "as it was said")
 }

@@ -208,15 +208,18 @@ var everybodys = map[string]bool{"/api/v1/exchange/directory": true}
 // forbiddenTo are routes that tenants of a product may not call at all.
 var forbiddenTo = map[string]string{"POST /api/v1/exchange/shares": domain.ProductPublisher}
 
-// headers that a route requires.
-var headers = map[string][]string{
-	"PUT /api/v1/sdk-offer-management/{product}/offers/{id}": {"If-Match", "*"},
-	"PATCH /api/v1/exchange/offers/{id}":                     {"If-Match", "*"},
+// versioned are the routes that take a change of the version which GET of the same path shows.
+var versioned = map[string]bool{
+	"PUT /api/v1/sdk-offer-management/{product}/offers/{id}": true,
+	"PATCH /api/v1/exchange/offers/{id}":                     true,
 }
 
 // queries are what a GET requires.
 var queries = map[string]func(r *rich) string{
-	"/api/v1/reports/performance": func(*rich) string {
+	"/api/v1/reports/performance": func(r *rich) string {
+		if r.isOutside {
+			return "from=" + day(-7) + "&to=" + day(1) + "&group_by=offer,event"
+		}
 		return "from=" + day(-7) + "&to=" + day(1) + "&group_by=offer,advertiser,partner,placement,event"
 	},
 	"/api/v1/integrations/cost-report/singular/json":  costReportDays,
@@ -311,8 +314,8 @@ type rich struct {
 	ids    map[string]string
 	// product is the tenant's, "" a publisher.
 	product string
-	// isPartner says that one of its partners asks.
-	isPartner bool
+	// isOutside says that one of its partners or advertisers asks.
+	isOutside bool
 	// byRatio says that its rewards are by the default ratio.
 	byRatio bool
 	// digits end its figures, so that they are nobody else's.

@@ -191,8 +191,7 @@ func (w *world) share(advertiser, publisher *rich, digits string) {
 	require.NotEqual(t, "0", atPublisher.Reward)
 
 	for _, side := range []*rich{advertiser, publisher} {
-		side.me.with("If-Match", "*").send(http.MethodPatch, "/api/v1/exchange/offers/"+made.SharedOfferID, map[string]any{"headline": "Said of " + source.member + " by the " + side.product}).
-			into(http.StatusOK, nil)
+		side.me.edit(made.SharedOfferID, map[string]any{"headline": "Said of " + source.member + " by the " + side.product}).into(http.StatusOK, nil)
 	}
 	request := publisher.me.made("/api/v1/exchange/conversions/"+answer.ConversionID.String()+"/requests", map[string]any{"action": "reverse", "reason": "Why " + name})
 
@@ -262,7 +261,14 @@ func (r *rich) readOffer(id string) {
 // asPartner is one of the tenant's partners.
 func (r *rich) asPartner() *rich {
 	out := r.withHeaders("Authorization", r.me.token("partner", "partnerId", r.own("partner")).headers["Authorization"])
-	out.isPartner = true
+	out.isOutside = true
+	return out
+}
+
+// asAdvertiser is one of the tenant's advertisers.
+func (r *rich) asAdvertiser() *rich {
+	out := r.withHeaders("Authorization", r.me.token("advertiser", "advertiserId", r.own("advertiser")).headers["Authorization"])
+	out.isOutside = true
 	return out
 }
 

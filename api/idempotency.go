@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -25,6 +26,8 @@ import (
 // The key belongs to the tenant and the route. A success is kept, sealed, and given again to the
 // same request with `Idempotency-Replayed: true`; the same key with another request is 422; while
 // the first is being answered, 409 with Retry-After. A refusal uses no key up: it changed nothing.
+// Nor does what is not final, a 5xx or an answer that its handler calls so (notFinal): the same request
+// goes on where it stands.
 //
 // An effect must not happen twice when the process dies between it and the keeping of its answer.
 // There are two ways to that, chosen in the route table:
@@ -51,6 +54,16 @@ func effectID(ctx context.Context) uuid.UUID {
 		return id
 	}
 	return newID()
+}
+
+type finalityKey struct{}
+
+// notFinal says that the answer tells of something that is not finished: it is sent and not kept, so
+// that the same request under its Idempotency-Key goes on with it. Only repeatable handlers may say so.
+func notFinal(ctx context.Context) {
+	if open, ok := ctx.Value(finalityKey{}).(*atomic.Bool); ok {
+		open.Store(true)
+	}
 }
 
 // keyed is one request with a key.
@@ -212,10 +225,13 @@ func (k *keyed) repeatably() error {
 		answer.send(k.c)
 		return nil
 	}
-	answer = k.run(context.WithValue(ctx, effectIDKey{}, id))
+	open := &atomic.Bool{}
+	answer = k.run(context.WithValue(context.WithValue(ctx, effectIDKey{}, id), finalityKey{}, open))
 	ctx = context.WithoutCancel(ctx) // what was done is kept, also when the client has gone
 	err = k.transaction(ctx, func(tx pgx.Tx) error {
 		switch {
+		case open.Load(): // the id stays, and the next try goes on with it
+			return nil
 		case answer.status < http.StatusBadRequest:
 			return k.keep(ctx, tx, answer)
 		case answer.status < http.StatusInternalServerError:

@@ -11,15 +11,23 @@ import (
 )
 
 // seedOfferCaps counts what is live already for every cap that is newly set, and for a budget that
-// counts over another period than before. It is done under the offer's lock: decisions share it,
-// so that none is under way between the count and the commit.
+// counts over another period than before; counters that nobody keeps any more go. It is done under the
+// offer's lock: decisions share it, so that none is under way between the count and the commit. Where
+// repeats are switched off it waits for them too: rule 6 must see what they made.
 func seedOfferCaps(ctx context.Context, tx pgx.Tx, before, after *domain.Offer) error {
-	fresh := newCounters(before, after)
-	if len(fresh) == 0 {
+	fresh, stale := newCounters(before, after), newCounters(after, before)
+	if len(fresh)+len(stale) == 0 && !repeatsSwitchedOff(before, after) {
 		return nil
 	}
 	if err := dbgen.New().OwnCapLock(ctx, tx, "offer "+after.ID.String()); err != nil {
 		return err
+	}
+	for _, counter := range append(stale, fresh...) { // those of earlier periods too
+		if err := dbgen.New().DropCounters(ctx, tx, dbgen.DropCountersParams{
+			TenantID: after.TenantID, Scope: string(counter.scope), ScopeID: counter.id, Period: string(counter.period),
+		}); err != nil {
+			return err
+		}
 	}
 	periods, err := tenantPeriods(ctx, tx, after.TenantID)
 	if err != nil {
@@ -31,6 +39,17 @@ func seedOfferCaps(ctx context.Context, tx pgx.Tx, before, after *domain.Offer) 
 		}
 	}
 	return nil
+}
+
+// repeatsSwitchedOff says whether an event takes one conversion of a member from now on (rule 6).
+func repeatsSwitchedOff(before, after *domain.Offer) bool {
+	for i := range after.Events {
+		was := before.EventByID(after.Events[i].ID)
+		if was != nil && was.AllowRepetitions && !after.Events[i].AllowRepetitions {
+			return true
+		}
+	}
+	return false
 }
 
 // freshCounter is a counter that was not kept before.

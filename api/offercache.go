@@ -172,30 +172,23 @@ type missGuard struct {
 	flights   singleflight.Group
 	strangers *rate.Limiter
 	slots     chan struct{}
-	mu        sync.Mutex
-	unknown   map[uuid.UUID]time.Time
+	unknown   lruOnce[uuid.UUID, time.Time]
 }
 
 func newMissGuard() *missGuard {
 	return &missGuard{
 		strangers: rate.NewLimiter(strangersPerSecond, strangersBurst),
-		slots:     make(chan struct{}, parallelMisses), unknown: map[uuid.UUID]time.Time{},
+		slots:     make(chan struct{}, parallelMisses),
 	}
 }
 
 func (g *missGuard) isUnknown(id uuid.UUID, now time.Time) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return now.Sub(g.unknown[id]) < missRemembered
+	at, ok := g.unknown.of(missesRemembered).Get(id)
+	return ok && now.Sub(at) < missRemembered
 }
 
 func (g *missGuard) remember(id uuid.UUID, now time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.unknown) >= missesRemembered {
-		clear(g.unknown)
-	}
-	g.unknown[id] = now
+	g.unknown.of(missesRemembered).Add(id, now)
 }
 
 // miss looks one id up, once for all that ask for it at the same time.

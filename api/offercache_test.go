@@ -222,7 +222,7 @@ func TestOfferCacheMisses(t *testing.T) {
 			t.Errorf("unknown: %v", err)
 		}
 	}
-	if at := e.offers.misses.unknown[unknown]; !e.offers.misses.isUnknown(unknown, at) || e.offers.misses.isUnknown(unknown, at.Add(missRemembered)) {
+	if at, _ := e.offers.misses.unknown.of(missesRemembered).Get(unknown); !e.offers.misses.isUnknown(unknown, at) || e.offers.misses.isUnknown(unknown, at.Add(missRemembered)) {
 		t.Error("remembered for the wrong time")
 	}
 	refused := 0

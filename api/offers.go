@@ -332,16 +332,18 @@ func (s *Server) offerPrecondition(request huma.Context, check func(ctx context.
 // etag is a version as a header shows it.
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// checkIfMatch compares the version that a client changes with the current one, which a refusal shows.
+// checkIfMatch compares the version that a client changes with the current one, which a refusal shows
+// (rule 55). No version, or any, is no comparison.
 func checkIfMatch(header string, current int64, show func() (any, error)) error {
 	header = strings.TrimSpace(header)
-	switch header {
-	case "":
+	if header == "" || header == "*" {
 		p := newProblem(http.StatusPreconditionRequired, "Send If-Match with the version that the change was made from.")
-		p.Errors = []domain.FieldError{{Field: "If-Match", Reason: "is required"}}
+		reason := "is required"
+		if header == "*" {
+			reason = "must be a version: * would overwrite what others changed since"
+		}
+		p.Errors = []domain.FieldError{{Field: "If-Match", Reason: reason}}
 		return p
-	case "*":
-		return nil
 	}
 	version, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(header, "W/"), `"`), 10, 64)
 	if err != nil {

@@ -61,6 +61,34 @@ func TestPartnerCapsAreSeeded(t *testing.T) {
 	caps(`{"caps":{"dailyCap":20,"weeklyCap":10,"monthlyCap":10,"allTimeCap":10}}`)
 	require.Equal(t, map[string]int64{"day": 2, "week": 2, "month": 2, "total": 5}, counters(site, partnerID))
 	require.Empty(t, counters(site, other))
+
+	// Nobody keeps the counters of a cap that is not set: none is left to be taken for the truth later.
+	caps(`{"caps":{"weeklyCap":10,"monthlyCap":10,"allTimeCap":10}}`)
+	require.Equal(t, map[string]int64{"week": 2, "month": 2, "total": 5}, counters(site, partnerID))
+}
+
+// An offer on which repeats are switched off waits for the decisions under way: what they make while
+// repeats are on, rule 6 must see.
+func TestRule6SwitchingRepeatsOffWaitsForDecisions(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t)
+	id := x.share(x.offer(multiEvent()), x.publisher).SharedOfferID
+	document, _ := x.advertiser.sharedOffer(id)
+	event := document["offerEvents"].([]any)[0].(map[string]any)["id"].(string)
+	set := func(repeats bool) int {
+		patch := map[string]any{"offerEvents": []any{map[string]any{"id": event, "allowRepetitions": repeats}}}
+		return x.advertiser.edit(id, patch).status
+	}
+	require.Equal(t, 200, set(true))
+	done := make(chan int, 1)
+	require.NoError(t, x.site.store.System(t.Context(), func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock_shared(hashtextextended('caps ' || $1::text, 0))", "offer "+id)
+		require.NoError(t, err)
+		go func() { done <- set(false) }()
+		require.Eventually(t, func() bool { return waiting(t, x.site) == 1 }, time.Minute, 20*time.Millisecond)
+		return nil
+	}))
+	require.Equal(t, 200, <-done)
 }
 
 // A decision that is under way when a cap is set is waited for and counted.

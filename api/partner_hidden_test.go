@@ -15,23 +15,23 @@ func TestRule66OnePredicateHidesGoalsFromPartners(t *testing.T) {
 	s := newSpies(t)
 	shown, structured := s.offer.Events[0], s.offer.Events[1]
 	s.me.made("/api/v1/partner-payouts", map[string]any{
-		"partnerId": s.asking, "offerId": s.offer.ID, "eventId": structured.ID, "flat": "3.25",
+		"partnerId": s.partnersOwn, "offerId": s.offer.ID, "eventId": structured.ID, "flat": "3.25",
 	})
 	// seen says of which goals the partner sees anything, and that all routes agree about it.
 	seen := func(want ...string) {
 		t.Helper()
 		names := map[string]string{shown.ID.String(): "shown", structured.ID.String(): "structured"}
 		var conversions page[struct{ ID, OfferEventID, ClickID string }]
-		s.partner.get("/api/v1/sdk-conversion-system/conversions?page_size=100&"+queries["/api/v1/sdk-conversion-system/conversions"](s.rich)).into(http.StatusOK, &conversions)
+		s.asking.get("/api/v1/sdk-conversion-system/conversions?page_size=100&"+queries["/api/v1/sdk-conversion-system/conversions"](s.rich)).into(http.StatusOK, &conversions)
 		found := map[string]bool{}
 		for _, c := range conversions.Items {
 			found[names[c.OfferEventID]] = true
-			s.partner.get("/api/v1/conversions/"+c.ID).into(http.StatusOK, nil)
+			s.asking.get("/api/v1/conversions/"+c.ID).into(http.StatusOK, nil)
 		}
 		require.ElementsMatch(t, want, keys(found), "conversions")
 		require.Equal(t, len(conversions.Items), conversions.TotalCount)
 		for _, id := range s.candidates["conversion"] {
-			if answer := s.partner.get("/api/v1/conversions/" + id); answer.status == http.StatusOK {
+			if answer := s.asking.get("/api/v1/conversions/" + id); answer.status == http.StatusOK {
 				require.Contains(t, jsonText(conversions), id, "a conversion by its id that the list does not have")
 			}
 		}
@@ -40,7 +40,7 @@ func TestRule66OnePredicateHidesGoalsFromPartners(t *testing.T) {
 			var trace struct {
 				Conversions []struct{ OfferEventID string }
 			}
-			if answer := s.partner.get("/api/v1/clicks/" + id); answer.status == http.StatusOK {
+			if answer := s.asking.get("/api/v1/clicks/" + id); answer.status == http.StatusOK {
 				answer.into(http.StatusOK, &trace)
 			}
 			for _, c := range trace.Conversions {
@@ -49,14 +49,14 @@ func TestRule66OnePredicateHidesGoalsFromPartners(t *testing.T) {
 		}
 		require.ElementsMatch(t, want, keys(traced), "traces")
 		var payouts page[struct{ ID, EventID string }]
-		s.partner.get("/api/v1/partner-payouts?page_size=100").into(http.StatusOK, &payouts)
+		s.asking.get("/api/v1/partner-payouts?page_size=100").into(http.StatusOK, &payouts)
 		paid := map[string]bool{}
 		for _, p := range payouts.Items {
 			paid[names[p.EventID]] = true
 		}
 		require.ElementsMatch(t, want, keys(paid), "custom payouts")
 		var offer struct{ Goals []struct{ ID string } }
-		s.partner.get(offersPath+"/"+s.offer.ID.String()).into(http.StatusOK, &offer)
+		s.asking.get(offersPath+"/"+s.offer.ID.String()).into(http.StatusOK, &offer)
 		goals := map[string]bool{}
 		for _, g := range offer.Goals {
 			goals[names[g.ID]] = true

@@ -194,8 +194,8 @@ func changedForRedirect(ctx context.Context, tx pgx.Tx, action, noun string, id 
 // seedPartnerCaps counts what is live already for every cap that is newly set, under the partner's
 // lock: decisions share it, so that none is under way between the count and the commit.
 func seedPartnerCaps(ctx context.Context, tx pgx.Tx, before, after dbgen.Partner) error {
-	added := newlySet(capsOf(before), capsOf(after))
-	if len(added) == 0 {
+	added, gone := newlySet(capsOf(before), capsOf(after)), newlySet(capsOf(after), capsOf(before))
+	if len(added)+len(gone) == 0 {
 		return nil
 	}
 	if err := dbgen.New().OwnCapLock(ctx, tx, "partner "+after.ID.String()); err != nil {
@@ -204,6 +204,13 @@ func seedPartnerCaps(ctx context.Context, tx pgx.Tx, before, after dbgen.Partner
 	periods, err := tenantPeriods(ctx, tx, after.TenantID)
 	if err != nil {
 		return err
+	}
+	for _, period := range append(gone, added...) { // those of earlier periods too
+		if err := dbgen.New().DropCounters(ctx, tx, dbgen.DropCountersParams{
+			TenantID: after.TenantID, Scope: string(domain.CapScopePartner), ScopeID: after.ID, Period: string(period),
+		}); err != nil {
+			return err
+		}
 	}
 	for _, period := range added {
 		if err := seedPartnerCap(ctx, tx, after, periods, period); err != nil {

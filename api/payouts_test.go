@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -234,7 +235,7 @@ func TestRule39PrivateEndsCustomPayouts(t *testing.T) {
 		offerPath := offersPath + "/" + made.ID
 		s.mine.get(offerPath).into(200, &doc)
 		doc["isPrivate"] = private
-		s.mine.with("If-Match", "*").put(offerPath, doc).into(200, &doc)
+		s.mine.with("If-Match", fmt.Sprint(doc["version"])).put(offerPath, doc).into(200, &doc)
 		return doc
 	}
 	doc := edit(true)

@@ -32,14 +32,15 @@ func figures(r *dbgen.PerformanceRow, ratio *domain.Micros) (performanceRow, err
 	cvr, noRate := t.ConversionRate()
 	epc, noEPC := t.EPC()
 	rewardCost, noCost := t.RewardCost(ratio)
+	margin, noMargin := t.Margin(rewardCost)
 	return performanceRow{
 		Clicks: t.Clicks, UniqueClicks: t.UniqueClicks, RefusedClicks: t.RefusedClicks,
 		Conversions: reportConversions{Pending: t.Pending, Success: t.Success, Rejected: t.Rejected},
 		CVR:         decimalOf(cvr), EPC: decimalOf(epc), Revenue: Decimal(t.Revenue), Cost: Decimal(t.Cost),
 		Payout: Decimal(t.Payout), RewardPoints: Decimal(t.Reward),
-		RewardCost: decimalOf(rewardCost), Margin: decimalOf(t.Margin(rewardCost)), PendingRevenue: Decimal(t.PendingRevenue), PendingCost: Decimal(t.PendingCost),
+		RewardCost: decimalOf(rewardCost), Margin: decimalOf(margin), PendingRevenue: Decimal(t.PendingRevenue), PendingCost: Decimal(t.PendingCost),
 		PendingPayout: Decimal(t.PendingPayout), PendingRewardPoints: Decimal(t.PendingReward), Currency: r.Currency,
-	}, errors.Join(noRate, noEPC, noCost)
+	}, errors.Join(noRate, noEPC, noCost, noMargin)
 }
 
 // reportName is what an id in a report is called.
@@ -184,10 +185,13 @@ func (p *performanceReport) columns() (columns []reportColumn) {
 
 // writeCSV writes the rows, without totals.
 func (p *performanceReport) writeCSV(response huma.Context) {
+	p.writeColumns(response, p.columns())
+}
+
+func (p *performanceReport) writeColumns(response huma.Context, columns []reportColumn) {
 	response.SetHeader("Content-Type", "text/csv; charset=utf-8")
 	response.SetHeader("Content-Disposition", `attachment; filename="performance.csv"`)
 	out := csv.NewWriter(response.BodyWriter())
-	columns := p.columns()
 	cells := make([]string, len(columns))
 	for i, column := range columns {
 		cells[i] = column.name

@@ -116,6 +116,10 @@ func asProblem(ctx context.Context, err error) *Problem {
 		return badRequest(fields...)
 	case errors.As(err, &pg) && (pg.Code == "22021" || pg.Code == "22P05"):
 		return badField("body", "contains a character that cannot be stored")
+	case errors.Is(err, domain.ErrRange), db.OutOfRange(err):
+		slog.WarnContext(ctx, "a figure is out of range", "request_id", requestIDOf(ctx), "error", err)
+		return newProblem(http.StatusUnprocessableEntity,
+			"A figure or a sum is larger than can be booked (9223372036854.775807). Ask for less at a time, or correct the figures it is made of.")
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil, // the client has gone
 		errors.Is(err, errTooManyMisses):
 		return unavailable()

@@ -72,6 +72,9 @@ func (s *Server) perform(ctx context.Context, request *reviewRequest, rows map[u
 	if unreached > 0 && unreached == len(rows) {
 		return nil, unavailable()
 	}
+	if unreached > 0 {
+		notFinal(ctx)
+	}
 	return results, nil
 }
 

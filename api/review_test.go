@@ -141,12 +141,14 @@ func TestReviewAgainUnderOneKey(t *testing.T) {
 	require.Equal(t, 1, partly.Totals.Count)
 	require.Contains(t, append(partly.statuses(), ""), "Pending: not done yet, or not known to be done: ask again")
 
-	rest := b.me.with("Idempotency-Key", "tuesday")
+	// What is not final is not kept: the same request goes on with the rest.
 	var whole reviewed
-	rest.post(reviewPath, body).into(http.StatusOK, &whole)
+	answer := keyed.post(reviewPath, body)
+	answer.into(http.StatusOK, &whole)
+	require.Empty(t, answer.header.Get("Idempotency-Replayed"))
 	require.Equal(t, []string{"Success", "Success"}, whole.statuses())
-	require.Equal(t, 1, whole.Totals.Count)
-	replayed := rest.post(reviewPath, body)
+	require.Equal(t, 2, whole.Totals.Count, "all that the request changed")
+	replayed := keyed.post(reviewPath, body)
 	require.Equal(t, "true", replayed.header.Get("Idempotency-Replayed"))
 	require.Equal(t, 4, b.count("SELECT count(*) FROM transitions"))
 	require.Equal(t, 2, b.count("SELECT count(*) FROM audit_log WHERE noun = 'conversion'"))

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -17,27 +16,23 @@ import (
 )
 
 type scheduledChangeDocument struct {
-	ID         uuid.UUID  `json:"id"`
-	OfferID    uuid.UUID  `json:"offerId"`
-	EventID    uuid.UUID  `json:"eventId" doc:"The goal's id."`
-	Field      string     `json:"field" enum:"revenue,reward"`
-	Value      Decimal    `json:"value"`
-	At         time.Time  `json:"at"`
-	State      string     `json:"state" enum:"pending,applied,failed,cancelled"`
-	Error      string     `json:"error,omitempty" doc:"Why it failed."`
-	CreatedAt  time.Time  `json:"createdAt"`
-	CreatedBy  string     `json:"createdBy"`
-	FinishedAt *time.Time `json:"finishedAt"`
+	ID        uuid.UUID `json:"id"`
+	OfferID   uuid.UUID `json:"offerId"`
+	EventID   uuid.UUID `json:"eventId" doc:"The goal's id."`
+	Field     string    `json:"field" enum:"revenue,reward"`
+	Value     Decimal   `json:"value"`
+	At        time.Time `json:"at"`
+	State     string    `json:"state" enum:"pending,applied,failed,cancelled"`
+	Error     string    `json:"error,omitempty" doc:"Why it failed."`
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+	// Side and By say whose it is, as both sides of a shared offer read it.
+	Side       domain.Side `json:"side" enum:"owner,advertiser,publisher" doc:"Who scheduled it: owner where the offer is not shared."`
+	By         string      `json:"by" doc:"Who of which side scheduled it; of an offer that is not shared the same as createdBy."`
+	FinishedAt *time.Time  `json:"finishedAt"`
 }
 
 type scheduledChangeOutput struct{ Body scheduledChangeDocument }
-
-func scheduledChangeOf(row dbgen.ScheduledChange) scheduledChangeDocument {
-	return scheduledChangeDocument{
-		ID: row.ID, OfferID: row.OfferID, EventID: row.EventID, Field: row.Field, Value: Decimal(row.ValueMicros), At: row.At,
-		State: row.State, Error: row.Error, CreatedAt: row.CreatedAt, CreatedBy: row.CreatedBy, FinishedAt: row.FinishedAt,
-	}
-}
 
 type scheduleChangeInput struct {
 	ByID
@@ -53,15 +48,18 @@ type scheduleChangeInput struct {
 // The row is what counts: a change whose workflow could not be started is found by the sweep.
 func (s *Server) scheduleChange(ctx context.Context, in *scheduleChangeInput) (*scheduledChangeOutput, error) {
 	var row dbgen.ScheduledChange
+	out := &scheduledChangeOutput{}
 	id := effectID(ctx)
 	err := s.tenant(ctx, func(tx pgx.Tx) (err error) {
-		row, err = s.planChange(ctx, tx, id, in)
+		if row, err = s.planChange(ctx, tx, id, in); err != nil {
+			return err
+		}
+		out.Body, err = viewScheduledChange(ctx, tx, in.ID, id)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	out := &scheduledChangeOutput{Body: scheduledChangeOf(row)}
 	start := workflows.ScheduledChangeInput{TenantID: row.TenantID, ChangeID: row.ID}
 	summary := "offer " + row.OfferID.String() + ": " + row.Field + " becomes " + domain.Micros(row.ValueMicros).String()
 	if s.Temporal != nil {
@@ -127,7 +125,11 @@ func (s *Server) planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *sc
 	if err != nil {
 		return row, err
 	}
-	return row, audit(ctx, tx, "create", "scheduled_change", id.String(), nil, scheduledChangeOf(row))
+	shown, err := viewScheduledChange(ctx, tx, offer.ID, id)
+	if err != nil {
+		return row, err
+	}
+	return row, audit(ctx, tx, "create", "scheduled_change", id.String(), nil, shown)
 }
 
 // figureTerms refuses a figure of a shared offer that is the other side's to change (rule 57), and is the
@@ -153,13 +155,20 @@ type scheduledChangeByID struct {
 	ChangeID uuid.UUID `path:"changeId" format:"uuid"`
 }
 
-// cancelChange keeps a change that waits from being made. One that is done cannot be cancelled.
+// cancelChange keeps a change that waits from being made. One that is done cannot be cancelled, nor can
+// one that the other side of a shared offer scheduled.
 func (s *Server) cancelChange(ctx context.Context, in *scheduledChangeByID) (*struct{}, error) {
 	return nil, s.tenant(ctx, func(tx pgx.Tx) error {
 		queries, tenantID := dbgen.New(), principal(ctx).TenantID
 		row, err := queries.LockScheduledChange(ctx, tx, tenantID, in.ChangeID)
-		if err != nil || row.OfferID != in.ID {
-			return orNotFound(cmp.Or(err, pgx.ErrNoRows))
+		if errors.Is(err, pgx.ErrNoRows) || err == nil && row.OfferID != in.ID {
+			if _, err := viewScheduledChange(ctx, tx, in.ID, in.ChangeID); err != nil {
+				return err
+			}
+			return forbidden("The other side scheduled this change: only it cancels it.", domain.FieldError{Field: "changeId", Reason: "is the other side's"})
+		}
+		if err != nil {
+			return err
 		}
 		switch row.State {
 		case "cancelled":
@@ -168,7 +177,10 @@ func (s *Server) cancelChange(ctx context.Context, in *scheduledChangeByID) (*st
 		default:
 			return conflict("The change is " + row.State + " already.")
 		}
-		before := scheduledChangeOf(row)
+		before, err := viewScheduledChange(ctx, tx, in.ID, row.ID)
+		if err != nil {
+			return err
+		}
 		err = queries.FinishScheduledChange(ctx, tx, dbgen.FinishScheduledChangeParams{
 			TenantID: tenantID, ID: row.ID, State: "cancelled", FinishedAt: now(),
 		})
@@ -179,19 +191,40 @@ func (s *Server) cancelChange(ctx context.Context, in *scheduledChangeByID) (*st
 	})
 }
 
+// scheduledChangeListing shows an offer's changes to whoever has the offer: of a shared one to both sides
+// all of them (rule 57), each with whose it is.
 var scheduledChangeListing = listing[scheduledChangeDocument]{
-	from:    "scheduled_changes",
-	columns: "tenant_id, id, offer_id, event_id, field, value_micros, at, state, error, created_at, created_by, finished_at",
-	where:   ownRows + " AND offer_id = $1",
+	from: `scheduled_changes c JOIN offer_access x ON x.tenant_id = current_tenant() AND x.offer_id = c.offer_id
+		LEFT JOIN partnerships p ON p.offer_id = c.offer_id AND current_tenant() IN (p.advertiser_tenant_id, p.publisher_tenant_id)`,
+	columns: "c.id, c.offer_id, c.event_id, c.field, c.value_micros, c.at, c.state, c.error, c.created_at, c.created_by, c.finished_at, " + scheduledSide + ", " + scheduledBy,
+	where:   "c.offer_id = $1",
 	fields: map[string]listField{
-		"id": {column: "id", kind: fieldUUID}, "eventId": {column: "event_id", kind: fieldUUID}, "field": {column: "field"},
-		"state": {column: "state"}, "at": {column: "at", kind: fieldTime}, "createdAt": {column: "created_at", kind: fieldTime},
+		"id": {column: "c.id", kind: fieldUUID}, "eventId": {column: "c.event_id", kind: fieldUUID}, "field": {column: "c.field"},
+		"state": {column: "c.state"}, "at": {column: "c.at", kind: fieldTime}, "createdAt": {column: "c.created_at", kind: fieldTime},
+		"side": {column: scheduledSide},
 	},
-	order: "at", id: "id",
-	scan: func(row pgx.CollectableRow) (scheduledChangeDocument, error) {
-		change, err := pgx.RowToStructByPos[dbgen.ScheduledChange](row)
-		return scheduledChangeOf(change), err
+	order: "at", id: "c.id",
+	scan: func(row pgx.CollectableRow) (d scheduledChangeDocument, err error) {
+		return d, row.Scan(&d.ID, &d.OfferID, &d.EventID, &d.Field, (*int64)(&d.Value), &d.At, &d.State, &d.Error, &d.CreatedAt, &d.CreatedBy,
+			&d.FinishedAt, &d.Side, &d.By)
 	},
+}
+
+const (
+	scheduledSide = "CASE WHEN p.id IS NULL THEN 'owner' WHEN c.tenant_id = p.advertiser_tenant_id THEN 'advertiser' ELSE 'publisher' END"
+	scheduledBy   = `CASE WHEN p.id IS NULL THEN c.created_by
+		ELSE CASE WHEN c.tenant_id = p.advertiser_tenant_id THEN p.advertiser_name ELSE p.publisher_name END || ' (' || c.created_by || ')' END`
+)
+
+// viewScheduledChange reads one as the list shows it; what is not of the offer is 404.
+func viewScheduledChange(ctx context.Context, tx pgx.Tx, offerID, id uuid.UUID) (scheduledChangeDocument, error) {
+	l := scheduledChangeListing
+	rows, err := tx.Query(ctx, "SELECT "+l.columns+" FROM "+l.from+" WHERE "+l.where+" AND c.id = $2", offerID, id)
+	if err != nil {
+		return scheduledChangeDocument{}, err
+	}
+	change, err := pgx.CollectExactlyOneRow(rows, l.scan)
+	return change, orNotFound(err)
 }
 
 type listScheduledChangesInput struct {

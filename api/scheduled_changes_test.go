@@ -6,8 +6,8 @@ import (
 )
 
 type scheduledChange struct {
-	ID, OfferID, EventID, Field, Value, State, CreatedBy string
-	At                                                   time.Time
+	ID, OfferID, EventID, Field, Value, State, CreatedBy, Side, By string
+	At                                                             time.Time
 }
 
 func TestScheduledChanges(t *testing.T) {

@@ -5,6 +5,7 @@ package api
 import (
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/gin-gonic/gin"
 	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
@@ -56,6 +57,10 @@ type Server struct {
 	running runningKeys
 	live    liveStreams
 	looked  looks
+	synced  syncProofs
+	ready   readyLook
+	// draining says that this process is about to stop.
+	draining atomic.Bool
 }
 
 // Handler builds the whole surface.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,46 +21,121 @@ func (s *Server) healthz(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status":
 // metrics are this process's, for Prometheus.
 func (s *Server) metrics(c *gin.Context) { promhttp.Handler().ServeHTTP(c.Writer, c.Request) }
 
-// dependency is one part that must answer before requests are sent here.
+// dependency is one part that this process works with.
 type dependency struct {
 	Name   string `json:"name"`
 	Status string `json:"status"`
-	// Detail is our own words: what a driver says may hold addresses.
+	// Detail is our own words: what a driver says may hold addresses. It is for the operator.
 	Detail string `json:"detail,omitempty"`
 }
 
 type readiness struct {
-	Status       string       `json:"status"`
+	Status string `json:"status"`
+	// Degraded names what does not answer, whether or not requests are taken without it.
+	Degraded     []string     `json:"degraded"`
 	Dependencies []dependency `json:"dependencies"`
 }
 
+// The words of readiness. A degraded process takes requests.
 const (
-	statusOK      = "ok"
-	statusFailing = "failing"
-	readyTimeout  = 3 * time.Second
+	statusOK       = "ok"
+	statusDegraded = "degraded"
+	statusFailing  = "failing"
+	statusDraining = "draining"
 )
 
-// readyz asks every dependency at the same time.
+const (
+	// readyFor is how long one look is good for.
+	readyFor = time.Second
+	// neededWithin and otherWithin bound a look at what this process cannot work without, and at the rest:
+	// a probe must not time out over a part that is not needed.
+	neededWithin = 3 * time.Second
+	otherWithin  = time.Second
+)
+
+// readyLook is the latest look at the dependencies.
+type readyLook struct {
+	mu     sync.Mutex
+	at     time.Time
+	answer readiness
+}
+
+// Drain says that this process is about to stop: it is not ready any more, and answers as before.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// readyz is 200 where requests may be sent: to an API that can redirect, to a worker that can decide.
 func (s *Server) readyz(c *gin.Context) {
-	ctx, cancel := context.WithTimeout(c.Request.Context(), readyTimeout)
-	defer cancel()
-	checks := []struct {
-		name  string
-		check func(context.Context) error
-	}{{"postgres", s.Store.Ping}, {"nats", s.streamReady}, {"temporal", s.temporalReady}}
-	answer := readiness{Status: statusOK, Dependencies: make([]dependency, len(checks))}
-	var all sync.WaitGroup
-	for i, one := range checks {
-		all.Go(func() { answer.Dependencies[i] = dependencyOf(ctx, one.name, one.check(ctx)) })
+	c.Header("Cache-Control", "no-store")
+	if s.draining.Load() {
+		c.JSON(http.StatusServiceUnavailable, readiness{Status: statusDraining, Degraded: []string{}, Dependencies: []dependency{}})
+		return
 	}
-	all.Wait()
+	answer := s.readiness(context.WithoutCancel(c.Request.Context()))
+	if token, ok := tokenOf(c.Request); !ok || !s.isOperator(token) {
+		answer.Dependencies = withoutDetails(answer.Dependencies)
+	}
 	status := http.StatusOK
-	for _, one := range answer.Dependencies {
-		if one.Status != statusOK {
-			answer.Status, status = statusFailing, http.StatusServiceUnavailable
-		}
+	if answer.Status == statusFailing {
+		status = http.StatusServiceUnavailable
 	}
 	c.JSON(status, answer)
+}
+
+func withoutDetails(all []dependency) []dependency {
+	names := slices.Clone(all)
+	for i := range names {
+		names[i].Detail = ""
+	}
+	return names
+}
+
+// readiness is the latest look, made anew when it is too old. One is made at a time.
+func (s *Server) readiness(ctx context.Context) readiness {
+	s.ready.mu.Lock()
+	defer s.ready.mu.Unlock()
+	if time.Since(s.ready.at) >= readyFor {
+		s.ready.answer = s.lookReady(ctx)
+		s.ready.at = time.Now()
+	}
+	return s.ready.answer
+}
+
+// lookReady asks every dependency at the same time. Clicks and postbacks are taken by the stream server
+// and what is in memory: an API needs nothing else. A worker decides in the database besides.
+func (s *Server) lookReady(ctx context.Context) readiness {
+	isAPI := s.Tracking != nil
+	checks := []struct {
+		name   string
+		needed bool
+		check  func(context.Context) error
+	}{{"postgres", !isAPI, s.Store.Ping}, {"nats", true, s.streamReady}, {"temporal", false, s.temporalReady}}
+	answer := readiness{Status: statusOK, Degraded: []string{}, Dependencies: make([]dependency, len(checks))}
+	var all sync.WaitGroup
+	for i, one := range checks {
+		all.Go(func() {
+			within := otherWithin
+			if one.needed {
+				within = neededWithin
+			}
+			ctx, cancel := context.WithTimeout(ctx, within)
+			defer cancel()
+			answer.Dependencies[i] = dependencyOf(ctx, one.name, one.check(ctx))
+		})
+	}
+	all.Wait()
+	for i, one := range answer.Dependencies {
+		if one.Status == statusOK {
+			continue
+		}
+		answer.Degraded = append(answer.Degraded, one.Name)
+		switch {
+		case checks[i].needed:
+			answer.Status = statusFailing
+		case answer.Status == statusOK:
+			answer.Status = statusDegraded
+		}
+	}
+	return answer
 }
 
 // errNotReady is a failing in words that anybody may read.
@@ -71,7 +147,7 @@ func dependencyOf(ctx context.Context, name string, err error) dependency {
 	if err == nil {
 		return dependency{Name: name, Status: statusOK}
 	}
-	slog.WarnContext(ctx, "not ready", "dependency", name, "error", err)
+	slog.WarnContext(ctx, "a dependency does not answer", "dependency", name, "error", err)
 	detail := "does not answer"
 	var public errNotReady
 	if errors.As(err, &public) {

@@ -15,17 +15,21 @@ func TestService(t *testing.T) {
 	anybody.get("/healthz").into(http.StatusOK, nil)
 
 	t.Run("ready by name", func(t *testing.T) {
-		var ready struct {
+		type readiness struct {
 			Status       string
+			Degraded     []string
 			Dependencies []struct{ Name, Status, Detail string }
 		}
-		anybody.get("/readyz").into(http.StatusServiceUnavailable, &ready)
-		require.Equal(t, "failing", ready.Status)
-		found := map[string]string{}
-		for _, one := range ready.Dependencies {
-			found[one.Name] = one.Status
+		var told, toldOperator readiness
+		anybody.get("/readyz").into(http.StatusServiceUnavailable, &told)
+		require.Equal(t, "failing", told.Status)
+		require.Equal(t, []string{"nats", "temporal"}, told.Degraded)
+		require.Len(t, told.Dependencies, 3)
+		for _, one := range told.Dependencies {
+			require.Empty(t, one.Detail, "details are for the operator")
 		}
-		require.Equal(t, map[string]string{"postgres": "ok", "nats": "failing", "temporal": "failing"}, found)
+		site.as(operatorToken).get("/readyz").into(http.StatusServiceUnavailable, &toldOperator)
+		require.Equal(t, "is not connected", toldOperator.Dependencies[1].Detail)
 	})
 	t.Run("metrics by route", func(t *testing.T) {
 		_, management := site.tenant("Loyal")

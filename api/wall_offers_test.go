@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,24 +89,25 @@ func (s *shopfront) changed(id string, change map[string]any) {
 	for field, value := range change {
 		document[field] = value
 	}
-	s.callWith(http.MethodPut, offersPathOfPublisher+"/"+id, document, map[string]string{"If-Match": "*"}, 200)
+	s.edit(http.MethodPut, offersPathOfPublisher+"/"+id, document)
 }
 
-func (s *shopfront) callWith(method, path string, body any, headers map[string]string, status int) {
+// edit changes an offer from the version that its path shows.
+func (s *shopfront) edit(method, path string, body any) {
 	s.t.Helper()
+	var shown struct{ Version int64 }
+	s.call(http.MethodGet, path, nil, 200, &shown)
 	text, err := json.Marshal(body)
 	require.NoError(s.t, err)
 	request, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(string(text)))
 	require.NoError(s.t, err)
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "ApiToken "+s.token)
-	for name, value := range headers {
-		request.Header.Set(name, value)
-	}
+	request.Header.Set("If-Match", strconv.FormatInt(shown.Version, 10))
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(s.t, err)
 	defer response.Body.Close()
-	require.Equal(s.t, status, response.StatusCode, "%s %s", method, path)
+	require.Equal(s.t, http.StatusOK, response.StatusCode, "%s %s", method, path)
 }
 
 // list is a member's wall; more are pairs of further parameters.
@@ -534,7 +536,7 @@ func TestRule57SharedOfferOnTheWall(t *testing.T) {
 	require.Empty(t, f.publisher.as(stranger.APIToken).names("ada"))
 
 	path := "/api/v1/exchange/offers/" + shared
-	f.publisher.callWith(http.MethodPatch, path, map[string]any{"initialEpc": "7.5", "isEpcLocked": true}, map[string]string{"If-Match": "*"}, 200)
+	f.publisher.edit(http.MethodPatch, path, map[string]any{"initialEpc": "7.5", "isEpcLocked": true})
 	offers := f.publisher.list("ada")
 	require.Equal(t, "7.50", offers[0].EPC)
 	require.Equal(t, "25.00", *offers[0].Reward, "by the publisher's ratio of 10 points")
@@ -549,8 +551,7 @@ func TestRule57SharedOfferOnTheWall(t *testing.T) {
 	f.converted(click.ID)
 	require.NoError(t, f.publisher.tracking.offers.refreshCaps(t.Context()))
 	here(false, "capped")
-	f.advertiser.callWith(http.MethodPatch, path, map[string]any{"offerEvents": []any{map[string]any{"eventId": "install", "dailyCap": 5}}},
-		map[string]string{"If-Match": "*"}, 200)
+	f.advertiser.edit(http.MethodPatch, path, map[string]any{"offerEvents": []any{map[string]any{"eventId": "install", "dailyCap": 5}}})
 	here(true, "the cap was raised")
 	require.NotContains(t, f.publisher.names("bob"), "Shared", "bob has done it")
 	f.publisher.call(http.MethodPost, exchangeRoutes+"partnerships/"+f.partnership.ID.String()+"/end", map[string]any{"reason": "enough"}, 200, nil)

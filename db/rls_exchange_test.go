@@ -91,6 +91,25 @@ func TestRule60EachSideSeesItsOwnPartnerships(t *testing.T) {
 	})
 }
 
+// Rule 57: scheduled changes of a shared offer are read by both sides, and written by the one whose they are.
+func TestRule57ScheduledChangesAreReadByBothSides(t *testing.T) {
+	t.Parallel()
+	url := dbtest.New(t)
+	p := seededPartnerships(t, url)
+	_, err := as(t, url, "").Exec(t.Context(), `INSERT INTO scheduled_changes (tenant_id, id, offer_id, event_id, field, value_micros, at, state, created_at, created_by)
+		VALUES ($1, gen_random_uuid(), $2, gen_random_uuid(), 'revenue', 1, now(), 'pending', now(), '')`, p.advertiser, p.offer)
+	require.NoError(t, err)
+	app := as(t, url, roleApp)
+	for tenant, rows := range map[uuid.UUID][2]int{p.advertiser: {1, 1}, p.publisher: {1, 0}, p.rival: {0, 0}, p.stranger: {0, 0}} {
+		inTenant(t, app, tenant, func(tx pgx.Tx) {
+			require.Equal(t, rows[0], count(t, tx, "scheduled_changes"))
+			tag, err := tx.Exec(t.Context(), "UPDATE scheduled_changes SET state = 'cancelled', finished_at = now()")
+			require.NoError(t, err)
+			require.EqualValues(t, rows[1], tag.RowsAffected())
+		})
+	}
+}
+
 // What each may write of what two share. A statement is denied, or finds so many rows.
 func TestRule60EachSideWritesItsOwnPart(t *testing.T) {
 	t.Parallel()

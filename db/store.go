@@ -194,3 +194,21 @@ func Unavailable(err error) bool {
 	return Retryable(err) || errors.As(err, &connect) || errors.As(err, &network) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
+
+// Permanent says whether the same statement with the same values will fail however often it is tried:
+// SQLSTATE class 22 (a value that does not fit: out of range, no text, a division by zero) and 23 (a
+// constraint). A unique index is no such case: another transaction was quicker, and the next try sees
+// what it made. Whoever ends its tries there says so by ErrStillTaken.
+func Permanent(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	return strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") && pg.Code != "23505"
+}
+
+// OutOfRange says whether a figure or a sum was larger than the database can hold.
+func OutOfRange(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "22003"
+}

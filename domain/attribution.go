@@ -1,6 +1,8 @@
 package domain
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -71,6 +73,8 @@ type NewConversion struct {
 	Revenue  Micros
 	Payout   Micros
 	Reward   Micros
+	// OutOfRange says that one of the figures is larger than can be booked.
+	OutOfRange bool
 	// RevenueRule and PayoutRule say why; nil where the click has no partner.
 	RevenueRule   *AppliedRule
 	PayoutRule    *AppliedRule
@@ -136,10 +140,11 @@ func (f *Facts) refusal(t timing, n *NewConversion) (reason Reason, decideBy tim
 	if f.Postback.Currency != "" && f.Postback.Currency != f.Currency { // rule 38
 		return ReasonCurrencyMismatch, time.Time{}
 	}
-	if f.needsAmount() && n.Amount == nil { // rule 35
+	if f.needsAmount() && n.Amount == nil || n.OutOfRange { // rule 35: what cannot be booked is no amount
 		return ReasonMissingAmount, time.Time{}
 	}
-	if t.done.Sub(f.Click.ClickedAt) < f.Current.MinClickToConversion() { // rule 47
+	// Rule 47. A minimum of 0 is no check: a receipt before its click is a clock's fault.
+	if least := f.Current.MinClickToConversion(); least > 0 && t.done.Sub(f.Click.ClickedAt) < least {
 		return ReasonFraudTime, time.Time{}
 	}
 	return ReasonNone, time.Time{}
@@ -182,8 +187,42 @@ func (f *Facts) repeats(event *Event, c *Conversion) bool {
 	if f.Postback.ConversionID != "" {
 		return c.CnvConversionID == f.Postback.ConversionID
 	}
-	// Without an id only time tells a network retry from a repeat; either may have come first.
-	return f.Postback.ReceivedAt.Sub(c.ReceivedAt).Abs() < event.Dedupe()
+	// Without an id, a network's retry is what is the same in all that was sent and came at the same
+	// time; either may have come first.
+	return f.Postback.ReceivedAt.Sub(c.ReceivedAt).Abs() < event.Dedupe() && f.sameAsSent(c)
+}
+
+// sameAsSent says whether the postback carries what the one of a conversion did (rule 7). Amounts are
+// compared as values; no currency is the tenant's.
+func (f *Facts) sameAsSent(c *Conversion) bool {
+	sent, was := &f.Postback, &c.Sent
+	return sameAmount(sent.Amount, was.Amount) &&
+		cmp.Or(sent.Currency, f.Currency) == cmp.Or(was.Currency, f.Currency) &&
+		sameInstant(sent.CompletedAt, was.CompletedAt) &&
+		slices.Equal(withoutEmptyTail(sent.Subs), withoutEmptyTail(was.Subs))
+}
+
+func sameAmount(a, b string) bool {
+	first, err := ParseAmount(a)
+	second, otherErr := ParseAmount(b)
+	if err != nil || otherErr != nil {
+		return a == b
+	}
+	return first == second
+}
+
+func sameInstant(a, b *time.Time) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Equal(*b)
+}
+
+func withoutEmptyTail(texts []string) []string {
+	for len(texts) > 0 && texts[len(texts)-1] == "" {
+		texts = texts[:len(texts)-1]
+	}
+	return texts
 }
 
 // sameIdentity says whether the same rejection of a postback is the row that is there (rule 10):

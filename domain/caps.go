@@ -72,6 +72,17 @@ func (p Periods) End(period Period) (end time.Time, ok bool) {
 	}
 }
 
+// never is after every day that is counted.
+var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// EndOrNever is the first day after one of the periods; for the lifetime period a day that never comes.
+func (p Periods) EndOrNever(period Period) time.Time {
+	if end, ok := p.End(period); ok {
+		return end
+	}
+	return never
+}
+
 // Zone is a tenant's time zone with a change that may be under way: a new zone starts at its next
 // local midnight.
 type Zone struct {
@@ -103,9 +114,13 @@ type Slot struct {
 }
 
 // Slots are the counters of the caps and the budget that are set, in the one order in which they
-// are taken and given back: event, partner, budget (rule 29). One order means no deadlock.
+// are taken and given back: event, partner, budget (rule 29). One order means no deadlock. event is nil
+// where it has left the offer: its caps went with it, the others hold.
 func Slots(offer *Offer, event *Event, partnerID *uuid.UUID, partner Caps, revenue Micros) []Slot {
-	slots := capSlots(nil, CapScopeEvent, event.ID, event.Caps)
+	var slots []Slot
+	if event != nil {
+		slots = capSlots(slots, CapScopeEvent, event.ID, event.Caps)
+	}
 	if partnerID != nil {
 		slots = capSlots(slots, CapScopePartner, *partnerID, partner)
 	}

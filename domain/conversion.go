@@ -35,10 +35,19 @@ type Conversion struct {
 	NeedsReview       bool
 	Expected          bool
 	CnvConversionID   string
-	ClosesSession     bool
-	IsCounted         bool
-	Revenue, Payout   Micros
-	Reward            Micros
+	// Sent is what its postback carried, as sent.
+	Sent            Sent
+	ClosesSession   bool
+	IsCounted       bool
+	Revenue, Payout Micros
+	Reward          Micros
+}
+
+// Sent is what tells a network's retry from another repeat where neither has an id (rule 7).
+type Sent struct {
+	Amount, Currency string
+	CompletedAt      *time.Time
+	Subs             []string
 }
 
 // Action is what moves a conversion after its decision.

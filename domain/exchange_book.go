@@ -88,25 +88,29 @@ type OwnFigures struct {
 	RevenueRule, PayoutRule *AppliedRule
 }
 
-// Figures are payout and reward of a conversion that brings the publisher this revenue (rules 36, 39).
-func (t PublisherTerms) Figures(eventID uuid.UUID, amount *Micros, revenue Micros) OwnFigures {
+// Figures are payout and reward of a conversion that brings the publisher this revenue (rules 36, 39), or
+// ErrRange.
+func (t PublisherTerms) Figures(eventID uuid.UUID, amount *Micros, revenue Micros) (own OwnFigures, err error) {
 	event := t.Offer.EventByID(eventID)
 	if event == nil {
-		return OwnFigures{}
+		return own, nil
 	}
 	facts := Facts{
 		Postback: Postback{ReceivedAt: t.ReceivedAt, Subs: t.Subs, Params: t.Params},
 		Click:    t.Click, Current: t.Offer, RewardRatio: t.RewardRatio,
 	}
-	own := OwnFigures{Reward: facts.reward(event, &NewConversion{Amount: amount, Revenue: revenue})}
+	if own.Reward, err = facts.reward(event, &NewConversion{Amount: amount, Revenue: revenue}); err != nil {
+		return own, err
+	}
 	if t.Click.PartnerID == nil || t.Partner == nil {
-		return own
+		return own, nil
 	}
 	earned := t.Partner.Revenue(t.Offer, event)
 	if !event.HasRevenue {
 		earned.Figure = Figure{}
 	}
 	paid := t.Partner.Payout(t.Offer, event, t.ReceivedAt, func(name string) string { return facts.parameter(name, amount) })
-	own.Payout, own.RevenueRule, own.PayoutRule = paid.Of(amount), &earned, &paid
-	return own
+	own.RevenueRule, own.PayoutRule = &earned, &paid
+	own.Payout, err = paid.Of(amount)
+	return own, err
 }

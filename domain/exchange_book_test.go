@@ -117,7 +117,8 @@ func TestRule57PublishersOwnFigures(t *testing.T) {
 			Offer: offer, Click: Click{PartnerID: &partner}, RewardRatio: micros("20"), Partner: &PartnerTerms{TierID: &tier, TierName: "Gold"},
 		}
 		c.change(offer, &offer.Events[0], &terms)
-		own := terms.Figures(event, micros("10"), *micros("2.5"))
+		own, err := terms.Figures(event, micros("10"), *micros("2.5"))
+		require.NoError(t, err)
 		require.Equal(t, []Micros{*micros(c.payout), *micros(c.reward)}, []Micros{own.Payout, own.Reward}, name)
 		if c.kind == "" {
 			require.Nil(t, own.PayoutRule, name)

@@ -49,23 +49,78 @@ func TestRule57EveryFieldHasAnOwner(t *testing.T) {
 	require.ElementsMatch(t, wire, table)
 }
 
-// Rule 57, as its text has it.
+// Rule 57, as its text has it: every field of the document, and of an event, by its owner. What is
+// neither side's alone is either's, and stands here too, so that a new field needs a decision.
 func TestRule57Owners(t *testing.T) {
 	t.Parallel()
-	for owner, paths := range map[FieldOwner][]string{
-		OwnerAdvertiser: {
-			"trackingSystemLink", "trackingSystem", "costData[0].appName", "trustCompletionTime", "enforceEncryptedTracking", "revenue",
-			"offerEvents[3].revenue", "offerEvents[" + everyone().String() + "].hasRevenue", "dailyCap", "offerEvents[0].allTimeCap", "budget", "budgetType", "overCapPolicy",
-		},
-		OwnerPublisher: {
-			"reward", "offerEvents[1].useDefaultRatio", "offerEvents[1].reward", "placementIds[4]", "categoryIds", "offerEvents[0].showOnOfferWall",
-			"initialEpc", "isEpcLocked", "payoutTiers." + everyone().String(), "offerEvents[0].payoutStructureId",
-		},
-		OwnerEither: {"name", "isPaused", "isFeatured", "creatives[0].url", "countryIds", "launchDate", "offerEvents[0].eventId", "body", "offerEvents", "offerEvents[1]"},
-		OwnerNobody: {"revenueTiers", "offerEvents[1].id"},
+	owners := map[FieldOwner]string{
+		// Destination, attribution provider, postback security, the one figure, caps, budget.
+		OwnerAdvertiser: `trackingSystemLink trackingSystem shouldSendCostData costData advertiserCampaignName advertiserId offerType conversionType
+			enforceEncryptedTracking revenue offerEvents[].revenue offerEvents[].hasRevenue
+			dailyCap weeklyCap monthlyCap allTimeCap offerEvents[].dailyCap offerEvents[].weeklyCap offerEvents[].monthlyCap offerEvents[].allTimeCap
+			budgetType budget ` +
+			// What decides whether and when a conversion counts.
+			`offerEvents[].eventId slug offerEvents[].slug offerEvents[].sequenceNumber offerEvents[].minTimeFromPreviousEvent
+			offerEvents[].deadlineDays sessionDays outOfOrderGraceMinutes trustCompletionTime
+			allowRepetitions offerEvents[].allowRepetitions dedupeSeconds offerEvents[].dedupeSeconds oncePerSession offerEvents[].oncePerSession
+			isEndPoint offerEvents[].isEndPoint pendingTime offerEvents[].pendingTime rewardType requiresApproval offerEvents[].requiresApproval
+			recordAs offerEvents[].recordAs goalStatus offerEvents[].status minClickToConversionSeconds overCapPolicy`,
+		OwnerPublisher: `reward offerEvents[].reward offerEvents[].hasReward offerEvents[].useDefaultRatio placementIds categoryIds
+			isFeatured offerEvents[].showOnOfferWall initialEpc isEpcLocked
+			payout payoutStructureId payoutTiers offerEvents[].payout offerEvents[].payoutStructureId offerEvents[].payoutTiers`,
+		OwnerEither: `name headline shortDescription keyPoints offerDetails termsAndDisclaimers creatives isPaused launchDate expirationDate
+			ageId countryIds stateIds zipCodes genderIds showForUnknownGender deviceType fallbackUrl
+			isPrivate offerEvents[].isPrivate reference offerEvents[].reference offerEvents[].name offerEvents[].displayOrder`,
+		OwnerNobody: `id version goalId offerEvents[].id revenueTiers offerEvents[].revenueTiers`,
+	}
+	decided := map[string]FieldOwner{}
+	for owner, names := range owners {
+		for _, name := range strings.Fields(names) {
+			require.NotContains(t, decided, name)
+			decided[name] = owner
+		}
+	}
+	table := map[string]FieldOwner{}
+	for _, field := range OfferFields() {
+		table[field.Name] = field.Owner
+	}
+	require.Equal(t, decided, table)
+	for path, owner := range map[string]FieldOwner{
+		"costData[0].appName": OwnerAdvertiser, "offerEvents[3].revenue": OwnerAdvertiser, "offerEvents[" + everyone().String() + "].status": OwnerAdvertiser,
+		"placementIds[4]": OwnerPublisher, "payoutTiers." + everyone().String(): OwnerPublisher, "offerEvents[1].useDefaultRatio": OwnerPublisher,
+		"creatives[0].url": OwnerEither, "body": OwnerEither, "offerEvents": OwnerEither, "offerEvents[1]": OwnerEither, "offerEvents[1].id": OwnerNobody,
 	} {
-		for _, path := range paths {
-			require.Equal(t, owner, OwnerOf(path), path)
+		require.Equal(t, owner, OwnerOf(path), path)
+	}
+}
+
+// Rule 57: the event that is shown first is the default goal (rules 62, 69), which decides what counts.
+// So it is the advertiser's, and the order of the others is anybody's.
+func TestRule57WhichEventIsFirstIsTheAdvertisers(t *testing.T) {
+	t.Parallel()
+	offer := patchedMulti(t)
+	third := offer.Events[1]
+	third.ID, third.EventID, third.Slug, third.DisplayOrder = uuid.New(), "third", "third", 3
+	offer.Events = append(offer.Events, third)
+	ordered := func(orders ...int) *Offer {
+		after := *offer
+		after.Events = slices.Clone(offer.Events)
+		for i := range after.Events {
+			after.Events[i].DisplayOrder = orders[i]
+		}
+		return &after
+	}
+	for _, c := range []struct {
+		after *Offer
+		want  []string
+	}{
+		{ordered(1, 3, 2), nil},
+		{ordered(2, 1, 3), []string{eventField(offer.Events[0].ID.String(), "displayOrder"), eventField(offer.Events[1].ID.String(), "displayOrder")}},
+	} {
+		for side, want := range map[Side][]string{SideAdvertiser: nil, SidePublisher: c.want} {
+			_, foreign, err := CheckEdit(side, offer, c.after)
+			require.NoError(t, err)
+			require.Equal(t, want, fieldsNamed(foreign), side)
 		}
 	}
 }
@@ -300,8 +355,7 @@ func TestRule57ForeignFields(t *testing.T) {
 		{`{"budget":7,"isEpcLocked":true,"headline":"x"}`, []string{"budget"}, []string{"isEpcLocked"}},
 		{`{"offerEvents":[{"id":"` + first + `","revenue":6,"reward":3,"name":"n"}]}`, []string{eventField(first, "revenue")}, []string{eventField(first, "reward")}},
 		{`{"offerEvents":[{"id":"` + second + `","isPrivate":true}]}`, nil, nil},
-		{`{"offerEvents":[{"id":"` + second + `","status":"deleted"}]}`, nil, nil},
-		{`{"offerEvents":[{"name":"n","eventId":"n"}]}`, nil, nil},
+		{`{"offerEvents":[{"id":"` + second + `","status":"deleted"}]}`, []string{eventField(second, "status")}, nil},
 	} {
 		after, _, errs := PatchOffer([]byte(c.patch), sharedTerms(offer))
 		require.NoError(t, errs.Err())
@@ -314,7 +368,10 @@ func TestRule57ForeignFields(t *testing.T) {
 	after := *offer
 	after.Events = offer.Events[:1]
 	for side, want := range map[Side][]string{
-		SidePublisher:  {eventField(second, "hasRevenue"), eventField(second, "revenue")},
+		SidePublisher: {
+			eventField(second, "eventId"), eventField(second, "sequenceNumber"), eventField(second, "pendingTime"),
+			eventField(second, "hasRevenue"), eventField(second, "revenue"), eventField(second, "slug"),
+		},
 		SideAdvertiser: {eventField(second, "showOnOfferWall"), eventField(second, "hasReward"), eventField(second, "reward"), eventField(second, "payout")},
 	} {
 		_, foreign, err := CheckEdit(side, offer, &after)
@@ -336,7 +393,9 @@ func TestRule57ForeignFieldsAreNamedAsTheyAre(t *testing.T) {
 		patch                   string
 		publishers, advertisers []string
 	}{
-		{multi, `{"Revenue":"9","pendingTime":1}`, []string{"revenue"}, nil},
+		{multi, `{"Revenue":"9","pendingTime":1}`, []string{"revenue", "pendingTime"}, nil},
+		{multi, `{"allowRepetitions":false,"name":"n"}`, nil, nil},
+		{single, `{"sequenceNumber":2}`, []string{"sequenceNumber"}, nil},
 		{multi, `{"reward":5}`, nil, []string{"reward"}},
 		{multi, `{"reward":null,"payout":null}`, nil, nil},
 		{single, `{"useDefaultRatio":true,"showOnOfferWall":false}`, nil, []string{"useDefaultRatio"}},

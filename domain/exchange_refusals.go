@@ -14,6 +14,8 @@ func CheckEdit(side Side, before, after *Offer) (changes []OfferChange, foreign 
 	for _, change := range changes {
 		if owner := OwnerOf(change.Field); !owner.mayEdit(side) && !followsPrivacy(change.Field, after) {
 			foreign = append(foreign, FieldError{Field: change.Field, Reason: owner.refusal()})
+		} else if side == SidePublisher && movesDefault(change.Field, before, after) {
+			foreign = append(foreign, FieldError{Field: change.Field, Reason: "only the advertiser edits which event is first: a postback may count for it"})
 		}
 	}
 	return changes, foreign, nil
@@ -49,6 +51,7 @@ func IgnoredForeign(side Side, patch []byte, previous *Offer) (foreign FieldErro
 	for _, field := range offerFields {
 		name, isEvent := strings.CutPrefix(field.Name, eventPrefix)
 		_, both := offerFieldOwners()[name]
+		both = both || slices.Contains(answerFields, name) // status is the offer's own where it is no event's
 		if previous.OfferType == OfferTypeMultiEvent && !slices.Contains(singleFields, field.Name) ||
 			previous.OfferType == OfferTypeSingleEvent && (!isEvent || both) {
 			continue
@@ -80,4 +83,15 @@ func followsPrivacy(field string, after *Offer) bool {
 		event = after.EventByID(id)
 	}
 	return event != nil && event.IsPrivate
+}
+
+// movesDefault says whether a change of order gives the offer another default goal, or takes it away
+// from one: that decides what counts (rules 62, 69), as the order of the others does not.
+func movesDefault(field string, before, after *Offer) bool {
+	id, name, isEvent := eventFieldOf(field)
+	was, is := before.DefaultEvent(), after.DefaultEvent()
+	if !isEvent || name != "displayOrder" || was == nil || is == nil || was.ID == is.ID {
+		return false
+	}
+	return id == was.ID || id == is.ID
 }

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -23,13 +24,15 @@ type ExchangeTenant struct {
 }
 
 // CheckShare says why an offer cannot be shared by one tenant with another, field by field as the
-// request names them: rules 38 and 60. listed says whether the directory names the publisher; side is
-// the sharer's of the offer.
-func CheckShare(by, with ExchangeTenant, side Side, listed bool) FieldErrors {
+// request names them: rules 38, 55 and 60. listed says whether the directory names the publisher; side
+// is the sharer's of the offer, which is looked at as it is at an instant.
+func CheckShare(by, with ExchangeTenant, side Side, listed bool, offer *Offer, at time.Time) FieldErrors {
 	var errs FieldErrors
 	refuse := func(field, reason string) { errs = append(errs, FieldError{Field: field, Reason: reason}) }
 	if side != SideOwner {
 		refuse("offerId", "is shared already: share the offer that it was made from")
+	} else if offer.Status(at) == OfferStatusExpired {
+		refuse("offerId", "has expired: set another expirationDate before you share it")
 	}
 	switch {
 	case with.ID == by.ID:
@@ -45,26 +48,43 @@ func CheckShare(by, with ExchangeTenant, side Side, listed bool) FieldErrors {
 }
 
 // SharedCopy is the first version of the offer that source is shared as (rule 55): a document of its
-// own, with events of its own, whose caps and budget start anew. What names things of the
-// advertiser's that the publisher has not, or says what the advertiser pays its own partners, is left
-// out; an age range of the advertiser's own keeps its bounds. Where the publisher has no ratio of
-// points to revenue, nothing is rewarded by it (rule 36).
+// own, with events of its own, whose caps and budget start anew. What is the publisher's begins as the
+// publisher's: reward by its ratio, not featured, EPC at the baseline and unlocked, no placements and
+// categories. What the advertiser pays its own partners is left out; an age range of the advertiser's
+// own keeps its bounds.
 func SharedCopy(source *Offer, id uuid.UUID, with ExchangeTenant, newID func() uuid.UUID) Offer {
 	shared := *source
 	shared.ID, shared.Version = id, 1
-	shared.Targeting.PlacementIDs = []uuid.UUID{}
-	shared.Targeting.CategoryIDs = slices.DeleteFunc(slices.Clone(source.Targeting.CategoryIDs), func(id uuid.UUID) bool {
-		_, known := CategoryByID(id)
-		return !known
-	})
+	shared.IsFeatured, shared.InitialEPC, shared.IsEPCLocked = false, epcFloor, false
+	shared.Targeting.PlacementIDs, shared.Targeting.CategoryIDs = []uuid.UUID{}, []uuid.UUID{}
 	shared.Events = slices.Clone(source.Events)
 	for i := range shared.Events {
 		event := &shared.Events[i]
 		event.ID = newID()
 		event.Payout, event.PayoutStructureID, event.PayoutTiers, event.RevenueTiers = nil, nil, nil, nil
-		if event.UseDefaultRatio && with.RewardRatio == nil {
-			event.HasReward, event.UseDefaultRatio = false, false
-		}
+		shared.rewardByRatio(event, with.RewardRatio)
 	}
 	return shared
+}
+
+// rewardByRatio makes an event's reward its revenue times a ratio (rule 36): nothing where there is no
+// ratio, for a private goal (rule 66), and where the product is out of range. A SingleEvent offer's
+// document has no flag for it, so that the figure is worked out once.
+func (o *Offer) rewardByRatio(e *Event, ratio *Micros) {
+	e.HasReward, e.UseDefaultRatio, e.Reward = false, false, nil
+	var byRatio Micros
+	holds := false
+	if ratio != nil && e.HasRevenue && e.Revenue != nil && !e.IsPrivate {
+		product, err := e.Revenue.Times(*ratio)
+		byRatio, holds = product, err == nil
+	}
+	switch {
+	case o.OfferType == OfferTypeSingleEvent:
+		e.HasReward, e.Reward = true, new(Micros)
+		if bounds := rewardRange(o.ConversionType); holds && byRatio <= bounds.max {
+			e.Reward = &byRatio
+		}
+	case holds:
+		e.HasReward, e.UseDefaultRatio = true, true
+	}
 }

@@ -138,8 +138,9 @@ func (p *play) keep(postback Postback, n NewConversion) {
 	p.facts.Session = append(p.facts.Session, Conversion{
 		ID: uuid.New(), ClickID: p.facts.Click.ID, EventID: n.EventID, Status: n.Status, Reason: n.Reason, Sequence: 1,
 		ReceivedAt: postback.ReceivedAt, CompletedAt: n.CompletedAt, CompletionTrusted: n.CompletionTrusted, ReleaseAt: n.ReleaseAt,
-		NeedsReview: n.NeedsReview, CnvConversionID: postback.ConversionID, ClosesSession: n.ClosesSession,
-		Revenue: n.Revenue, Payout: n.Payout, Reward: n.Reward,
+		NeedsReview: n.NeedsReview, CnvConversionID: postback.ConversionID, Sent: Sent{postback.Amount, postback.Currency, postback.CompletedAt, postback.Subs},
+		ClosesSession: n.ClosesSession,
+		Revenue:       n.Revenue, Payout: n.Payout, Reward: n.Reward,
 	})
 	slices.SortStableFunc(p.facts.Session, func(a, b Conversion) int { return a.ReceivedAt.Compare(b.ReceivedAt) })
 }

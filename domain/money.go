@@ -18,6 +18,9 @@ const MicrosPerUnit = 1_000_000
 // ErrNumber is wrapped by every error of ParseMicros.
 var ErrNumber = errors.New("not a decimal number with at most 12 digits before and 6 after the point")
 
+// ErrRange is returned where a figure or a sum is larger than can be booked. It is never taken for zero.
+var ErrRange = errors.New("the figure is larger than can be booked")
+
 // ParseMicros reads a decimal string: an optional minus, at most 12 digits before and 6 after an
 // optional point. Exponents, signs other than a leading minus, spaces and separators are errors.
 func ParseMicros(s string) (Micros, error) {
@@ -71,9 +74,18 @@ func divHalfEven(product, divisor *big.Int) (Micros, error) {
 		quotient.Add(quotient, big.NewInt(1))
 	}
 	if !quotient.IsInt64() {
-		return 0, errors.New("amount out of range")
+		return 0, ErrRange
 	}
 	return Micros(quotient.Int64()), nil
+}
+
+// Plus is m + n, or ErrRange.
+func (m Micros) Plus(n Micros) (Micros, error) {
+	sum := m + n
+	if (sum > m) != (n > 0) && n != 0 {
+		return 0, ErrRange
+	}
+	return sum, nil
 }
 
 // Percent is p percent of m, p in Micros of one percent, rounded half to even (rule 35).

@@ -1,12 +1,14 @@
 package domain
 
 import (
+	"errors"
 	"math"
 	"math/big"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
@@ -139,4 +141,42 @@ func TestDurationsAreExact(t *testing.T) {
 	require.Equal(t, 1500*time.Millisecond, Micros(1_500_000).Seconds())
 	require.Equal(t, 3_650*24*time.Hour, rangeDays.max.Days())
 	require.Equal(t, 3_650*24*time.Hour, rangeHours.max.Hours())
+}
+
+// Rule 37: what is larger than can be booked is an error, and never nothing.
+func TestRule37WhatIsOutOfRangeIsAnError(t *testing.T) {
+	t.Parallel()
+	largest := Micros(math.MaxInt64)
+	for name, sum := range map[string]func() (Micros, error){
+		"above": func() (Micros, error) { return largest.Plus(1) }, "below": func() (Micros, error) { return (-largest).Plus(-2) },
+		"share": func() (Micros, error) { return largest.Percent(101 * MicrosPerUnit) },
+		"ratio": func() (Micros, error) { return largest.Times(2 * MicrosPerUnit) },
+	} {
+		if got, err := sum(); !errors.Is(err, ErrRange) {
+			t.Errorf("%s: %s, %v", name, got, err)
+		}
+	}
+	for _, c := range [][3]Micros{{1, 2, 3}, {largest, -1, largest - 1}, {largest, 0, largest}, {-largest, -1, math.MinInt64}, {5, -7, -2}} {
+		if got, err := c[0].Plus(c[1]); err != nil || got != c[2] {
+			t.Errorf("%d + %d: %d, %v", c[0], c[1], got, err)
+		}
+	}
+}
+
+// Rule 35: a postback whose figures no book can hold is rejected as one whose amount is no amount, and
+// what comes after it with a right one counts.
+func TestRule35WhatCannotBeBookedIsRejected(t *testing.T) {
+	t.Parallel()
+	event := Event{ID: uuid.New(), EventID: "A", HasReward: true, Reward: decimal("1001")}
+	offer := &Offer{ID: uuid.New(), ConversionType: ConversionTypeRevShare, Events: []Event{event}, OfferType: OfferTypeSingleEvent, SessionDays: *decimal("30")}
+	at := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	decide := func(amount string) Decision {
+		return Decide(Facts{
+			Postback: Postback{Amount: amount, ReceivedAt: at}, Now: at, Click: Click{ClickedAt: at.Add(-time.Hour)}, AtClick: offer, Current: offer,
+		})
+	}
+	tooLarge := decide("999999999999")
+	require.Equal(t, OutcomeRejected, tooLarge.Outcome)
+	require.Equal(t, ReasonMissingAmount, tooLarge.Reason)
+	require.Equal(t, OutcomeAccepted, decide("10").Outcome)
 }

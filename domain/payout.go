@@ -22,21 +22,19 @@ func figureOf(kind ConversionType, figure *Micros) Figure {
 }
 
 // Of is the figure for a sale, rounded once, half to even (rule 37). Without a sale the share is
-// nothing and the flat part stands. What no book can hold counts as nothing: such an amount is not
-// one that anybody sells for.
-func (g Figure) Of(sale *Micros) Micros {
-	var total Micros
+// nothing and the flat part stands. ErrRange says that no book can hold it.
+func (g Figure) Of(sale *Micros) (total Micros, err error) {
 	if g.Percent != nil && sale != nil {
-		share, err := sale.Percent(*g.Percent)
-		if err != nil {
-			return 0
+		if total, err = sale.Percent(*g.Percent); err != nil {
+			return 0, err
 		}
-		total = share
 	}
 	if g.Flat != nil {
-		total += *g.Flat
+		if total, err = total.Plus(*g.Flat); err != nil {
+			return 0, err
+		}
 	}
-	return max(total, 0) // a sum that runs over is negative
+	return max(total, 0), nil
 }
 
 // AppliedKind says which step of rule 39 gave a figure.
@@ -148,32 +146,37 @@ func (f *Facts) money(event *Event, n *NewConversion) {
 	}
 	revenue := terms.Revenue(f.Current, event)
 	if event.HasRevenue {
-		n.Revenue = revenue.Of(n.Amount)
+		n.Revenue = n.figure(revenue.Of(n.Amount))
 	} else {
 		revenue.Figure = Figure{}
 	}
 	if f.Side == SideAdvertiser {
 		return
 	}
-	n.Reward = f.reward(event, n)
+	n.Reward = n.figure(f.reward(event, n))
 	if f.Click.PartnerID == nil {
 		return
 	}
 	payout := terms.Payout(f.Current, event, f.Postback.ReceivedAt, func(name string) string { return f.parameter(name, n.Amount) })
-	n.Payout, n.PayoutRule, n.RevenueRule = payout.Of(n.Amount), &payout, &revenue
+	n.Payout, n.PayoutRule, n.RevenueRule = n.figure(payout.Of(n.Amount)), &payout, &revenue
+}
+
+// figure notes that a figure could not be computed: nothing is made of it, and it is never taken for
+// zero.
+func (n *NewConversion) figure(figure Micros, err error) Micros {
+	if err != nil {
+		n.OutOfRange = true
+	}
+	return figure
 }
 
 // reward is the member's, in points (rule 36).
-func (f *Facts) reward(event *Event, n *NewConversion) Micros {
+func (f *Facts) reward(event *Event, n *NewConversion) (Micros, error) {
 	switch {
 	case !event.HasReward:
-		return 0
+		return 0, nil
 	case !event.UseDefaultRatio, f.RewardRatio == nil: // without a ratio a given value stands in
 		return figureOf(f.Current.ConversionType, event.Reward).Of(n.Amount)
 	}
-	reward, err := n.Revenue.Times(*f.RewardRatio)
-	if err != nil {
-		return 0
-	}
-	return reward
+	return n.Revenue.Times(*f.RewardRatio)
 }

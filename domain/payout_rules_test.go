@@ -43,8 +43,8 @@ func TestRule39Figures(t *testing.T) {
 		{"half to even, up", percentFigure("50"), "0.000003", "0.000002"},
 		{"both round once", bothFigure("0.000001", "50"), "0.000003", "0.000003"},
 		{"the largest sale and share", bothFigure("1000000000", "100"), "999999999999.999999", "1000999999999.999999"},
-		{"too large a share is nothing", Figure{Percent: &huge, Flat: decimal("1")}, "999999999999", "0.00"},
-		{"too large a sum is nothing", Figure{Percent: decimal("100"), Flat: &huge}, "1", "0.00"},
+		{"too large a share is an error", Figure{Percent: &huge, Flat: decimal("1")}, "999999999999", "out of range"},
+		{"too large a sum is an error", Figure{Percent: decimal("100"), Flat: &huge}, "1", "out of range"},
 		{"never negative", flatFigure("-1"), "", "0.00"},
 		{"never negative in sum", bothFigure("-2", "100"), "1", "0.00"},
 	} {
@@ -53,7 +53,13 @@ func TestRule39Figures(t *testing.T) {
 			if c.sale != "" {
 				sale = decimal(c.sale)
 			}
-			require.Equal(t, c.want, c.figure.Of(sale).String())
+			figure, err := c.figure.Of(sale)
+			if c.want == "out of range" {
+				require.ErrorIs(t, err, ErrRange)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.want, figure.String())
 		})
 	}
 }
@@ -252,7 +258,7 @@ func TestRule39Resolution(t *testing.T) {
 			require.Equal(t, c.payout, n.Payout.String())
 			require.Equal(t, c.kind, n.PayoutRule.Kind)
 			require.Equal(t, c.rule, n.PayoutRule.Rule)
-			require.Equal(t, n.Payout, n.PayoutRule.Of(n.Amount), "rule 24: what is kept explains what is paid")
+			require.Equal(t, n.Payout, figureFor(t, n.PayoutRule.Figure, n.Amount), "rule 24: what is kept explains what is paid")
 		})
 	}
 }
@@ -280,7 +286,7 @@ func TestRule39TiersOfRevenue(t *testing.T) {
 			n := p.post(time.Hour, "A", amount(c.amount)).New
 			require.Equal(t, []string{c.revenue, c.reward}, []string{n.Revenue.String(), n.Reward.String()})
 			require.Equal(t, c.kind, n.RevenueRule.Kind)
-			require.Equal(t, n.Revenue, n.RevenueRule.Of(n.Amount))
+			require.Equal(t, n.Revenue, figureFor(t, n.RevenueRule.Figure, n.Amount))
 		})
 	}
 	p := newPlay(multiOffer(goal("A", tiers("9", "4"))))
@@ -419,7 +425,7 @@ func TestRule39PrivateNeverPays(t *testing.T) {
 		n := p.post(0, "A", amount(shortDecimal(drawMicros(t, "sale", docRange{0, 999_999_999_999_999_999})))).New
 		require.Equal(t, event.IsPrivate, n.PayoutRule.Kind == AppliedPrivate)
 		require.GreaterOrEqual(t, n.Payout, Micros(0))
-		require.Equal(t, n.RevenueRule.Of(n.Amount), n.Revenue)
+		require.Equal(t, figureFor(t, n.RevenueRule.Figure, n.Amount), n.Revenue)
 		if event.IsPrivate {
 			require.Zero(t, n.Payout)
 		}
@@ -474,4 +480,10 @@ func TestPayoutsExample(t *testing.T) {
 	p = newPlay(multiOffer(goal("A", tiers("5", "12"), func(e *Event) { e.Payout = decimal("4") })))
 	p.facts.Partner = &PartnerTerms{}
 	require.Equal(t, "4.00", p.post(0, "A").New.Payout.String())
+}
+
+func figureFor(t require.TestingT, figure Figure, sale *Micros) Micros {
+	of, err := figure.Of(sale)
+	require.NoError(t, err)
+	return of
 }

@@ -93,10 +93,16 @@ func (t *Tally) RewardCost(ratio *Micros) (*Micros, error) {
 }
 
 // Margin is revenue less cost, payout and the cost of rewards; nil where that cost is unknown.
-func (t *Tally) Margin(rewardCost *Micros) *Micros {
+func (t *Tally) Margin(rewardCost *Micros) (*Micros, error) {
 	if rewardCost == nil {
-		return nil
+		return nil, nil
 	}
-	margin := t.Revenue - t.Cost - t.Payout - *rewardCost
-	return &margin
+	margin := t.Revenue
+	for _, less := range []Micros{t.Cost, t.Payout, *rewardCost} {
+		var err error
+		if margin, err = margin.Plus(-less); err != nil {
+			return nil, err
+		}
+	}
+	return &margin, nil
 }

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -54,12 +55,18 @@ func TestTally(t *testing.T) {
 	cost, err := tally.RewardCost(&ratio)
 	require.NoError(t, err)
 	require.Equal(t, "3.333333", cost.String())
-	require.Equal(t, "2.666667", tally.Margin(cost).String())
+	margin, err := tally.Margin(cost)
+	require.NoError(t, err)
+	require.Equal(t, "2.666667", margin.String())
+	_, err = (&Tally{Cost: math.MaxInt64, Payout: 2}).Margin(new(Micros))
+	require.ErrorIs(t, err, ErrRange)
 	for _, none := range []*Micros{nil, new(Micros)} {
 		cost, err = tally.RewardCost(none)
 		require.NoError(t, err)
 		require.Nil(t, cost)
-		require.Nil(t, tally.Margin(cost))
+		margin, err = tally.Margin(cost)
+		require.NoError(t, err)
+		require.Nil(t, margin)
 	}
 	empty := Tally{}
 	for _, figure := range []func() (*Micros, error){empty.ConversionRate, empty.EPC} {

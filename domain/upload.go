@@ -161,6 +161,9 @@ func (n *NewConversion) stateFigures(u *Upload) {
 		n.Revenue, n.RevenueRule = *u.Revenue, nil // a person said so, no rule
 	}
 	set(&n.Reward, u.Reward)
+	if u.Revenue != nil && u.Reward != nil {
+		n.OutOfRange = false // what was computed counts no more
+	}
 }
 
 // needsAmount says whether the figures follow from a sale (rule 35): not where a person stated them.

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ func (o *Offer) WallEvents(goalsEnabled bool) []*Event {
 }
 
 // Promised is the reward in points that an event would bring now by the tenant's ratio, which may be
-// none (rules 35, 36); nil where it is a share of a sale.
+// none (rules 35, 36); nil where it is a share of a sale, or larger than can be booked.
 func (o *Offer) Promised(e *Event, ratio *Micros) *Micros {
 	var reward Micros
 	switch {
@@ -38,7 +39,10 @@ func (o *Offer) Promised(e *Event, ratio *Micros) *Micros {
 		return nil
 	case e.UseDefaultRatio && ratio != nil:
 		if e.HasRevenue && e.Revenue != nil {
-			reward, _ = e.Revenue.Times(*ratio) // too large counts as nothing, as in a decision
+			var err error
+			if reward, err = e.Revenue.Times(*ratio); err != nil {
+				return nil // such a conversion would be rejected
+			}
 		}
 	case e.Reward != nil:
 		reward = *e.Reward
@@ -52,20 +56,28 @@ func (o *Offer) PromisedTotal(events []*Event, ratio *Micros) *Micros {
 	var total Micros
 	for _, event := range events {
 		reward := o.Promised(event, ratio)
-		if reward == nil || total+*reward < total {
+		if reward == nil {
 			return nil
 		}
-		total += *reward
+		sum, err := total.Plus(*reward)
+		if err != nil {
+			return nil
+		}
+		total = sum
 	}
 	return &total
 }
 
 // RevenueTotal is what some events of an offer bring the tenant once each: money, or percent where the
-// offer is RevShare.
+// offer is RevShare. It only orders offers: one that is out of range stands at the largest figure.
 func RevenueTotal(events []*Event) (total Micros) {
 	for _, event := range events {
 		if event.HasRevenue && event.Revenue != nil {
-			total += *event.Revenue
+			sum, err := total.Plus(*event.Revenue)
+			if err != nil {
+				return math.MaxInt64
+			}
+			total = sum
 		}
 	}
 	return total

@@ -58,7 +58,7 @@ func TestPromised(t *testing.T) {
 		"by the ratio":              {ConversionTypeFlatRate, Event{HasReward: true, UseDefaultRatio: true, Reward: &ten, HasRevenue: true, Revenue: &two}, &ratio, 100 * MicrosPerUnit, false},
 		"by the ratio of nothing":   {ConversionTypeFlatRate, Event{HasReward: true, UseDefaultRatio: true, Reward: &ten, Revenue: &two}, &ratio, 0, false},
 		"the ratio is not set":      {ConversionTypeFlatRate, Event{HasReward: true, UseDefaultRatio: true, Reward: &ten, HasRevenue: true, Revenue: &two}, nil, ten, false},
-		"out of range":              {ConversionTypeFlatRate, Event{HasReward: true, UseDefaultRatio: true, HasRevenue: true, Revenue: &huge}, &ratio, 0, false},
+		"out of range":              {ConversionTypeFlatRate, Event{HasReward: true, UseDefaultRatio: true, HasRevenue: true, Revenue: &huge}, &ratio, 0, true},
 		"a share of a sale":         {ConversionTypeRevShare, Event{HasReward: true, Reward: &ten}, &ratio, 0, true},
 		"a share, without a reward": {ConversionTypeRevShare, Event{Reward: &ten}, &ratio, 0, false},
 	} {
@@ -76,7 +76,7 @@ func TestPromised(t *testing.T) {
 		if c.event.HasRevenue {
 			conversion.Revenue = *c.event.Revenue
 		}
-		if given := facts.reward(&offer.Events[0], conversion); given != *got {
+		if given, err := facts.reward(&offer.Events[0], conversion); err != nil || given != *got {
 			t.Errorf("%s: a decision gives %v, the wall promises %v", name, given, *got)
 		}
 	}

@@ -2,24 +2,28 @@ package domain
 
 import "time"
 
-// clockSkew is how far an advertiser's clock may run ahead of ours (rule 19).
+// clockSkew is how far an advertiser's clock may be from ours (rule 19).
 const clockSkew = 60 * time.Second
 
 // completion is done(e): the advertiser's time if it is trusted, else the receipt (rule 19). It is
 // trusted only from an authenticated sender, or where the offer says so, and only between the
-// click and the receipt; a clock that runs ahead within the skew counts as the receipt.
+// click and the receipt; a time outside them within the skew counts as the nearer of them.
 func (f *Facts) completion() (done time.Time, trusted bool) {
 	claimed, received := f.Postback.CompletedAt, f.Postback.ReceivedAt
 	if claimed == nil || !(f.Authenticated || f.AtClick.TrustCompletionTime) {
 		return received, false
 	}
-	if claimed.Before(f.Click.ClickedAt) || claimed.After(received.Add(clockSkew)) {
+	clicked := f.Click.ClickedAt
+	switch {
+	case claimed.Before(clicked.Add(-clockSkew)) || claimed.After(received.Add(clockSkew)):
 		return received, false
-	}
-	if claimed.After(received) {
+	case claimed.After(received):
 		return received, true
+	case claimed.Before(clicked):
+		return clicked, true
+	default:
+		return *claimed, true
 	}
-	return *claimed, true
 }
 
 // deadlinePassed says whether the event was completed after its window (rule 18). Proof of timely

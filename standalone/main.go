@@ -49,6 +49,9 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer, play bo
 	if err := config.SetLogger(); err != nil {
 		return err
 	}
+	if getenv("OFFERFLOW_DRAIN_WAIT") == "" {
+		config.DrainWait = 0 // no load balancer stands before it
+	}
 	var mails demo.Mails
 	if play { // its app and its mail server are on loopback
 		config.CallbackAllowCIDRs = append(config.CallbackAllowCIDRs, netip.MustParsePrefix("127.0.0.0/8"))

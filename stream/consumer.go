@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 )
 
 // The kinds of error that a handler may return. Anything else is taken as passing: the message
 // comes again after a delay that grows.
 var (
-	// ErrBad marks a message that no retry can mend: it is terminated, logged and counted.
+	// ErrBad marks a message that no retry can mend: it is kept among the failed ones, and terminated.
 	ErrBad = errors.New("bad message")
 	// ErrNotYet marks a message whose time has not come: it comes again shortly, without a warning.
 	ErrNotYet = errors.New("not yet")
@@ -32,6 +33,9 @@ type Consumer struct {
 	// Parallel is how many messages are in work at once.
 	Parallel int
 	Handle   Handler
+	// Keep keeps a message that no retry can mend, before it is terminated. While it fails, the message
+	// comes again. Without it such a message is only logged.
+	Keep func(ctx context.Context, msg jetstream.Msg, cause error) error
 }
 
 const (
@@ -46,30 +50,41 @@ const (
 	reconnectWait = 500 * time.Millisecond
 )
 
-// Run consumes until ctx is done, then lets the messages in work finish. It returns an error when
-// the consumer cannot be made at the start, or its stream is gone.
+// Run consumes until ctx is done, then lets the messages in work finish. A server that is away, or
+// not ready yet, is waited for; it returns an error when the stream is gone.
 func (c *Conn) Run(ctx context.Context, consumer Consumer) error {
-	handle, err := c.ensureConsumer(ctx, consumer)
-	if err != nil {
-		return err
-	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.consume(ctx, consumer) })
+	group.Go(func() error { return c.runEarlier(ctx, consumer) })
+	return group.Wait()
+}
+
+func (c *Conn) consume(ctx context.Context, consumer Consumer) error {
+	var handle jetstream.Consumer
 	var inWork sync.WaitGroup
 	defer inWork.Wait()
 	slots := make(chan struct{}, consumer.Parallel)
 	for ctx.Err() == nil {
-		if err = c.take(ctx, consumer, handle, slots, &inWork); err == nil || ctx.Err() != nil {
-			continue
+		// At the start, and again where it was deleted under us.
+		made, err := c.ensureConsumer(ctx, consumer)
+		if errors.Is(err, jetstream.ErrStreamNotFound) && ctx.Err() == nil {
+			return err
+		}
+		if err == nil {
+			handle = made
+		}
+		for handle != nil && ctx.Err() == nil {
+			if err = c.take(ctx, consumer, handle, slots, &inWork); err != nil {
+				break
+			}
+		}
+		if ctx.Err() != nil {
+			break
 		}
 		slog.Warn("stream consumer waits", "consumer", consumer.Durable, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(reconnectWait):
-		}
-		// Deleted under us, it is made again; a server that is away is waited for.
-		if again, err := c.ensureConsumer(ctx, consumer); err == nil {
-			handle = again
-		} else if errors.Is(err, jetstream.ErrStreamNotFound) && ctx.Err() == nil {
-			return err
 		}
 	}
 	return nil
@@ -168,14 +183,36 @@ func settle(ctx context.Context, consumer Consumer, msg jetstream.Msg) {
 			slog.Warn("acknowledgement lost, the message comes again", "consumer", consumer.Durable, "error", err)
 		}
 	case errors.Is(err, ErrBad):
-		slog.Error("message that no retry can mend", "consumer", consumer.Durable, "error", err)
-		_ = msg.TermWithReason(err.Error())
+		giveUp(ctx, consumer, msg, err)
 	case errors.Is(err, ErrNotYet):
 		_ = msg.NakWithDelay(notYetDelay)
 	default:
 		slog.Warn("message comes again", "consumer", consumer.Durable, "error", err)
 		_ = msg.NakWithDelay(retryDelay(msg))
 	}
+}
+
+// giveUp ends a message that no retry can mend, once it is kept.
+func giveUp(ctx context.Context, consumer Consumer, msg jetstream.Msg, cause error) {
+	if consumer.Keep != nil {
+		if err := consumer.Keep(ctx, msg, cause); err != nil {
+			slog.Warn("a message that no retry can mend comes again, it could not be kept", "consumer", consumer.Durable, "error", err, "cause", cause)
+			_ = msg.NakWithDelay(retryDelay(msg))
+			return
+		}
+	} else {
+		slog.Error("message that no retry can mend", "consumer", consumer.Durable, "error", cause)
+	}
+	_ = msg.TermWithReason(errorText(cause))
+}
+
+// Delivered is how often a message was given to a handler, this time included.
+func Delivered(msg jetstream.Msg) int64 {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return 1
+	}
+	return int64(meta.NumDelivered) //nolint:gosec // a count of deliveries
 }
 
 func retryDelay(msg jetstream.Msg) time.Duration {

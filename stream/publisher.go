@@ -2,8 +2,10 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/offerflow/offerflow/db/dbgen"
@@ -34,28 +36,64 @@ func (p *ClickPublisher) Publish(ctx context.Context, click *domain.Click) error
 // Close waits until every click that was accepted is written. No Publish may follow.
 func (p *ClickPublisher) Close() { p.packer.Close() }
 
-// publishAll writes rows with one wait for all of their acknowledgements.
-func (c *Conn) publishAll(ctx context.Context, rows []dbgen.SystemTakeOutboxRow) error {
-	acks := make([]jetstream.PubAckFuture, 0, len(rows))
+// refusedRow is a row of the outbox that the stream will never take.
+type refusedRow struct {
+	dbgen.SystemTakeOutboxRow
+	cause error
+}
+
+func (r *refusedRow) failure() Failure {
+	return Failure{TenantID: &r.TenantID, Source: SourceOutbox, Subject: r.Subject, Payload: r.Payload, Cause: r.cause}
+}
+
+// isRefusal says whether the stream will not take a message however often it is sent: it is too large,
+// or its subject is none.
+func isRefusal(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) ||
+		errors.As(err, &api) && api.ErrorCode == codeMessageTooLarge
+}
+
+// codeMessageTooLarge is the server's error where a message is larger than its stream allows.
+const codeMessageTooLarge jetstream.ErrorCode = 10054
+
+// publishAll writes rows with one wait for all of their acknowledgements. Those that are refused for
+// good are returned; of any other error it is not known what was written.
+func (c *Conn) publishAll(ctx context.Context, rows []dbgen.SystemTakeOutboxRow) (refused []refusedRow, err error) {
+	type pending struct {
+		row dbgen.SystemTakeOutboxRow
+		jetstream.PubAckFuture
+	}
+	acks := make([]pending, 0, len(rows))
 	for _, row := range rows {
 		// A message that is sent again by itself overtakes others: without an answer all of them wait.
 		ack, err := c.JS.PublishAsync(row.Subject, row.Payload, jetstream.WithMsgID(row.ID.String()), jetstream.WithRetryAttempts(0))
-		if err != nil {
-			return err
+		switch {
+		case isRefusal(err):
+			refused = append(refused, refusedRow{row, err})
+		case err != nil:
+			return nil, err
+		default:
+			acks = append(acks, pending{row, ack})
 		}
-		acks = append(acks, ack)
 	}
 	deadline := time.After(publishTimeout)
 	for _, ack := range acks {
 		select {
 		case <-ack.Ok():
 		case err := <-ack.Err():
-			return err
+			if isFull(err) {
+				c.makeRoom(ctx, ack.Msg().Subject) // then the relay begins again
+			}
+			if !isRefusal(err) {
+				return nil, err
+			}
+			refused = append(refused, refusedRow{ack.row, err})
 		case <-deadline:
-			return ErrUnavailable
+			return nil, ErrUnavailable
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
-	return nil
+	return refused, nil
 }

@@ -65,7 +65,16 @@ func (r *Relay) move(ctx context.Context) (moved int, err error) {
 			return err
 		}
 		moved = len(rows)
-		return r.conn.publishAll(ctx, rows)
+		refused, err := r.conn.publishAll(ctx, rows)
+		if err != nil {
+			return err
+		}
+		for _, row := range refused { // they leave the outbox, or nothing behind them would ever go out
+			if err := (&Failures{Store: r.store}).keepIn(ctx, tx, row.failure()); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return moved, err
 }

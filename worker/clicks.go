@@ -3,17 +3,16 @@ package worker
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"go.temporal.io/api/serviceerror"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
-	"github.com/offerflow/offerflow/workflows"
 )
 
 const (
@@ -41,7 +40,28 @@ func (w *Worker) handleClicks(ctx context.Context, msg jetstream.Msg) error {
 		return nil
 	}
 	// One bad message among many must not keep the others: each alone.
-	return w.writeRows(ctx, msg.Data())
+	if err := w.writeRows(ctx, msg.Data()); !activities.Permanent(err) {
+		return err
+	}
+	return w.writeEach(ctx, msg)
+}
+
+// writeEach writes a message's clicks one by one, so that a bad one keeps no other from its row.
+func (w *Worker) writeEach(ctx context.Context, msg jetstream.Msg) error {
+	var clicks []json.RawMessage
+	if err := json.Unmarshal(msg.Data(), &clicks); err != nil {
+		return fmt.Errorf("%w: clicks: %w", stream.ErrBad, err)
+	}
+	for _, click := range clicks {
+		err := w.writeRows(ctx, append(append([]byte{'['}, click...), ']'))
+		if activities.Permanent(err) {
+			err = w.keepClick(ctx, consumerClicks, msg, click, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writePack writes the rows of all messages in work, and yields to redirects while they come fast.
@@ -54,14 +74,39 @@ func (w *Worker) writePack(packed []byte) error {
 	return err
 }
 
+// writeRows writes rows and sees to it that their workflows are started: at once by the STARTS stream, or
+// later where that would only make a line longer that is long already.
 func (w *Worker) writeRows(ctx context.Context, packed []byte) error {
+	if w.AttributionStart == StartOnFirstPostback {
+		return w.clicks.Insert(ctx, packed)
+	}
+	if why := w.sheds(); why != "" {
+		owed, err := w.clicks.InsertOwing(ctx, packed)
+		startsShed.WithLabelValues(why).Add(float64(owed))
+		return err
+	}
 	if err := w.clicks.Insert(ctx, packed); err != nil {
 		return err
 	}
-	if w.AttributionStart == StartOnFirstPostback {
-		return nil
+	if err := w.Stream.Publish(ctx, stream.SubjectStarts, "", packed); err != nil {
+		slog.Warn("starts of workflows are owed, their stream refuses them", "error", err)
+		owed, err := w.clicks.Owe(ctx, packed)
+		startsShed.WithLabelValues("refused").Add(float64(owed))
+		return err
 	}
-	return w.Stream.Publish(ctx, stream.SubjectStarts, "", packed)
+	return nil
+}
+
+// sheds says why the starts of workflows are not lined up now; "" when they are.
+func (w *Worker) sheds() string {
+	switch {
+	case !w.engineGate.isOpen():
+		return "away"
+	case w.startsLag.isLong(time.Now()):
+		return "lag"
+	default:
+		return ""
+	}
 }
 
 // handleStarts makes each click of a packed message into its parked workflow.
@@ -70,29 +115,51 @@ func (w *Worker) handleStarts(ctx context.Context, msg jetstream.Msg) error {
 	if err := json.Unmarshal(msg.Data(), &clicks); err != nil {
 		return fmt.Errorf("%w: starts: %w", stream.ErrBad, err)
 	}
-	var starts errgroup.Group // one that fails does not keep the others: they would all come again
+	if meta, err := msg.Metadata(); err == nil {
+		w.startsLag.saw(time.Since(meta.Timestamp), time.Now())
+	}
+	left, err := w.startAll(ctx, clicks)
+	if err == nil || len(left) == len(clicks) {
+		return err // where none was started, the message itself comes again
+	}
+	slog.Warn("some starts of workflows are owed", "of", len(clicks), "owed", len(left), "error", err)
+	return w.oweStarts(ctx, left)
+}
+
+// startAll parks the workflows of clicks and gives back those that are left, in their order. One that
+// fails does not keep the others.
+func (w *Worker) startAll(ctx context.Context, clicks []domain.Click) (left []*domain.Click, err error) {
+	failed := make([]bool, len(clicks))
+	var starts errgroup.Group
 	starts.SetLimit(startsPerMessage)
 	for i := range clicks {
 		if clicks[i].RefusedReason == domain.ReasonNone {
 			starts.Go(func() error {
-				return w.pace.do(ctx, func() error { return w.park(ctx, &clicks[i]) })
+				err := w.pace.do(ctx, func() error { return w.park(ctx, &clicks[i]) })
+				failed[i] = err != nil
+				return err
 			})
 		}
 	}
-	return starts.Wait()
+	err = starts.Wait()
+	for i := range clicks {
+		if failed[i] {
+			left = append(left, &clicks[i])
+		}
+	}
+	return left, err
 }
 
-// park starts a click's workflow without a first task. One that is there already is as good.
-func (w *Worker) park(ctx context.Context, click *domain.Click) error {
-	in := workflows.AttributionInput{TenantID: click.DecidedBy(), ClickID: click.ID, SessionEndsAt: click.SessionEndsAt}
-	_, err := w.Temporal.ExecuteWorkflow(ctx, workflows.ParkedOptions(click, time.Now()), workflows.AttributionName, in)
-	var started *serviceerror.WorkflowExecutionAlreadyStarted
-	if errors.As(err, &started) {
-		return nil
+// oweStarts has the workflows of clicks started later.
+func (w *Worker) oweStarts(ctx context.Context, clicks []*domain.Click) error {
+	packed := []byte{'['}
+	for i, click := range clicks {
+		if i > 0 {
+			packed = append(packed, ',')
+		}
+		packed = click.AppendJSON(packed)
 	}
-	if err != nil {
-		return fmt.Errorf("park click %s: %w", click.ID, err)
-	}
-	observeStart(click)
-	return nil
+	owed, err := w.clicks.Owe(ctx, append(packed, ']'))
+	startsShed.WithLabelValues("failed").Add(float64(owed))
+	return err
 }

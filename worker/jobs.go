@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.temporal.io/sdk/interceptor"
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"github.com/offerflow/offerflow/activities"
@@ -30,6 +31,7 @@ func (w *Worker) jobEngine() sdkworker.Worker {
 		DisableWorkflowWorker: true, MaxConcurrentActivityExecutionSize: batchesAtOnce,
 		MaxConcurrentActivityTaskPollers: batchesAtOnce, DisableEagerActivities: true,
 		WorkerStopTimeout: 20 * time.Second,
+		Interceptors:      []interceptor.WorkerInterceptor{activities.ErrorInterceptor()},
 		OnFatalError:      func(err error) { slog.Error("temporal worker", "error", err) },
 	})
 	jobs := &activities.Jobs{Decisions: w.decisions, Start: w.startConversion, End: w.endConversion, Hold: w.holdPostback}
@@ -75,6 +77,6 @@ func (w *Worker) holdPostback(ctx context.Context, tenantID uuid.UUID, postback 
 	}
 	unlock := oneClickAtATime.lock(click.ID)
 	defer unlock()
-	_, err = w.update(ctx, &click, &postback)
+	_, err = w.decide(ctx, &click, &postback)
 	return err
 }

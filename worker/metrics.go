@@ -21,6 +21,26 @@ var (
 		Name: "offerflow_stream_lag_messages", Help: "Messages that a consumer has not finished, those in work included.",
 	}, []string{"consumer"})
 
+	engineAway = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "offerflow_engine_away", Help: "1 while the workflow engine answers no calls of this process.",
+	})
+
+	decidedWithoutEngine = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "offerflow_decisions_without_engine_total", Help: "Postbacks that were decided without their click's workflow, because the engine did not answer in time.",
+	})
+
+	startsShed = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "offerflow_starts_shed_total", Help: "Starts of clicks' workflows that were put off, by reason: the engine is away, starts lag, their stream refused them.",
+	}, []string{"reason"})
+
+	madeUpTotal = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "offerflow_starts_made_up_total", Help: "Starts of clicks' workflows that had been put off and were made later.",
+	})
+
+	owedFor = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "offerflow_owed_seconds", Help: "For how long the oldest start or wait has been owed to the workflow engine; 0 where nothing is.",
+	}, []string{"kind"})
+
 	startLag = promauto.NewHistogram(prometheus.HistogramOpts{
 		Name:    "offerflow_workflow_start_lag_seconds",
 		Help:    "From a click to the start of its workflow, in seconds.",
@@ -45,6 +65,7 @@ func (w *Worker) watchLag(ctx context.Context, consumers []stream.Consumer) erro
 		for _, consumer := range consumers {
 			w.observeLag(ctx, consumer)
 		}
+		w.observeOwed(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -63,4 +84,16 @@ func (w *Worker) observeLag(ctx context.Context, consumer stream.Consumer) {
 	}
 	info := handle.CachedInfo()
 	streamLag.WithLabelValues(consumer.Durable).Set(float64(info.NumPending) + float64(info.NumAckPending))
+}
+
+func (w *Worker) observeOwed(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lagEvery)
+	defer cancel()
+	start, wait, err := w.owed.Oldest(ctx)
+	if err != nil { // the database is away, which others tell of
+		slog.DebugContext(ctx, "what is owed is not known", "error", err)
+		return
+	}
+	owedFor.WithLabelValues("start").Set(start.Seconds())
+	owedFor.WithLabelValues("wait").Set(wait.Seconds())
 }

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"github.com/offerflow/offerflow/activities"
@@ -44,11 +42,19 @@ func (w *Worker) handlePostback(ctx context.Context, msg jetstream.Msg) error {
 
 // answer decides a postback: refused where it belongs to no click, else by its click.
 func (w *Worker) answer(ctx context.Context, postback *domain.Postback, redelivered bool) (domain.Answer, error) {
+	var before domain.Answer
+	var decided bool
 	if redelivered {
-		// It may have been refused for a click that has arrived since: what was answered stands.
-		if answer, ok, err := w.decisions.Answered(ctx, postback.ID); ok || err != nil {
-			return answer, err
+		var err error
+		if before, decided, err = w.decidedBefore(ctx, postback); err != nil {
+			return domain.Answer{}, err
 		}
+		if decided && before.Outcome == domain.OutcomeRefused {
+			// Refused, perhaps, for a click that has arrived since: what was answered stands.
+			return before, nil
+		}
+		// Decided otherwise it goes the usual way once more: that answers from the log, and starts what
+		// a crash after the decision may have kept from being started.
 	}
 	if postback.Refused != domain.ReasonNone {
 		return w.decisions.Refuse(ctx, *postback, postback.Refused)
@@ -66,13 +72,24 @@ func (w *Worker) answer(ctx context.Context, postback *domain.Postback, redelive
 	switch {
 	case err != nil:
 		return domain.Answer{}, err
+	case !ok && decided: // its click was let go of since
+		return before, nil
 	case !ok:
 		return w.decisions.Refuse(ctx, *postback, domain.ReasonUnknownClick)
 	case click.IsRepeat:
 		return w.decideDirectly(ctx, click.TenantID, postback)
 	default:
-		return w.update(ctx, &click, postback)
+		return w.decide(ctx, &click, postback)
 	}
+}
+
+// decidedBefore finds what a postback was answered before, and its click where that was found.
+func (w *Worker) decidedBefore(ctx context.Context, postback *domain.Postback) (domain.Answer, bool, error) {
+	answer, clickID, ok, err := w.decisions.Answered(ctx, postback.ID)
+	if ok && postback.ClickID == nil {
+		postback.ClickID = clickID
+	}
+	return answer, ok, err
 }
 
 func isRedelivered(msg jetstream.Msg) bool {
@@ -102,33 +119,40 @@ func (w *Worker) findClick(ctx context.Context, postback *domain.Postback) (dbge
 	return w.decisions.ClickOf(ctx, postback)
 }
 
-// update sends the postback to its click's workflow and waits for the decision. A workflow that is
-// over, or that never was, does not matter to the decision.
-func (w *Worker) update(ctx context.Context, click *dbgen.SystemClickByIDRow, postback *domain.Postback) (domain.Answer, error) {
-	options := client.UpdateWorkflowOptions{
-		WorkflowID: workflows.ClickWorkflowID(click.ID), UpdateID: postback.ID.String(), UpdateName: workflows.UpdatePostback,
-		Args: []any{*postback}, WaitForStage: client.WorkflowUpdateStageCompleted,
-	}
-	var answer domain.Answer
-	handle, err := w.Temporal.UpdateWorkflow(ctx, options)
-	if isNotFound(err) && time.Now().Before(click.SessionEndsAt) {
-		handle, err = w.updateWithStart(ctx, click, options)
-	}
-	if err == nil {
-		err = handle.Get(ctx, &answer)
-	}
+// decide has a postback decided by its click's workflow. Where that is over, never was, or does not
+// answer in time, the same decision is made without it: it needs no workflow.
+func (w *Worker) decide(ctx context.Context, click *dbgen.SystemClickByIDRow, postback *domain.Postback) (domain.Answer, error) {
+	answer, err := w.update(ctx, click, postback)
 	if err == nil {
 		return answer, nil
 	}
 	if isPassing(err) {
-		return answer, fmt.Errorf("postback %s: %w", postback.ID, err)
+		decidedWithoutEngine.Inc()
 	}
-	// Closed, or its Update failed for good: the decision itself needs no workflow.
 	return w.decideDirectly(ctx, click.TenantID, postback)
 }
 
-// updateWithStart wakes a click that has no workflow yet: its own start is late, or waits for the
-// first postback by configuration. One that is closed already answers AlreadyStarted.
+// update sends the postback to its click's workflow and waits a short while for the decision.
+func (w *Worker) update(ctx context.Context, click *dbgen.SystemClickByIDRow, postback *domain.Postback) (answer domain.Answer, err error) {
+	options := client.UpdateWorkflowOptions{
+		WorkflowID: workflows.ClickWorkflowID(click.ID), UpdateID: postback.ID.String(), UpdateName: workflows.UpdatePostback,
+		Args: []any{*postback}, WaitForStage: client.WorkflowUpdateStageCompleted,
+	}
+	err = w.engineGate.ask(ctx, answerWithin, func(ctx context.Context) error {
+		handle, err := w.Temporal.UpdateWorkflow(ctx, options)
+		if isNotFound(err) && time.Now().Before(click.SessionEndsAt) {
+			handle, err = w.updateWithStart(ctx, click, options)
+		}
+		if err != nil {
+			return err
+		}
+		return handle.Get(ctx, &answer)
+	})
+	return answer, err
+}
+
+// updateWithStart wakes a click that has no workflow yet: its own start is late or owed, or waits for
+// the first postback by configuration. One that is closed already answers AlreadyStarted.
 func (w *Worker) updateWithStart(ctx context.Context, row *dbgen.SystemClickByIDRow,
 	options client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 	click := domain.Click{
@@ -139,23 +163,24 @@ func (w *Worker) updateWithStart(ctx context.Context, row *dbgen.SystemClickByID
 	return w.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{StartWorkflowOperation: start, UpdateOptions: options})
 }
 
+// decideDirectly decides without a workflow. What the decision leaves to be waited for is owed by its
+// own transaction, and made up for behind the answer.
 func (w *Worker) decideDirectly(ctx context.Context, tenantID uuid.UUID, postback *domain.Postback) (domain.Answer, error) {
-	decided, err := w.decisions.Decide(ctx, tenantID, *postback)
+	decided, err := w.direct.Decide(ctx, tenantID, *postback)
 	if err != nil {
 		return domain.Answer{}, err
 	}
-	for _, start := range decided.Waiting {
-		if err := w.startConversion(ctx, start); err != nil {
-			return domain.Answer{}, err
-		}
-	}
+	w.debts.nudge()
 	return decided.Answer, nil
 }
 
 // startConversion starts the wait of a Pending conversion, or finds it running.
 func (w *Worker) startConversion(ctx context.Context, start activities.ConversionStart) error {
 	in := workflows.ConversionInput{TenantID: start.TenantID, ConversionID: start.ConversionID, ReleaseAt: start.ReleaseAt}
-	_, err := w.Temporal.ExecuteWorkflow(ctx, workflows.ConversionOptions(start.TenantID, start.ConversionID), workflows.ConversionName, in)
+	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
+		_, err := w.Temporal.ExecuteWorkflow(ctx, workflows.ConversionOptions(start.TenantID, start.ConversionID), workflows.ConversionName, in)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("start conversion %s: %w", start.ConversionID, err)
 	}
@@ -174,21 +199,6 @@ func (w *Worker) reply(to string, answer domain.Answer) {
 	if err != nil {
 		slog.Warn("answer not sent, it can be asked for", "postback", answer.PostbackID, "error", err)
 	}
-}
-
-func isNotFound(err error) bool {
-	var notFound *serviceerror.NotFound
-	return errors.As(err, &notFound)
-}
-
-// isPassing says whether the engine may take the same Update later: overloaded, unreachable, slow.
-func isPassing(err error) bool {
-	var exhausted *serviceerror.ResourceExhausted
-	var unavailable *serviceerror.Unavailable
-	var deadline *serviceerror.DeadlineExceeded
-	var timeout *client.WorkflowUpdateServiceTimeoutOrCanceledError
-	return errors.As(err, &exhausted) || errors.As(err, &unavailable) || errors.As(err, &deadline) ||
-		errors.As(err, &timeout) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // perClick keeps one Update in flight per click in this process: a run takes ten at a time.

@@ -17,7 +17,7 @@ var tracer = otel.Tracer("github.com/offerflow/offerflow/worker")
 // to it, the workflow's Update and the database's statements included.
 func traced(ctx context.Context, message *stream.PostbackMessage, work func(ctx context.Context) error) error {
 	ctx = otel.GetTextMapPropagator().Extract(ctx, propagation.MapCarrier(message.Trace))
-	ctx, span := tracer.Start(ctx, stream.SubjectPostbacks+" process", trace.WithSpanKind(trace.SpanKindConsumer))
+	ctx, span := tracer.Start(ctx, "offerflow.postbacks process", trace.WithSpanKind(trace.SpanKindConsumer))
 	defer span.End()
 	err := work(ctx)
 	if err != nil {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,14 +17,21 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// EnsureSearchAttributes registers the search attributes where they are missing.
+// EnsureSearchAttributes registers the search attributes where they are missing. Where that is not
+// permitted, as in Temporal Cloud, it says what a person is to register, and leaves it at that: postbacks
+// are decided meanwhile, and what is owed to the engine is made up for.
 func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
 	known, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if isNotPermitted(err) {
+		slog.Warn("search attributes cannot be registered from here: see to it that the namespace has these, all of type Keyword",
+			"namespace", namespace, "attributes", namesOf(searchAttributes), "error", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("temporal search attributes: %w", err)
 	}
 	missing := map[string]enumspb.IndexedValueType{}
-	for _, key := range []temporal.SearchAttributeKeyKeyword{SearchTenant, SearchOffer, SearchLink, SearchMember} {
+	for _, key := range searchAttributes {
 		if _, ok := known.CustomAttributes[key.GetName()]; !ok {
 			missing[key.GetName()] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
 		}
@@ -31,10 +41,32 @@ func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	}
 	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
 	var exists *serviceerror.AlreadyExists
-	if err != nil && !errors.As(err, &exists) && !strings.Contains(err.Error(), "already") {
+	switch {
+	case err == nil, errors.As(err, &exists), strings.Contains(err.Error(), "already"):
+		return nil
+	case isNotPermitted(err):
+		slog.Warn("search attributes are missing and cannot be registered from here: register them, all of type Keyword",
+			"namespace", namespace, "attributes", slices.Sorted(maps.Keys(missing)), "error", err)
+		return nil
+	default:
 		return fmt.Errorf("temporal search attributes (register %v in namespace %s): %w", missing, namespace, err)
 	}
-	return nil
+}
+
+var searchAttributes = []temporal.SearchAttributeKeyKeyword{SearchTenant, SearchOffer, SearchLink, SearchMember}
+
+func namesOf(attributes []temporal.SearchAttributeKeyKeyword) (names []string) {
+	for _, key := range attributes {
+		names = append(names, key.GetName())
+	}
+	return names
+}
+
+// isNotPermitted says that the operator service is closed to us, or is not there.
+func isNotPermitted(err error) bool {
+	var denied *serviceerror.PermissionDenied
+	var unimplemented *serviceerror.Unimplemented
+	return errors.As(err, &denied) || errors.As(err, &unimplemented)
 }
 
 // sweepEvery is how often the sweep looks for what is overdue.

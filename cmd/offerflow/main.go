@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/cmd/offerflow/process"
-	"github.com/offerflow/offerflow/db"
 )
 
 const usage = `usage: offerflow COMMAND
@@ -22,7 +20,7 @@ const usage = `usage: offerflow COMMAND
   api       answer HTTP: the API, tracking, console
   worker    run workflows, activities, consumers and schedules
   all       both in one process
-  migrate   bring the database to the newest schema
+  migrate   bring the database to the newest schema, make and alter the streams
   config    list every setting, its value and meaning
   openapi   print the OpenAPI document
 `
@@ -55,14 +53,7 @@ func run(ctx context.Context, command string) error {
 	case "api", "worker", "all":
 		return serve(ctx, config, process.Role(command))
 	case "migrate":
-		url := config.MigrateDatabaseURL
-		if url == "" {
-			url = config.DatabaseURL
-		}
-		if url == "" {
-			return errors.New("OFFERFLOW_DATABASE_URL is not set")
-		}
-		return db.Migrate(ctx, url)
+		return process.Migrate(ctx, config)
 	case "config":
 		config.Print(os.Stdout)
 		return nil

@@ -91,6 +91,29 @@ func (q *Queries) CountersOf(ctx context.Context, db DBTX, tenantID uuid.UUID, s
 	return items, nil
 }
 
+const dropCounters = `-- name: DropCounters :exec
+DELETE FROM cap_counters WHERE tenant_id = $1 AND scope = $2 AND scope_id = $3 AND period = $4
+`
+
+type DropCountersParams struct {
+	TenantID uuid.UUID
+	Scope    string
+	ScopeID  uuid.UUID
+	Period   string
+}
+
+// Nobody keeps the counters of a cap that is not set; set again, each begins with its recount. The
+// caller holds the lock as for SeedCounter.
+func (q *Queries) DropCounters(ctx context.Context, db DBTX, arg DropCountersParams) error {
+	_, err := db.Exec(ctx, dropCounters,
+		arg.TenantID,
+		arg.Scope,
+		arg.ScopeID,
+		arg.Period,
+	)
+	return err
+}
+
 const giveBackSlot = `-- name: GiveBackSlot :exec
 UPDATE cap_counters SET value = greatest(0, value - $1::bigint)
 WHERE tenant_id = $2 AND scope = $3 AND scope_id = $4 AND period = $5 AND period_start = $6
@@ -158,7 +181,7 @@ func (q *Queries) SeedCounter(ctx context.Context, db DBTX, arg SeedCounterParam
 }
 
 const sumLiveRevenueOfOffer = `-- name: SumLiveRevenueOfOffer :one
-SELECT coalesce(sum(revenue_micros), 0)::bigint FROM conversions WHERE tenant_id = $1 AND offer_id = $2 AND is_counted
+SELECT least(coalesce(sum(revenue_micros), 0), 9223372036854775807)::bigint FROM conversions WHERE tenant_id = $1 AND offer_id = $2 AND is_counted
   AND counted_day >= $3::date AND counted_day < $4::date
 `
 
@@ -169,6 +192,7 @@ type SumLiveRevenueOfOfferParams struct {
 	ToDay    time.Time
 }
 
+// A sum that no counter holds is the largest that one does: nothing fits in any more.
 func (q *Queries) SumLiveRevenueOfOffer(ctx context.Context, db DBTX, arg SumLiveRevenueOfOfferParams) (int64, error) {
 	row := db.QueryRow(ctx, sumLiveRevenueOfOffer,
 		arg.TenantID,
@@ -183,10 +207,20 @@ func (q *Queries) SumLiveRevenueOfOffer(ctx context.Context, db DBTX, arg SumLiv
 
 const takeSlot = `-- name: TakeSlot :one
 INSERT INTO cap_counters AS c (tenant_id, scope, scope_id, period, period_start, value)
-SELECT $1::uuid, $2::text, $3::uuid, $4::text, $5::date, $6::bigint
-WHERE $6::bigint <= $7::bigint
+SELECT $1::uuid, $2::text, $3::uuid, $4::text, $5::date, first.value::bigint
+FROM (SELECT CASE
+  WHEN EXISTS (SELECT 1 FROM cap_counters k WHERE k.tenant_id = $1::uuid AND k.scope = $2::text AND k.scope_id = $3::uuid
+    AND k.period = $4::text AND k.period_start = $5::date) THEN $6::bigint
+  WHEN $2::text = 'event' THEN (SELECT count(*) FROM conversions v WHERE v.tenant_id = $1::uuid AND v.event_id = $3::uuid
+    AND v.is_counted AND v.counted_day >= $5::date AND v.counted_day < $7::date)
+  WHEN $2::text = 'partner' THEN (SELECT count(*) FROM conversions v WHERE v.tenant_id = $1::uuid AND v.partner_id = $3::uuid
+    AND v.is_counted AND v.counted_day >= $5::date AND v.counted_day < $7::date)
+  ELSE (SELECT coalesce(sum(v.revenue_micros), 0) FROM conversions v WHERE v.tenant_id = $1::uuid AND v.offer_id = $3::uuid
+    AND v.is_counted AND v.counted_day >= $5::date AND v.counted_day < $7::date)
+  END::numeric AS value) first
+WHERE $6::bigint <= $8::bigint AND first.value <= $8::bigint
 ON CONFLICT (tenant_id, scope, scope_id, period, period_start)
-DO UPDATE SET value = c.value + excluded.value WHERE c.value + excluded.value <= $7::bigint
+DO UPDATE SET value = c.value + $6::bigint WHERE c.value::numeric + $6::bigint <= $8::bigint
 RETURNING value
 `
 
@@ -197,11 +231,14 @@ type TakeSlotParams struct {
 	Period      string
 	PeriodStart time.Time
 	Amount      int64
+	PeriodEnd   time.Time
 	Ceiling     int64
 }
 
 // Rule 30: takes amount from a cap or budget only where it fits; no row is touched where it does
-// not. One statement, so that n callers for k slots get exactly k.
+// not. One statement, so that n callers for k slots get exactly k. A counter that is not there yet
+// begins with what is live in its period, the caller's own conversion with it, which is written
+// already: the cap may have been set after a period whose postback was held until now.
 func (q *Queries) TakeSlot(ctx context.Context, db DBTX, arg TakeSlotParams) (int64, error) {
 	row := db.QueryRow(ctx, takeSlot,
 		arg.TenantID,
@@ -210,6 +247,7 @@ func (q *Queries) TakeSlot(ctx context.Context, db DBTX, arg TakeSlotParams) (in
 		arg.Period,
 		arg.PeriodStart,
 		arg.Amount,
+		arg.PeriodEnd,
 		arg.Ceiling,
 	)
 	var value int64

@@ -15,7 +15,7 @@ import (
 )
 
 const conversionsOfClick = `-- name: ConversionsOfClick :many
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, is_expected FROM conversions WHERE tenant_id = $1 AND click_id = $2 ORDER BY received_at, id
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected FROM conversions WHERE tenant_id = $1 AND click_id = $2 ORDER BY received_at, id
 `
 
 func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid.UUID, clickID uuid.UUID) ([]Conversion, error) {
@@ -70,6 +70,10 @@ func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid
 			&i.CnvGoalName,
 			&i.Side,
 			&i.MemberKey,
+			&i.CnvCurrency,
+			&i.CnvCompletedAt,
+			&i.CnvStatus,
+			&i.AwaitsVerdict,
 			&i.IsExpected,
 		); err != nil {
 			return nil, err
@@ -83,7 +87,7 @@ func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid
 }
 
 const getConversion = `-- name: GetConversion :one
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, is_expected FROM conversions WHERE tenant_id = $1 AND id = $2
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected FROM conversions WHERE tenant_id = $1 AND id = $2
 `
 
 func (q *Queries) GetConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Conversion, error) {
@@ -132,6 +136,10 @@ func (q *Queries) GetConversion(ctx context.Context, db DBTX, tenantID uuid.UUID
 		&i.CnvGoalName,
 		&i.Side,
 		&i.MemberKey,
+		&i.CnvCurrency,
+		&i.CnvCompletedAt,
+		&i.CnvStatus,
+		&i.AwaitsVerdict,
 		&i.IsExpected,
 	)
 	return i, err
@@ -142,9 +150,9 @@ INSERT INTO conversions (tenant_id, id, click_id, postback_id, offer_id, offer_v
   pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros,
   received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session,
   is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule,
-  payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, is_expected)
+  payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-  $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43)
+  $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47)
 `
 
 type InsertConversionParams struct {
@@ -190,6 +198,10 @@ type InsertConversionParams struct {
 	CnvGoalName       string
 	Side              domain.Side
 	MemberKey         *string
+	CnvCurrency       string
+	CnvCompletedAt    *time.Time
+	CnvStatus         string
+	AwaitsVerdict     bool
 	IsExpected        *bool
 }
 
@@ -237,6 +249,10 @@ func (q *Queries) InsertConversion(ctx context.Context, db DBTX, arg InsertConve
 		arg.CnvGoalName,
 		arg.Side,
 		arg.MemberKey,
+		arg.CnvCurrency,
+		arg.CnvCompletedAt,
+		arg.CnvStatus,
+		arg.AwaitsVerdict,
 		arg.IsExpected,
 	)
 	return err
@@ -279,8 +295,14 @@ func (q *Queries) InsertTransition(ctx context.Context, db DBTX, arg InsertTrans
 }
 
 const liveConversionsOfMember = `-- name: LiveConversionsOfMember :many
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, is_expected FROM conversions WHERE tenant_id = $1 AND coalesce(member_key, pub_member_id) = $2::text AND event_id = $3
-  AND status <> 'Rejected' AND unique_per = 'member' AND click_id <> $4
+SELECT c.tenant_id, c.id, c.click_id, c.postback_id, c.offer_id, c.offer_version, c.event_id, c.advertiser_id, c.partner_id, c.pub_member_id, c.status, c.rejection_reason, c.sequence, c.currency, c.amount_micros, c.revenue_micros, c.payout_micros, c.reward_micros, c.received_at, c.created_at, c.user_completed_at, c.completion_trusted, c.release_at, c.needs_review, c.decided_at, c.unique_per, c.closes_session, c.is_counted, c.counted_day, c.counted_week, c.counted_month, c.cnv_conversion_id, c.cnv_event_id, c.cnv_amount, c.cnv_subs, c.is_test, c.revenue_rule, c.payout_rule, c.cnv_goal_id, c.cnv_goal_name, c.side, c.member_key, c.cnv_currency, c.cnv_completed_at, c.cnv_status, c.awaits_verdict, c.is_expected FROM conversions c WHERE c.tenant_id = $1 AND c.id = ANY(ARRAY(
+  SELECT m.id FROM conversions m WHERE m.tenant_id = $1 AND coalesce(m.member_key, m.pub_member_id) = $2::text AND m.event_id = $3
+    AND m.status <> 'Rejected' AND m.unique_per = 'member' AND m.click_id <> $4
+  UNION ALL
+  SELECT r.id FROM conversions r WHERE r.tenant_id = $1 AND coalesce(r.member_key, r.pub_member_id) = $2::text AND r.event_id = $3
+    AND r.status <> 'Rejected' AND r.unique_per <> 'member' AND NOT r.is_test AND r.click_id <> $4
+  LIMIT 10))
+ORDER BY c.received_at, c.id
 `
 
 type LiveConversionsOfMemberParams struct {
@@ -290,7 +312,8 @@ type LiveConversionsOfMemberParams struct {
 	ClickID  uuid.UUID
 }
 
-// Rule 6: the member's live conversions of these events from other clicks.
+// Rule 6: the member's live conversions of this event from other clicks, whatever the setting of
+// repeats was when they were made. Each half has its index.
 func (q *Queries) LiveConversionsOfMember(ctx context.Context, db DBTX, arg LiveConversionsOfMemberParams) ([]Conversion, error) {
 	rows, err := db.Query(ctx, liveConversionsOfMember,
 		arg.TenantID,
@@ -348,6 +371,10 @@ func (q *Queries) LiveConversionsOfMember(ctx context.Context, db DBTX, arg Live
 			&i.CnvGoalName,
 			&i.Side,
 			&i.MemberKey,
+			&i.CnvCurrency,
+			&i.CnvCompletedAt,
+			&i.CnvStatus,
+			&i.AwaitsVerdict,
 			&i.IsExpected,
 		); err != nil {
 			return nil, err
@@ -361,7 +388,7 @@ func (q *Queries) LiveConversionsOfMember(ctx context.Context, db DBTX, arg Live
 }
 
 const lockConversion = `-- name: LockConversion :one
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, is_expected FROM conversions WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected FROM conversions WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 `
 
 func (q *Queries) LockConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Conversion, error) {
@@ -410,6 +437,10 @@ func (q *Queries) LockConversion(ctx context.Context, db DBTX, tenantID uuid.UUI
 		&i.CnvGoalName,
 		&i.Side,
 		&i.MemberKey,
+		&i.CnvCurrency,
+		&i.CnvCompletedAt,
+		&i.CnvStatus,
+		&i.AwaitsVerdict,
 		&i.IsExpected,
 	)
 	return i, err
@@ -418,7 +449,7 @@ func (q *Queries) LockConversion(ctx context.Context, db DBTX, tenantID uuid.UUI
 const moveConversion = `-- name: MoveConversion :execrows
 UPDATE conversions SET status = $1, rejection_reason = $2, sequence = $3, release_at = $4,
   needs_review = $5, decided_at = $6, is_counted = $7, counted_day = $8,
-  counted_week = $9, counted_month = $10
+  counted_week = $9, counted_month = $10, awaits_verdict = false
 WHERE tenant_id = $11 AND id = $12 AND sequence = $13
 `
 

@@ -77,8 +77,9 @@ UPDATE conversions SET click_id = $1, postback_id = $2, offer_id = $3, offer_ver
   created_at = $18, user_completed_at = $19, completion_trusted = $20, release_at = $21,
   needs_review = $22, is_expected = $23, decided_at = $24, unique_per = $25, closes_session = $26, is_counted = false,
   cnv_conversion_id = $27, cnv_event_id = $28, cnv_amount = $29, cnv_subs = $30,
-  is_test = $31, cnv_goal_id = $32, cnv_goal_name = $33, side = 'publisher', member_key = NULL
-WHERE tenant_id = $34 AND id = $35
+  is_test = $31, cnv_goal_id = $32, cnv_goal_name = $33, side = 'publisher', member_key = NULL,
+  cnv_currency = $34, cnv_completed_at = $35, cnv_status = $36, awaits_verdict = false
+WHERE tenant_id = $37 AND id = $38
 `
 
 type FollowConversionParams struct {
@@ -115,6 +116,9 @@ type FollowConversionParams struct {
 	IsTest            bool
 	CnvGoalID         string
 	CnvGoalName       string
+	CnvCurrency       string
+	CnvCompletedAt    *time.Time
+	CnvStatus         string
 	TenantID          uuid.UUID
 	ID                uuid.UUID
 }
@@ -157,6 +161,9 @@ func (q *Queries) FollowConversion(ctx context.Context, db DBTX, arg FollowConve
 		arg.IsTest,
 		arg.CnvGoalID,
 		arg.CnvGoalName,
+		arg.CnvCurrency,
+		arg.CnvCompletedAt,
+		arg.CnvStatus,
 		arg.TenantID,
 		arg.ID,
 	)

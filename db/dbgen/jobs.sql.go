@@ -80,17 +80,18 @@ WITH results AS (
   RETURNING i.state AS ended_as, r.revenue, r.cost, r.payout, r.reward
 ), counted AS (
   SELECT count(*) FILTER (WHERE e.ended_as = 'changed') AS changed, count(*) FILTER (WHERE e.ended_as = 'unchanged') AS unchanged,
-    count(*) FILTER (WHERE e.ended_as = 'failed') AS failed, coalesce(sum(e.revenue), 0)::bigint AS revenue, coalesce(sum(e.cost), 0)::bigint AS cost,
-    coalesce(sum(e.payout), 0)::bigint AS payout, coalesce(sum(e.reward), 0)::bigint AS reward FROM ended e
+    count(*) FILTER (WHERE e.ended_as = 'failed') AS failed, coalesce(sum(e.revenue), 0) AS revenue, coalesce(sum(e.cost), 0) AS cost,
+    coalesce(sum(e.payout), 0) AS payout, coalesce(sum(e.reward), 0) AS reward FROM ended e
 )
 UPDATE jobs j SET changed = j.changed + c.changed, unchanged = j.unchanged + c.unchanged, failed = j.failed + c.failed,
-  revenue_micros = j.revenue_micros + c.revenue, cost_micros = j.cost_micros + c.cost, payout_micros = j.payout_micros + c.payout, reward_micros = j.reward_micros + c.reward
+  revenue_micros = least(j.revenue_micros + c.revenue, 9223372036854775807)::bigint, cost_micros = least(j.cost_micros + c.cost, 9223372036854775807)::bigint, payout_micros = least(j.payout_micros + c.payout, 9223372036854775807)::bigint, reward_micros = least(j.reward_micros + c.reward, 9223372036854775807)::bigint
 FROM counted c WHERE j.tenant_id = $1 AND j.id = $2
 RETURNING j.state
 `
 
 // Ends some items and counts them, each once however often it is asked; the answer is the job's
-// state, so that a pause is seen between any two of these.
+// state, so that a pause is seen between any two of these. A sum that is out of range stands at the
+// largest there is: it is for people, and keeps no item from its end.
 func (q *Queries) EndItems(ctx context.Context, db DBTX, tenantID uuid.UUID, jobID uuid.UUID, results json.RawMessage) (string, error) {
 	row := db.QueryRow(ctx, endItems, tenantID, jobID, results)
 	var state string

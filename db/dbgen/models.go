@@ -218,6 +218,10 @@ type Conversion struct {
 	CnvGoalName       string
 	Side              domain.Side
 	MemberKey         *string
+	CnvCurrency       string
+	CnvCompletedAt    *time.Time
+	CnvStatus         string
+	AwaitsVerdict     bool
 	IsExpected        *bool
 }
 
@@ -296,6 +300,22 @@ type ExchangeProfile struct {
 	UpdatedAt   time.Time
 }
 
+type FailedMessage struct {
+	TenantID      *uuid.UUID
+	ID            uuid.UUID
+	Source        string
+	Subject       string
+	Payload       []byte
+	About         *uuid.UUID
+	Error         string
+	Attempts      int64
+	State         string
+	FirstFailedAt time.Time
+	FailedAt      time.Time
+	ResentAt      *time.Time
+	ResentBy      string
+}
+
 type FeedImport struct {
 	TenantID  uuid.UUID
 	ID        uuid.UUID
@@ -327,6 +347,7 @@ type HeldPostback struct {
 	EventID    uuid.UUID
 	Message    json.RawMessage
 	DecideBy   time.Time
+	FailedAt   *time.Time
 }
 
 type IdempotencyKey struct {
@@ -491,6 +512,21 @@ type Outbox struct {
 	Payload   json.RawMessage
 	CreatedAt time.Time
 	Position  int64
+}
+
+type OwedStart struct {
+	ID         uuid.UUID
+	Clicks     []uuid.UUID
+	OwedAt     time.Time
+	TakenUntil time.Time
+}
+
+type OwedWait struct {
+	TenantID   uuid.UUID
+	PostbackID uuid.UUID
+	ClickID    uuid.UUID
+	OwedAt     time.Time
+	TakenUntil time.Time
 }
 
 type Partner struct {
@@ -683,4 +719,13 @@ type Transition struct {
 	RequestID     string
 	FiguresBefore json.RawMessage
 	FiguresAfter  json.RawMessage
+}
+
+type VerdictFinding struct {
+	TenantID      uuid.UUID
+	PostbackID    uuid.UUID
+	ConversionID  uuid.UUID
+	At            time.Time
+	Said          string
+	Authenticated bool
 }

@@ -46,6 +46,7 @@ const shareAdvertiser = `-- name: ShareAdvertiser :exec
 INSERT INTO advertisers (tenant_id, id, key, name, ip_allowlist, created_at, exchange_tenant_id)
 SELECT $1::uuid, a.id, $2, a.name, '{}', $3, a.tenant_id
 FROM advertisers a WHERE a.tenant_id = $4::uuid AND a.id = $5
+FOR SHARE
 ON CONFLICT DO NOTHING
 `
 
@@ -58,7 +59,8 @@ type ShareAdvertiserParams struct {
 }
 
 // The publisher's entry for an advertiser of the offer's owner, unless it has one: the same id, an
-// address that nothing answers to. By the system when an offer is shared, by the owner when it gives it
+// address that nothing answers to. Its name is read under a lock: whoever changes it at the same time finds
+// the entry, or is waited for. By the system when an offer is shared, by the owner when it gives it
 // another advertiser. No conflict target: that would ask an owner for the publisher's rows.
 func (q *Queries) ShareAdvertiser(ctx context.Context, db DBTX, arg ShareAdvertiserParams) error {
 	_, err := db.Exec(ctx, shareAdvertiser,

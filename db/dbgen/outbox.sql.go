@@ -13,7 +13,7 @@ import (
 )
 
 const insertOutbox = `-- name: InsertOutbox :exec
-INSERT INTO outbox (tenant_id, id, subject, payload) VALUES ($1, $2, $3, $4)
+INSERT INTO outbox (tenant_id, id, subject, payload) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING
 `
 
 type InsertOutboxParams struct {
@@ -23,6 +23,8 @@ type InsertOutboxParams struct {
 	Payload  json.RawMessage
 }
 
+// What waits there already under the same id is the same news: ids are derived from what they tell of,
+// and a book that was mended tells of it again.
 func (q *Queries) InsertOutbox(ctx context.Context, db DBTX, arg InsertOutboxParams) error {
 	_, err := db.Exec(ctx, insertOutbox,
 		arg.TenantID,

@@ -52,9 +52,10 @@ func (q *Queries) GetPostback(ctx context.Context, db DBTX, tenantID uuid.UUID, 
 }
 
 const heldOfClick = `-- name: HeldOfClick :many
-SELECT tenant_id, postback_id, click_id, event_id, message, decide_by FROM held_postbacks WHERE tenant_id = $1 AND click_id = $2 ORDER BY postback_id
+SELECT tenant_id, postback_id, click_id, event_id, message, decide_by, failed_at FROM held_postbacks WHERE tenant_id = $1 AND click_id = $2 AND failed_at IS NULL ORDER BY postback_id
 `
 
+// Without those whose decision failed for good: they wait to be sent again.
 func (q *Queries) HeldOfClick(ctx context.Context, db DBTX, tenantID uuid.UUID, clickID uuid.UUID) ([]HeldPostback, error) {
 	rows, err := db.Query(ctx, heldOfClick, tenantID, clickID)
 	if err != nil {
@@ -71,6 +72,7 @@ func (q *Queries) HeldOfClick(ctx context.Context, db DBTX, tenantID uuid.UUID, 
 			&i.EventID,
 			&i.Message,
 			&i.DecideBy,
+			&i.FailedAt,
 		); err != nil {
 			return nil, err
 		}

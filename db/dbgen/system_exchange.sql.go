@@ -15,7 +15,9 @@ import (
 
 const insertPartnership = `-- name: InsertPartnership :execrows
 INSERT INTO partnerships (id, offer_id, source_offer_id, link_id, advertiser_tenant_id, advertiser_name, publisher_tenant_id, publisher_name, created_at, created_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+SELECT $1::uuid, $2::uuid, $3::uuid, $4::uuid, a.tenant_id, a.name, p.tenant_id, p.name, $5::timestamptz, $6::text
+FROM tenants a, tenants p WHERE a.tenant_id = $7::uuid AND p.tenant_id = $8::uuid
+FOR SHARE
 ON CONFLICT DO NOTHING
 `
 
@@ -23,28 +25,25 @@ type InsertPartnershipParams struct {
 	ID                 uuid.UUID
 	OfferID            uuid.UUID
 	SourceOfferID      uuid.UUID
-	LinkID             *uuid.UUID
-	AdvertiserTenantID uuid.UUID
-	AdvertiserName     string
-	PublisherTenantID  uuid.UUID
-	PublisherName      string
+	LinkID             uuid.UUID
 	CreatedAt          time.Time
 	CreatedBy          string
+	AdvertiserTenantID uuid.UUID
+	PublisherTenantID  uuid.UUID
 }
 
-// 0 when it is there already, or the same offer is shared with the same publisher.
+// 0 when it is there already, or the same offer is shared with the same publisher. Both names are read
+// under a lock: whoever changes one at the same time finds the partnership, or is waited for.
 func (q *Queries) InsertPartnership(ctx context.Context, db DBTX, arg InsertPartnershipParams) (int64, error) {
 	result, err := db.Exec(ctx, insertPartnership,
 		arg.ID,
 		arg.OfferID,
 		arg.SourceOfferID,
 		arg.LinkID,
-		arg.AdvertiserTenantID,
-		arg.AdvertiserName,
-		arg.PublisherTenantID,
-		arg.PublisherName,
 		arg.CreatedAt,
 		arg.CreatedBy,
+		arg.AdvertiserTenantID,
+		arg.PublisherTenantID,
 	)
 	if err != nil {
 		return 0, err

@@ -384,11 +384,12 @@ func (q *Queries) SystemCapCountersOn(ctx context.Context, db DBTX, periodStarts
 }
 
 const systemPostbackAnswer = `-- name: SystemPostbackAnswer :one
-SELECT id, outcome, reason, conversion_id, status, release_at FROM postbacks WHERE id = $1
+SELECT id, click_id, outcome, reason, conversion_id, status, release_at FROM postbacks WHERE id = $1
 `
 
 type SystemPostbackAnswerRow struct {
 	ID           uuid.UUID
+	ClickID      *uuid.UUID
 	Outcome      domain.Outcome
 	Reason       domain.Reason
 	ConversionID *uuid.UUID
@@ -401,6 +402,7 @@ func (q *Queries) SystemPostbackAnswer(ctx context.Context, db DBTX, id uuid.UUI
 	var i SystemPostbackAnswerRow
 	err := row.Scan(
 		&i.ID,
+		&i.ClickID,
 		&i.Outcome,
 		&i.Reason,
 		&i.ConversionID,

@@ -32,15 +32,16 @@ WITH taken AS (
     WHERE NOT starts_with(o.subject, $1) OR (
       SELECT pg_try_advisory_xact_lock(hashtextextended('live events', 0)) AND set_config('idle_in_transaction_session_timeout', '15s', true) <> '')
     ORDER BY o.position LIMIT $2 FOR UPDATE SKIP LOCKED
-  ) RETURNING id, subject, payload, position
+  ) RETURNING id, tenant_id, subject, payload, position
 )
-SELECT id, subject, payload FROM taken ORDER BY position
+SELECT id, tenant_id, subject, payload FROM taken ORDER BY position
 `
 
 type SystemTakeOutboxRow struct {
-	ID      uuid.UUID
-	Subject string
-	Payload json.RawMessage
+	ID       uuid.UUID
+	TenantID uuid.UUID
+	Subject  string
+	Payload  json.RawMessage
 }
 
 // Across tenants, by the system role.
@@ -57,7 +58,12 @@ func (q *Queries) SystemTakeOutbox(ctx context.Context, db DBTX, livePrefix stri
 	items := []SystemTakeOutboxRow{}
 	for rows.Next() {
 		var i SystemTakeOutboxRow
-		if err := rows.Scan(&i.ID, &i.Subject, &i.Payload); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.TenantID,
+			&i.Subject,
+			&i.Payload,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

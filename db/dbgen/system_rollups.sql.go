@@ -81,15 +81,34 @@ func (q *Queries) SystemLockBucket(ctx context.Context, db DBTX, bucket string) 
 
 const systemMarkedBuckets = `-- name: SystemMarkedBuckets :many
 
-SELECT DISTINCT tenant_id, offer_id, bucket, clicks FROM rollup_marks WHERE bucket <= $1 ORDER BY bucket LIMIT $2
+SELECT DISTINCT tenant_id, offer_id, bucket, clicks FROM rollup_marks
+WHERE bucket <= $1 AND (bucket, tenant_id, offer_id, clicks) > ($2::timestamptz, $3::uuid, $4::uuid, $5::boolean)
+ORDER BY bucket, tenant_id, offer_id, clicks LIMIT $6
 `
+
+type SystemMarkedBucketsParams struct {
+	Latest      time.Time
+	AfterBucket time.Time
+	AfterTenant uuid.UUID
+	AfterOffer  uuid.UUID
+	AfterClicks bool
+	AtMost      int32
+}
 
 // Rollups are recomputed across tenants, by the system role: take the bucket's lock, its marks, and
 // then replace its rows, in one transaction. Each statement sees what was committed before it, so that
 // no mark is taken whose rows are not read.
-// Buckets to recompute that begin at an instant at the latest.
-func (q *Queries) SystemMarkedBuckets(ctx context.Context, db DBTX, latest time.Time, atMost int32) ([]RollupMark, error) {
-	rows, err := db.Query(ctx, systemMarkedBuckets, latest, atMost)
+// Buckets to recompute that begin at an instant at the latest. Each page goes on behind the last one of
+// the page before, so that none stays at the head.
+func (q *Queries) SystemMarkedBuckets(ctx context.Context, db DBTX, arg SystemMarkedBucketsParams) ([]RollupMark, error) {
+	rows, err := db.Query(ctx, systemMarkedBuckets,
+		arg.Latest,
+		arg.AfterBucket,
+		arg.AfterTenant,
+		arg.AfterOffer,
+		arg.AfterClicks,
+		arg.AtMost,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -12,26 +12,42 @@ import (
 	"github.com/google/uuid"
 )
 
-const systemEnsurePartitions = `-- name: SystemEnsurePartitions :exec
-SELECT offerflow_ensure_partitions('clicks', $1::int), offerflow_ensure_partitions('postbacks', $1::int)
+const systemEnsurePartition = `-- name: SystemEnsurePartition :one
+SELECT offerflow_ensure_partition($1::text, $2::int)::boolean AS made
 `
 
-func (q *Queries) SystemEnsurePartitions(ctx context.Context, db DBTX, months int32) error {
-	_, err := db.Exec(ctx, systemEnsurePartitions, months)
-	return err
+func (q *Queries) SystemEnsurePartition(ctx context.Context, db DBTX, parent string, monthsAhead int32) (bool, error) {
+	row := db.QueryRow(ctx, systemEnsurePartition, parent, monthsAhead)
+	var made bool
+	err := row.Scan(&made)
+	return made, err
 }
 
 const systemOverdueChanges = `-- name: SystemOverdueChanges :many
-SELECT tenant_id, id FROM scheduled_changes WHERE state = 'pending' AND at < $1 ORDER BY at LIMIT $2
+SELECT tenant_id, id, at FROM scheduled_changes WHERE state = 'pending' AND at < $1 AND (at, id) > ($2::timestamptz, $3::uuid)
+ORDER BY at, id LIMIT $4
 `
+
+type SystemOverdueChangesParams struct {
+	Before  time.Time
+	AfterAt time.Time
+	AfterID uuid.UUID
+	AtMost  int32
+}
 
 type SystemOverdueChangesRow struct {
 	TenantID uuid.UUID
 	ID       uuid.UUID
+	At       time.Time
 }
 
-func (q *Queries) SystemOverdueChanges(ctx context.Context, db DBTX, at time.Time, limit int32) ([]SystemOverdueChangesRow, error) {
-	rows, err := db.Query(ctx, systemOverdueChanges, at, limit)
+func (q *Queries) SystemOverdueChanges(ctx context.Context, db DBTX, arg SystemOverdueChangesParams) ([]SystemOverdueChangesRow, error) {
+	rows, err := db.Query(ctx, systemOverdueChanges,
+		arg.Before,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.AtMost,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +55,7 @@ func (q *Queries) SystemOverdueChanges(ctx context.Context, db DBTX, at time.Tim
 	items := []SystemOverdueChangesRow{}
 	for rows.Next() {
 		var i SystemOverdueChangesRow
-		if err := rows.Scan(&i.TenantID, &i.ID); err != nil {
+		if err := rows.Scan(&i.TenantID, &i.ID, &i.At); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -52,17 +68,35 @@ func (q *Queries) SystemOverdueChanges(ctx context.Context, db DBTX, at time.Tim
 
 const systemOverdueHeld = `-- name: SystemOverdueHeld :many
 
-SELECT DISTINCT tenant_id, click_id FROM held_postbacks WHERE decide_by < $1 LIMIT $2
+SELECT tenant_id, click_id, postback_id, decide_by FROM held_postbacks
+WHERE failed_at IS NULL AND decide_by < $1 AND (decide_by, postback_id) > ($2::timestamptz, $3::uuid)
+ORDER BY decide_by, postback_id LIMIT $4
 `
 
+type SystemOverdueHeldParams struct {
+	Before  time.Time
+	AfterAt time.Time
+	AfterID uuid.UUID
+	AtMost  int32
+}
+
 type SystemOverdueHeldRow struct {
-	TenantID uuid.UUID
-	ClickID  uuid.UUID
+	TenantID   uuid.UUID
+	ClickID    uuid.UUID
+	PostbackID uuid.UUID
+	DecideBy   time.Time
 }
 
 // Across tenants, by the system role.
-func (q *Queries) SystemOverdueHeld(ctx context.Context, db DBTX, decideBy time.Time, limit int32) ([]SystemOverdueHeldRow, error) {
-	rows, err := db.Query(ctx, systemOverdueHeld, decideBy, limit)
+// Each page goes on behind the last row of the one before, so that none stays at the head. Those whose
+// decision failed for good wait to be sent again.
+func (q *Queries) SystemOverdueHeld(ctx context.Context, db DBTX, arg SystemOverdueHeldParams) ([]SystemOverdueHeldRow, error) {
+	rows, err := db.Query(ctx, systemOverdueHeld,
+		arg.Before,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.AtMost,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +104,12 @@ func (q *Queries) SystemOverdueHeld(ctx context.Context, db DBTX, decideBy time.
 	items := []SystemOverdueHeldRow{}
 	for rows.Next() {
 		var i SystemOverdueHeldRow
-		if err := rows.Scan(&i.TenantID, &i.ClickID); err != nil {
+		if err := rows.Scan(
+			&i.TenantID,
+			&i.ClickID,
+			&i.PostbackID,
+			&i.DecideBy,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -82,18 +121,34 @@ func (q *Queries) SystemOverdueHeld(ctx context.Context, db DBTX, decideBy time.
 }
 
 const systemOverduePending = `-- name: SystemOverduePending :many
-SELECT tenant_id, id, release_at FROM conversions WHERE status = 'Pending' AND release_at < $1 AND side <> 'publisher' ORDER BY release_at LIMIT $2
+SELECT tenant_id, id, coalesce(release_at, created_at)::timestamptz AS release_at FROM conversions c
+WHERE status = 'Pending' AND release_at < $1 AND side <> 'publisher' AND (release_at, id) > ($2::timestamptz, $3::uuid)
+  AND NOT EXISTS (SELECT 1 FROM failed_messages f WHERE f.source = 'release' AND f.about = c.id AND f.state = 'failed')
+ORDER BY c.release_at, id LIMIT $4
 `
+
+type SystemOverduePendingParams struct {
+	Before  *time.Time
+	AfterAt time.Time
+	AfterID uuid.UUID
+	AtMost  int32
+}
 
 type SystemOverduePendingRow struct {
 	TenantID  uuid.UUID
 	ID        uuid.UUID
-	ReleaseAt *time.Time
+	ReleaseAt time.Time
 }
 
-// Without a publisher's copies: they follow what the advertiser decides (rule 58).
-func (q *Queries) SystemOverduePending(ctx context.Context, db DBTX, releaseAt *time.Time, limit int32) ([]SystemOverduePendingRow, error) {
-	rows, err := db.Query(ctx, systemOverduePending, releaseAt, limit)
+// Without a publisher's copies: they follow what the advertiser decides (rule 58); and without those
+// whose release failed for good, which wait to be sent again.
+func (q *Queries) SystemOverduePending(ctx context.Context, db DBTX, arg SystemOverduePendingParams) ([]SystemOverduePendingRow, error) {
+	rows, err := db.Query(ctx, systemOverduePending,
+		arg.Before,
+		arg.AfterAt,
+		arg.AfterID,
+		arg.AtMost,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -2,9 +2,16 @@
 SELECT * FROM conversions WHERE tenant_id = $1 AND click_id = $2 ORDER BY received_at, id;
 
 -- name: LiveConversionsOfMember :many
--- Rule 6: the member's live conversions of these events from other clicks.
-SELECT * FROM conversions WHERE tenant_id = @tenant_id AND coalesce(member_key, pub_member_id) = @member::text AND event_id = @event_id
-  AND status <> 'Rejected' AND unique_per = 'member' AND click_id <> @click_id;
+-- Rule 6: the member's live conversions of this event from other clicks, whatever the setting of
+-- repeats was when they were made. Each half has its index.
+SELECT c.* FROM conversions c WHERE c.tenant_id = @tenant_id AND c.id = ANY(ARRAY(
+  SELECT m.id FROM conversions m WHERE m.tenant_id = @tenant_id AND coalesce(m.member_key, m.pub_member_id) = @member::text AND m.event_id = @event_id
+    AND m.status <> 'Rejected' AND m.unique_per = 'member' AND m.click_id <> @click_id
+  UNION ALL
+  SELECT r.id FROM conversions r WHERE r.tenant_id = @tenant_id AND coalesce(r.member_key, r.pub_member_id) = @member::text AND r.event_id = @event_id
+    AND r.status <> 'Rejected' AND r.unique_per <> 'member' AND NOT r.is_test AND r.click_id <> @click_id
+  LIMIT 10))
+ORDER BY c.received_at, c.id;
 
 -- name: GetConversion :one
 SELECT * FROM conversions WHERE tenant_id = $1 AND id = $2;
@@ -17,15 +24,15 @@ INSERT INTO conversions (tenant_id, id, click_id, postback_id, offer_id, offer_v
   pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros,
   received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session,
   is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule,
-  payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, is_expected)
+  payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-  $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43);
+  $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47);
 
 -- name: MoveConversion :execrows
 -- One transition; the sequence read under the lock guards against a second one.
 UPDATE conversions SET status = @status, rejection_reason = @rejection_reason, sequence = @sequence, release_at = @release_at,
   needs_review = @needs_review, decided_at = @decided_at, is_counted = @is_counted, counted_day = @counted_day,
-  counted_week = @counted_week, counted_month = @counted_month
+  counted_week = @counted_week, counted_month = @counted_month, awaits_verdict = false
 WHERE tenant_id = @tenant_id AND id = @id AND sequence = @was_sequence;
 
 -- name: InsertTransition :exec

@@ -48,7 +48,8 @@ ORDER BY i.number LIMIT @most;
 
 -- name: EndItems :one
 -- Ends some items and counts them, each once however often it is asked; the answer is the job's
--- state, so that a pause is seen between any two of these.
+-- state, so that a pause is seen between any two of these. A sum that is out of range stands at the
+-- largest there is: it is for people, and keeps no item from its end.
 WITH results AS (
   SELECT r.number::bigint AS number, r.state::text AS state, r."conversionId"::uuid AS conversion_id, r."postbackId"::uuid AS postback_id,
     r.field::text AS field, r.error::text AS error, r.revenue::bigint AS revenue, r.cost::bigint AS cost, r.payout::bigint AS payout, r.reward::bigint AS reward
@@ -61,11 +62,11 @@ WITH results AS (
   RETURNING i.state AS ended_as, r.revenue, r.cost, r.payout, r.reward
 ), counted AS (
   SELECT count(*) FILTER (WHERE e.ended_as = 'changed') AS changed, count(*) FILTER (WHERE e.ended_as = 'unchanged') AS unchanged,
-    count(*) FILTER (WHERE e.ended_as = 'failed') AS failed, coalesce(sum(e.revenue), 0)::bigint AS revenue, coalesce(sum(e.cost), 0)::bigint AS cost,
-    coalesce(sum(e.payout), 0)::bigint AS payout, coalesce(sum(e.reward), 0)::bigint AS reward FROM ended e
+    count(*) FILTER (WHERE e.ended_as = 'failed') AS failed, coalesce(sum(e.revenue), 0) AS revenue, coalesce(sum(e.cost), 0) AS cost,
+    coalesce(sum(e.payout), 0) AS payout, coalesce(sum(e.reward), 0) AS reward FROM ended e
 )
 UPDATE jobs j SET changed = j.changed + c.changed, unchanged = j.unchanged + c.unchanged, failed = j.failed + c.failed,
-  revenue_micros = j.revenue_micros + c.revenue, cost_micros = j.cost_micros + c.cost, payout_micros = j.payout_micros + c.payout, reward_micros = j.reward_micros + c.reward
+  revenue_micros = least(j.revenue_micros + c.revenue, 9223372036854775807)::bigint, cost_micros = least(j.cost_micros + c.cost, 9223372036854775807)::bigint, payout_micros = least(j.payout_micros + c.payout, 9223372036854775807)::bigint, reward_micros = least(j.reward_micros + c.reward, 9223372036854775807)::bigint
 FROM counted c WHERE j.tenant_id = @tenant_id AND j.id = @job_id
 RETURNING j.state;
 

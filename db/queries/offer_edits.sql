@@ -14,9 +14,11 @@ FROM jsonb_to_recordset(@changes) AS c(field text, old jsonb, new jsonb);
 
 -- name: ShareAdvertiser :exec
 -- The publisher's entry for an advertiser of the offer's owner, unless it has one: the same id, an
--- address that nothing answers to. By the system when an offer is shared, by the owner when it gives it
+-- address that nothing answers to. Its name is read under a lock: whoever changes it at the same time finds
+-- the entry, or is waited for. By the system when an offer is shared, by the owner when it gives it
 -- another advertiser. No conflict target: that would ask an owner for the publisher's rows.
 INSERT INTO advertisers (tenant_id, id, key, name, ip_allowlist, created_at, exchange_tenant_id)
 SELECT @publisher_tenant_id::uuid, a.id, @key, a.name, '{}', @created_at, a.tenant_id
 FROM advertisers a WHERE a.tenant_id = @advertiser_tenant_id::uuid AND a.id = @id
+FOR SHARE
 ON CONFLICT DO NOTHING;

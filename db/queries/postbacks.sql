@@ -21,7 +21,8 @@ ON CONFLICT (postback_id) DO NOTHING;
 DELETE FROM held_postbacks WHERE tenant_id = $1 AND postback_id = $2;
 
 -- name: HeldOfClick :many
-SELECT * FROM held_postbacks WHERE tenant_id = $1 AND click_id = $2 ORDER BY postback_id;
+-- Without those whose decision failed for good: they wait to be sent again.
+SELECT * FROM held_postbacks WHERE tenant_id = $1 AND click_id = $2 AND failed_at IS NULL ORDER BY postback_id;
 
 -- name: InsertNonce :one
 -- The postback that used the nonce first: the caller's own means that it is fresh.

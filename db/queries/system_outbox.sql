@@ -11,9 +11,9 @@ WITH taken AS (
     WHERE NOT starts_with(o.subject, @live_prefix) OR (
       SELECT pg_try_advisory_xact_lock(hashtextextended('live events', 0)) AND set_config('idle_in_transaction_session_timeout', '15s', true) <> '')
     ORDER BY o.position LIMIT @max_rows FOR UPDATE SKIP LOCKED
-  ) RETURNING id, subject, payload, position
+  ) RETURNING id, tenant_id, subject, payload, position
 )
-SELECT id, subject, payload FROM taken ORDER BY position;
+SELECT id, tenant_id, subject, payload FROM taken ORDER BY position;
 
 -- name: SystemOverdueOutbox :one
 SELECT count(*) FROM outbox WHERE created_at < $1;

@@ -3,8 +3,11 @@
 -- no mark is taken whose rows are not read.
 
 -- name: SystemMarkedBuckets :many
--- Buckets to recompute that begin at an instant at the latest.
-SELECT DISTINCT tenant_id, offer_id, bucket, clicks FROM rollup_marks WHERE bucket <= @latest ORDER BY bucket LIMIT @at_most;
+-- Buckets to recompute that begin at an instant at the latest. Each page goes on behind the last one of
+-- the page before, so that none stays at the head.
+SELECT DISTINCT tenant_id, offer_id, bucket, clicks FROM rollup_marks
+WHERE bucket <= @latest AND (bucket, tenant_id, offer_id, clicks) > (@after_bucket::timestamptz, @after_tenant::uuid, @after_offer::uuid, @after_clicks::boolean)
+ORDER BY bucket, tenant_id, offer_id, clicks LIMIT @at_most;
 
 -- name: SystemLockBucket :exec
 -- Two that recompute one bucket take turns; nobody else waits for them.

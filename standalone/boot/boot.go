@@ -13,7 +13,6 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/offerflow/offerflow/cmd/offerflow/process"
-	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/standalone/engine"
 )
 
@@ -65,11 +64,12 @@ func (s *Standalone) startProduct(ctx context.Context) (err error) {
 	if config.SecretKeys, err = engine.SecretKeys(e.DataDir, config.SecretKeys); err != nil {
 		return err
 	}
-	if err := db.Migrate(ctx, e.DatabaseURL); err != nil {
+	config.DatabaseURL, config.NATSURL, config.NATSMonitorURL = e.DatabaseURL, e.NATSURL, e.NATSMonitorURL
+	config.MigrateDatabaseURL = e.DatabaseURL
+	config.NATSReplicas, config.TemporalUIURL = 1, e.TemporalUIURL
+	if err := process.Migrate(ctx, *config); err != nil {
 		return err
 	}
-	config.DatabaseURL, config.NATSURL, config.NATSMonitorURL = e.DatabaseURL, e.NATSURL, e.NATSMonitorURL
-	config.NATSReplicas, config.TemporalUIURL = 1, e.TemporalUIURL
 	s.Process, err = process.Start(ctx, *config, process.RoleAll, client.Options{HostPort: e.TemporalAddress, Namespace: e.Namespace})
 	if err != nil {
 		return fmt.Errorf("start on the embedded engine: %w", err)

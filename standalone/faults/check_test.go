@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/offerflow/offerflow/stream"
 )
 
 // rule is an invariant as a query for what breaks it: it must find nothing. $1 is the tenant.
@@ -66,6 +68,8 @@ var healed = []rule{
 // overdue is what must be empty after the last fault healed (invariant 11), over all tenants.
 var overdue = []rule{
 	{"outbox", `SELECT id::text FROM outbox`},
+	{"owed starts", `SELECT id || ' ' || cardinality(clicks) || ' clicks' FROM owed_starts`},
+	{"owed waits", `SELECT postback_id::text FROM owed_waits`},
 	{"held", `SELECT postback_id || ' by ' || decide_by FROM held_postbacks`},
 	{"pending", `SELECT id || ' release ' || release_at FROM conversions WHERE status = 'Pending' AND release_at IS NOT NULL AND NOT needs_review`},
 	// Its next attempt may be minutes ahead by its backoff; a lease is half a minute at most.
@@ -139,22 +143,15 @@ func (i *inspector) unfinished(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"CLICKS", "STARTS", "POSTBACKS"} {
-		stream, err := i.js.Stream(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		if n := stream.CachedInfo().State.Msgs; n > 0 {
-			found = append(found, fmt.Sprintf("stream %s: %d messages", name, n))
-		}
-	}
-	for _, name := range []string{"callbacks", "deliveries"} {
-		consumer, err := i.js.Consumer(ctx, "EVENTS", name)
+	for _, one := range [][2]string{
+		{stream.Clicks, "clicks"}, {stream.Starts, "starts"}, {stream.Postbacks, "postbacks"}, {stream.Events, "callbacks"}, {stream.Events, "deliveries"},
+	} {
+		consumer, err := i.js.Consumer(ctx, one[0], one[1])
 		if err != nil {
 			return nil, err
 		}
 		if info := consumer.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-			found = append(found, fmt.Sprintf("consumer %s: %d to come, %d in work", name, info.NumPending, info.NumAckPending))
+			found = append(found, fmt.Sprintf("consumer %s: %d to come, %d in work", one[1], info.NumPending, info.NumAckPending))
 		}
 	}
 	return found, nil

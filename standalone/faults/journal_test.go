@@ -21,6 +21,8 @@ type journal struct {
 	reviews    []review
 	// wrong are answers that no fault excuses.
 	wrong []string
+	// unavailable is how many requests were answered 503.
+	unavailable int
 	// count is how many answers were received; awaited is told when it reaches awaits.
 	count, awaits int
 	awaited       chan struct{}
@@ -128,6 +130,11 @@ type strict struct {
 
 func (s strict) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := s.next.RoundTrip(request)
+	if err == nil && response.StatusCode == http.StatusServiceUnavailable {
+		s.journal.mu.Lock()
+		s.journal.unavailable++
+		s.journal.mu.Unlock()
+	}
 	if err == nil && response.StatusCode >= 500 &&
 		(response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "") {
 		s.journal.isWrong("%s %s: %s, Retry-After %q", request.Method, request.URL.Path, response.Status, response.Header.Get("Retry-After"))

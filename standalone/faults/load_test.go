@@ -18,6 +18,8 @@ type load struct {
 	cast    *cast
 	journal *journal
 	workers []*worker
+	// noReviews leaves people out: their decisions are the workflow engine's.
+	noReviews bool
 }
 
 const (
@@ -77,7 +79,7 @@ func (w *worker) step(ctx context.Context) {
 	switch roll := w.rng.IntN(100); {
 	case roll < 30 || len(w.clicks) == 0:
 		err = w.click(ctx)
-	case roll < 88 || len(w.known) == 0:
+	case roll < 88 || len(w.known) == 0 || w.load.noReviews:
 		err = w.convert(ctx)
 	default:
 		err = w.review(ctx)

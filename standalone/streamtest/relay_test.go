@@ -153,7 +153,7 @@ func TestRule56TheRelayKeepsTheOrderOfWhatWaited(t *testing.T) {
 		relay := stream.NewRelay(s.Conn, o.Store)
 		relaying.Go(func() { _ = relay.Run(ctx) })
 		time.Sleep(150 * time.Millisecond) // less than a message would wait before it goes again by itself
-		if err := s.Ensure(t.Context(), 1); err != nil {
+		if err := s.Ensure(t.Context(), stream.DefaultSettings()); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "the outbox is empty", func() bool { return o.waiting() == 0 })

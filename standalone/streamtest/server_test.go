@@ -2,6 +2,7 @@ package streamtest
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -26,6 +27,16 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
+	s := newBareServer(t)
+	if err := s.Ensure(t.Context(), stream.DefaultSettings()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// newBareServer is one without streams.
+func newBareServer(t *testing.T) *server {
+	t.Helper()
 	s := &server{options: natsserver.Options{Dir: t.TempDir()}}
 	s.start(t)
 	conn, err := stream.Connect(s.nats.URL(), "test")
@@ -34,9 +45,6 @@ func newServer(t *testing.T) *server {
 	}
 	t.Cleanup(conn.NATS.Close)
 	s.Conn = conn
-	if err := conn.Ensure(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
 	return s
 }
 
@@ -76,6 +84,20 @@ func (s *server) info(t *testing.T, name string) *jetstream.StreamInfo {
 		t.Fatal(err)
 	}
 	return found.CachedInfo()
+}
+
+// unhandled is how many messages a consumer has not finished, those in work included; -1 before it is made.
+func (s *server) unhandled(t *testing.T, name, durable string) int {
+	t.Helper()
+	consumer, err := s.JS.Consumer(t.Context(), name, durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) { // not made yet
+		return -1
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := consumer.CachedInfo()
+	return int(info.NumPending) + info.NumAckPending
 }
 
 // messages are the payloads in a stream, oldest first.

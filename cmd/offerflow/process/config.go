@@ -11,32 +11,42 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 
 	"github.com/offerflow/offerflow/outbound"
+	"github.com/offerflow/offerflow/stream"
 	"github.com/offerflow/offerflow/worker"
 )
 
 // Config is all of Offerflow's configuration, from the environment. Temporal's own is read from the
 // standard TEMPORAL_* names, tracing's from the standard OTEL_* names.
 type Config struct {
-	HTTPAddr       string   `env:"OFFERFLOW_HTTP_ADDR" envDefault:"127.0.0.1:8080" help:"where the API, tracking and console listen"`
-	WorkerHTTPAddr string   `env:"OFFERFLOW_WORKER_HTTP_ADDR" envDefault:"127.0.0.1:8081" help:"where a worker of its own serves /metrics and /healthz"`
-	PublicURL      string   `env:"OFFERFLOW_PUBLIC_URL" help:"what links and callbacks are made with; from the address when empty"`
-	OperatorToken  string   `env:"OFFERFLOW_OPERATOR_TOKEN" secret:"true" help:"the operator's token (required; standalone mints one)"`
-	SecretKeys     string   `env:"OFFERFLOW_SECRET_KEYS" secret:"true" help:"current and earlier secret keys, 32 bytes or more in hex each, separated by commas; the same on every process (required; standalone mints one)"`
-	TrustedProxies []string `env:"OFFERFLOW_TRUSTED_PROXIES" help:"addresses and ranges that may say what the client's address is"`
-	CountryHeader  string   `env:"OFFERFLOW_COUNTRY_HEADER" help:"header in which a trusted proxy names the client's country"`
-	GeoIPFile      string   `env:"OFFERFLOW_GEOIP_FILE" help:"MaxMind country or city database"`
+	HTTPAddr string `env:"OFFERFLOW_HTTP_ADDR" envDefault:"127.0.0.1:8080" help:"where the API, tracking and console listen"`
+	// DrainWait is between the fall of readiness and the end of the listener.
+	DrainWait      time.Duration `env:"OFFERFLOW_DRAIN_WAIT" envDefault:"5s" help:"how long an API that is told to stop goes on answering after /readyz has said that it is not ready"`
+	WorkerHTTPAddr string        `env:"OFFERFLOW_WORKER_HTTP_ADDR" envDefault:"127.0.0.1:8081" help:"where a worker of its own serves /metrics and /healthz"`
+	PublicURL      string        `env:"OFFERFLOW_PUBLIC_URL" help:"what links and callbacks are made with; from the address when empty"`
+	OperatorToken  string        `env:"OFFERFLOW_OPERATOR_TOKEN" secret:"true" help:"the operator's token (required; standalone mints one)"`
+	SecretKeys     string        `env:"OFFERFLOW_SECRET_KEYS" secret:"true" help:"current and earlier secret keys, 32 bytes or more in hex each, separated by commas; the same on every process (required; standalone mints one)"`
+	TrustedProxies []string      `env:"OFFERFLOW_TRUSTED_PROXIES" help:"addresses and ranges that may say what the client's address is"`
+	CountryHeader  string        `env:"OFFERFLOW_COUNTRY_HEADER" help:"header in which a trusted proxy names the client's country"`
+	GeoIPFile      string        `env:"OFFERFLOW_GEOIP_FILE" help:"MaxMind country or city database"`
 
 	DatabaseURL        string `env:"OFFERFLOW_DATABASE_URL" secret:"true" help:"PostgreSQL 15 or newer (required)"`
 	MigrateDatabaseURL string `env:"OFFERFLOW_MIGRATE_DATABASE_URL" secret:"true" help:"the schema owner's login for migrate; OFFERFLOW_DATABASE_URL when empty"`
 	DatabaseConns      int32  `env:"OFFERFLOW_DATABASE_CONNS" envDefault:"40" help:"connections that a process takes at most for each of its two roles"`
 
 	NATSURL        string `env:"OFFERFLOW_NATS_URL" envDefault:"nats://127.0.0.1:4222" secret:"true" help:"NATS with JetStream"`
-	NATSMonitorURL string `env:"OFFERFLOW_NATS_MONITOR_URL" help:"its monitoring address, which proves that it syncs every write"`
-	NATSReplicas   int    `env:"OFFERFLOW_NATS_REPLICAS" envDefault:"1" help:"replicas of the streams: 3 in a cluster"`
+	NATSMonitorURL string `env:"OFFERFLOW_NATS_MONITOR_URL" help:"its monitoring address, which proves that it syncs every write; in a cluster those of all servers, with commas between"`
+	NATSReplicas   int    `env:"OFFERFLOW_NATS_REPLICAS" envDefault:"1" help:"replicas of the streams: 3 in a cluster; migrate applies it"`
+
+	StreamKeep         time.Duration `env:"OFFERFLOW_STREAM_KEEP" envDefault:"24h" help:"how long the streams keep what is handled, for offerflow replay; in a stream that is 70 % full it goes earlier"`
+	StreamClicksMiB    int64         `env:"OFFERFLOW_STREAM_CLICKS_MIB" envDefault:"2048" help:"size of the clicks' stream in MiB; migrate applies it, NATS sets it aside on its disk"`
+	StreamStartsMiB    int64         `env:"OFFERFLOW_STREAM_STARTS_MIB" envDefault:"2048" help:"size of the stream of clicks whose workflows are to be started, likewise"`
+	StreamPostbacksMiB int64         `env:"OFFERFLOW_STREAM_POSTBACKS_MIB" envDefault:"2048" help:"size of the postbacks' stream, likewise"`
+	StreamEventsMiB    int64         `env:"OFFERFLOW_STREAM_EVENTS_MIB" envDefault:"2048" help:"size of the news' stream, likewise"`
 
 	TemporalUIURL      string         `env:"OFFERFLOW_TEMPORAL_UI_URL" help:"Temporal UI that traces link to"`
 	CallbackAllowCIDRs []netip.Prefix `env:"OFFERFLOW_CALLBACK_ALLOW_CIDRS" help:"ranges that callbacks may reach although they are private, with http and any port"`
@@ -47,6 +57,9 @@ type Config struct {
 	LogFormat          string         `env:"OFFERFLOW_LOG_FORMAT" envDefault:"text" help:"text or json"`
 	LogLevel           string         `env:"OFFERFLOW_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 }
+
+// maxDrainWait is more than any load balancer takes to notice.
+const maxDrainWait = 5 * time.Minute
 
 // The days that OFFERFLOW_RETENTION_DAYS may say. EPC looks 30 days back, lists of conversions three
 // months.
@@ -71,8 +84,14 @@ func (c *Config) check() error {
 	if c.RetentionDays != 0 && (c.RetentionDays < leastRetentionDays || c.RetentionDays > maxRetentionDays) {
 		return fmt.Errorf("OFFERFLOW_RETENTION_DAYS is %d: use 0 to keep everything, or %d to %d", c.RetentionDays, leastRetentionDays, maxRetentionDays)
 	}
+	if c.DrainWait < 0 || c.DrainWait > maxDrainWait {
+		return fmt.Errorf("OFFERFLOW_DRAIN_WAIT is %v: use 0s to %v", c.DrainWait, maxDrainWait)
+	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		return fmt.Errorf("OFFERFLOW_LOG_FORMAT is %q: use text or json", c.LogFormat)
+	}
+	if err := c.Streams().Validate(); err != nil {
+		return err
 	}
 	if _, err := c.mailer(); err != nil {
 		return err
@@ -85,6 +104,15 @@ func (c *Config) check() error {
 		return fmt.Errorf("OFFERFLOW_PUBLIC_URL %q is not an http or https address", c.PublicURL)
 	}
 	return nil
+}
+
+// Streams are the settings of the streams; 0 takes the default.
+func (c *Config) Streams() stream.Settings {
+	settings := stream.Settings{Replicas: c.NATSReplicas, Keep: c.StreamKeep, Bytes: map[string]int64{
+		stream.Clicks: c.StreamClicksMiB << 20, stream.Starts: c.StreamStartsMiB << 20,
+		stream.Postbacks: c.StreamPostbacksMiB << 20, stream.Events: c.StreamEventsMiB << 20,
+	}}
+	return settings.WithDefaults()
 }
 
 // mailer is the way to the mail server, nil without one.

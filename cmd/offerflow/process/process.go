@@ -47,6 +47,8 @@ type Process struct {
 	server    *http.Server
 	listener  net.Listener
 	telemetry func(context.Context) error
+	// api answers; it says that the process is about to stop.
+	api *api.Server
 	// busy says that redirects are coming fast; nil in a process without redirects.
 	busy func() bool
 	// endStreams ends the answers that have no end of their own; nil in a process without them.
@@ -93,14 +95,14 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 	if p.stream, err = stream.Connect(p.config.NATSURL, "offerflow "+string(p.role)); err != nil {
 		return err
 	}
-	if err := p.stream.Ensure(ctx, p.config.NATSReplicas); err != nil {
+	if err := p.stream.Check(ctx, p.config.Streams()); err != nil {
 		return err
 	}
 	p.relay = stream.NewRelay(p.stream, p.store)
-	return p.dialTemporal(ctx, temporalOptions)
+	return p.temporalClient(temporalOptions)
 }
 
-func (p *Process) dialTemporal(ctx context.Context, options client.Options) (err error) {
+func (p *Process) temporalClient(options client.Options) (err error) {
 	if options.HostPort == "" {
 		if options, err = envconfig.LoadDefaultClientOptions(); err != nil {
 			return fmt.Errorf("temporal settings: %w", err)
@@ -114,7 +116,8 @@ func (p *Process) dialTemporal(ctx context.Context, options client.Options) (err
 	if err := temporalTelemetry(&options); err != nil {
 		return err
 	}
-	if p.temporal, err = client.DialContext(ctx, options); err != nil {
+	// Not waited for: an API redirects, and a worker takes clicks and decides postbacks, without it.
+	if p.temporal, err = client.NewLazyClient(options); err != nil {
 		return fmt.Errorf("temporal at %s (TEMPORAL_ADDRESS): %w", options.HostPort, err)
 	}
 	return nil
@@ -129,6 +132,7 @@ func (p *Process) begin() error {
 		return err
 	}
 	p.work.Go(func() error { return p.relay.Run(workCtx) })
+	p.work.Go(func() error { return p.stream.Watch(workCtx, p.config.Streams()) })
 	handler, err := p.handler(workCtx)
 	if err != nil {
 		return err
@@ -159,6 +163,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL, Traced: traced(),
 		},
 	}
+	p.api = server
 	if p.role == RoleWorker {
 		return server.ServiceHandler(), nil
 	}
@@ -225,11 +230,12 @@ func (p *Process) serve(handler http.Handler) {
 	if p.endStreams != nil {
 		p.server.RegisterOnShutdown(p.endStreams)
 	}
-	go func() {
+	p.work.Go(func() error { // a process that listens no more is of no use: it ends, to be started anew
 		if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
-			slog.Error("http server", "error", err)
+			return fmt.Errorf("http server: %w", err)
 		}
-	}()
+		return nil
+	})
 	slog.Info("listening", "role", p.role, "address", p.Addr())
 }
 
@@ -242,8 +248,11 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 // Err is what ended the work; nil after a Stop.
 func (p *Process) Err() error { return p.workErr }
 
-// Stop takes no more requests, finishes those under way, then the work behind them.
+// Stop takes no more requests, finishes those under way, then the work behind them. An API first says
+// that it is not ready, and goes on answering for a while: a load balancer that sent requests to a
+// process that is gone would have them fail.
 func (p *Process) Stop() error {
+	p.drain()
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
 	err := p.server.Shutdown(ctx)
@@ -254,6 +263,19 @@ func (p *Process) Stop() error {
 	<-p.done
 	p.close()
 	return errors.Join(err, p.workErr)
+}
+
+func (p *Process) drain() {
+	p.api.Drain()
+	if p.role == RoleWorker {
+		return
+	}
+	timer := time.NewTimer(p.config.DrainWait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.done: // broken already
+	}
 }
 
 // close lets go of every connection that was made.

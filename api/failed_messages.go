@@ -1,0 +1,240 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// What no retry mends waits here until a person sends it again: a tenant's own in its own list, all of
+// them in the operator's, which alone has what is of no one tenant.
+
+// failedMessage is a message or an item of work that failed for good.
+type failedMessage struct {
+	ID            uuid.UUID  `json:"id"`
+	TenantID      *uuid.UUID `json:"tenantId" doc:"null: of several tenants, or nobody can tell whose; only the operator sees those."`
+	Source        string     `json:"source" doc:"What gave it up: the name of a consumer (clicks, postbacks, callbacks, …), outbox, held, release or exchange."`
+	Subject       string     `json:"subject" doc:"Where it is sent again; empty: it is no message, and the sweep takes it up again."`
+	About         *uuid.UUID `json:"about" doc:"The id of the postback or the conversion that it is about."`
+	Error         string     `json:"error"`
+	Attempts      int64      `json:"attempts" doc:"How often it was tried in all."`
+	State         string     `json:"state" enum:"failed,resent" doc:"One that fails again is failed again."`
+	FirstFailedAt time.Time  `json:"firstFailedAt"`
+	FailedAt      time.Time  `json:"failedAt"`
+	ResentAt      *time.Time `json:"resentAt"`
+	ResentBy      string     `json:"resentBy"`
+}
+
+type failedMessageOutput struct {
+	Body struct {
+		failedMessage
+		Payload json.RawMessage `json:"payload" doc:"The message. Secrets in it are hashed or sealed, as they are everywhere."`
+		Raw     []byte          `json:"raw,omitempty" doc:"The message's bytes in base64, where it is no JSON."`
+	}
+}
+
+var failedMessageListing = listing[failedMessage]{
+	from: "failed_messages", where: ownRows,
+	columns: "tenant_id, id, source, subject, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by",
+	fields: map[string]listField{
+		"id": {column: "id", kind: fieldUUID}, "source": {column: "source", unordered: true}, "state": {column: "state", unordered: true},
+		"about": {column: "about", kind: fieldUUID, unordered: true}, "error": {column: "error", kind: fieldSearch, unordered: true},
+		"failedFrom": {column: "failed_at", kind: fieldFrom, unordered: true}, "failedTo": {column: "failed_at", kind: fieldTo, unordered: true},
+	},
+	order: "id", id: "id",
+	scan: func(row pgx.CollectableRow) (m failedMessage, err error) {
+		err = row.Scan(&m.TenantID, &m.ID, &m.Source, &m.Subject, &m.About, &m.Error, &m.Attempts, &m.State, &m.FirstFailedAt, &m.FailedAt, &m.ResentAt, &m.ResentBy)
+		return m, err
+	},
+}
+
+// allFailedMessages is the operator's list, of every tenant and of none.
+func allFailedMessages() listing[failedMessage] {
+	all := failedMessageListing
+	all.where = ""
+	all.fields = map[string]listField{"tenantId": {column: "tenant_id", kind: fieldUUID, unordered: true}}
+	for name, field := range failedMessageListing.fields {
+		all.fields[name] = field
+	}
+	return all
+}
+
+func (s *Server) listFailedMessages(ctx context.Context, in *ListInput) (*pageOutput[failedMessage], error) {
+	return listIn(ctx, s, failedMessageListing, *in)
+}
+
+func (s *Server) listAllFailedMessages(ctx context.Context, in *ListInput) (*pageOutput[failedMessage], error) {
+	out := &pageOutput[failedMessage]{}
+	return out, s.system(ctx, func(tx pgx.Tx) (err error) {
+		out.Body, err = list(ctx, tx, allFailedMessages(), *in)
+		return err
+	})
+}
+
+func (s *Server) getFailedMessage(ctx context.Context, in *ByID) (*failedMessageOutput, error) {
+	return s.failedMessage(ctx, func(tx pgx.Tx) (dbgen.FailedMessage, error) {
+		return dbgen.New().GetFailedMessage(ctx, tx, principal(ctx).TenantID, in.ID)
+	}, s.tenant)
+}
+
+func (s *Server) getAnyFailedMessage(ctx context.Context, in *ByID) (*failedMessageOutput, error) {
+	return s.failedMessage(ctx, func(tx pgx.Tx) (dbgen.FailedMessage, error) {
+		return dbgen.New().SystemGetFailedMessage(ctx, tx, in.ID)
+	}, s.system)
+}
+
+func (s *Server) failedMessage(ctx context.Context, get func(tx pgx.Tx) (dbgen.FailedMessage, error),
+	inTx func(context.Context, func(tx pgx.Tx) error) error,
+) (*failedMessageOutput, error) {
+	out := &failedMessageOutput{}
+	return out, inTx(ctx, func(tx pgx.Tx) error {
+		m, err := get(tx)
+		if err != nil {
+			return orNotFound(err)
+		}
+		out.Body.failedMessage = failedMessage{
+			TenantID: m.TenantID, ID: m.ID, Source: m.Source, Subject: m.Subject, About: m.About, Error: m.Error, Attempts: m.Attempts, State: m.State,
+			FirstFailedAt: m.FirstFailedAt, FailedAt: m.FailedAt, ResentAt: m.ResentAt, ResentBy: m.ResentBy,
+		}
+		if out.Body.Payload = m.Payload; !json.Valid(m.Payload) {
+			out.Body.Payload, out.Body.Raw = json.RawMessage("null"), m.Payload
+		}
+		return nil
+	})
+}
+
+// resendAtMost bounds one request: each message is put on disk before the next.
+const resendAtMost = 1000
+
+type resendFailedInput struct {
+	Body struct {
+		Source *string `json:"source,omitempty" doc:"Only what this gave up."`
+	}
+}
+
+type resendAllFailedInput struct {
+	Body struct {
+		Source   *string    `json:"source,omitempty" doc:"Only what this gave up."`
+		TenantID *uuid.UUID `json:"tenantId,omitempty"`
+	}
+}
+
+type resentOutput struct {
+	Body struct {
+		Count int  `json:"count" doc:"How many were sent again."`
+		More  bool `json:"more" doc:"At most 1000 go at once: send the request again for the rest."`
+	}
+}
+
+func (s *Server) resendFailedMessage(ctx context.Context, in *ByID) (*resentOutput, error) {
+	return oneResent(s.resendOwn(ctx, &in.ID, nil, 1))
+}
+
+func (s *Server) resendFailedMessages(ctx context.Context, in *resendFailedInput) (*resentOutput, error) {
+	return s.resendOwn(ctx, nil, in.Body.Source, resendAtMost)
+}
+
+func (s *Server) resendAnyFailedMessage(ctx context.Context, in *ByID) (*resentOutput, error) {
+	return oneResent(s.resendAny(ctx, &in.ID, nil, nil, 1))
+}
+
+func (s *Server) resendAllFailedMessages(ctx context.Context, in *resendAllFailedInput) (*resentOutput, error) {
+	return s.resendAny(ctx, nil, in.Body.Source, in.Body.TenantID, resendAtMost)
+}
+
+func oneResent(out *resentOutput, err error) (*resentOutput, error) {
+	if err == nil && out.Body.Count == 0 {
+		return nil, conflict("There is no failed message of this id that waits to be sent again.")
+	}
+	return out, err
+}
+
+func (s *Server) resendOwn(ctx context.Context, id *uuid.UUID, source *string, atMost int32) (*resentOutput, error) {
+	q, tenantID := dbgen.New(), principal(ctx).TenantID
+	return s.resendFailed(ctx, s.tenant, failedStore{
+		lock: func(tx pgx.Tx) ([]dbgen.FailedMessage, error) {
+			return q.LockFailedMessages(ctx, tx, dbgen.LockFailedMessagesParams{TenantID: tenantID, ID: id, Source: source, AtMost: atMost})
+		},
+		revive: func(tx pgx.Tx, ids []uuid.UUID) error { return q.ReviveHeld(ctx, tx, tenantID, ids) },
+		mark: func(tx pgx.Tx, ids []uuid.UUID) error {
+			err := q.MarkResent(ctx, tx, dbgen.MarkResentParams{TenantID: tenantID, Ids: ids, ResentAt: now(), ResentBy: principal(ctx).Actor})
+			if err != nil {
+				return err
+			}
+			return audit(ctx, tx, "resend", "failed_message", "bulk", nil, map[string]any{"ids": ids})
+		},
+	}, atMost)
+}
+
+func (s *Server) resendAny(ctx context.Context, id *uuid.UUID, source *string, tenantID *uuid.UUID, atMost int32) (*resentOutput, error) {
+	q := dbgen.New()
+	return s.resendFailed(ctx, s.system, failedStore{
+		lock: func(tx pgx.Tx) ([]dbgen.FailedMessage, error) {
+			return q.SystemLockFailedMessages(ctx, tx, dbgen.SystemLockFailedMessagesParams{ID: id, Source: source, TenantID: tenantID, AtMost: atMost})
+		},
+		revive: func(tx pgx.Tx, ids []uuid.UUID) error { return q.SystemReviveHeld(ctx, tx, ids) },
+		mark: func(tx pgx.Tx, ids []uuid.UUID) error {
+			slog.InfoContext(ctx, "failed messages were sent again by the operator", "ids", ids)
+			return q.SystemMarkResent(ctx, tx, now(), principal(ctx).Actor, ids)
+		},
+	}, atMost)
+}
+
+// failedStore are the statements of a tenant, or of the operator.
+type failedStore struct {
+	lock   func(tx pgx.Tx) ([]dbgen.FailedMessage, error)
+	revive func(tx pgx.Tx, ids []uuid.UUID) error
+	mark   func(tx pgx.Tx, ids []uuid.UUID) error
+}
+
+// resendFailed marks messages and puts them on disk before that is committed: after a crash in between
+// they wait to be sent again, and whoever handles them finds them done. Held ones are found by their
+// handler only once they are revived: they follow after the commit, and the sweep has them if that fails.
+func (s *Server) resendFailed(ctx context.Context, inTx func(context.Context, func(tx pgx.Tx) error) error,
+	store failedStore, atMost int32,
+) (*resentOutput, error) {
+	out := &resentOutput{}
+	var held []dbgen.FailedMessage
+	err := inTx(ctx, func(tx pgx.Tx) error {
+		messages, err := store.lock(tx)
+		if err != nil || len(messages) == 0 {
+			return err
+		}
+		var ids, revived []uuid.UUID
+		for _, m := range messages {
+			ids = append(ids, m.ID)
+			if m.Source == stream.SourceHeld && m.About != nil {
+				held, revived = append(held, m), append(revived, *m.About)
+			} else if err := s.sendAgain(ctx, m); err != nil {
+				return err
+			}
+		}
+		out.Body.Count, out.Body.More = len(ids), len(ids) == int(atMost) && atMost > 1
+		return errors.Join(store.revive(tx, revived), store.mark(tx, ids))
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range held {
+		if err := s.sendAgain(ctx, m); err != nil {
+			slog.WarnContext(ctx, "a held postback was not sent again, the sweep decides it", "postback", m.About, "error", err)
+		}
+	}
+	return out, nil
+}
+
+// sendAgain puts a message on disk; what is none is taken up by the sweep.
+func (s *Server) sendAgain(ctx context.Context, m dbgen.FailedMessage) error {
+	if m.Subject == "" {
+		return nil
+	}
+	return s.Stream.Publish(context.WithoutCancel(ctx), m.Subject, "", m.Payload)
+}

@@ -1,0 +1,81 @@
+package process
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/offerflow/offerflow/api"
+	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/db/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+// serving is a process with nothing behind its listener.
+func serving(t *testing.T, drain time.Duration) *Process {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	store, err := db.Open(t.Context(), dbtest.New(t), 2)
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	p := &Process{
+		config: Config{DrainWait: drain}, role: RoleAPI, api: &api.Server{Store: store}, listener: listener,
+		work: &errgroup.Group{}, workStop: func() {}, done: make(chan struct{}),
+	}
+	p.serve(p.api.ServiceHandler())
+	go func() {
+		p.workErr = p.work.Wait()
+		close(p.done)
+	}()
+	return p
+}
+
+// A process whose listener fails ends with its error, so that it is started anew: it would be there and
+// answer nobody.
+func TestAFailedListenerEndsTheProcess(t *testing.T) {
+	p := serving(t, 0)
+	require.NoError(t, p.listener.Close())
+	select {
+	case <-p.Done():
+		require.ErrorContains(t, p.Err(), "http server")
+	case <-time.After(10 * time.Second):
+		t.Fatal("the process goes on without its listener")
+	}
+	require.Error(t, p.Stop())
+}
+
+// A process that is told to stop says first that it is not ready, and answers until the wait is over.
+func TestReadinessFallsBeforeTheListenerCloses(t *testing.T) {
+	gin.SetMode(gin.ReleaseMode)
+	p := serving(t, 2*time.Second)
+	stopped := make(chan error, 1)
+	go func() { stopped <- p.Stop() }()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	drained := false
+	for !drained {
+		answer, err := client.Get("http://" + p.Addr() + "/healthz")
+		if err != nil {
+			break // closed
+		}
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+		record := httptest.NewRecorder()
+		p.server.Handler.ServeHTTP(record, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		var ready struct{ Status string }
+		require.NoError(t, json.Unmarshal(record.Body.Bytes(), &ready))
+		drained = record.Code == http.StatusServiceUnavailable && ready.Status == "draining"
+	}
+	require.True(t, drained, "the listener closed before readiness fell")
+	require.NoError(t, <-stopped)
+	_, err := client.Get("http://" + p.Addr() + "/healthz")
+	require.Error(t, err)
+}

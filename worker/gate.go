@@ -1,0 +1,98 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+)
+
+const (
+	// answerWithin is how long a postback's decision is left to the workflow engine. A sender waits 3 s
+	// for its answer, and the decision without the engine must fit into what is left.
+	answerWithin = 1500 * time.Millisecond
+	// startWithin bounds the start of a workflow, for which nobody waits.
+	startWithin = 5 * time.Second
+	// gateTripsAfter so many calls in a row without an answer, the engine is left alone for gateRest; then
+	// one call tries whether it answers again.
+	gateTripsAfter = 5
+	gateRest       = time.Second
+)
+
+// errEngineAway is returned for a call that was not made, or got no answer.
+var errEngineAway = errors.New("the workflow engine does not answer")
+
+// gate stands before the workflow engine. Each call has a bounded time; while none is answered, calls
+// fail at once, so that nothing waits for an engine that is slow or away.
+type gate struct {
+	breaker *gobreaker.CircuitBreaker[struct{}]
+}
+
+func newGate() *gate {
+	return &gate{gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+		Name: "workflow engine", MaxRequests: 1, Timeout: gateRest,
+		ReadyToTrip:   func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= gateTripsAfter },
+		IsSuccessful:  func(err error) bool { return err == nil || !isPassing(err) },
+		OnStateChange: observeGate,
+	})}
+}
+
+func observeGate(_ string, from, to gobreaker.State) {
+	switch {
+	case to == gobreaker.StateClosed:
+		engineAway.Set(0)
+		slog.Info("the workflow engine answers again")
+	case from == gobreaker.StateClosed:
+		engineAway.Set(1)
+		slog.Warn("the workflow engine does not answer: postbacks are decided without it, what is owed to it is written down")
+	}
+}
+
+// ask makes one call.
+func (g *gate) ask(ctx context.Context, within time.Duration, call func(ctx context.Context) error) error {
+	_, err := g.breaker.Execute(func() (struct{}, error) {
+		ctx, cancel := context.WithTimeout(ctx, within)
+		defer cancel()
+		return struct{}{}, call(ctx)
+	})
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		return errEngineAway
+	}
+	return err
+}
+
+// isOpen says that the engine answers, as far as is known.
+func (g *gate) isOpen() bool { return g.breaker.State() == gobreaker.StateClosed }
+
+// isShut says that no call would be made now.
+func (g *gate) isShut() bool { return g.breaker.State() == gobreaker.StateOpen }
+
+// probe asks whether the engine answers again, for a time in which nothing else asks it anything.
+func (w *Worker) probe(ctx context.Context) {
+	_ = w.engineGate.ask(ctx, answerWithin, func(ctx context.Context) error { // the gate goes by it
+		if _, err := w.Temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+			return fmt.Errorf("%w: %w", errEngineAway, err)
+		}
+		return nil
+	})
+}
+
+func isNotFound(err error) bool {
+	var notFound *serviceerror.NotFound
+	return errors.As(err, &notFound)
+}
+
+// isPassing says whether the engine may take the same call later: overloaded, unreachable, slow.
+func isPassing(err error) bool {
+	var exhausted *serviceerror.ResourceExhausted
+	var unavailable *serviceerror.Unavailable
+	var deadline *serviceerror.DeadlineExceeded
+	var timeout *client.WorkflowUpdateServiceTimeoutOrCanceledError
+	return errors.Is(err, errEngineAway) || errors.As(err, &exhausted) || errors.As(err, &unavailable) || errors.As(err, &deadline) ||
+		errors.As(err, &timeout) || errors.Is(err, context.DeadlineExceeded)
+}

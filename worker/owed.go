@@ -1,0 +1,270 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/api/serviceerror"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/workflows"
+)
+
+// What the workflow engine was spared, or could not take, is in two tables (activities.Owed): starts of
+// clicks' workflows, and waits that decisions made without it left. This process makes up for them as
+// soon as the engine answers.
+
+const (
+	// debtEvery is how often they are looked at when nobody nudges.
+	debtEvery = time.Second
+	// debtLease is how long what a killed worker had in hand stays untouched.
+	debtLease = 30 * time.Second
+	// startsAtATime of one owed start, so that what is left is written down in between.
+	startsAtATime = 64
+	// waitsAtATime are taken at once, and waitsInFlight of them are in work.
+	waitsAtATime  = 64
+	waitsInFlight = 16
+	// sweepAlone is how often a worker sweeps by itself while the engine is away: the schedule is the
+	// engine's.
+	sweepAlone = time.Minute
+)
+
+// debts wakes those who make up for what is owed.
+type debts struct{ waiting chan struct{} }
+
+func newDebts() *debts { return &debts{waiting: make(chan struct{}, 1)} }
+
+// nudge says that something is owed now.
+func (d *debts) nudge() {
+	select {
+	case d.waiting <- struct{}{}:
+	default:
+	}
+}
+
+// payWaits makes up for owed waits until ctx is done.
+func (w *Worker) payWaits(ctx context.Context) error {
+	w.rounds(ctx, w.debts.waiting, func() (more bool, err error) {
+		if w.engineGate.isShut() {
+			return false, nil
+		}
+		most := waitsAtATime
+		if !w.engineGate.isOpen() {
+			most = 1 // it tries whether the engine answers again
+		}
+		waits, err := w.owed.TakeWaits(ctx, most, debtLease)
+		if err != nil {
+			return false, err
+		}
+		if len(waits) == 0 && !w.engineGate.isOpen() {
+			w.probe(ctx)
+		}
+		return w.payAll(ctx, waits) && len(waits) == most, nil
+	})
+	return nil
+}
+
+// payStarts makes up for owed starts until ctx is done.
+func (w *Worker) payStarts(ctx context.Context) error {
+	w.rounds(ctx, nil, func() (more bool, err error) {
+		if !w.engineGate.isOpen() || w.startsLag.isLong(time.Now()) {
+			return false, nil
+		}
+		start, ok, err := w.owed.TakeStart(ctx, debtLease)
+		if err != nil || !ok {
+			return false, err
+		}
+		return true, w.payStart(ctx, start)
+	})
+	return nil
+}
+
+// rounds calls round while there is more, and then again at a pace or when nudged.
+func (w *Worker) rounds(ctx context.Context, nudged <-chan struct{}, round func() (more bool, err error)) {
+	ticker := time.NewTicker(debtEvery)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		more, err := round()
+		if err != nil && ctx.Err() == nil {
+			slog.Warn("what is owed to the workflow engine waits", "error", err)
+		}
+		if more && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-nudged:
+		case <-ticker.C:
+		}
+	}
+}
+
+// payAll hands waits over, each by itself. ok is false when the engine was away.
+func (w *Worker) payAll(ctx context.Context, waits []activities.OwedWait) (ok bool) {
+	var all errgroup.Group
+	all.SetLimit(waitsInFlight)
+	for _, wait := range waits {
+		all.Go(func() error {
+			until, err := w.payWait(ctx, &wait)
+			switch {
+			case err == nil && until == nil:
+				err = w.owed.EndWait(ctx, wait.Postback.ID)
+			case err == nil:
+				err = w.owed.KeepWait(ctx, wait.Postback.ID, *until)
+			case isPassing(err):
+				return errors.Join(errEngineAway, w.owed.KeepWait(ctx, wait.Postback.ID, time.Now().Add(debtEvery)))
+			}
+			if err != nil && ctx.Err() == nil { // it comes again after its lease
+				slog.Warn("a wait that is owed to the workflow engine", "postback", wait.Postback.ID, "error", err)
+			}
+			return nil
+		})
+	}
+	return all.Wait() == nil
+}
+
+// payWait hands what a decision left over to the click's workflow, by the Update that it did not get
+// then: the decision is answered from the log, and what it left is waited for. Where the workflow is
+// over, conversions get their own, and a held event is looked at again when its grace ends (until).
+func (w *Worker) payWait(ctx context.Context, wait *activities.OwedWait) (until *time.Time, err error) {
+	if !wait.IsLogged { // let go of since
+		return nil, nil
+	}
+	unlock := oneClickAtATime.lock(*wait.Postback.ClickID)
+	defer unlock()
+	click, ok, err := w.decisions.ClickOf(ctx, &wait.Postback)
+	if err != nil || !ok {
+		return nil, err
+	}
+	if _, err = w.update(ctx, &click, &wait.Postback); err == nil || isPassing(err) {
+		return nil, err
+	}
+	decided, err := w.decisions.Decide(ctx, wait.TenantID, wait.Postback)
+	if err != nil {
+		return nil, err
+	}
+	for _, start := range decided.Waiting {
+		if err := w.startConversion(ctx, start); err != nil {
+			return nil, err
+		}
+	}
+	return decided.HeldUntil, nil
+}
+
+// payStart starts the workflows of the clicks of one owed start, some at a time, and keeps what is left
+// when the engine stops answering.
+func (w *Worker) payStart(ctx context.Context, start activities.OwedStart) error {
+	for len(start.Clicks) > 0 && ctx.Err() == nil {
+		now := start.Clicks[:min(startsAtATime, len(start.Clicks))]
+		left, err := w.startClicks(ctx, now)
+		start.Clicks = append(left, start.Clicks[len(now):]...)
+		lease := debtLease
+		if err != nil || ctx.Err() != nil {
+			lease = debtEvery
+		}
+		if kept := w.owed.KeepStart(context.WithoutCancel(ctx), start, lease); kept != nil || err != nil {
+			return errors.Join(err, kept)
+		}
+	}
+	return nil
+}
+
+// startClicks parks the workflows of clicks and names those that are left.
+func (w *Worker) startClicks(ctx context.Context, ids []uuid.UUID) (left []uuid.UUID, err error) {
+	rows, err := w.owed.ClicksToStart(ctx, ids)
+	if err != nil {
+		return ids, err
+	}
+	var mu sync.Mutex
+	var starts errgroup.Group
+	starts.SetLimit(startsPerMessage)
+	for _, row := range rows {
+		starts.Go(func() error {
+			err := w.pace.do(ctx, func() error { return w.parkRow(ctx, &row) })
+			if err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				left = append(left, row.ID)
+			}
+			return err
+		})
+	}
+	err = starts.Wait()
+	madeUpTotal.Add(float64(len(rows) - len(left)))
+	return left, err
+}
+
+func (w *Worker) parkRow(ctx context.Context, row *dbgen.SystemClicksToStartRow) error {
+	return w.park(ctx, &domain.Click{
+		ID: row.ID, TenantID: row.TenantID, ClickedAt: row.ClickedAt, LinkID: row.LinkID, OfferID: row.OfferID,
+		PubMemberID: row.PubMemberID, SessionEndsAt: row.SessionEndsAt,
+	})
+}
+
+// park starts a click's workflow without a first task. One that is there already is as good.
+func (w *Worker) park(ctx context.Context, click *domain.Click) error {
+	in := workflows.AttributionInput{TenantID: click.DecidedBy(), ClickID: click.ID, SessionEndsAt: click.SessionEndsAt}
+	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
+		_, err := w.Temporal.ExecuteWorkflow(ctx, workflows.ParkedOptions(click, time.Now()), workflows.AttributionName, in)
+		return err
+	})
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &started) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("park click %s: %w", click.ID, err)
+	}
+	observeStart(click)
+	return nil
+}
+
+// sweepWhileAway does what the schedule would, while the engine that keeps the schedule is away: held
+// events whose grace ended and conversions that are due do not wait for it.
+func (w *Worker) sweepWhileAway(ctx context.Context, sweep *activities.Sweep) error {
+	ticker := time.NewTicker(sweepAlone)
+	defer ticker.Stop()
+	for {
+		wasAway := !w.engineGate.isOpen()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if !wasAway || w.engineGate.isOpen() {
+			continue
+		}
+		if _, err := sweep.FindOverdue(ctx); err != nil && ctx.Err() == nil {
+			slog.Warn("sweep without the workflow engine", "error", err)
+		}
+	}
+}
+
+// lag is how far the starts of workflows are behind the clicks.
+type lag struct{ behind, seenAt atomic.Int64 }
+
+const (
+	// longestLag is how late starts may be before more of them are owed in place of lined up.
+	longestLag = time.Minute
+	// lagIsNews for so long: where nothing is lined up any more, nothing is late.
+	lagIsNews = 10 * time.Second
+)
+
+// saw notes the age of a message with starts that is in work now.
+func (l *lag) saw(age time.Duration, now time.Time) {
+	l.behind.Store(int64(age))
+	l.seenAt.Store(now.UnixNano())
+}
+
+func (l *lag) isLong(now time.Time) bool {
+	return time.Duration(l.behind.Load()) > longestLag && now.Sub(time.Unix(0, l.seenAt.Load())) < lagIsNews
+}
