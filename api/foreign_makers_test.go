@@ -129,6 +129,8 @@ var nounOfPath = map[string]string{
 	"/api/v1/exchange/partnerships/{id}":                 "partnership",
 	"/api/v1/exchange/offers/{id}":                       "shared offer",
 	"/api/v1/exchange/conversions/{id}":                  "shared conversion",
+
+	"/api/v1/exchange/offers/{id}/proposals/{proposalId}": "proposal",
 }
 
 // words are path parameters that name no row of a tenant, with one that is right.
