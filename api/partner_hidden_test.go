@@ -67,9 +67,10 @@ func TestRule66OnePredicateHidesGoalsFromPartners(t *testing.T) {
 		t.Helper()
 		var document map[string]any
 		at := offersPath + "/" + s.offer.ID.String()
-		require.NoError(t, json.Unmarshal(s.me.get(at).body, &document))
+		now := s.me.get(at)
+		require.NoError(t, json.Unmarshal(now.body, &document))
 		document["offerEvents"].([]any)[event].(map[string]any)["isPrivate"] = private
-		s.me.with("If-Match", "*").put(at, document).into(http.StatusOK, nil)
+		s.me.with("If-Match", now.header.Get("ETag")).put(at, document).into(http.StatusOK, nil)
 	}
 	seen("shown", "structured")
 	goals := func(on bool) {
