@@ -380,6 +380,7 @@ type Job struct {
 	CreatedAt     time.Time
 	FinishedAt    *time.Time
 	CostMicros    domain.Micros
+	Fields        []byte
 }
 
 type JobItem struct {
@@ -392,6 +393,7 @@ type JobItem struct {
 	State        string
 	Field        string
 	Error        string
+	OfferID      *uuid.UUID
 }
 
 type LedgerEntry struct {
@@ -653,6 +655,8 @@ type Postback struct {
 	ReleaseAt     *time.Time
 	Authenticated bool
 	DecidedAt     time.Time
+	Detail        string
+	Warnings      json.RawMessage
 }
 
 type PostbacksDefault struct {
