@@ -40,6 +40,8 @@ type Worker struct {
 	// Retention is the age at which bulky rows may go; 0 keeps them for ever.
 	Retention  time.Duration
 	Deliveries *activities.Deliveries
+	// ApplyToShare edits one share of an offer for a job: api.Server's.
+	ApplyToShare func(ctx context.Context, edit activities.ShareEdit) (changed bool, refusal string, err error)
 	// Busy says that redirects are coming fast in this process now, so that starts of workflows yield
 	// to them; nil where there are none.
 	Busy func() bool
