@@ -34,7 +34,7 @@ func (w *Worker) jobEngine() sdkworker.Worker {
 		Interceptors:      []interceptor.WorkerInterceptor{activities.ErrorInterceptor()},
 		OnFatalError:      func(err error) { slog.Error("temporal worker", "error", err) },
 	})
-	jobs := &activities.Jobs{Decisions: w.decisions, Start: w.startConversion, End: w.endConversion, Hold: w.holdPostback}
+	jobs := &activities.Jobs{Decisions: w.decisions, Start: w.startConversion, End: w.endConversion, Hold: w.holdPostback, Apply: w.ApplyToShare}
 	engine.RegisterActivity(jobs.RunJob)
 	engine.RegisterActivity(w.reconciliations.CompareBooks)
 	engine.RegisterActivity(w.reconciliations.Reconcile)
@@ -49,7 +49,11 @@ func (w *Worker) handleJob(ctx context.Context, msg jetstream.Msg) error {
 	}
 	in := workflows.ReviewInput{TenantID: event.TenantID, JobID: event.JobID}
 	options := workflows.ReviewOptions(event.TenantID, event.JobID)
-	if _, err := w.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalGoOn, nil, options, workflows.ReviewName, in); err != nil {
+	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
+		_, err := w.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalGoOn, nil, options, workflows.ReviewName, in)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("job %s: %w", event.JobID, err)
 	}
 	return nil
@@ -77,6 +81,6 @@ func (w *Worker) holdPostback(ctx context.Context, tenantID uuid.UUID, postback 
 	}
 	unlock := oneClickAtATime.lock(click.ID)
 	defer unlock()
-	_, err = w.decide(ctx, &click, &postback)
+	_, err = w.postbacks.decide(ctx, &click, &postback)
 	return err
 }

@@ -51,6 +51,8 @@ type Process struct {
 	api *api.Server
 	// busy says that redirects are coming fast; nil in a process without redirects.
 	busy func() bool
+	// applyToShare edits one share of an offer, for a job.
+	applyToShare func(ctx context.Context, edit activities.ShareEdit) (changed bool, refusal string, err error)
 	// endStreams ends the answers that have no end of their own; nil in a process without them.
 	endStreams func()
 
@@ -63,23 +65,26 @@ type Process struct {
 // Start connects to everything and begins to work. temporalOptions are Temporal's address and
 // namespace; the zero value reads the standard TEMPORAL_* names. It returns once requests are
 // answered; Stop must be called, Done tells when a part broke.
-func Start(ctx context.Context, config Config, role Role, temporalOptions client.Options) (p *Process, err error) {
+func Start(ctx context.Context, config Config, role Role, temporalOptions client.Options) (_ *Process, err error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
 	if err := config.required(); err != nil {
 		return nil, err
 	}
-	p = &Process{config: config, role: role}
+	started := &Process{config: config, role: role}
 	defer func() {
 		if err != nil { // a start that cannot work leaves nothing half made
-			p.close()
+			started.close()
 		}
 	}()
-	if err := p.connect(ctx, temporalOptions); err != nil {
+	if err := started.connect(ctx, temporalOptions); err != nil {
 		return nil, err
 	}
-	return p, p.begin()
+	if err := started.begin(); err != nil {
+		return nil, err
+	}
+	return started, nil
 }
 
 func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (err error) {
@@ -164,6 +169,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 		},
 	}
 	p.api = server
+	p.applyToShare = server.ApplyToShare
 	if p.role == RoleWorker {
 		return server.ServiceHandler(), nil
 	}
@@ -188,7 +194,7 @@ func (p *Process) newWorker() (*worker.Worker, error) {
 	return &worker.Worker{
 		Store: p.store, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Namespace: p.namespace, Relay: p.relay,
 		AttributionStart: p.config.AttributionStart, Busy: p.busy, Retention: time.Duration(p.config.RetentionDays) * 24 * time.Hour,
-		Deliveries: deliveries,
+		Deliveries: deliveries, ApplyToShare: p.applyToShare,
 	}, nil
 }
 
