@@ -258,7 +258,7 @@ func (q *Queries) SystemCachedPartnersOf(ctx context.Context, db DBTX, tenantID 
 }
 
 const systemCachedTenant = `-- name: SystemCachedTenant :one
-SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, pass_macros FROM tenants WHERE tenant_id = $1
+SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros FROM tenants WHERE tenant_id = $1
 `
 
 func (q *Queries) SystemCachedTenant(ctx context.Context, db DBTX, tenantID uuid.UUID) (Tenant, error) {
@@ -279,6 +279,7 @@ func (q *Queries) SystemCachedTenant(ctx context.Context, db DBTX, tenantID uuid
 		&i.FraudChecks,
 		&i.Version,
 		&i.CreatedAt,
+		&i.DestinationSchemes,
 		&i.PassMacros,
 	)
 	return i, err
@@ -286,7 +287,7 @@ func (q *Queries) SystemCachedTenant(ctx context.Context, db DBTX, tenantID uuid
 
 const systemCachedTenants = `-- name: SystemCachedTenants :many
 
-SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, pass_macros FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2
+SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2
 `
 
 // What the redirect keeps in memory, and the answer of a postback: across tenants, by the system
@@ -315,6 +316,7 @@ func (q *Queries) SystemCachedTenants(ctx context.Context, db DBTX, after uuid.U
 			&i.FraudChecks,
 			&i.Version,
 			&i.CreatedAt,
+			&i.DestinationSchemes,
 			&i.PassMacros,
 		); err != nil {
 			return nil, err
