@@ -117,7 +117,7 @@ func (t *Tracking) newClick(to target, params *clickParams, at time.Time) *domai
 	return &domain.Click{
 		ID: t.keys.NewID(at), TenantID: to.link.TenantID, ClickedAt: at, LinkID: to.link.ID,
 		OfferID: to.offer.ID, OfferVersion: to.offer.Version, AdvertiserID: to.offer.AdvertiserID,
-		PartnerID: to.link.PartnerID, PlacementID: to.link.PlacementID, CreativeOrder: to.link.CreativeOrder,
+		PartnerID: to.link.PartnerID, PlacementID: to.link.PlacementID, CreativeOrder: params.creative(to),
 		PubMemberID: params.member(), PubClickID: params.clickID, PubSessionID: params.sessionID,
 		PubGender: params.gender, PubAge: params.age, PubGeoCountry: params.country, PubGeoState: params.state,
 		PubPostalCode: params.postalCode, PubDevice: params.device, PubSubs: params.filledSubs(),

@@ -16,5 +16,9 @@ CREATE FUNCTION goals_hidden_from_partners(tenant uuid) RETURNS SETOF uuid LANGU
   WHERE t.tenant_id = tenant AND NOT t.goals_enabled AND NOT EXISTS (SELECT 1 FROM present p WHERE p.id = x.id AND p.is_default)
 $$;
 
+-- Which creative the member saw; NULL in views from before.
+ALTER TABLE offer_views ADD COLUMN creative_order int;
+
 -- +goose Down
+ALTER TABLE offer_views DROP COLUMN creative_order;
 DROP FUNCTION goals_hidden_from_partners;
