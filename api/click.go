@@ -96,6 +96,7 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 	click.IP, click.UserAgent = clientIP, userAgent
 	click.Referer = truncated(c.Request.Referer(), maxHeaderText)
 	click.Country, click.Device, click.OS, click.Browser = where.country, visitor.device, visitor.os, visitor.browser
+	click.Normalise()
 	t.addDecider(click, &to.offer.TenantID)
 	click.RefusedReason = refusal(to, at, visitor, audience(to, params, where, visitor.device))
 	ctx, cancel := context.WithTimeout(c.Request.Context(), clickWait)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -262,7 +263,7 @@ func (q *reportQuery) filter(c *checks, filters map[string][]string) {
 			}
 		case strings.EqualFold(name, "country"):
 			for _, value := range filters[name] {
-				q.Countries = append(q.Countries, strings.ToUpper(storable(value)))
+				q.Countries = append(q.Countries, cmp.Or(domain.CountryCode(value), strings.ToUpper(storable(value))))
 			}
 		default:
 			c.add(filterPrefix+name, "is not a filter here; there are: advertiserId, country, offerId, partnerId")
