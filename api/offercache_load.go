@@ -112,7 +112,7 @@ func compiled(address string) *domain.Template {
 	if address == "" {
 		return nil
 	}
-	template := domain.CompileTemplate(address)
+	template := compiledDestination(address)
 	return &template
 }
 
@@ -144,7 +144,7 @@ func (c *OfferCache) putOffer(id uuid.UUID, version int64, document json.RawMess
 		return &errUnreadable{id, err}
 	}
 	offer.Version = version
-	offer.destination = domain.CompileTemplate(offer.TrackingSystemLink)
+	offer.destination = compiledDestination(offer.TrackingSystemLink)
 	offer.fallback = compiled(offer.FallbackURL)
 	c.writing.Lock()
 	defer c.writing.Unlock()

@@ -714,20 +714,21 @@ type ScheduledChange struct {
 }
 
 type Tenant struct {
-	TenantID          uuid.UUID
-	Name              string
-	Product           string
-	Email             string
-	Currency          string
-	Timezone          string
-	NextTimezone      *string
-	NextTimezoneAt    *time.Time
-	RewardRatioMicros *domain.Micros
-	FallbackUrl       string
-	GoalsEnabled      bool
-	FraudChecks       json.RawMessage
-	Version           int64
-	CreatedAt         time.Time
+	TenantID           uuid.UUID
+	Name               string
+	Product            string
+	Email              string
+	Currency           string
+	Timezone           string
+	NextTimezone       *string
+	NextTimezoneAt     *time.Time
+	RewardRatioMicros  *domain.Micros
+	FallbackUrl        string
+	GoalsEnabled       bool
+	FraudChecks        json.RawMessage
+	Version            int64
+	CreatedAt          time.Time
+	DestinationSchemes []string
 }
 
 type Transition struct {

@@ -254,7 +254,7 @@ func (q *Queries) SystemCachedPartnersOf(ctx context.Context, db DBTX, tenantID 
 }
 
 const systemCachedTenant = `-- name: SystemCachedTenant :one
-SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at FROM tenants WHERE tenant_id = $1
+SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes FROM tenants WHERE tenant_id = $1
 `
 
 func (q *Queries) SystemCachedTenant(ctx context.Context, db DBTX, tenantID uuid.UUID) (Tenant, error) {
@@ -275,13 +275,14 @@ func (q *Queries) SystemCachedTenant(ctx context.Context, db DBTX, tenantID uuid
 		&i.FraudChecks,
 		&i.Version,
 		&i.CreatedAt,
+		&i.DestinationSchemes,
 	)
 	return i, err
 }
 
 const systemCachedTenants = `-- name: SystemCachedTenants :many
 
-SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2
+SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2
 `
 
 // What the redirect keeps in memory, and the answer of a postback: across tenants, by the system
@@ -310,6 +311,7 @@ func (q *Queries) SystemCachedTenants(ctx context.Context, db DBTX, after uuid.U
 			&i.FraudChecks,
 			&i.Version,
 			&i.CreatedAt,
+			&i.DestinationSchemes,
 		); err != nil {
 			return nil, err
 		}
