@@ -320,10 +320,13 @@ func (q *reportQuery) rows(ctx context.Context, tx pgx.Tx) ([]dbgen.PerformanceR
 	}
 	rows, err := dbgen.New().Performance(ctx, tx, q.PerformanceParams)
 	if err == nil && len(rows) > maxReportRows {
-		return nil, badField("group_by", fmt.Sprintf("gives more than %d rows: ask for fewer dimensions or a shorter time", maxReportRows))
+		return nil, errTooManyRows
 	}
 	return rows, err
 }
+
+// errTooManyRows is a report's that would be too large for one answer.
+var errTooManyRows = badField("group_by", fmt.Sprintf("gives more than %d rows: ask for fewer dimensions or a shorter time", maxReportRows))
 
 func (q *reportQuery) run(ctx context.Context, tx pgx.Tx) (performanceReport, error) {
 	report := performanceReport{From: q.Since, To: q.Until, Timezone: q.zone.String(), GroupBy: q.groupBy, Items: []performanceRow{}}
