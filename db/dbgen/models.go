@@ -619,6 +619,7 @@ type Partnership struct {
 	EndedBy            string
 	EndedSide          string
 	EndReason          string
+	PassMacros         []string
 }
 
 type PayoutStructure struct {
@@ -729,6 +730,7 @@ type Tenant struct {
 	Version            int64
 	CreatedAt          time.Time
 	DestinationSchemes []string
+	PassMacros         []string
 }
 
 type Transition struct {
