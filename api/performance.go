@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -326,11 +327,14 @@ func (q *reportQuery) rows(ctx context.Context, tx pgx.Tx) ([]dbgen.PerformanceR
 }
 
 // errTooManyRows is a report's that would be too large for one answer.
-var errTooManyRows = badField("group_by", fmt.Sprintf("gives more than %d rows: ask for fewer dimensions or a shorter time", maxReportRows))
+var errTooManyRows = errors.New("the report has too many rows")
 
 func (q *reportQuery) run(ctx context.Context, tx pgx.Tx) (performanceReport, error) {
 	report := performanceReport{From: q.Since, To: q.Until, Timezone: q.zone.String(), GroupBy: q.groupBy, Items: []performanceRow{}}
 	rows, err := q.rows(ctx, tx)
+	if errors.Is(err, errTooManyRows) {
+		return report, badField("group_by", fmt.Sprintf("gives more than %d rows: ask for fewer dimensions or a shorter time", maxReportRows))
+	}
 	if err != nil {
 		return report, err
 	}
