@@ -2,7 +2,8 @@
 
 -- name: ShareOfOffer :one
 -- The partnership of a shared offer, and the side of it that the tenant is on; none for another offer.
-SELECT a.side, p.* FROM partnerships p
+SELECT a.side, o.is_requested, p.* FROM partnerships p
+JOIN offers o ON o.id = p.offer_id
 JOIN offer_access a ON a.tenant_id = @tenant_id AND a.offer_id = p.offer_id
 WHERE p.offer_id = @offer_id AND @tenant_id IN (p.advertiser_tenant_id, p.publisher_tenant_id);
 
