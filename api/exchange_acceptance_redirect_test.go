@@ -43,7 +43,7 @@ func TestRule55ARequestedShareIsNotLive(t *testing.T) {
 	// One that is declined never becomes live.
 	f.advertiser.call(http.MethodPost, exchangeRoutes+"partnerships/"+f.partnership.ID.String()+"/end", map[string]any{"reason": "anew"}, 200, nil)
 	f.share()
-	f.publisher.call(http.MethodPost, exchangeRoutes+"partnerships/"+f.partnership.ID.String()+"/decline", nil, 200, nil)
+	f.publisher.call(http.MethodPost, exchangeRoutes+"partnerships/"+f.partnership.ID.String()+"/decline", map[string]any{}, 200, nil)
 	f.publisher.hear()
 	require.Empty(t, onTheWall())
 	location, _ = f.clicked(f.link)

@@ -298,7 +298,7 @@ func (s *Server) endProposal(
 	}
 	decided, err := dbgen.New().DecideProposal(ctx, tx, dbgen.DecideProposalParams{
 		State: string(state), DecidedAt: at, DecidedBy: proposal.DecidedBy, DecidedSide: string(share.Side), Reason: reason,
-		MadeVersion: proposal.MadeVersion, ID: row.ID, OfferID: row.OfferID,
+		MadeVersion: proposal.MadeVersion, ID: row.ID, OfferID: row.OfferID, TenantID: principal(ctx).TenantID,
 	})
 	if err != nil {
 		return err

@@ -165,7 +165,7 @@ var nounOfField = map[string]string{
 // notAnID are fields that look like ids and name no row of a tenant.
 var notAnID = map[string]string{
 	"id": "shown only: a body may repeat its own", "key": "shown only", "concurrencyRequestId": "the importer's own word",
-	"publisherTenantId": "any tenant of the directory",
+	"publisherTenantId": "any tenant of the directory", "blockedTenantIds": "any tenant: nothing looks it up",
 }
 
 // perItem are requests that report each id by itself (rule 27), or what is wrong with it: a foreign one as
@@ -201,7 +201,8 @@ var bodies = map[string]func(r *rich) map[string]any{
 	"POST /api/v1/exchange/shares": func(r *rich) map[string]any {
 		return map[string]any{"offerId": r.own("offer"), "publisherTenantId": r.own("publisher tenant")}
 	},
-	"POST /api/v1/tokens": func(*rich) map[string]any { return map[string]any{"name": "t", "scope": "readonly"} },
+	"POST /api/v1/exchange/offers/{id}/apply": func(*rich) map[string]any { return map[string]any{"fields": []any{"headline"}} },
+	"POST /api/v1/tokens":                     func(*rich) map[string]any { return map[string]any{"name": "t", "scope": "readonly"} },
 	"POST /api/v1/conversions/review": func(r *rich) map[string]any {
 		return map[string]any{"action": "approve", "ids": []any{r.own("conversion")}}
 	},

@@ -42,6 +42,19 @@ func (q *Queries) InsertOfferChanges(ctx context.Context, db DBTX, arg InsertOff
 	return err
 }
 
+const offerWasEditedBy = `-- name: OfferWasEditedBy :one
+SELECT EXISTS (SELECT 1 FROM offer_versions v JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = v.offer_id
+  WHERE v.offer_id = $1 AND v.created_by = $2)::boolean
+`
+
+// Whether a version of an offer is an actor's.
+func (q *Queries) OfferWasEditedBy(ctx context.Context, db DBTX, offerID uuid.UUID, createdBy string) (bool, error) {
+	row := db.QueryRow(ctx, offerWasEditedBy, offerID, createdBy)
+	var column_1 bool
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const shareAdvertiser = `-- name: ShareAdvertiser :exec
 INSERT INTO advertisers (tenant_id, id, key, name, ip_allowlist, created_at, exchange_tenant_id)
 SELECT $1::uuid, a.id, $2, a.name, '{}', $3, a.tenant_id

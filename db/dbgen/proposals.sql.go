@@ -25,9 +25,10 @@ func (q *Queries) CountOpenProposals(ctx context.Context, db DBTX, partnershipID
 }
 
 const decideProposal = `-- name: DecideProposal :execrows
-UPDATE offer_proposals SET state = $1, decided_at = $2::timestamptz, decided_by = $3, decided_side = $4,
+UPDATE offer_proposals r SET state = $1, decided_at = $2::timestamptz, decided_by = $3, decided_side = $4,
   reason = $5, made_version = $6
-WHERE id = $7 AND offer_id = $8 AND state = 'open'
+WHERE r.id = $7 AND r.offer_id = $8 AND r.state = 'open'
+  AND EXISTS (SELECT 1 FROM partnerships p WHERE p.id = r.partnership_id AND $9::uuid IN (p.advertiser_tenant_id, p.publisher_tenant_id))
 `
 
 type DecideProposalParams struct {
@@ -39,6 +40,7 @@ type DecideProposalParams struct {
 	MadeVersion *int64
 	ID          uuid.UUID
 	OfferID     uuid.UUID
+	TenantID    uuid.UUID
 }
 
 // Under the lock on the offer's row.
@@ -52,6 +54,7 @@ func (q *Queries) DecideProposal(ctx context.Context, db DBTX, arg DecideProposa
 		arg.MadeVersion,
 		arg.ID,
 		arg.OfferID,
+		arg.TenantID,
 	)
 	if err != nil {
 		return 0, err

@@ -23,3 +23,8 @@ SELECT @publisher_tenant_id::uuid, a.id, @key, a.name, '{}', @created_at, a.tena
 FROM advertisers a WHERE a.tenant_id = @advertiser_tenant_id::uuid AND a.id = @id
 FOR SHARE
 ON CONFLICT DO NOTHING;
+
+-- name: OfferWasEditedBy :one
+-- Whether a version of an offer is an actor's.
+SELECT EXISTS (SELECT 1 FROM offer_versions v JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = v.offer_id
+  WHERE v.offer_id = $1 AND v.created_by = $2)::boolean;

@@ -21,9 +21,10 @@ WHERE r.id = @id AND r.offer_id = @offer_id;
 
 -- name: DecideProposal :execrows
 -- Under the lock on the offer's row.
-UPDATE offer_proposals SET state = @state, decided_at = @decided_at::timestamptz, decided_by = @decided_by, decided_side = @decided_side,
+UPDATE offer_proposals r SET state = @state, decided_at = @decided_at::timestamptz, decided_by = @decided_by, decided_side = @decided_side,
   reason = @reason, made_version = sqlc.narg('made_version')
-WHERE id = @id AND offer_id = @offer_id AND state = 'open';
+WHERE r.id = @id AND r.offer_id = @offer_id AND r.state = 'open'
+  AND EXISTS (SELECT 1 FROM partnerships p WHERE p.id = r.partnership_id AND @tenant_id::uuid IN (p.advertiser_tenant_id, p.publisher_tenant_id));
 
 -- name: ProposalOfNotice :one
 SELECT r.* FROM offer_proposals r
