@@ -218,7 +218,7 @@ func Delivered(msg jetstream.Msg) int64 {
 	if err != nil {
 		return 1
 	}
-	return int64(meta.NumDelivered) //nolint:gosec // a count of deliveries
+	return int64(meta.NumDelivered)
 }
 
 func retryDelay(msg jetstream.Msg) time.Duration {

@@ -518,13 +518,14 @@ type OfferVersion struct {
 }
 
 type OfferView struct {
-	TenantID    uuid.UUID
-	ID          uuid.UUID
-	OfferID     uuid.UUID
-	PubMemberID string
-	PlacementID *uuid.UUID
-	Params      string
-	CreatedAt   time.Time
+	TenantID      uuid.UUID
+	ID            uuid.UUID
+	OfferID       uuid.UUID
+	PubMemberID   string
+	PlacementID   *uuid.UUID
+	Params        string
+	CreatedAt     time.Time
+	CreativeOrder *int32
 }
 
 type Outbox struct {
@@ -618,6 +619,7 @@ type Partnership struct {
 	EndedBy            string
 	EndedSide          string
 	EndReason          string
+	PassMacros         []string
 }
 
 type PayoutStructure struct {
@@ -728,6 +730,7 @@ type Tenant struct {
 	Version            int64
 	CreatedAt          time.Time
 	DestinationSchemes []string
+	PassMacros         []string
 }
 
 type Transition struct {

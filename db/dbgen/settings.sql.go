@@ -15,7 +15,7 @@ import (
 )
 
 const getTenantForUpdate = `-- name: GetTenantForUpdate :one
-SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes FROM tenants WHERE tenant_id = $1 FOR UPDATE
+SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros FROM tenants WHERE tenant_id = $1 FOR UPDATE
 `
 
 func (q *Queries) GetTenantForUpdate(ctx context.Context, db DBTX, tenantID uuid.UUID) (Tenant, error) {
@@ -37,6 +37,7 @@ func (q *Queries) GetTenantForUpdate(ctx context.Context, db DBTX, tenantID uuid
 		&i.Version,
 		&i.CreatedAt,
 		&i.DestinationSchemes,
+		&i.PassMacros,
 	)
 	return i, err
 }
