@@ -144,6 +144,7 @@ var nounOfPath = map[string]string{
 	"/api/v1/exchange/conversions/{id}":                  "shared conversion",
 
 	"/api/v1/exchange/offers/{id}/proposals/{proposalId}": "proposal",
+	"/api/v1/operator/failed-messages/{id}":               "failed message",
 }
 
 // words are path parameters that name no row of a tenant, with one that is right.
@@ -201,7 +202,8 @@ var bodies = map[string]func(r *rich) map[string]any{
 	"POST /api/v1/exchange/shares": func(r *rich) map[string]any {
 		return map[string]any{"offerId": r.own("offer"), "publisherTenantId": r.own("publisher tenant")}
 	},
-	"POST /api/v1/tokens": func(*rich) map[string]any { return map[string]any{"name": "t", "scope": "readonly"} },
+	"POST /api/v1/exchange/offers/{id}/apply": func(*rich) map[string]any { return map[string]any{"fields": []any{"headline"}} },
+	"POST /api/v1/tokens":                     func(*rich) map[string]any { return map[string]any{"name": "t", "scope": "readonly"} },
 	"POST /api/v1/conversions/review": func(r *rich) map[string]any {
 		return map[string]any{"action": "approve", "ids": []any{r.own("conversion")}}
 	},
