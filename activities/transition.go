@@ -18,6 +18,9 @@ const (
 	actorTimer    = "timer"
 )
 
+// isPerson says whether somebody is to answer for a move.
+func isPerson(actor string) bool { return actor != "" && actor != actorAdvertiser }
+
 // messageID is the id of what a request to a conversion leaves behind: news, entries, messages. The
 // request is what names the step: its sequence depends on what people did in between, which a replay
 // after a restore does not repeat.
@@ -110,6 +113,7 @@ func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Convers
 		ID: id, TenantID: row.TenantID, ConversionID: row.ID, ClickID: row.ClickID, Sequence: t.sequence, FromStatus: t.from,
 		Status: t.to, Reason: t.reason, At: t.at, IsTest: row.IsTest,
 		RewardWasSent: t.from == domain.StatusSuccess, Conversion: document,
+		EndsWait: row.ByAdvertiser && t.from == domain.StatusPending && row.Side != domain.SidePublisher,
 	})
 	if err != nil {
 		return err

@@ -37,6 +37,8 @@ type Postback struct {
 	// CompletedAt is the advertiser's claim; rule 19 says when it is believed.
 	CompletedAt *time.Time `json:"completedAt,omitempty"`
 	Subs        []string   `json:"subs,omitempty"`
+	// Status is the advertiser's verdict as sent; rule 77 reads it.
+	Status string `json:"status,omitempty"`
 
 	// Address is what the address itself says, in the compatible forms; nil on the plain ones.
 	Address *Address `json:"address,omitempty"`
