@@ -51,6 +51,16 @@ type notice struct {
 	EndReason string         `json:"endReason,omitempty"`
 	// Request is a publisher's, about a conversion.
 	Request *noticeRequest `json:"request,omitempty"`
+	// Proposal is how an edit stands that one side proposed: its changes are Changes.
+	Proposal *noticeProposal `json:"proposal,omitempty"`
+}
+
+type noticeProposal struct {
+	ID    uuid.UUID            `json:"id"`
+	State domain.ProposalState `json:"state"`
+	// From is the version that it was made from, Reason why it was declined.
+	From   int64  `json:"from"`
+	Reason string `json:"reason,omitempty"`
 }
 
 type noticeRequest struct {
@@ -86,7 +96,7 @@ func (d *Deliveries) NoticeOfEdit(ctx context.Context, partnershipID uuid.UUID, 
 			return nil, err
 		}
 		n.setEdit(version, changes)
-		if err := n.nameEvents(ctx, tx); err != nil {
+		if err := n.nameEvents(ctx, tx, version, version-1); err != nil {
 			return nil, err
 		}
 		// The end is the last edit: nothing is edited after it (rule 60).
@@ -117,6 +127,49 @@ func (d *Deliveries) NoticeOfRequest(ctx context.Context, partnershipID, request
 		n.Request = &noticeRequest{ConversionID: row.ConversionID, Action: domain.Action(row.Action), Reason: row.Reason}
 		return d.notify(ctx, tx, tenantID, requestID, 0, n)
 	})
+}
+
+// NoticeOfProposal tells the other side by email of an edit that a side proposes to it, or of one that it
+// declined (rule 57): each once, however often it is called.
+func (d *Deliveries) NoticeOfProposal(ctx context.Context, partnershipID, proposalID uuid.UUID, side domain.Side) error {
+	tenantID, err := d.recipient(ctx, partnershipID, side)
+	if err != nil {
+		return err
+	}
+	return d.inLanes(ctx, tenantID, time.Time{}, func(tx pgx.Tx) ([]*laneMove, error) {
+		n, _, err := noticeFrom(ctx, tx, tenantID, partnershipID, side)
+		if err != nil {
+			return nil, err
+		}
+		row, err := queries.ProposalOfNotice(ctx, tx, tenantID, partnershipID, proposalID)
+		if err != nil {
+			return nil, err
+		}
+		if err := n.setProposal(&row); err != nil {
+			return nil, err
+		}
+		if err := n.nameEvents(ctx, tx, row.Version); err != nil {
+			return nil, err
+		}
+		return d.notify(ctx, tx, tenantID, proposalID, 0, n)
+	})
+}
+
+// setProposal makes it a notice of a proposal, or where its other side tells of it, of the decision.
+func (n *notice) setProposal(row *dbgen.OfferProposal) error {
+	var changes []domain.OfferChange
+	if err := json.Unmarshal(row.Changes, &changes); err != nil {
+		return err
+	}
+	for _, change := range changes {
+		n.Changes = append(n.Changes, noticeChange{Field: change.Field, Old: change.Old, New: change.New})
+	}
+	n.By, n.At = row.By, row.At
+	n.Proposal = &noticeProposal{ID: row.ID, State: domain.ProposalOpen, From: row.Version}
+	if row.Side != n.Side && row.DecidedAt != nil {
+		n.By, n.At, n.Proposal.State, n.Proposal.Reason = row.DecidedBy, *row.DecidedAt, domain.ProposalState(row.State), row.Reason
+	}
+	return nil
 }
 
 // recipient is the tenant on the other side.
@@ -151,10 +204,10 @@ func (n *notice) setEdit(version int64, changes []dbgen.ChangesOfVersionRow) {
 	}
 }
 
-// nameEvents labels the fields of events by the events' names: those that they have by the edit, and of
-// one that it took away the last.
-func (n *notice) nameEvents(ctx context.Context, tx pgx.Tx) error {
-	for _, version := range []int64{n.Version, n.Version - 1} {
+// nameEvents labels the fields of events by the events' names in some versions, the first that has one: of
+// an edit those that it made, and of an event that it took away the last.
+func (n *notice) nameEvents(ctx context.Context, tx pgx.Tx, versions ...int64) error {
+	for _, version := range versions {
 		row, err := queries.GetOfferVersion(ctx, tx, n.OfferID, version)
 		if errors.Is(err, pgx.ErrNoRows) {
 			continue

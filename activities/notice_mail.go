@@ -11,6 +11,7 @@ import (
 	texttemplate "text/template"
 	"unicode"
 
+	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/outbound"
 )
 
@@ -80,6 +81,8 @@ func (n *notice) view(publicURL string) noticeView {
 	switch {
 	case n.Request != nil:
 		n.viewRequest(&view, publicURL, who, name)
+	case n.Proposal != nil:
+		n.viewProposal(&view, publicURL, who, name)
 	case n.Ended:
 		view.Heading = fmt.Sprintf("%s ended the partnership on %s", who, name)
 		view.Subject = view.Heading
@@ -108,6 +111,23 @@ func (n *notice) viewRequest(view *noticeView, publicURL, who, name string) {
 		noticeFact{"Reason", readable(request.Reason, maxValue)})
 	view.LinkText, view.Link = "Conversion", fmt.Sprintf("%s/api/v1/conversions/%s", publicURL, request.ConversionID)
 	view.Footer = "Nothing has changed: the decision is yours, by review. " + view.Footer
+}
+
+// viewProposal is an edit that a side proposes, for the other to accept or decline; or one that was declined.
+func (n *notice) viewProposal(view *noticeView, publicURL, who, name string) {
+	proposal := n.Proposal
+	view.Heading = fmt.Sprintf("%s proposes a change of %s", who, name)
+	footer := "Nothing has changed: accept or decline it. "
+	if proposal.State != domain.ProposalOpen {
+		view.Heading = fmt.Sprintf("%s %s your proposal for %s", who, proposal.State, name)
+		view.Facts = append(view.Facts, noticeFact{"Reason", readable(proposal.Reason, maxValue)})
+		footer = "Nothing has changed. "
+	}
+	view.Subject = view.Heading + ": " + n.fieldNames()
+	view.Facts = append(view.Facts, noticeFact{"Proposal", proposal.ID.String()}, noticeFact{"From version", fmt.Sprint(proposal.From)})
+	view.LinkText = "Proposals"
+	view.Link = fmt.Sprintf("%s/api/v1/exchange/offers/%s/proposals?filter.id=%s", publicURL, n.OfferID, proposal.ID)
+	view.Footer = footer + view.Footer
 }
 
 // fieldNames are those of an edit, the first few.

@@ -479,3 +479,47 @@ func TestRule58ARequestIsOneEmailToTheAdvertiser(t *testing.T) {
 	}
 	require.NotContains(t, mails[0].HTML, "<script")
 }
+
+// Rule 57: a proposal is one email to the other side, and one to its own where the other declines it.
+func TestRule57AProposalIsToldByMail(t *testing.T) {
+	t.Parallel()
+	rig := newNoticeRig(t)
+	const hostile = "<script>alert(1)</script>"
+	proposed, declined := uuid.New(), uuid.New()
+	exec := func(tenantID uuid.UUID, sql string, args ...any) {
+		rig.tenant(tenantID, func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, sql, args...)
+			return err
+		})
+	}
+	for _, id := range []uuid.UUID{proposed, declined} {
+		exec(rig.tenantID, `INSERT INTO offer_proposals (id, partnership_id, offer_id, side, by, at, version, patch, event_ids, changes, fingerprint, state)
+			VALUES ($1, $2, $3, 'publisher', 'Playworld (token of Paul)', $4, 3, '{}', '{}', '[{"field": "revenue", "old": "4.00", "new": "5.00"}]', $5, 'open')`,
+			id, rig.partnership, rig.offerID, rig.now(), id[:])
+	}
+	exec(rig.advertiser, `UPDATE offer_proposals SET state = 'declined', decided_at = $2, decided_by = 'Acme Games (token of Maria)', decided_side = 'advertiser', reason = $3
+		WHERE id = $1`, declined, rig.now(), "too much "+hostile)
+	for range 3 {
+		require.NoError(t, rig.NoticeOfProposal(t.Context(), rig.partnership, proposed, domain.SidePublisher))
+		rig.Wait()
+	}
+	require.NoError(t, rig.NoticeOfProposal(t.Context(), rig.partnership, declined, domain.SideAdvertiser))
+	rig.Wait()
+	require.Error(t, rig.NoticeOfProposal(t.Context(), rig.partnership, uuid.New(), domain.SidePublisher))
+	mails := rig.box.Mails()
+	require.Len(t, mails, 2)
+	require.Equal(t, []string{advertiserMail, publisherMail}, []string{mails[0].To[0], mails[1].To[0]})
+	require.Equal(t, "Playworld proposes a change of Dice Quest: revenue", mails[0].Subject)
+	require.Equal(t, "Acme Games declined your proposal for Dice Quest: revenue", mails[1].Subject)
+	for i, id := range []uuid.UUID{proposed, declined} {
+		for _, part := range []string{mails[i].Text, mails[i].HTML} {
+			require.Contains(t, part, "4.00")
+			require.Contains(t, part, "5.00")
+			require.Contains(t, part, "https://offerflow.example/api/v1/exchange/offers/"+rig.offerID.String()+"/proposals?filter.id="+id.String())
+		}
+	}
+	require.Contains(t, mails[0].Text, "token of Paul")
+	require.Contains(t, mails[1].Text, "token of Maria")
+	require.Contains(t, mails[1].Text, "too much")
+	require.NotContains(t, mails[1].HTML, "<script")
+}

@@ -22,6 +22,8 @@ type Share struct {
 	Side    domain.Side
 	Name    string
 	EndedAt *time.Time
+	// OnBehalf says whose proposal the editor makes, where it does.
+	OnBehalf string
 }
 
 // ErrPartnershipEnded refuses an edit of what both sides only read from then on.
@@ -94,7 +96,7 @@ func (s *Share) CheckFigure(field domain.ScheduledField) error {
 }
 
 // By is an editor as both sides read it: the tenant, and who of it.
-func (s *Share) By(actor string) string { return s.Name + " (" + actor + ")" }
+func (s *Share) By(actor string) string { return s.Name + " (" + actor + ")" + s.OnBehalf }
 
 // Record writes the change log of an edit that made a version, one entry per field, and the news of
 // it: the mail to the other side and both sides' live streams (rule 56).

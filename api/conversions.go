@@ -134,7 +134,29 @@ type conversionsOutput struct {
 	Body func(huma.Context)
 }
 
+// conversionBook is what the tokens of one kind see of conversions, as a list and as CSV. The
+// condition of its listing takes the arguments that of gives, then the bounds of the time of completion.
+type conversionBook[T any] struct {
+	listing listing[conversionView]
+	of      func(p Principal) []any
+	show    func(ctx context.Context, tx pgx.Tx, views []conversionView) ([]T, error)
+	columns []csvColumn[T]
+}
+
+var tenantsConversions = conversionBook[conversionView]{
+	listing: conversionListing, columns: conversionCSV,
+	of: func(p Principal) []any { return []any{p.TenantID} },
+	show: func(ctx context.Context, tx pgx.Tx, views []conversionView) ([]conversionView, error) {
+		return views, nameConversions(ctx, tx, views)
+	},
+}
+
 func (s *Server) listConversions(ctx context.Context, in *conversionsInput) (*conversionsOutput, error) {
+	return tenantsConversions.answer(ctx, s, in)
+}
+
+// answer is a whole handler.
+func (b *conversionBook[T]) answer(ctx context.Context, s *Server, in *conversionsInput) (*conversionsOutput, error) {
 	from, to, err := in.span()
 	if err != nil {
 		return nil, err
@@ -143,17 +165,20 @@ func (s *Server) listConversions(ctx context.Context, in *conversionsInput) (*co
 		return nil, err
 	}
 	out := &conversionsOutput{Vary: "Accept"}
-	args := []any{principal(ctx).TenantID, from, to}
+	args := append(b.of(principal(ctx)), from, to)
 	if acceptsCSV(in.Accept) {
-		out.Body, err = s.conversionsCSV(ctx, in.ListInput, args)
+		out.Body, err = b.csv(ctx, s, in.ListInput, args)
 		return out, err
 	}
-	var answer page[conversionView]
-	err = s.tenant(ctx, func(tx pgx.Tx) (err error) {
-		if answer, err = list(ctx, tx, conversionListing, in.ListInput, args...); err != nil {
+	var answer page[T]
+	err = s.tenant(ctx, func(tx pgx.Tx) error {
+		found, err := list(ctx, tx, b.listing, in.ListInput, args...)
+		if err != nil {
 			return err
 		}
-		return nameConversions(ctx, tx, answer.Items)
+		items, err := b.show(ctx, tx, found.Items)
+		answer = withItems(found, items)
+		return err
 	})
 	out.Body = func(response huma.Context) {
 		response.SetHeader("Content-Type", "application/json")

@@ -42,13 +42,13 @@ func acceptsCSV(accept string) bool {
 	return false
 }
 
-type csvColumn struct {
+type csvColumn[T any] struct {
 	name string
-	cell func(c *conversionView) string
+	cell func(c *T) string
 }
 
 // conversionCSV are the columns of the export: the fields of the JSON answer under the same names.
-var conversionCSV = []csvColumn{
+var conversionCSV = []csvColumn[conversionView]{
 	{"id", func(c *conversionView) string { return c.ID.String() }},
 	{"status", func(c *conversionView) string { return string(c.Status) }},
 	{"rejectionReason", func(c *conversionView) string { return string(orZero(c.RejectionReason)) }},
@@ -120,14 +120,14 @@ type csvPlace struct {
 	id          uuid.UUID
 }
 
-// conversionsCSV streams all rows of a filter. Each batch is a transaction of its own, so that a
-// slow client holds no connection; what rows are ordered by never changes, so that each is sent
-// once. The first batch is read before the answer begins: what is wrong by then is still a problem.
-func (s *Server) conversionsCSV(ctx context.Context, in ListInput, args []any) (func(huma.Context), error) {
+// csv streams all rows of a filter. Each batch is a transaction of its own, so that a slow client
+// holds no connection; what rows are ordered by never changes, so that each is sent once. The first
+// batch is read before the answer begins: what is wrong by then is still a problem.
+func (b *conversionBook[T]) csv(ctx context.Context, s *Server, in ListInput, args []any) (func(huma.Context), error) {
 	if in.OrderBy != "" && !strings.EqualFold(in.OrderBy, fieldCompletedAt) {
 		return nil, badField("orderby", "must be "+fieldCompletedAt+" for CSV")
 	}
-	first, err := s.csvBatch(ctx, in, args, nil)
+	first, after, err := b.batch(ctx, s, in, args, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -135,50 +135,48 @@ func (s *Server) conversionsCSV(ctx context.Context, in ListInput, args []any) (
 		response.SetHeader("Content-Type", "text/csv; charset=utf-8")
 		response.SetHeader("Content-Disposition", `attachment; filename="conversions.csv"`)
 		response.SetHeader("Cache-Control", "no-store")
-		if err := s.writeCSV(ctx, response, in, args, first); err != nil {
+		if err := b.writeCSV(ctx, s, response, in, args, first, after); err != nil {
 			slog.WarnContext(ctx, "export broke off", "request_id", requestIDOf(ctx), "error", err)
 			panic(http.ErrAbortHandler) // half a file must not look like a whole one
 		}
 	}, nil
 }
 
-func (s *Server) writeCSV(ctx context.Context, response huma.Context, in ListInput, args []any, batch []conversionView) (err error) {
+func (b *conversionBook[T]) writeCSV(ctx context.Context, s *Server, response huma.Context, in ListInput, args []any, batch []T, after *csvPlace) (err error) {
 	writer := humagin.Unwrap(response).Writer
 	control := http.NewResponseController(writer)
 	defer func() { _ = control.SetWriteDeadline(time.Time{}) }() // not every writer has deadlines
 	out := csv.NewWriter(writer)
-	header := make([]string, len(conversionCSV))
-	for i, column := range conversionCSV {
-		header[i] = column.name
+	cells := make([]string, len(b.columns))
+	for i, column := range b.columns {
+		cells[i] = column.name
 	}
-	_ = out.Write(header) // out.Error has it
+	_ = out.Write(cells) // out.Error has it
 	for {
 		_ = control.SetWriteDeadline(time.Now().Add(csvPatience))
 		for i := range batch {
-			cells := make([]string, len(conversionCSV))
-			for column := range conversionCSV {
-				cells[column] = harmlessCell(conversionCSV[column].cell(&batch[i]))
+			for n, column := range b.columns {
+				cells[n] = harmlessCell(column.cell(&batch[i]))
 			}
 			_ = out.Write(cells)
 		}
 		out.Flush()
-		if out.Error() != nil || len(batch) < csvBatch {
+		if out.Error() != nil || after == nil {
 			return out.Error()
 		}
 		writer.Flush()
-		last := batch[len(batch)-1]
-		if batch, err = s.csvBatch(ctx, in, args, &csvPlace{last.UserCompletedAt, last.ID}); err != nil {
+		if batch, after, err = b.batch(ctx, s, in, args, after); err != nil {
 			return err
 		}
 	}
 }
 
-// csvBatch reads the rows behind a place; nil is the start.
-func (s *Server) csvBatch(ctx context.Context, in ListInput, args []any, after *csvPlace) (batch []conversionView, err error) {
-	l := conversionListing
+// batch reads the rows behind a place, and the place of the next batch; nil is the start, and the end.
+func (b *conversionBook[T]) batch(ctx context.Context, s *Server, in ListInput, args []any, after *csvPlace) (batch []T, next *csvPlace, err error) {
+	l := b.listing
 	where, args, err := l.conditions(in, args)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	direction, beyond := "DESC", "<"
 	if in.OrderAsc {
@@ -194,10 +192,16 @@ func (s *Server) csvBatch(ctx context.Context, in ListInput, args []any, after *
 		if err != nil {
 			return err
 		}
-		if batch, err = pgx.CollectRows(rows, l.scan); err != nil {
+		views, err := pgx.CollectRows(rows, l.scan)
+		if err != nil {
 			return err
 		}
-		return nameConversions(ctx, tx, batch)
+		if len(views) == csvBatch {
+			last := views[csvBatch-1]
+			next = &csvPlace{last.UserCompletedAt, last.ID}
+		}
+		batch, err = b.show(ctx, tx, views)
+		return err
 	})
-	return batch, err
+	return batch, next, err
 }

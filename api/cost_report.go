@@ -123,6 +123,9 @@ func costReport[T any](ctx context.Context, s *Server, in *costReportInput, prov
 			return err
 		}
 		out.Body.Timezone = q.zone.String()
+		if id := principal(ctx).AdvertiserID; id != nil {
+			q.Advertisers = []uuid.UUID{*id}
+		}
 		offers, err := offersWithCost(ctx, tx, provider)
 		if err != nil || len(offers) == 0 { // no offers in the query would be all
 			return err
@@ -169,7 +172,7 @@ func (c *checks) reportDate(field, text string, zone *time.Location, moved int) 
 
 // offersWithCost are the offers whose cost goes to a provider.
 func offersWithCost(ctx context.Context, tx pgx.Tx, provider string) (map[uuid.UUID]*domain.Offer, error) {
-	documents, err := dbgen.New().OffersWithCostData(ctx, tx, principal(ctx).TenantID, provider)
+	documents, err := dbgen.New().OffersWithCostData(ctx, tx, principal(ctx).TenantID, provider, principal(ctx).AdvertiserID)
 	if err != nil {
 		return nil, err
 	}

@@ -3,10 +3,13 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,15 +18,13 @@ import (
 )
 
 // A JetStream server acknowledges before it has synced, unless it is told otherwise: a power failure
-// would lose clicks that members were redirected for. So nothing is ready until each stream is
-// replicated to three, or its server proves that it syncs every write.
-
-// enoughReplicas make a quorum that outlives one server.
-const enoughReplicas = 3
+// would lose clicks that members were redirected for. Three replicas do not help where one failure
+// takes all three. So nothing is ready until every server that holds a stream proves that it syncs
+// every write.
 
 const (
-	notProven   errNotReady = "does not prove that it syncs every write: set sync_interval: always and OFFERFLOW_NATS_MONITOR_URL, or use three replicas"
-	notSynced   errNotReady = "does not sync every write: set sync_interval: always, or use three replicas"
+	notProven   errNotReady = "does not prove that it syncs every write: set sync_interval: always on every server, and OFFERFLOW_NATS_MONITOR_URL to the monitoring addresses of all of them, with commas between"
+	notSynced   errNotReady = "does not sync every write: set sync_interval: always on every server"
 	noQuorum    errNotReady = "has no majority of its replicas: it takes no messages"
 	asyncWrites errNotReady = "a stream has persist_mode async: it would lose what was acknowledged"
 )
@@ -49,8 +50,8 @@ func (s *Server) durable(ctx context.Context, info *jetstream.StreamInfo) error 
 	if info.Config.PersistMode == jetstream.AsyncPersistMode {
 		return asyncWrites
 	}
-	if info.Config.Replicas >= enoughReplicas {
-		return quorum(info)
+	if info.Config.Replicas > 1 {
+		return s.replicasDurable(ctx, info)
 	}
 	holder := streamHolder{id: s.Stream.NATS.ConnectedServerId()}
 	// A server alone names itself as leader. Names are given by people, to several servers perhaps: the
@@ -62,6 +63,47 @@ func (s *Server) durable(ctx context.Context, info *jetstream.StreamInfo) error 
 		}
 	}
 	return provesSync(ctx, s.Config.NATSMonitorURL, holder)
+}
+
+// proofGoodFor is how long a server of a cluster that does not answer at its monitoring address is
+// believed what it proved before: one that dies must not take readiness with it until the others have
+// noticed.
+const proofGoodFor = 5 * time.Minute
+
+// syncProofs remembers when each server of a cluster proved that it syncs.
+type syncProofs struct{ at sync.Map }
+
+func (p *syncProofs) judge(name string, err error) error {
+	switch {
+	case err == nil:
+		p.at.Store(name, time.Now())
+	case errors.Is(err, notSynced):
+		p.at.Delete(name)
+	default:
+		if at, ok := p.at.Load(name); ok && time.Since(at.(time.Time)) < proofGoodFor {
+			return nil
+		}
+	}
+	return err
+}
+
+// replicasDurable says whether a majority of a stream's replicas is there, and each of those syncs.
+func (s *Server) replicasDurable(ctx context.Context, info *jetstream.StreamInfo) error {
+	if err := quorum(info); err != nil {
+		return err
+	}
+	holders := []string{info.Cluster.Leader}
+	for _, replica := range info.Cluster.Replicas {
+		if !replica.Offline {
+			holders = append(holders, replica.Name)
+		}
+	}
+	for _, name := range holders {
+		if err := s.synced.judge(name, provesSync(ctx, s.Config.NATSMonitorURL, streamHolder{name: name})); err != nil {
+			return fmt.Errorf("server %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // quorum says whether a majority of a stream's replicas is there: fewer take no message.
@@ -98,32 +140,41 @@ type varz struct {
 
 const maxVarzBytes = 1 << 20
 
-// provesSync asks the server at a monitoring address, which must be the stream's holder.
-func provesSync(ctx context.Context, monitorURL string, holder streamHolder) error {
-	if monitorURL == "" {
-		return notProven
+// provesSync asks the servers at the monitoring addresses, of which one must be the stream's holder.
+func provesSync(ctx context.Context, monitorURLs string, holder streamHolder) error {
+	err := error(notProven)
+	for address := range strings.SplitSeq(monitorURLs, ",") {
+		if address = strings.TrimSpace(address); address == "" {
+			continue
+		}
+		found, failed := askVarz(ctx, address)
+		switch {
+		case failed != nil:
+			err = fmt.Errorf("%w: %w", notProven, failed)
+		case (holder.id != "" && found.ServerID != holder.id) || (holder.name != "" && found.ServerName != holder.name):
+			err = fmt.Errorf("%w: OFFERFLOW_NATS_MONITOR_URL is another server's", notProven)
+		case !found.JetStream.Config.SyncAlways:
+			return notSynced
+		default:
+			return nil
+		}
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(monitorURL, "/")+"/varz", nil)
+	return err
+}
+
+// askVarz reads what the server at a monitoring address says of itself.
+func askVarz(ctx context.Context, address string) (found varz, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(address, "/")+"/varz", nil)
 	if err != nil {
-		return err
+		return found, err
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("%w: %w", notProven, err)
+		return found, err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	var found varz
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%w: monitoring answered %d", notProven, answer.StatusCode)
+		return found, fmt.Errorf("monitoring answered %d", answer.StatusCode)
 	}
-	if err := json.NewDecoder(io.LimitReader(answer.Body, maxVarzBytes)).Decode(&found); err != nil {
-		return fmt.Errorf("%w: %w", notProven, err)
-	}
-	if (holder.id != "" && found.ServerID != holder.id) || (holder.name != "" && found.ServerName != holder.name) {
-		return fmt.Errorf("%w: OFFERFLOW_NATS_MONITOR_URL is another server's", notProven)
-	}
-	if !found.JetStream.Config.SyncAlways {
-		return notSynced
-	}
-	return nil
+	return found, json.NewDecoder(io.LimitReader(answer.Body, maxVarzBytes)).Decode(&found)
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -61,15 +62,34 @@ func (s *Server) viewShared(ctx context.Context, tx pgx.Tx, id uuid.UUID) (offer
 type editSharedOfferInput struct {
 	ByID
 	IfMatch string `header:"If-Match" doc:"The version that the edit was made from, as GET shows it."`
+	Propose bool   `query:"propose" doc:"Leaves the offer as it is, and proposes the edit to the other side: 202 with its id."`
 	Body    offerDocument
 }
 
+// editSharedOfferOutput is 200 with the offer as it is now, or 202 with a proposal.
 type editSharedOfferOutput struct {
-	ETag string `header:"ETag"`
-	Body struct {
-		offerView
-		Warnings []string `json:"warnings"`
+	Status int
+	ETag   string `header:"ETag"`
+	Body   editedOffer
+}
+
+// editedOffer is an offer after an edit, or of a proposal its id alone.
+type editedOffer struct {
+	offerView
+	Warnings   []string   `json:"warnings"`
+	ProposalID *uuid.UUID `json:"proposalId,omitempty" doc:"With 202, which has nothing else but warnings: GET …/proposals lists it."`
+}
+
+// MarshalJSON leaves the offer out of the answer to a proposal.
+func (e editedOffer) MarshalJSON() ([]byte, error) {
+	if e.ProposalID != nil {
+		return json.Marshal(struct {
+			ProposalID *uuid.UUID `json:"proposalId"`
+			Warnings   []string   `json:"warnings"`
+		}{e.ProposalID, e.Warnings})
 	}
+	type whole editedOffer
+	return json.Marshal(whole(e))
 }
 
 // editSharedOffer changes fields of a shared offer (rules 55 to 57). The version is looked at before
@@ -81,6 +101,12 @@ func (s *Server) editSharedOffer(ctx context.Context, in *editSharedOfferInput) 
 		if err != nil {
 			return err
 		}
+		if in.Propose || domain.Proposes(in.Body) {
+			id, warnings, err := s.propose(ctx, tx, before, in.Body)
+			out.Status, out.Body.ProposalID, out.Body.Warnings = http.StatusAccepted, &id, warnings
+			return err
+		}
+		out.Status = http.StatusOK
 		if out.Body.Warnings, err = s.patchShared(ctx, tx, before, in.Body); err != nil {
 			return err
 		}

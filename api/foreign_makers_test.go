@@ -129,6 +129,8 @@ var nounOfPath = map[string]string{
 	"/api/v1/exchange/partnerships/{id}":                 "partnership",
 	"/api/v1/exchange/offers/{id}":                       "shared offer",
 	"/api/v1/exchange/conversions/{id}":                  "shared conversion",
+
+	"/api/v1/exchange/offers/{id}/proposals/{proposalId}": "proposal",
 }
 
 // words are path parameters that name no row of a tenant, with one that is right.
@@ -216,7 +218,10 @@ var versioned = map[string]bool{
 
 // queries are what a GET requires.
 var queries = map[string]func(r *rich) string{
-	"/api/v1/reports/performance": func(*rich) string {
+	"/api/v1/reports/performance": func(r *rich) string {
+		if r.isOutside {
+			return "from=" + day(-7) + "&to=" + day(1) + "&group_by=offer,event"
+		}
 		return "from=" + day(-7) + "&to=" + day(1) + "&group_by=offer,advertiser,partner,placement,event"
 	},
 	"/api/v1/integrations/cost-report/singular/json":  costReportDays,
@@ -311,8 +316,8 @@ type rich struct {
 	ids    map[string]string
 	// product is the tenant's, "" a publisher.
 	product string
-	// isPartner says that one of its partners asks.
-	isPartner bool
+	// isOutside says that one of its partners or advertisers asks.
+	isOutside bool
 	// byRatio says that its rewards are by the default ratio.
 	byRatio bool
 	// digits end its figures, so that they are nobody else's.

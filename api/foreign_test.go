@@ -98,13 +98,16 @@ func (w *world) failsToKeepApart(t *testing.T) {
 }
 
 // attack is one tenant at one route with everything that is not its to see, with its own token and,
-// where partners may ask, with one of its partners'.
+// where partners or advertisers may ask, with one of them.
 func (w *world) attack(me *rich, s *surface, o operation) {
 	me.t.Helper()
 	nouns := nounsIn(me.t, o.path)
 	asking := []*rich{me}
 	if o.method == http.MethodGet && slices.Contains(openToPartners, o.path) {
 		asking = append(asking, me.asPartner())
+	}
+	if o.method == http.MethodGet && slices.Contains(openToAdvertisers, o.path) {
+		asking = append(asking, me.asAdvertiser())
 	}
 	for _, me := range asking {
 		for _, h := range w.foreignTo(me) {
@@ -166,7 +169,7 @@ func (w *world) sharedPath(r *rich, o operation, nouns []string) {
 		return
 	}
 	for _, h := range w.ownOf(r) {
-		if id := h.ids[nouns[0]]; id != "" && len(h.of) > 1 && !r.isPartner {
+		if id := h.ids[nouns[0]]; id != "" && len(h.of) > 1 && !r.isOutside {
 			answer := r.ask(o, []string{id})
 			require.Equal(r.t, http.StatusOK, answer.status, "the %s of %s: %s", nouns[0], h.name, answer.body)
 		}

@@ -143,7 +143,7 @@ func (w *world) secretsFrom(r *rich) (secrets []string) {
 }
 
 // nounsOfPartnerships are what a tenant has with another, or asks it for.
-var nounsOfPartnerships = []string{"partnership", "shared offer", "shared conversion", "publisher tenant"}
+var nounsOfPartnerships = []string{"partnership", "shared offer", "shared conversion", "proposal", "publisher tenant"}
 
 // share makes a partnership with traffic: a click through the publisher's link, a conversion in both
 // books, and what the two sides tell each other.
@@ -195,11 +195,12 @@ func (w *world) share(advertiser, publisher *rich, digits string) {
 	}
 	request := publisher.me.made("/api/v1/exchange/conversions/"+answer.ConversionID.String()+"/requests", map[string]any{"action": "reverse", "reason": "Why " + name})
 
+	proposal := publisher.me.proposed(made.SharedOfferID, map[string]any{"revenue": "7.25", "headline": "Why " + name})
 	ids := map[string]string{
-		"request": request, "partnership": made.PartnershipID, "shared offer": made.SharedOfferID, "offer": made.SharedOfferID, "event": event.String(), "click": click.String(),
+		"request": request, "proposal": proposal, "partnership": made.PartnershipID, "shared offer": made.SharedOfferID, "offer": made.SharedOfferID, "event": event.String(), "click": click.String(),
 		"conversion": answer.ConversionID.String(), "shared conversion": answer.ConversionID.String(), "reconciliation": w.reconciled(partnership),
 	}
-	for _, noun := range nounsOfPartnerships[:3] {
+	for _, noun := range nounsOfPartnerships[:4] {
 		advertiser.ids[noun], publisher.ids[noun] = ids[noun], ids[noun]
 	}
 	w.hold(name, ids, []string{source.member, source.figure("5"), "Why " + name}, advertiser, publisher)
@@ -261,7 +262,14 @@ func (r *rich) readOffer(id string) {
 // asPartner is one of the tenant's partners.
 func (r *rich) asPartner() *rich {
 	out := r.withHeaders("Authorization", r.me.token("partner", "partnerId", r.own("partner")).headers["Authorization"])
-	out.isPartner = true
+	out.isOutside = true
+	return out
+}
+
+// asAdvertiser is one of the tenant's advertisers.
+func (r *rich) asAdvertiser() *rich {
+	out := r.withHeaders("Authorization", r.me.token("advertiser", "advertiserId", r.own("advertiser")).headers["Authorization"])
+	out.isOutside = true
 	return out
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -49,9 +50,11 @@ func (e offerEdit) finish(ctx context.Context, tx pgx.Tx, before, after *domain.
 		return nil
 	}
 	if after.AdvertiserID != before.AdvertiserID {
-		err := dbgen.New().ShareAdvertiser(ctx, tx, dbgen.ShareAdvertiserParams{
-			PublisherTenantID: e.share.PublisherTenantID, Key: newAdvertiserKey(), CreatedAt: now(),
-			AdvertiserTenantID: e.share.AdvertiserTenantID, ID: after.AdvertiserID,
+		err := asOwner(ctx, tx, after, func() error {
+			return dbgen.New().ShareAdvertiser(ctx, tx, dbgen.ShareAdvertiserParams{
+				PublisherTenantID: e.share.PublisherTenantID, Key: newAdvertiserKey(), CreatedAt: now(),
+				AdvertiserTenantID: e.share.AdvertiserTenantID, ID: after.AdvertiserID,
+			})
 		})
 		if err != nil {
 			return err
@@ -60,38 +63,70 @@ func (e offerEdit) finish(ctx context.Context, tx pgx.Tx, before, after *domain.
 	return e.share.Record(ctx, tx, principal(ctx).Actor, after.Version, e.changes, now())
 }
 
+// asOwner runs fn as the tenant whose the offer is: the publisher does too what is the advertiser's, when it
+// accepts a proposal.
+func asOwner(ctx context.Context, tx pgx.Tx, offer *domain.Offer, fn func() error) error {
+	if offer.TenantID == principal(ctx).TenantID {
+		return fn()
+	}
+	return db.As(ctx, tx, offer.TenantID, fn)
+}
+
 // offerReader reads the document of an edit: domain.ParseOffer a whole one, domain.PatchOffer some fields.
 type offerReader func([]byte, domain.OfferTerms) (domain.Offer, []string, domain.FieldErrors)
 
-// parseEdit reads a change of a locked offer by the tenant's terms. Of a shared one, what stands there
-// already is known on both sides, points are the publisher's, and a refusal of what is the other
-// side's anyway says so.
+// offerReading is how a change of a locked offer is read, by a tenant's terms.
+type offerReading struct {
+	terms   domain.OfferTerms
+	lookups *offerLookups
+	share   *activities.Share
+}
+
+// editTerms are a tenant's terms for a change of a locked offer. Of a shared one, what stands there already
+// is known on both sides, and points are the publisher's.
+func (s *Server) editTerms(ctx context.Context, tx pgx.Tx, tenant dbgen.Tenant, before *domain.Offer) (*offerReading, error) {
+	share, err := activities.ShareOf(ctx, tx, tenant.TenantID, before.ID)
+	if err != nil {
+		return nil, err
+	}
+	lookups := &offerLookups{ctx: ctx, tx: tx, tenantID: tenant.TenantID}
+	r := &offerReading{terms: lookups.terms(tenant, before), lookups: lookups, share: share}
+	r.terms.At = now()
+	if share == nil {
+		return r, nil
+	}
+	if share.EndedAt != nil {
+		return nil, editRefusal(activities.ErrPartnershipEnded)
+	}
+	r.terms.Shared = true
+	r.terms.RewardRatio, err = share.RewardRatio(ctx, s.Store.SystemPool(), tenant.RewardRatioMicros)
+	return r, err
+}
+
+// read reads a document: errs are refusals of it, err is a look-up that failed.
+func (r *offerReading) read(document []byte, read offerReader) (after domain.Offer, warnings []string, errs domain.FieldErrors, err error) {
+	after, warnings, errs = read(document, r.terms)
+	return after, filledWarnings(warnings), errs, r.lookups.err
+}
+
+// parseEdit reads a change of a locked offer. A refusal of what is the other side's anyway says so.
 func (s *Server) parseEdit(
 	ctx context.Context, tx pgx.Tx, tenant dbgen.Tenant, before *domain.Offer, document []byte, read offerReader,
 ) (after domain.Offer, warnings []string, err error) {
-	share, err := activities.ShareOf(ctx, tx, tenant.TenantID, before.ID)
+	reading, err := s.editTerms(ctx, tx, tenant, before)
 	if err != nil {
 		return after, nil, err
 	}
-	lookups := &offerLookups{ctx: ctx, tx: tx, tenantID: tenant.TenantID}
-	terms := lookups.terms(tenant, before)
-	terms.At = now()
-	if share != nil {
-		if share.EndedAt != nil {
-			return after, nil, editRefusal(activities.ErrPartnershipEnded)
-		}
-		terms.Shared = true
-		if terms.RewardRatio, err = share.RewardRatio(ctx, s.Store.SystemPool(), tenant.RewardRatioMicros); err != nil {
-			return after, nil, err
-		}
+	after, warnings, errs, err := reading.read(document, read)
+	if err != nil {
+		return after, nil, err
 	}
-	after, warnings, errs := read(document, terms)
-	if share != nil {
-		if foreign := domain.ForeignErrors(share.Side, errs); len(foreign) > 0 && lookups.err == nil {
+	if reading.share != nil {
+		if foreign := domain.ForeignErrors(reading.share.Side, errs); len(foreign) > 0 {
 			return after, nil, otherSides(foreign)
 		}
 	}
-	return after, filledWarnings(warnings), errors.Join(lookups.err, errs.Err())
+	return after, warnings, errs.Err()
 }
 
 // asGiven names the fields of new events in a refusal as the request's document has them.

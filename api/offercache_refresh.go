@@ -68,8 +68,12 @@ func (d *dirtySet) take() (tenants, offers []uuid.UUID, all bool) {
 // change falls between the two. An ordered consumer goes on where it was after a lost connection;
 // what it may have missed even so is loaded whole.
 func (c *OfferCache) Subscribe(ctx context.Context, conn *stream.Conn) error {
-	consumer, err := conn.JS.OrderedConsumer(ctx, stream.Events, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{stream.SubjectOffer}, DeliverPolicy: jetstream.DeliverNewPolicy,
+	var consumer jetstream.Consumer
+	err := stream.WaitOut(ctx, "news of offers", func() (err error) {
+		consumer, err = conn.JS.OrderedConsumer(ctx, stream.Events, jetstream.OrderedConsumerConfig{
+			FilterSubjects: []string{stream.SubjectOffer}, DeliverPolicy: jetstream.DeliverNewPolicy,
+		})
+		return err
 	})
 	if err != nil {
 		return err

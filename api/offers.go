@@ -224,6 +224,11 @@ func saveOffer(ctx context.Context, tx pgx.Tx, action string, before, after *dom
 	if err != nil {
 		return err
 	}
+	return saveEdit(ctx, tx, action, before, after, edit)
+}
+
+// saveEdit is saveOffer for an edit that both sides have agreed to, or whose side may make it.
+func saveEdit(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer, edit offerEdit) error {
 	if same, err := sameOffer(before, after); err != nil || same {
 		return err
 	}
@@ -238,7 +243,7 @@ func saveOffer(ctx context.Context, tx pgx.Tx, action string, before, after *dom
 }
 
 func writeOffer(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer) error {
-	if err := seedOfferCaps(ctx, tx, before, after); err != nil {
+	if err := asOwner(ctx, tx, after, func() error { return seedOfferCaps(ctx, tx, before, after) }); err != nil {
 		return err
 	}
 	if err := insertOfferVersion(ctx, tx, after); err != nil {

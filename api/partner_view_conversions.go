@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -74,33 +76,48 @@ var partnerConversionListing = listing[conversionView]{
 	order: fieldCompletedAt, id: "c.id", scan: scanConversion,
 }
 
-type partnerConversionsInput struct {
-	ListInput
-	From string `query:"user_completed_at_from"`
-	To   string `query:"user_completed_at_to"`
+var partnersConversions = conversionBook[PartnerConversion]{
+	listing: partnerConversionListing, columns: partnerConversionCSV,
+	of:   func(p Principal) []any { return []any{p.TenantID, *p.PartnerID} },
+	show: showPartnerConversions,
 }
 
-func (s *Server) listConversionsForPartner(ctx context.Context, in *partnerConversionsInput) (*pageOutput[PartnerConversion], error) {
-	from, to, err := (&conversionsInput{From: in.From, To: in.To}).span()
-	if err != nil {
+func (s *Server) listConversionsForPartner(ctx context.Context, in *conversionsInput) (*conversionsOutput, error) {
+	return partnersConversions.answer(ctx, s, in)
+}
+
+// showPartnerConversions fills in names and what the partner's own links said.
+func showPartnerConversions(ctx context.Context, tx pgx.Tx, views []conversionView) ([]PartnerConversion, error) {
+	if err := nameConversions(ctx, tx, views); err != nil {
 		return nil, err
 	}
-	if err := s.resolveEventFilter(ctx, in.filters); err != nil {
-		return nil, err
-	}
-	out := &pageOutput[PartnerConversion]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
-		p := principal(ctx)
-		found, err := list(ctx, tx, partnerConversionListing, in.ListInput, p.TenantID, *p.PartnerID, from, to)
-		if err != nil {
-			return err
-		}
-		if err := nameConversions(ctx, tx, found.Items); err != nil {
-			return err
-		}
-		out.Body = reduced(found, partnerConversionOf)
-		return addSubs(ctx, tx, out.Body.Items)
-	})
+	conversions := each(views, partnerConversionOf)
+	return conversions, addSubs(ctx, tx, conversions)
+}
+
+// partnerConversionCSV are the fields of the JSON answer; the subs stand in one cell, with | between them.
+var partnerConversionCSV = []csvColumn[PartnerConversion]{
+	{"id", func(c *PartnerConversion) string { return c.ID.String() }},
+	{"status", func(c *PartnerConversion) string { return string(c.Status) }},
+	{"rejectionReason", func(c *PartnerConversion) string { return string(orZero(c.RejectionReason)) }},
+	{"clickId", func(c *PartnerConversion) string { return c.ClickID.String() }},
+	{"offerId", func(c *PartnerConversion) string { return c.OfferID.String() }},
+	{"offerName", func(c *PartnerConversion) string { return c.OfferName }},
+	{"eventId", func(c *PartnerConversion) string { return c.EventID }},
+	{"eventName", func(c *PartnerConversion) string { return c.EventName }},
+	{"offerEventId", func(c *PartnerConversion) string { return c.OfferEventID.String() }},
+	{"pubMemberId", func(c *PartnerConversion) string { return orZero(c.PubMemberID) }},
+	{"pubClickId", func(c *PartnerConversion) string { return c.PubClickID }},
+	{"payout", func(c *PartnerConversion) string { return c.Payout.Micros().String() }},
+	{"currency", func(c *PartnerConversion) string { return c.Currency }},
+	{"amount", func(c *PartnerConversion) string { return cellOf((*domain.Micros)(c.Amount)) }},
+	{"createdAt", func(c *PartnerConversion) string { return cellOfTime(&c.CreatedAt) }},
+	{"userCompletedAt", func(c *PartnerConversion) string { return cellOfTime(&c.UserCompletedAt) }},
+	{"releaseAt", func(c *PartnerConversion) string { return cellOfTime(c.ReleaseAt) }},
+	{"decidedAt", func(c *PartnerConversion) string { return cellOfTime(c.DecidedAt) }},
+	{"sequenceNumber", func(c *PartnerConversion) string { return strconv.FormatInt(c.SequenceNumber, 10) }},
+	{"isTest", func(c *PartnerConversion) string { return strconv.FormatBool(c.IsTest) }},
+	{"pubSubs", func(c *PartnerConversion) string { return strings.Join(c.PubSubs, "|") }},
 }
 
 func partnerConversionOf(c *conversionView) PartnerConversion {
@@ -140,14 +157,11 @@ func partnerHistories(ctx context.Context, tx pgx.Tx, condition string, id uuid.
 		return nil, err
 	}
 	views, err := pgx.CollectRows(rows, scanConversion)
-	if err == nil {
-		err = nameConversions(ctx, tx, views)
-	}
 	if err != nil {
 		return nil, err
 	}
-	conversions := reduced(page[conversionView]{Items: views}, partnerConversionOf).Items
-	if err := addSubs(ctx, tx, conversions); err != nil {
+	conversions, err := showPartnerConversions(ctx, tx, views)
+	if err != nil {
 		return nil, err
 	}
 	histories := make([]partnerConversionHistory, len(conversions))

@@ -25,6 +25,7 @@ var openToPartners = []string{
 	"/api/v1/sdk-offer-management/{product}/offers", "/api/v1/sdk-offer-management/{product}/offers/{id}", "/api/v1/offers/{id}/links",
 	"/api/v1/sdk-conversion-system/conversions", "/api/v1/conversions/{id}", "/api/v1/clicks/{id}",
 	"/api/v1/partner-payouts", "/api/v1/partner-payouts/{id}",
+	"/api/v1/reports/performance", "/api/v1/partner-postbacks", "/api/v1/partner-postbacks/{id}", "/api/v1/deliveries",
 }
 
 // keptFromPartners are words that no name of a field in a partner's answer may hold.
@@ -34,10 +35,16 @@ var keptFromPartners = []string{
 	"created by", "user agent", "ip", "referer", "redirect link", "placement", "counters", "before", "after",
 }
 
-// spies is a tenant with two partners, of whom one asks.
+// spies is a tenant with two partners and two advertisers, of whom one asks.
 type spies struct {
 	*rich
-	partner *caller
+	asking *caller
+	// kept are words that no name of a field in an answer may hold.
+	kept []string
+	// advertiser is the one whose offer is shown.
+	advertiser string
+	// partnersOwn is the asking partner, rivals the other one.
+	partnersOwn, rivals string
 	// ids are everything that may stand in a path, by noun.
 	candidates map[string][]string
 	// secrets are values that the partner must not see, by what they are.
@@ -65,7 +72,8 @@ func newSpies(t *testing.T) *spies {
 	asking := me.made("/api/v1/partners", map[string]any{"name": "Asking partner", "tierId": tier})
 	rival := me.made("/api/v1/partners", map[string]any{"name": "Rival partner", "fallbackUrl": "https://rival.example/", "caps": map[string]any{"dailyCap": 424242}})
 	advertiser := me.made("/api/v1/advertisers", map[string]any{"name": "Hidden advertiser", "email": "hidden@advertiser.example"})
-	s.partner = me.token("partner", "partnerId", asking)
+	s.asking, s.kept, s.advertiser = me.token("partner", "partnerId", asking), keptFromPartners, advertiser
+	s.partnersOwn, s.rivals = asking, rival
 	s.secret(map[string]string{
 		"the tier": tier, "the tier's name": "Insider tier", "the structure": structure, "the structure's name": "Insider structure",
 		"a structure's rule": "rivals-sub", "a structure's figure": "77.0707", "the rival": rival, "the rival's name": "Rival partner",
@@ -165,6 +173,13 @@ func (s *spies) traffic(asking, rival string) {
 	custom := func(partner, event, flat string) string {
 		return s.me.made("/api/v1/partner-payouts", map[string]any{"partnerId": partner, "offerId": offerID, "eventId": event, "flat": flat})
 	}
+	calls := func(partner, address string) string {
+		id := s.me.made("/api/v1/partner-postbacks", map[string]any{"partnerId": partner, "url": "http://127.0.0.1:9/" + address})
+		return id
+	}
+	ourCalls, theirCalls := calls(asking, "of-asking"), calls(rival, "of-rival")
+	s.candidates["partner postback"] = append(s.candidates["partner postback"], ourCalls, theirCalls)
+	ourNews, theirNews, hushNews := s.delivered(ourCalls, *shown.ConversionID), s.delivered(theirCalls, *rivalsOwn.ConversionID), s.delivered(ourCalls, *hush.ConversionID)
 	theirCustom, ourCustom := custom(rival, s.offer.Events[0].ID.String(), "66.6667"), custom(asking, s.offer.Events[0].ID.String(), "2.25")
 	s.candidates["click"] = append(s.candidates["click"], first.String(), second.String(), rivals.String(), bot.String())
 	for _, answer := range []domain.Answer{shown, structured, hush, fraud, rivalsOwn} {
@@ -178,9 +193,21 @@ func (s *spies) traffic(asking, rival string) {
 		"the rival's member": "rival-member", "the rival's payout": theirCustom, "the rival's figure": "66.6667",
 		"a private goal's conversion": hush.ConversionID.String(), "fraud at the conversion": "fraud_geo", "fraud at the click": "fraud_bot",
 		"what a reviewer wrote": "a hidden note", "an agent": "Agent of one",
+		"the rival's postback": theirCalls, "the rival's URL": "of-rival", "the rival's delivery": theirNews, "a private goal's delivery": hushNews,
 	})
+	s.theirOwn = append(s.theirOwn, ourCalls, "of-asking", ourNews)
 	s.theirOwn = append(s.theirOwn, ours, first.String(), bot.String(), shown.ConversionID.String(), structured.ConversionID.String(), fraud.ConversionID.String(),
 		ourCustom, "sub of one", "sub of two")
+}
+
+// delivered is a delivery of news of a conversion to a partner's URL, with an attempt.
+func (s *spies) delivered(endpoint string, conversion uuid.UUID) string {
+	id := uuid.NewString()
+	s.exec("INSERT INTO deliveries (tenant_id, id, endpoint_id, kind, conversion_id, sequence, status, state, body, created_at, next_attempt_at) VALUES ('" +
+		s.tenantID.String() + "', '" + id + "', '" + endpoint + "', 'partner', '" + conversion.String() + "', 1, 'Success', 'waiting', '', now(), now() + interval '1 day')")
+	s.exec("INSERT INTO delivery_attempts (tenant_id, delivery_id, number, at, status_code, latency_ms, error, answer) VALUES ('" +
+		s.tenantID.String() + "', '" + id + "', 1, now(), 503, 12, '', 'busy')")
+	return id
 }
 
 // paths are a route with every id that the tenant has of its nouns.
@@ -198,7 +225,9 @@ func (s *spies) paths(t *testing.T, o operation) []string {
 	}
 	query := "page_size=100"
 	if required := queries[o.path]; required != nil {
-		query += "&" + required(s.rich)
+		outside := *s.rich
+		outside.isOutside = true
+		query += "&" + required(&outside)
 	}
 	for i := range paths {
 		paths[i] = operation{path: paths[i]}.with(nil, s.productWord()) + "?" + query
@@ -231,12 +260,12 @@ func TestRule66PartnersSeeTheirOwn(t *testing.T) {
 	var answering []string
 	for _, o := range s.surface().operations {
 		if o.method != http.MethodGet {
-			answer := s.partner.send(o.method, o.filled(), map[string]any{})
+			answer := s.asking.send(o.method, o.filled(), map[string]any{})
 			require.Equal(t, http.StatusForbidden, answer.status, "%s %s: %s", o.method, o.path, answer.body)
 			continue
 		}
 		for _, path := range s.paths(t, o) {
-			answer := s.partner.get(path)
+			answer := s.asking.get(path)
 			require.Contains(t, []int{200, 400, 403, 404}, answer.status, "%s: %s", path, answer.body)
 			s.requireClean(path, answer)
 			if answer.status == http.StatusOK {
@@ -260,22 +289,40 @@ func TestRule66PartnersSeeTheirOwn(t *testing.T) {
 // requireClean looks for what the partner must not see in one answer.
 func (s *spies) requireClean(path string, answer *answer) {
 	s.t.Helper()
-	for what, value := range s.secrets {
-		require.NotContains(s.t, string(answer.body), value, "%s shows %s", path, what)
-	}
+	s.requireCleanAs(path, answer)
 	if answer.status != http.StatusOK {
 		for _, word := range []string{"revenue", "margin", "reward", "budget", "cost", "epc", "advertiser"} {
 			require.NotContains(s.t, strings.ToLower(string(answer.body)), word, "%s names what it keeps", path)
 		}
+	}
+}
+
+// requireCleanAs looks for what is kept from whoever asks.
+func (s *spies) requireCleanAs(path string, answer *answer) {
+	s.t.Helper()
+	for what, value := range s.secrets {
+		require.NotContains(s.t, string(answer.body), value, "%s shows %s", path, what)
+	}
+	if answer.status != http.StatusOK {
 		return
 	}
 	var document any
 	require.NoError(s.t, json.Unmarshal(answer.body, &document), "%s: %s", path, answer.body)
 	walkNames(document, func(name string) {
-		for _, word := range keptFromPartners {
+		for _, word := range s.kept {
 			require.NotContains(s.t, " "+spaced(name)+" ", " "+word+" ", "%s has a field %s", path, name)
 		}
 	})
+}
+
+// requireNoOrderBy asks a list to be ordered and filtered by what it keeps: that would tell it without
+// showing it.
+func (s *spies) requireNoOrderBy(path string, names ...string) {
+	s.t.Helper()
+	for _, name := range names {
+		require.Equal(s.t, http.StatusBadRequest, s.asking.get(path+"&orderby="+name).status, "%s ordered by %s", path, name)
+		require.Equal(s.t, http.StatusBadRequest, s.asking.get(path+"&filter."+name+"=1").status, "%s filtered by %s", path, name)
+	}
 }
 
 // requireCleanList asks a list for filters and orders by what it keeps: an order by revenue would tell
@@ -286,22 +333,19 @@ func (s *spies) requireCleanList(path string, answer *answer) {
 		return
 	}
 	for _, query := range []string{"filter.noSuchField=1", "orderby=noSuchField"} {
-		refused := s.partner.get(path + "&" + query)
+		refused := s.asking.get(path + "&" + query)
 		require.Equal(s.t, http.StatusBadRequest, refused.status)
 		for _, name := range regexp.MustCompile(`[A-Za-z]+`).FindAllString(string(refused.body), -1) {
-			for _, word := range keptFromPartners {
+			for _, word := range s.kept {
 				if word != "after" && word != "before" {
 					require.NotContains(s.t, " "+spaced(name)+" ", " "+word+" ", "%s: a filter or order by %s", path, name)
 				}
 			}
 		}
 	}
-	for _, name := range []string{"revenue", "reward", "advertiserId", "partnerId", "needsReview"} {
-		require.Equal(s.t, http.StatusBadRequest, s.partner.get(path+"&orderby="+name).status, "%s ordered by %s", path, name)
-		require.Equal(s.t, http.StatusBadRequest, s.partner.get(path+"&filter."+name+"=1").status, "%s filtered by %s", path, name)
-	}
+	s.requireNoOrderBy(path, "revenue", "reward", "advertiserId", "partnerId", "needsReview")
 	for _, reason := range []string{"fraud_geo", "fraud_bot"} {
-		found := s.partner.get(path + "&filter.rejectionReason=" + reason)
+		found := s.asking.get(path + "&filter.rejectionReason=" + reason)
 		require.True(s.t, found.status == http.StatusBadRequest || found.total() == 0, "%s tells %s by its filter", path, reason)
 	}
 }

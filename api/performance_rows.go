@@ -185,10 +185,13 @@ func (p *performanceReport) columns() (columns []reportColumn) {
 
 // writeCSV writes the rows, without totals.
 func (p *performanceReport) writeCSV(response huma.Context) {
+	p.writeColumns(response, p.columns())
+}
+
+func (p *performanceReport) writeColumns(response huma.Context, columns []reportColumn) {
 	response.SetHeader("Content-Type", "text/csv; charset=utf-8")
 	response.SetHeader("Content-Disposition", `attachment; filename="performance.csv"`)
 	out := csv.NewWriter(response.BodyWriter())
-	columns := p.columns()
 	cells := make([]string, len(columns))
 	for i, column := range columns {
 		cells[i] = column.name

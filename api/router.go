@@ -21,8 +21,8 @@ type router struct {
 	tag    string
 	// quiet are the route templates whose successes are not worth a line in the log.
 	quiet map[string]bool
-	// forPartners are the handlers that routes have for partners: see partner_view.go.
-	forPartners map[string]gin.HandlerFunc
+	// portals are the handlers that routes have for partners and advertisers: see portal.go.
+	portals map[string]gin.HandlerFunc
 	// lean are the route templates whose requests get no id unless they bring one.
 	lean map[string]bool
 }
@@ -39,11 +39,9 @@ type route struct {
 	hidden     bool
 	// precondition is looked at where the handler does not come to it.
 	precondition func(huma.Context) error
-	// forPartners registers what partners get, which isForPartners marks, and describeForPartners
-	// puts it into the OpenAPI document.
-	forPartners         func(op huma.Operation)
-	describeForPartners func(path string)
-	isForPartners       bool
+	// portals are what partners and advertisers get; portalOf marks such a handler with its scope.
+	portals  []portal
+	portalOf string
 }
 
 // option changes a route from its defaults.
@@ -81,7 +79,7 @@ const (
 )
 
 func newRouter(s *Server, engine *gin.Engine) *router {
-	r := &router{server: s, engine: engine, quiet: map[string]bool{}, lean: map[string]bool{}, forPartners: map[string]gin.HandlerFunc{}}
+	r := &router{server: s, engine: engine, quiet: map[string]bool{}, lean: map[string]bool{}, portals: map[string]gin.HandlerFunc{}}
 	config := huma.DefaultConfig("Offerflow", "1.0.0")
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // no $schema members in answers
@@ -117,15 +115,15 @@ func (a adapter) ServeHTTP(w http.ResponseWriter, req *http.Request) { a.engine.
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	options := op.Metadata["route"].(route)
 	answer := func(c *gin.Context) { handler(humagin.NewContext(op, c)) }
-	if options.isForPartners {
-		a.keepForPartners(op, answer)
+	if options.portalOf != "" {
+		a.keepPortal(options.portalOf, op, answer)
 		return
 	}
 	a.register(op.Method, op.Path, options, answer)
 }
 
 func (r *router) register(method, path string, options route, handler gin.HandlerFunc) {
-	if options.who&byPartner != 0 {
+	if options.who&(byPartner|byAdvertiser) != 0 {
 		handler = r.dispatched(method, path, handler)
 	}
 	path = strings.NewReplacer("{", ":", "}", "").Replace(path)
@@ -158,12 +156,14 @@ func handle[I, O any](r *router, method, path, id string, who access, summary st
 	op.DefaultStatus = line.status
 	op.MaxBodyBytes = line.maxBody
 	op.BodyReadTimeout = -1 // readBody has read it
-	if line.forPartners != nil {
-		line.forPartners(op)
+	for _, own := range line.portals {
+		own.register(op)
 	}
 	registerTyped(r, op, handler)
-	if line.describeForPartners != nil {
-		line.describeForPartners(path)
+	for _, own := range line.portals {
+		if own.body != nil {
+			r.describePortal(path, own.scope, own.body)
+		}
 	}
 }
 

@@ -56,8 +56,10 @@ func (s *Server) routes(r *router) {
 
 	r.group("Offers", "Offers, their links, goals and scheduled changes, and the import of feeds.")
 	handle(r, post, "/api/v1/sdk-offer-management/{product}/offers", "createOffer", manage, "Make an offer", s.createOffer, created, maxBody(offerMaxBody))
-	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers", "listOffers", read, "List offers", s.listOffers, forPartners(r, s.listOffersForPartner))
-	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers/{id}", "getOffer", read, "Get an offer", s.getOffer, forPartners(r, s.getOfferForPartner))
+	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers", "listOffers", read, "List offers", s.listOffers,
+		forPartners(r, s.listOffersForPartner), forAdvertisers(r, s.listOffersForAdvertiser))
+	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers/{id}", "getOffer", read, "Get an offer", s.getOffer,
+		forPartners(r, s.getOfferForPartner), forAdvertisers(r, s.getOfferForAdvertiser))
 	handle(r, put, "/api/v1/sdk-offer-management/{product}/offers/{id}", "updateOffer", manage, "Replace an offer", s.updateOffer,
 		maxBody(offerMaxBody), precondition(s.offerMatches))
 	handle(r, patch, "/api/v1/sdk-offer-management/offers/{id}/pause", "pauseOffer", manage, "Pause an offer", s.pauseOffer)
@@ -99,10 +101,12 @@ func (s *Server) routes(r *router) {
 
 	r.group("Conversions, review, logs", "What happened and why: conversions, their review, jobs, postbacks, clicks, members, reports, audit.")
 	handle(r, get, "/api/v1/sdk-conversion-system/conversions", "listConversions", read, "List conversions, as JSON or CSV", s.listConversions,
-		forPartners(r, s.listConversionsForPartner))
+		forPartners(r, s.listConversionsForPartner), forAdvertisers(r, s.listConversionsForAdvertiser))
 	alsoCSV[page[conversionView]](r, "/api/v1/sdk-conversion-system/conversions")
-	alsoForPartners[page[PartnerConversion]](r, "/api/v1/sdk-conversion-system/conversions")
-	handle(r, get, "/api/v1/conversions/{id}", "getConversion", read, "Get a conversion with its whole history", s.getConversion, forPartners(r, s.getConversionForPartner))
+	alsoFor[page[PartnerConversion]](r, "/api/v1/sdk-conversion-system/conversions", scopePartner)
+	alsoFor[page[AdvertiserConversion]](r, "/api/v1/sdk-conversion-system/conversions", scopeAdvertiser)
+	handle(r, get, "/api/v1/conversions/{id}", "getConversion", read, "Get a conversion with its whole history", s.getConversion,
+		forPartners(r, s.getConversionForPartner), forAdvertisers(r, s.getConversionForAdvertiser))
 	handle(r, post, "/api/v1/conversions/review", "reviewConversions", review, "Approve, reject or reverse conversions", s.reviewConversions, repeatable, maxBody(reviewMaxBody))
 	handle(r, post, "/api/v1/conversions/{id}/adjust", "adjustConversion", review, "Adjust a conversion's figures", s.adjustConversion, repeatable)
 	raw(r, post, "/api/v1/conversions/upload", "uploadConversions", review, "Upload conversions as CSV", s.uploadConversions, streamed)
@@ -112,16 +116,21 @@ func (s *Server) routes(r *router) {
 	handle(r, get, "/api/v1/jobs/{id}/items", "listJobItems", read, "List a job's items and how they ended", s.listJobItems)
 	handle(r, post, "/api/v1/jobs/{id}/pause", "pauseJob", review, "Pause a job", s.pauseJob)
 	handle(r, post, "/api/v1/jobs/{id}/resume", "resumeJob", review, "Let a paused job go on", s.resumeJob)
-	handle(r, post, "/api/v1/tools/test-conversion", "testConversion", manage, "Send a test through click, postback, conversion and callback", s.testConversion, repeatable)
-	handle(r, get, "/api/v1/postbacks", "listPostbacks", read, "List every postback received", s.listPostbacks, admitsItself)
+	handle(r, post, "/api/v1/tools/test-conversion", "testConversion", manage, "Send a test through click, postback, conversion and callback", s.testConversion,
+		repeatable, forAdvertisers(r, s.testConversionForAdvertiser))
+	handle(r, get, "/api/v1/postbacks", "listPostbacks", read|byOperator, "List every postback received", s.listPostbacks,
+		forAdvertisers(r, s.listPostbacksForAdvertiser))
 	handle(r, get, "/api/v1/clicks/{id}", "traceClick", read, "Trace a click", s.traceClick, forPartners(r, s.traceClickForPartner))
 	handle(r, get, "/api/v1/members/{pub_member_id}/offers", "memberOffers", read, "List a member's started and finished offers", s.memberOffers)
 	handle(r, get, "/api/v1/members/{pub_member_id}/balance", "memberBalance", read, "Get a member's points", s.memberBalance)
 	handle(r, get, "/api/v1/members/{pub_member_id}/ledger", "memberLedger", read, "List a member's entries", s.memberLedger)
-	handle(r, get, "/api/v1/reports/performance", "performance", read, "Report clicks, conversions and money, as JSON or CSV", s.performance)
+	handle(r, get, "/api/v1/reports/performance", "performance", read, "Report clicks, conversions and money, as JSON or CSV", s.performance,
+		forPartners(r, s.performanceForPartner), forAdvertisers(r, s.performanceForAdvertiser))
 	alsoCSV[performanceReport](r, "/api/v1/reports/performance")
-	handle(r, get, "/api/v1/integrations/cost-report/singular/json", "singularCostReport", read, "Report cost for Singular to pull", s.singularCostReport)
-	handle(r, get, "/api/v1/integrations/cost-report/appsflyer/json", "appsFlyerCostReport", read, "Report cost for AppsFlyer to pull", s.appsFlyerCostReport)
+	alsoFor[portalReport[partnerReportRow]](r, "/api/v1/reports/performance", scopePartner)
+	alsoFor[portalReport[advertiserReportRow]](r, "/api/v1/reports/performance", scopeAdvertiser)
+	handle(r, get, "/api/v1/integrations/cost-report/singular/json", "singularCostReport", read, "Report cost for Singular to pull", s.singularCostReport, forAdvertisers(r, s.singularCostReport))
+	handle(r, get, "/api/v1/integrations/cost-report/appsflyer/json", "appsFlyerCostReport", read, "Report cost for AppsFlyer to pull", s.appsFlyerCostReport, forAdvertisers(r, s.appsFlyerCostReport))
 	handle(r, get, "/api/v1/audit", "listAudit", read, "List who did what", s.listAudit)
 
 	r.group("Callbacks", "What is sent to the tenant and to its partners, with every attempt.")
@@ -130,11 +139,11 @@ func (s *Server) routes(r *router) {
 	handle(r, post, "/api/v1/callback-endpoint/rotate", "rotateCallbackSecret", manage, "Make a new signing secret; the old one lives for 24 h more", s.rotateCallbackSecret)
 	handle(r, post, "/api/v1/callback-endpoint/test", "testCallbackEndpoint", manage, "Send a test callback", s.testCallbackEndpoint, accepted)
 	handle(r, post, "/api/v1/partner-postbacks", "createPartnerPostback", manage, "Make a partner postback", s.createPartnerPostback, created)
-	handle(r, get, "/api/v1/partner-postbacks", "listPartnerPostbacks", read, "List partner postbacks", s.listPartnerPostbacks)
-	handle(r, get, "/api/v1/partner-postbacks/{id}", "getPartnerPostback", read, "Get a partner postback", s.getPartnerPostback)
+	handle(r, get, "/api/v1/partner-postbacks", "listPartnerPostbacks", read, "List partner postbacks", s.listPartnerPostbacks, forPartners(r, s.listPartnerPostbacksForPartner))
+	handle(r, get, "/api/v1/partner-postbacks/{id}", "getPartnerPostback", read, "Get a partner postback", s.getPartnerPostback, forPartners(r, s.getPartnerPostbackForPartner))
 	handle(r, put, "/api/v1/partner-postbacks/{id}", "updatePartnerPostback", manage, "Change a partner postback", s.updatePartnerPostback)
 	handle(r, post, "/api/v1/partner-postbacks/preview", "previewPartnerPostback", manage, "Show the request that a conversion would make", s.previewPartnerPostback)
-	handle(r, get, "/api/v1/deliveries", "listDeliveries", read, "List deliveries with their attempts", s.listDeliveries)
+	handle(r, get, "/api/v1/deliveries", "listDeliveries", read, "List deliveries with their attempts", s.listDeliveries, forPartners(r, s.listDeliveriesForPartner))
 	handle(r, post, "/api/v1/deliveries/{id}/resend", "resendDelivery", manage, "Send a delivery again", s.resendDelivery, accepted)
 	handle(r, post, "/api/v1/deliveries/resend", "resendDeliveries", manage, "Send again what a filter finds", s.resendDeliveries, accepted)
 
@@ -167,6 +176,9 @@ func (s *Server) routes(r *router) {
 	handle(r, get, "/api/v1/exchange/offers/{id}", "getSharedOffer", read, "Get a shared offer", s.getSharedOffer)
 	handle(r, patch, "/api/v1/exchange/offers/{id}", "editSharedOffer", manage, "Change fields of a shared offer", s.editSharedOffer,
 		maxBody(offerMaxBody), precondition(s.sharedOfferMatches))
+	handle(r, get, "/api/v1/exchange/offers/{id}/proposals", "listProposals", read, "List what either side proposed, and what became of it", s.listProposals)
+	handle(r, post, "/api/v1/exchange/offers/{id}/proposals/{proposalId}/accept", "acceptProposal", manage, "Make the edit that the other side proposed", s.acceptProposal)
+	handle(r, post, "/api/v1/exchange/offers/{id}/proposals/{proposalId}/decline", "declineProposal", manage, "Decline a proposal, or take one's own back", s.declineProposal)
 	handle(r, get, "/api/v1/exchange/offers/{id}/changes", "listOfferChanges", read, "List who changed what of a shared offer", s.listOfferChanges)
 	handle(r, post, "/api/v1/exchange/conversions/{id}/requests", "requestReview", review, "Ask the advertiser to review a conversion", s.requestReview, created)
 	handle(r, get, "/api/v1/exchange/conversions/{id}/requests", "listConversionRequests", read, "List what was asked about a conversion", s.listConversionRequests)

@@ -57,6 +57,7 @@ type Server struct {
 	running runningKeys
 	live    liveStreams
 	looked  looks
+	synced  syncProofs
 	ready   readyLook
 	// draining says that this process is about to stop.
 	draining atomic.Bool

@@ -76,6 +76,8 @@ type conversionTest struct {
 	server *Server
 	in     *testConversionInput
 	params clickParams
+	// forAdvertiser says that the offer's advertiser tests, and sees its own part of the way.
+	forAdvertiser bool
 	// What it goes by, read once.
 	tenantID     uuid.UUID
 	offer        *domain.Offer
@@ -95,7 +97,8 @@ func (s *Server) testConversion(ctx context.Context, in *testConversionInput) (*
 	if s.Tracking == nil {
 		return nil, newProblem(http.StatusServiceUnavailable, "This process takes no clicks.").retryAfter(time.Minute)
 	}
-	test := &conversionTest{server: s, in: in, tenantID: principal(ctx).TenantID, out: testConversionResult{Steps: []testStep{}}}
+	p := principal(ctx)
+	test := &conversionTest{server: s, in: in, tenantID: p.TenantID, forAdvertiser: p.Scope == scopeAdvertiser, out: testConversionResult{Steps: []testStep{}}}
 	if err := test.readParams(); err != nil {
 		return nil, err
 	}
@@ -130,6 +133,9 @@ func (t *conversionTest) run(ctx context.Context) error {
 		return nil
 	}
 	parts := []func(context.Context) (goOn bool, err error){t.makeClick, t.sendPostbacks, t.showConversion, t.showCallback, t.callPartner}
+	if t.forAdvertiser {
+		parts = parts[:3]
+	}
 	for _, part := range parts {
 		if goOn, err := part(ctx); err != nil || !goOn {
 			return err
@@ -178,7 +184,7 @@ func (t *conversionTest) readParams() error {
 func (t *conversionTest) load(ctx context.Context) error {
 	return t.server.tenant(ctx, func(tx pgx.Tx) (err error) {
 		queries, body := dbgen.New(), t.in.Body
-		t.offer, err = currentOffer(ctx, tx, body.OfferID)
+		t.offer, err = t.tested(ctx, tx)
 		var problem *Problem
 		if errors.As(err, &problem) && problem.Status == http.StatusNotFound {
 			return badField("offerId", "there is no such offer")
@@ -213,6 +219,20 @@ func (t *conversionTest) load(ctx context.Context) error {
 		t.partner = &partner
 		return err
 	})
+}
+
+// tested is the offer; to an advertiser those of others are not there.
+func (t *conversionTest) tested(ctx context.Context, tx pgx.Tx) (*domain.Offer, error) {
+	if t.forAdvertiser {
+		own, err := dbgen.New().OfferIsOfAdvertiser(ctx, tx, t.tenantID, t.in.Body.OfferID, *principal(ctx).AdvertiserID)
+		if err != nil {
+			return nil, err
+		}
+		if !own {
+			return nil, notFound()
+		}
+	}
+	return currentOffer(ctx, tx, t.in.Body.OfferID)
 }
 
 // checkOffer says what would keep a real click from converting. The test goes on: it stands for a

@@ -180,6 +180,9 @@ func (t *conversionTest) showConversion(ctx context.Context) (goOn bool, err err
 	}
 	step.Detail = fmt.Sprintf("%s: revenue %s %s, payout %s %s, reward %s points; in no ledger, cap or report.",
 		row.Status, row.RevenueMicros, row.Currency, row.PayoutMicros, row.Currency, row.RewardMicros)
+	if t.forAdvertiser {
+		step.Detail = fmt.Sprintf("%s: cost %s %s; in no ledger, cap or report.", row.Status, row.RevenueMicros, row.Currency)
+	}
 	switch {
 	case row.Status == domain.StatusPending && row.ReleaseAt != nil:
 		step.Detail += " It becomes Success on " + row.ReleaseAt.UTC().Format(time.RFC3339) + ", or when it is approved by POST /api/v1/conversions/review."

@@ -14,7 +14,7 @@ import (
 
 // The tables of the Exchange that belong to two tenants have no tenant_id: who may see and write them
 // is said by the partnership or by the keys to its offer (rule 60).
-var ofTwo = []string{"partnerships", "offer_changes", "reconciliations", "conversion_requests"}
+var ofTwo = []string{"partnerships", "offer_changes", "reconciliations", "conversion_requests", "offer_proposals"}
 
 // partnerships are an advertiser's with two publishers, a row in every table of each, and a stranger.
 type partnerships struct {
@@ -52,6 +52,8 @@ func seededPartnerships(t *testing.T, url string) partnerships {
 			VALUES ($1, gen_random_uuid(), now(), current_date, current_date, '[]', '[]', 0, 0)`, one.partnership)
 		run(`INSERT INTO conversion_requests (partnership_id, id, conversion_id, action, reason, at, by)
 			VALUES ($1, gen_random_uuid(), gen_random_uuid(), 'approve', '', now(), '')`, one.partnership)
+		run(`INSERT INTO offer_proposals (id, partnership_id, offer_id, side, by, at, version, patch, event_ids, changes, fingerprint, state)
+			VALUES (gen_random_uuid(), $1, $2, 'publisher', '', now(), 1, '{}', '{}', '[]', '\x00', 'open')`, one.partnership, one.offer)
 	}
 	return p
 }
@@ -133,6 +135,13 @@ func TestRule60EachSideWritesItsOwnPart(t *testing.T) {
 		return fmt.Sprintf(`INSERT INTO conversion_requests (partnership_id, id, conversion_id, action, reason, at, by)
 			VALUES ('%s', gen_random_uuid(), gen_random_uuid(), 'approve', '', now(), '')`, partnership)
 	}
+	propose := func(partnership, offer uuid.UUID, side string) string {
+		return fmt.Sprintf(`INSERT INTO offer_proposals (id, partnership_id, offer_id, side, by, at, version, patch, event_ids, changes, fingerprint, state)
+			VALUES (gen_random_uuid(), '%s', '%s', '%s', '', now(), 1, '{}', '{}', '[]', '\x01', 'open')`, partnership, offer, side)
+	}
+	decide := func(state, side string) string {
+		return fmt.Sprintf("UPDATE offer_proposals SET state = '%s', decided_at = now(), decided_side = '%s'", state, side)
+	}
 	entry := func(tenant, exchangeTenant uuid.UUID) string {
 		return fmt.Sprintf(`INSERT INTO advertisers (tenant_id, id, key, name, created_at, exchange_tenant_id)
 			VALUES ('%s', gen_random_uuid(), gen_random_uuid()::text, 'A', now(), '%s')`, tenant, exchangeTenant)
@@ -177,6 +186,19 @@ func TestRule60EachSideWritesItsOwnPart(t *testing.T) {
 		{p.stranger, ask(p.partnership), nobody},
 		{p.publisher, "UPDATE conversion_requests SET reason = ''", nobody},
 		{p.publisher, "DELETE FROM conversion_requests", nobody},
+
+		{p.publisher, propose(p.partnership, p.offer, "publisher"), 1},
+		{p.advertiser, propose(p.partnership, p.offer, "advertiser"), 1},
+		{p.publisher, propose(p.partnership, p.offer, "advertiser"), nobody}, // not in the other's name
+		{p.publisher, propose(p.rivalsPartnership, p.rivalsOffer, "publisher"), nobody},
+		{p.publisher, propose(p.partnership, p.rivalsOffer, "publisher"), nobody}, // another's offer
+		{p.stranger, propose(p.partnership, p.offer, "publisher"), nobody},
+		{p.advertiser, decide("declined", "advertiser"), 2},
+		{p.publisher, decide("withdrawn", "publisher"), 1},
+		{p.publisher, decide("declined", "advertiser"), nobody},
+		{p.stranger, decide("declined", "advertiser"), 0},
+		{p.advertiser, "UPDATE offer_proposals SET patch = ''", nobody},
+		{p.advertiser, "DELETE FROM offer_proposals", nobody},
 
 		{p.publisher, key(p.publisher, p.rivalsOffer, "publisher"), nobody},
 		{p.publisher, key(p.publisher, p.rivalsOffer, "owner"), nobody},

@@ -146,7 +146,7 @@ var (
 // answerFields are what answers add to the document: no warning when they come back.
 var answerFields = []string{
 	"id", "version", "tenantId", "redirectLink", "counters", "warnings", "goalId", "status", "createdAt", "updatedAt",
-	"side", "partnershipId",
+	"side", "partnershipId", proposeField,
 }
 
 func (r *docReader) offer(root docNode) Offer {

@@ -55,6 +55,8 @@ type ExchangeEvent struct {
 	Sequence     int64      `json:"sequence,omitempty"`
 	// RequestID names what the publisher asks of the advertiser about a conversion.
 	RequestID *uuid.UUID `json:"requestId,omitempty"`
+	// ProposalID names an edit that Side proposes to the other one, or declined.
+	ProposalID *uuid.UUID `json:"proposalId,omitempty"`
 	// Version names an edit: the one that it made. Side made it.
 	Version int64       `json:"version,omitempty"`
 	Side    domain.Side `json:"side,omitempty"`
@@ -64,7 +66,7 @@ type ExchangeEvent struct {
 // LiveEvent is one event of a tenant's live stream (http.md). Its id there is its place in the stream.
 type LiveEvent struct {
 	ID uuid.UUID `json:"id"`
-	// Kind is change, conversion, status or request: the event's name.
+	// Kind is change, conversion, status, request or proposal: the event's name.
 	Kind string          `json:"kind"`
 	At   time.Time       `json:"at"`
 	Data json.RawMessage `json:"data"`
@@ -76,6 +78,7 @@ const (
 	LiveConversion = "conversion"
 	LiveStatus     = "status"
 	LiveRequest    = "request"
+	LiveProposal   = "proposal"
 )
 
 // JobEvent tells that a job may go on: it was made, or resumed.

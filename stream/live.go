@@ -109,6 +109,24 @@ type LiveRequestData struct {
 	At            time.Time     `json:"at"`
 }
 
+// LiveProposalData is what both sides hear of an edit that one proposes to the other, and of what becomes
+// of it (rule 57): LiveProposal. The values are in the list of proposals.
+type LiveProposalData struct {
+	PartnershipID uuid.UUID `json:"partnershipId"`
+	OfferID       uuid.UUID `json:"offerId"`
+	ProposalID    uuid.UUID `json:"proposalId"`
+	// Version is the one that it was made from.
+	Version int64 `json:"version"`
+	// State is open, accepted, declined or withdrawn; By and Side made it so.
+	State string      `json:"state"`
+	By    string      `json:"by"`
+	Side  domain.Side `json:"side"`
+	// Fields are the first of those that it changes.
+	Fields []string  `json:"fields"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+}
+
 // LivePartnershipData is what both sides hear when a partnership begins or ends, or its offer is paused
 // or resumed: LiveStatus.
 type LivePartnershipData struct {

@@ -164,7 +164,7 @@ const startWithin = time.Minute
 // but who starts everything in one process.
 func (c *Conn) Ensure(ctx context.Context, settings Settings) error {
 	for _, config := range settings.configs() {
-		err := waitOut(ctx, "stream "+config.Name, func() error {
+		err := WaitOut(ctx, "stream "+config.Name, func() error {
 			_, err := c.JS.CreateOrUpdateStream(ctx, config)
 			return err
 		})
@@ -187,7 +187,7 @@ func (c *Conn) Ensure(ctx context.Context, settings Settings) error {
 func (c *Conn) Check(ctx context.Context, settings Settings) error {
 	for _, want := range settings.configs() {
 		var found jetstream.Stream
-		err := waitOut(ctx, "stream "+want.Name, func() (err error) {
+		err := WaitOut(ctx, "stream "+want.Name, func() (err error) {
 			found, err = c.JS.Stream(ctx, want.Name)
 			return err
 		})
@@ -234,8 +234,9 @@ func compare(want, got jetstream.StreamConfig) error {
 	return nil
 }
 
-// waitOut repeats what a stream server refuses while it starts or chooses a leader.
-func waitOut(ctx context.Context, what string, try func() error) error {
+// WaitOut repeats what a stream server refuses while it starts, chooses a leader or is away for a
+// moment: for every part that begins with a request to it.
+func WaitOut(ctx context.Context, what string, try func() error) error {
 	for end := time.Now().Add(startWithin); ; {
 		err := try()
 		if err == nil || !isPassing(err) || ctx.Err() != nil || time.Now().After(end) {

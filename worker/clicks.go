@@ -118,14 +118,48 @@ func (w *Worker) handleStarts(ctx context.Context, msg jetstream.Msg) error {
 	if meta, err := msg.Metadata(); err == nil {
 		w.startsLag.saw(time.Since(meta.Timestamp), time.Now())
 	}
-	var starts errgroup.Group // one that fails does not keep the others: they would all come again
+	left, err := w.startAll(ctx, clicks)
+	if err == nil || len(left) == len(clicks) {
+		return err // where none was started, the message itself comes again
+	}
+	slog.Warn("some starts of workflows are owed", "of", len(clicks), "owed", len(left), "error", err)
+	return w.oweStarts(ctx, left)
+}
+
+// startAll parks the workflows of clicks and gives back those that are left, in their order. One that
+// fails does not keep the others.
+func (w *Worker) startAll(ctx context.Context, clicks []domain.Click) (left []*domain.Click, err error) {
+	failed := make([]bool, len(clicks))
+	var starts errgroup.Group
 	starts.SetLimit(startsPerMessage)
 	for i := range clicks {
 		if clicks[i].RefusedReason == domain.ReasonNone {
 			starts.Go(func() error {
-				return w.pace.do(ctx, func() error { return w.park(ctx, &clicks[i]) })
+				err := w.pace.do(ctx, func() error { return w.park(ctx, &clicks[i]) })
+				failed[i] = err != nil
+				return err
 			})
 		}
 	}
-	return starts.Wait()
+	err = starts.Wait()
+	for i := range clicks {
+		if failed[i] {
+			left = append(left, &clicks[i])
+		}
+	}
+	return left, err
+}
+
+// oweStarts has the workflows of clicks started later.
+func (w *Worker) oweStarts(ctx context.Context, clicks []*domain.Click) error {
+	packed := []byte{'['}
+	for i, click := range clicks {
+		if i > 0 {
+			packed = append(packed, ',')
+		}
+		packed = click.AppendJSON(packed)
+	}
+	owed, err := w.clicks.Owe(ctx, append(packed, ']'))
+	startsShed.WithLabelValues("failed").Add(float64(owed))
+	return err
 }

@@ -17,7 +17,7 @@ import (
 const exchangeInFlight = 32
 
 // handleExchange hands news of a partnership to its workflow: a transition in the advertiser's book, or
-// an edit of the shared offer. A request is one mail, which the deliveries keep by themselves.
+// an edit of the shared offer. A request or a proposal is one mail, which the deliveries keep by themselves.
 func (w *Worker) handleExchange(ctx context.Context, msg jetstream.Msg) error {
 	var event stream.ExchangeEvent
 	if err := json.Unmarshal(msg.Data(), &event); err != nil {
@@ -28,6 +28,8 @@ func (w *Worker) handleExchange(ctx context.Context, msg jetstream.Msg) error {
 		return w.syncConversion(ctx, &event)
 	case event.RequestID != nil:
 		return w.Deliveries.NoticeOfRequest(ctx, event.Partnership.ID, *event.RequestID)
+	case event.ProposalID != nil:
+		return w.Deliveries.NoticeOfProposal(ctx, event.Partnership.ID, *event.ProposalID, event.Side)
 	case event.Version > 0:
 		return w.noticeOfEdit(ctx, &event)
 	default:

@@ -484,6 +484,26 @@ type OfferEvent struct {
 	OfferID  uuid.UUID
 }
 
+type OfferProposal struct {
+	ID            uuid.UUID
+	PartnershipID uuid.UUID
+	OfferID       uuid.UUID
+	Side          domain.Side
+	By            string
+	At            time.Time
+	Version       int64
+	Patch         string
+	EventIds      []uuid.UUID
+	Changes       []byte
+	Fingerprint   []byte
+	State         string
+	DecidedAt     *time.Time
+	DecidedBy     string
+	DecidedSide   string
+	Reason        string
+	MadeVersion   *int64
+}
+
 type OfferVersion struct {
 	TenantID  uuid.UUID
 	OfferID   uuid.UUID

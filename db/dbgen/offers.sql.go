@@ -321,6 +321,18 @@ func (q *Queries) OfferCategoryExists(ctx context.Context, db DBTX, tenantID uui
 	return exists, err
 }
 
+const offerIsOfAdvertiser = `-- name: OfferIsOfAdvertiser :one
+SELECT EXISTS (SELECT 1 FROM offer_access a JOIN offers o ON o.id = a.offer_id
+  WHERE a.tenant_id = $1 AND a.offer_id = $2 AND o.advertiser_id = $3)::boolean
+`
+
+func (q *Queries) OfferIsOfAdvertiser(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID, advertiserID uuid.UUID) (bool, error) {
+	row := db.QueryRow(ctx, offerIsOfAdvertiser, tenantID, iD, advertiserID)
+	var column_1 bool
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const offerPartnerExists = `-- name: OfferPartnerExists :one
 SELECT EXISTS (SELECT 1 FROM partners WHERE tenant_id = $1 AND id = $2)
 `

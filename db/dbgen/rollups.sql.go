@@ -64,12 +64,13 @@ SELECT v.document FROM offer_access a
 JOIN offers o ON o.id = a.offer_id
 JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
 WHERE a.tenant_id = $1 AND a.side <> 'publisher' AND v.document->>'trackingSystem' = $2::text AND (v.document->>'shouldSendCostData')::boolean
+  AND ($3::uuid IS NULL OR o.advertiser_id = $3::uuid)
 `
 
-// Rule 57: the offers whose cost goes to an attribution provider, as they are now. Of a shared one it
-// is the advertiser's to tell: told twice, it would count twice.
-func (q *Queries) OffersWithCostData(ctx context.Context, db DBTX, tenantID uuid.UUID, trackingSystem string) ([]json.RawMessage, error) {
-	rows, err := db.Query(ctx, offersWithCostData, tenantID, trackingSystem)
+// Rule 57: the offers whose cost goes to an attribution provider, as they are now; with an advertiser
+// only its own. Of a shared one it is the advertiser's to tell: told twice, it would count twice.
+func (q *Queries) OffersWithCostData(ctx context.Context, db DBTX, tenantID uuid.UUID, trackingSystem string, advertiserID *uuid.UUID) ([]json.RawMessage, error) {
+	rows, err := db.Query(ctx, offersWithCostData, tenantID, trackingSystem, advertiserID)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +94,7 @@ const performance = `-- name: Performance :many
 WITH k AS NOT MATERIALIZED (
   SELECT $2::uuid AS tenant, $3::timestamptz AS since, $4::timestamptz AS until,
     $5::text[] AS dimensions, $6::int[] AS subs, $7::timestamptz[] AS starts, $8::text AS currency,
-    $9::uuid[] AS offers, $10::uuid[] AS partners, $11::uuid[] AS advertisers, $12::text[] AS countries
+    $9::uuid[] AS offers, $10::uuid[] AS partners, $11::boolean AS for_partner, $12::uuid[] AS advertisers, $13::text[] AS countries
 ), raw_clicks AS MATERIALIZED (
   SELECT b.offer_id, b.bucket, uuid_v7_floor(greatest(b.bucket, k.since)) AS since, uuid_v7_floor(least(b.bucket + interval '15 minutes', k.until)) AS until
   FROM k, (
@@ -113,6 +114,10 @@ WITH k AS NOT MATERIALIZED (
     SELECT r.offer_id, r.bucket FROM conversion_rollups r, k
     WHERE r.tenant_id = k.tenant AND r.bucket > k.since - interval '15 minutes' AND r.bucket < k.until
       AND (cardinality(k.subs) > 0 OR r.bucket < k.since OR r.bucket > k.until - interval '15 minutes')
+    UNION
+    SELECT c.offer_id, rollup_bucket(c.received_at) FROM conversions c, k
+    WHERE k.for_partner AND c.tenant_id = k.tenant AND c.partner_id = ANY(k.partners) AND c.received_at >= k.since AND c.received_at < k.until
+      AND c.payout_rule->>'kind' = 'private'
   ) b
 ), click_rows AS (
   SELECT r.offer_id, r.bucket, r.advertiser_id, r.partner_id, r.placement_id, r.creative_order, r.country, r.device,
@@ -140,6 +145,12 @@ WITH k AS NOT MATERIALIZED (
     CASE WHEN v.status = 'Pending' THEN v.payout_micros ELSE 0 END, CASE WHEN v.status = 'Pending' THEN v.reward_micros ELSE 0 END
   FROM raw_conversions w CROSS JOIN k
   CROSS JOIN LATERAL reported_conversions(k.tenant, w.offer_id, w.since, w.until) v
+  WHERE NOT (k.for_partner AND v.is_private)
+), hidden AS MATERIALIZED (
+  SELECT s.event_id FROM k JOIN tenants t ON t.tenant_id = k.tenant
+  CROSS JOIN (SELECT DISTINCT r.offer_id, r.event_id FROM conversion_rows r, k WHERE k.for_partner AND r.partner_id = ANY(k.partners)) s
+  JOIN offers o ON o.id = s.offer_id JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
+  WHERE goal_hidden_now(v.document, s.event_id, t.goals_enabled)
 ), facts AS (
   SELECT offer_id, bucket, advertiser_id, partner_id, placement_id, creative_order, country, device, pub_subs, NULL::uuid AS event_id, NULL::text AS currency,
     clicks, refused, visitors, 0::bigint AS pending, 0::bigint AS success, 0::bigint AS rejected, 0::bigint AS revenue, 0::bigint AS payout, 0::bigint AS reward,
@@ -149,7 +160,7 @@ WITH k AS NOT MATERIALIZED (
   SELECT offer_id, bucket, advertiser_id, partner_id, placement_id, creative_order, country, device, pub_subs, event_id, currency,
     0, 0, '{}', pending, success, rejected, revenue_micros, payout_micros, reward_micros,
     pending_revenue_micros, pending_payout_micros, pending_reward_micros
-  FROM conversion_rows
+  FROM conversion_rows WHERE event_id NOT IN (SELECT event_id FROM hidden)
 ), keyed AS (
   SELECT ARRAY[
       CASE WHEN 'period' = ANY(k.dimensions) THEN greatest(width_bucket(f.bucket, k.starts), 1)::text END,
@@ -198,6 +209,7 @@ type PerformanceParams struct {
 	Currency    string
 	Offers      []uuid.UUID
 	Partners    []uuid.UUID
+	ForPartner  bool
 	Advertisers []uuid.UUID
 	Countries   []string
 }
@@ -227,7 +239,9 @@ type PerformanceRow struct {
 // Clicks and conversions of [since, until), by any of the dimensions named in group_by, and once more
 // in all (is_total). Periods are numbered from 1 by their starts. With by_sub nothing but raw rows is
 // read: rollups know no subs. An empty list of a filter admits everything. What an offer's advertiser
-// owes for it, where it is shared, is cost and no revenue (rule 57).
+// owes for it, where it is shared, is cost and no revenue (rule 57). For a partner, what is hidden from
+// partners is left out: conversions of goals that are hidden now, and private ones by their payout rule
+// at the decision (rule 66), which rollups do not tell apart, so that their buckets are read raw.
 func (q *Queries) Performance(ctx context.Context, db DBTX, arg PerformanceParams) ([]PerformanceRow, error) {
 	rows, err := db.Query(ctx, performance,
 		arg.AtMost,
@@ -240,6 +254,7 @@ func (q *Queries) Performance(ctx context.Context, db DBTX, arg PerformanceParam
 		arg.Currency,
 		arg.Offers,
 		arg.Partners,
+		arg.ForPartner,
 		arg.Advertisers,
 		arg.Countries,
 	)

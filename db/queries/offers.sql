@@ -73,3 +73,7 @@ ON CONFLICT DO NOTHING;
 -- name: ForeignOfferEvents :many
 -- Which of these events belong to another offer of the tenant.
 SELECT id FROM offer_events WHERE tenant_id = @tenant_id AND id = ANY(@ids::uuid[]) AND offer_id <> @offer_id;
+
+-- name: OfferIsOfAdvertiser :one
+SELECT EXISTS (SELECT 1 FROM offer_access a JOIN offers o ON o.id = a.offer_id
+  WHERE a.tenant_id = @tenant_id AND a.offer_id = @id AND o.advertiser_id = @advertiser_id)::boolean;

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/offerflow/offerflow/stream"
@@ -221,6 +223,75 @@ func TestADeletedConsumerIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "it is taken", func() bool { return len(seen.of("after")) == 1 })
+}
+
+// A server that is away, or not ready, when a consumer begins is waited for as it is later.
+func TestAConsumerWaitsForAServerThatIsAwayAtItsStart(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.options.Port = portOf(t, s.nats.URL())
+	if err := s.Publish(t.Context(), stream.SubjectPostbacks, "", []byte("before")); err != nil {
+		t.Fatal(err)
+	}
+	s.stop(t)
+	var seen deliveries
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		ended <- s.Run(ctx, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 1, Handle: func(_ context.Context, msg jetstream.Msg) error {
+			seen.note(msg)
+			return nil
+		}})
+	}()
+	select {
+	case err := <-ended:
+		t.Fatalf("it ended: %v", err)
+	case <-time.After(7 * time.Second): // longer than one request to a server that is away
+	}
+	s.start(t)
+	eventually(t, "it is taken", func() bool { return len(seen.of("before")) == 1 })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// A consumer that is deleted while it is being made is answered "consumer closed" (API 500, 10012): a
+// passing error too. Between the server and us somebody answers so, once.
+func TestAConsumerThatIsDeletedAtItsStartIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	const prefix, closed = "CLOSED.API", `{"type":"io.nats.jetstream.api.v1.consumer_create_response","error":{"code":500,"err_code":10012,"description":"consumer closed"}}`
+	var once sync.Once
+	between, err := s.NATS.Subscribe(prefix+".>", func(msg *nats.Msg) {
+		refused := false
+		if strings.Contains(msg.Subject, ".CONSUMER.CREATE.") {
+			once.Do(func() { refused = true })
+		}
+		if refused {
+			_ = msg.Respond([]byte(closed))
+			return
+		}
+		msg.Subject = "$JS.API" + strings.TrimPrefix(msg.Subject, prefix)
+		_ = s.NATS.PublishMsg(msg)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = between.Unsubscribe() })
+	js, err := jetstream.NewWithAPIPrefix(s.NATS, prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen deliveries
+	s.running(t, &stream.Conn{NATS: s.NATS, JS: js}, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 1, Handle: func(_ context.Context, msg jetstream.Msg) error {
+		seen.note(msg)
+		return nil
+	}})
+	if err := s.Publish(t.Context(), stream.SubjectPostbacks, "", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is taken", func() bool { return len(seen.of("{}")) == 1 })
 }
 
 // Streams are durable as configured: every kind of loss that a setting could allow.

@@ -44,8 +44,8 @@ func started(t *testing.T, change func(*nats.Options)) *nats.Server {
 
 func monitorOf(s *nats.Server) string { return "http://" + s.MonitorAddr().String() }
 
-// cluster is three servers that sync as they like: what makes a write safe there is that three have it.
-func cluster(t *testing.T) []*nats.Server {
+// cluster is three servers.
+func cluster(t *testing.T, syncAlways bool) []*nats.Server {
 	t.Helper()
 	picked, err := ports.Pick(3)
 	if err != nil {
@@ -60,7 +60,7 @@ func cluster(t *testing.T) []*nats.Server {
 		options := &nats.Options{
 			ServerName: fmt.Sprintf("n%d", i+1), Host: ports.Loopback, Port: nats.RANDOM_PORT, HTTPHost: ports.Loopback, HTTPPort: nats.RANDOM_PORT,
 			Cluster: nats.ClusterOpts{Name: "three", Host: ports.Loopback, Port: port}, Routes: routes,
-			JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true, DisableJetStreamBanner: true,
+			JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true, DisableJetStreamBanner: true, SyncAlways: syncAlways,
 		}
 		if servers[i], err = nats.NewServer(options); err != nil {
 			t.Fatal(err)
@@ -98,11 +98,21 @@ func opened(t *testing.T) *db.Store {
 // streamServer is what /readyz says of the stream server: "ok", or what is wrong.
 func streamServer(t *testing.T, store *db.Store, conn *stream.Conn, monitor string) string {
 	t.Helper()
+	return streamServerOf(t, serverFor(t, store, conn, monitor))
+}
+
+// serverFor is a process without anything else that tells its operator.
+func serverFor(t *testing.T, store *db.Store, conn *stream.Conn, monitor string) *api.Server {
+	t.Helper()
 	keys, err := keyring.Parse(keyring.Generate())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &api.Server{Store: store, Stream: conn, Keys: keys, Config: api.Config{NATSMonitorURL: monitor, OperatorTokenHash: keys.Hash("operator")}}
+	return &api.Server{Store: store, Stream: conn, Keys: keys, Config: api.Config{NATSMonitorURL: monitor, OperatorTokenHash: keys.Hash("operator")}}
+}
+
+func streamServerOf(t *testing.T, s *api.Server) string {
+	t.Helper()
 	answer := httptest.NewRecorder()
 	request := httptest.NewRequest(http.MethodGet, "/readyz", nil).WithContext(t.Context())
 	request.Header.Set("Authorization", "ApiToken operator") // details are the operator's
@@ -165,14 +175,17 @@ func TestOneServerIsReadyOnlyWhenItSyncsEveryWrite(t *testing.T) {
 	}
 }
 
-// Three replicas need no proof of syncing, outlive any one server, and refuse without a quorum.
-func TestThreeReplicasAreReadyWithoutSyncing(t *testing.T) {
+// Three replicas are ready when each of their servers proves that it syncs, outlive any one server, and
+// refuse without a quorum.
+func TestThreeReplicasAreReadyWhenAllSync(t *testing.T) {
 	t.Parallel()
-	store, servers := opened(t), cluster(t)
+	store, servers := opened(t), cluster(t, true)
+	var monitors []string
 	for _, s := range servers {
 		if !s.ReadyForConnections(soon) {
 			t.Fatal("NATS takes no connections")
 		}
+		monitors = append(monitors, monitorOf(s))
 	}
 	conn := connected(t, servers...)
 	// The three choose a leader first.
@@ -181,8 +194,14 @@ func TestThreeReplicasAreReadyWithoutSyncing(t *testing.T) {
 		defer cancel()
 		return conn.Ensure(ctx, stream.Settings{Replicas: 3}.WithDefaults()) == nil
 	})
-	ready := func() bool { return streamServer(t, store, conn, "") == "ok" }
+	process := serverFor(t, store, conn, strings.Join(monitors, ", "))
+	ready := func() bool { return streamServerOf(t, process) == "ok" }
 	eventually(t, "ready with three replicas", ready)
+	for _, monitor := range []string{"", monitors[0], monitors[0] + "," + monitors[2]} {
+		if got := streamServer(t, store, conn, monitor); !strings.Contains(got, "does not prove") {
+			t.Errorf("by the proofs of %q: %q", monitor, got)
+		}
+	}
 	publish := func() bool { return conn.Publish(t.Context(), stream.SubjectPostbacks, "", []byte("{}")) == nil }
 	if !publish() {
 		t.Error("a cluster that is ready takes no message")
@@ -207,10 +226,35 @@ func TestThreeReplicasAreReadyWithoutSyncing(t *testing.T) {
 	}
 }
 
+// Three replicas that sync every two minutes lose together what one power failure takes from all three.
+func TestThreeReplicasThatDoNotSyncAreNotReady(t *testing.T) {
+	t.Parallel()
+	store, servers := opened(t), cluster(t, false)
+	var monitors []string
+	for _, s := range servers {
+		if !s.ReadyForConnections(soon) {
+			t.Fatal("NATS takes no connections")
+		}
+		monitors = append(monitors, monitorOf(s))
+	}
+	conn := connected(t, servers...)
+	eventually(t, "the cluster makes streams", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		return conn.Ensure(ctx, stream.Settings{Replicas: 3}.WithDefaults()) == nil
+	})
+	eventually(t, "the stream has its replicas", func() bool { return leaderOf(t, conn, stream.Clicks) != "" })
+	for monitor, want := range map[string]string{"": "does not prove", strings.Join(monitors, ","): "does not sync every write"} {
+		if got := streamServer(t, store, conn, monitor); !strings.Contains(got, want) {
+			t.Errorf("with three replicas and the proofs of %q: %q", monitor, got)
+		}
+	}
+}
+
 // A stream of a cluster with one replica is as safe as its server.
 func TestOneReplicaInAClusterNeedsTheProof(t *testing.T) {
 	t.Parallel()
-	store, servers := opened(t), cluster(t)
+	store, servers := opened(t), cluster(t, false)
 	for _, s := range servers {
 		if !s.ReadyForConnections(soon) {
 			t.Fatal("NATS takes no connections")

@@ -39,7 +39,7 @@ type Config struct {
 	DatabaseConns      int32  `env:"OFFERFLOW_DATABASE_CONNS" envDefault:"40" help:"connections that a process takes at most for each of its two roles"`
 
 	NATSURL        string `env:"OFFERFLOW_NATS_URL" envDefault:"nats://127.0.0.1:4222" secret:"true" help:"NATS with JetStream"`
-	NATSMonitorURL string `env:"OFFERFLOW_NATS_MONITOR_URL" help:"its monitoring address, which proves that it syncs every write"`
+	NATSMonitorURL string `env:"OFFERFLOW_NATS_MONITOR_URL" help:"its monitoring address, which proves that it syncs every write; in a cluster those of all servers, with commas between"`
 	NATSReplicas   int    `env:"OFFERFLOW_NATS_REPLICAS" envDefault:"1" help:"replicas of the streams: 3 in a cluster; migrate applies it"`
 
 	StreamKeep         time.Duration `env:"OFFERFLOW_STREAM_KEEP" envDefault:"24h" help:"how long the streams keep what is handled, for offerflow replay; in a stream that is 70 % full it goes earlier"`

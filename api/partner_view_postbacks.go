@@ -1,0 +1,120 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// partnersPostback is a URL of the asking partner's.
+type partnersPostback struct {
+	ID             uuid.UUID  `json:"id"`
+	EventID        *uuid.UUID `json:"eventId" doc:"Our id of the event; null is every event of every offer. Both kinds are called."`
+	URL            string     `json:"url"`
+	Method         string     `json:"method" enum:"GET,POST"`
+	Events         []string   `json:"events" doc:"What it is told of."`
+	Status         string     `json:"status" enum:"active,paused"`
+	DisabledAt     *time.Time `json:"disabledAt" doc:"Set when the URL answered 410."`
+	DisabledReason string     `json:"disabledReason"`
+	CreatedAt      time.Time  `json:"createdAt"`
+	UpdatedAt      time.Time  `json:"updatedAt"`
+	Warnings       []string   `json:"warnings" doc:"What is probably wrong with the URL."`
+}
+
+type partnersPostbackOutput struct{ Body partnersPostback }
+
+// partnersPostbackListing shows those of the partner $1, but for goals that are hidden from it (rule 66).
+var partnersPostbackListing = listing[partnerPostbackDocument]{
+	from: "partner_postbacks b", columns: partnerPostbackListing.columns,
+	where: `b.tenant_id = current_tenant() AND b.partner_id = $1 AND NOT EXISTS (
+		SELECT 1 FROM offer_events e JOIN offers o ON o.id = e.offer_id JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
+		JOIN tenants t ON t.tenant_id = b.tenant_id
+		WHERE e.tenant_id = b.tenant_id AND e.id = b.event_id AND goal_hidden_now(v.document, e.id, t.goals_enabled))`,
+	fields: map[string]listField{
+		"id": {column: "id", kind: fieldUUID}, "eventId": {column: "event_id", kind: fieldUUID}, "url": {column: "url", kind: fieldSearch},
+		"method": {column: "method"}, "status": {column: "status"}, "createdAt": {column: "created_at", kind: fieldTime},
+	},
+	order: "createdAt", id: "id", scan: partnerPostbackListing.scan,
+}
+
+func (s *Server) listPartnerPostbacksForPartner(ctx context.Context, in *ListInput) (*pageOutput[partnersPostback], error) {
+	found, err := listIn(ctx, s, partnersPostbackListing, *in, *principal(ctx).PartnerID)
+	if err != nil {
+		return nil, err
+	}
+	return &pageOutput[partnersPostback]{Body: reduced(found.Body, partnersPostbackOf)}, nil
+}
+
+func (s *Server) getPartnerPostbackForPartner(ctx context.Context, in *ByID) (*partnersPostbackOutput, error) {
+	found, err := listIn(ctx, s, partnersPostbackListing, onlyID(in.ID), *principal(ctx).PartnerID)
+	if err != nil {
+		return nil, err
+	}
+	if len(found.Body.Items) == 0 {
+		return nil, notFound()
+	}
+	return &partnersPostbackOutput{Body: partnersPostbackOf(&found.Body.Items[0])}, nil
+}
+
+func partnersPostbackOf(d *partnerPostbackDocument) partnersPostback {
+	return partnersPostback{
+		ID: d.ID, EventID: d.EventID, URL: d.URL, Method: d.Method, Events: d.Events, Status: d.Status, DisabledAt: d.DisabledAt,
+		DisabledReason: d.DisabledReason, CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt, Warnings: d.Warnings,
+	}
+}
+
+// partnersDelivery is a call of one of the asking partner's URLs, and what became of it.
+type partnersDelivery struct {
+	ID             uuid.UUID         `json:"id"`
+	EndpointID     uuid.UUID         `json:"endpointId" doc:"Which of the URLs: its id in the list of them."`
+	ConversionID   *uuid.UUID        `json:"conversionId"`
+	Sequence       int64             `json:"sequence" doc:"Of the conversion's transition."`
+	Status         string            `json:"status" doc:"The conversion's status in this news."`
+	State          string            `json:"state" enum:"waiting,delivered,failed,superseded"`
+	AttemptCount   int32             `json:"attemptCount"`
+	NextAttemptAt  *time.Time        `json:"nextAttemptAt" doc:"Null while it waits for an earlier news of the same conversion."`
+	LastStatusCode *int32            `json:"lastStatusCode"`
+	LastError      string            `json:"lastError"`
+	IsTest         bool              `json:"isTest" doc:"Sent for a test; tried once."`
+	CreatedAt      time.Time         `json:"createdAt"`
+	FinishedAt     *time.Time        `json:"finishedAt"`
+	Attempts       []attemptDocument `json:"attempts"`
+}
+
+// partnersDeliveryListing shows those of the partner $2 that tell of a conversion which it sees.
+var partnersDeliveryListing = listing[deliveryDocument]{
+	from: deliveryListing.from, columns: deliveryListing.columns,
+	where: `d.tenant_id = $1 AND d.kind = 'partner' AND d.endpoint_id IN (SELECT b.id FROM partner_postbacks b WHERE b.tenant_id = $1 AND b.partner_id = $2)
+		AND EXISTS (SELECT 1 FROM conversions c WHERE c.id = d.conversion_id AND ` + partnerConversions + `)`,
+	fields: map[string]listField{
+		"id": {column: "d.id", kind: fieldUUID}, "conversionId": {column: "d.conversion_id", kind: fieldUUID, unordered: true},
+		"endpointId": {column: "d.endpoint_id", kind: fieldUUID, unordered: true}, "state": {column: "d.state"},
+		"isTest":    {column: "d.is_test", kind: fieldBool, unordered: true},
+		"createdAt": {column: "d.created_at", kind: fieldTime}, "createdFrom": {column: "d.created_at", kind: fieldFrom, unordered: true},
+		"createdTo": {column: "d.created_at", kind: fieldTo, unordered: true},
+	},
+	order: "id", id: "d.id", scan: deliveryListing.scan,
+}
+
+func (s *Server) listDeliveriesForPartner(ctx context.Context, in *ListInput) (*pageOutput[partnersDelivery], error) {
+	out := &pageOutput[partnersDelivery]{}
+	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+		p := principal(ctx)
+		found, err := list(ctx, tx, partnersDeliveryListing, *in, p.TenantID, *p.PartnerID)
+		if err == nil {
+			err = addAttempts(ctx, tx, found.Items)
+		}
+		out.Body = reduced(found, partnersDeliveryOf)
+		return err
+	})
+}
+
+func partnersDeliveryOf(d *deliveryDocument) partnersDelivery {
+	return partnersDelivery{
+		ID: d.ID, EndpointID: d.EndpointID, ConversionID: d.ConversionID, Sequence: d.Sequence, Status: d.Status, State: d.State,
+		AttemptCount: d.AttemptCount, NextAttemptAt: d.NextAttemptAt, LastStatusCode: d.LastStatusCode, LastError: d.LastError,
+		IsTest: d.IsTest, CreatedAt: d.CreatedAt, FinishedAt: d.FinishedAt, Attempts: d.Attempts,
+	}
+}
