@@ -214,8 +214,8 @@ func (f *Facts) sameFigures(c *Conversion) bool {
 func sameAmount(a, b string) bool {
 	first, err := ParseAmount(a)
 	second, otherErr := ParseAmount(b)
-	if err != nil || otherErr != nil {
-		return a == b
+	if err != nil || otherErr != nil { // what cannot be read is left out
+		return err != nil && otherErr != nil
 	}
 	return first == second
 }
