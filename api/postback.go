@@ -112,6 +112,7 @@ func (t *Tracking) decide(c *gin.Context, form *conversionForm, postback *domain
 	} else if decided != nil {
 		answer = awaitAnswer(ctx, decided, answer)
 	}
+	answer.Verdict = postback.Verdict()
 	form.answer(c, answer, errs)
 }
 

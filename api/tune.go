@@ -164,8 +164,8 @@ type tuneAnswer struct {
 // expect nothing else. Success is what needs nothing more of the sender.
 func sendTuneAnswer(c *gin.Context, answer domain.Answer, errs domain.FieldErrors) {
 	told := tuneAnswer{postbackAnswer: postbackAnswer{answer, answer.RecordedAs(), errs}}
-	switch answer.Outcome {
-	case domain.OutcomeAccepted, domain.OutcomeHeld, domain.OutcomeQueued:
+	switch {
+	case answer.Outcome == domain.OutcomeAccepted, answer.Outcome == domain.OutcomeHeld, answer.Outcome == domain.OutcomeQueued, answer.CarriedOut():
 		told.Success = true
 	default:
 		told.ErrMsg = string(answer.Reason)

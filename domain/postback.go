@@ -84,11 +84,13 @@ type Answer struct {
 	Detail string `json:"detail,omitempty"`
 	// Warnings name what could not be read and was left out (rule 71).
 	Warnings FieldErrors `json:"warnings,omitempty"`
+	// Verdict is what the sender said; whoever answers it knows.
+	Verdict AdvertiserVerdict `json:"-"`
 }
 
 // CarriedOut says whether what the advertiser's verdict asks for is so: its rejection stands (rule 77).
-func (a *Answer) CarriedOut(verdict AdvertiserVerdict) bool {
-	return verdict == VerdictRejected && a.Outcome == OutcomeRejected && (a.Reason == ReasonAdvertiser || a.Reason == ReasonReversed)
+func (a *Answer) CarriedOut() bool {
+	return a.Verdict == VerdictRejected && a.Outcome == OutcomeRejected && (a.Reason == ReasonAdvertiser || a.Reason == ReasonReversed)
 }
 
 // RecordedAs is click for a postback that was only counted: accepted, and no conversion made of it
