@@ -26,7 +26,7 @@ type verdictFinding struct {
 var verdictFindingListing = listing[verdictFinding]{
 	from:    "verdict_findings f JOIN conversions c ON c.tenant_id = f.tenant_id AND c.id = f.conversion_id",
 	columns: "f.postback_id, f.conversion_id, c.click_id, c.offer_id, f.at, f.said, f.authenticated, c.status",
-	where:   "f.tenant_id = $1",
+	where:   "f.tenant_id = current_tenant()",
 	fields: map[string]listField{
 		"postbackId": {column: "f.postback_id", kind: fieldUUID}, "conversionId": {column: "f.conversion_id", kind: fieldUUID, unordered: true},
 		"clickId": {column: "c.click_id", kind: fieldUUID, unordered: true}, "offerId": {column: "c.offer_id", kind: fieldUUID, unordered: true},
