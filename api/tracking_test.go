@@ -148,7 +148,9 @@ func (e *edge) load(t *testing.T) {
 	}
 	e.offers.putTenant(e.tenant)
 	e.offers.putPartner(e.partner)
-	e.offers.putOffer(e.offer.Version, document, nil)
+	if err := e.offers.putOffer(e.offer.ID, e.offer.Version, document, nil); err != nil {
+		t.Fatal(err)
+	}
 	e.offers.putLink(&e.link)
 }
 

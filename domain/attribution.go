@@ -71,10 +71,14 @@ type NewConversion struct {
 	NeedsReview       bool
 	// AwaitsVerdict says that it is Pending by the advertiser's word (rule 77).
 	AwaitsVerdict bool
-	Amount        *Micros
-	Revenue       Micros
-	Payout        Micros
-	Reward        Micros
+	// Expected says of a Pending one that it will succeed in the ordinary way of its offer, by its timer or
+	// by a person who approves every one (rules 21, 22), and so counts as earned in the EPC (rule 43). What
+	// waits for a person because something is special about it does not (rules 31, 48, 64, 77, 78).
+	Expected bool
+	Amount   *Micros
+	Revenue  Micros
+	Payout   Micros
+	Reward   Micros
 	// OutOfRange says that one of the figures is larger than can be booked.
 	OutOfRange bool
 	// RevenueRule and PayoutRule say why; nil where the click has no partner.
@@ -251,7 +255,7 @@ func (f *Facts) Reject(n NewConversion, reason Reason) Decision {
 		}
 	}
 	// ClosesSession stays: a person may yet make it live (rule 25).
-	n.Status, n.Reason, n.ReleaseAt, n.NeedsReview, n.AwaitsVerdict = StatusRejected, reason, nil, false, false
+	n.Status, n.Reason, n.ReleaseAt, n.NeedsReview, n.Expected, n.AwaitsVerdict = StatusRejected, reason, nil, false, false, false
 	return Decision{Outcome: OutcomeRejected, Reason: reason, New: &n}
 }
 
@@ -261,7 +265,7 @@ func (f *Facts) OverCap(n NewConversion, reason Reason) Decision {
 	if !reason.IsCap() || f.Current.OverCapPolicy != OverCapPolicyPending {
 		return f.Reject(n, reason)
 	}
-	n.Status, n.ReleaseAt, n.NeedsReview, n.OverCap, n.Slots, n.AwaitsVerdict = StatusPending, nil, true, true, nil, false
+	n.Status, n.ReleaseAt, n.NeedsReview, n.Expected, n.OverCap, n.Slots, n.AwaitsVerdict = StatusPending, nil, true, false, true, nil, false
 	return Decision{Outcome: OutcomeAccepted, New: &n}
 }
 
@@ -303,13 +307,14 @@ func (f *Facts) settleStatus(event *Event, n *NewConversion) {
 	switch verdict := f.Postback.Verdict(); {
 	case event.RequiresApproval || f.Current.RewardType == RewardTypeManual:
 		n.Status, n.NeedsReview = StatusPending, true
+		n.Expected = !event.RequiresApproval && !f.doubted() && verdict != VerdictPending
 	case verdict == VerdictPending && f.believed(): // rule 77: until a person or a later verdict
 		n.Status, n.NeedsReview, n.AwaitsVerdict = StatusPending, true, true
 	case f.doubted(): // rule 77: until a person
 		n.Status, n.NeedsReview = StatusPending, true
 	case event.PendingTime != nil && *event.PendingTime > 0:
 		releaseAt := n.CreatedAt.Add(event.PendingTime.Days())
-		n.Status, n.ReleaseAt = StatusPending, &releaseAt
+		n.Status, n.ReleaseAt, n.Expected = StatusPending, &releaseAt, true
 	}
 	if !event.AllowRepetitions {
 		return
@@ -327,6 +332,7 @@ func (f *Facts) settleStatus(event *Event, n *NewConversion) {
 
 // followPending keeps a repeat Pending as long as the first one is (rule 8).
 func (n *NewConversion) followPending(first Conversion) {
+	n.Expected = first.Expected && (n.Expected || n.Status == StatusSuccess)
 	n.Status = StatusPending
 	if first.NeedsReview || n.NeedsReview {
 		n.NeedsReview, n.ReleaseAt = true, nil

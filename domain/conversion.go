@@ -33,6 +33,7 @@ type Conversion struct {
 	CompletionTrusted bool
 	ReleaseAt         *time.Time
 	NeedsReview       bool
+	Expected          bool
 	// AwaitsVerdict says that it is Pending by the advertiser's word (rule 77); ByAdvertiser that its
 	// last move was the advertiser's.
 	AwaitsVerdict, ByAdvertiser bool

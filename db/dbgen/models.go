@@ -223,6 +223,7 @@ type Conversion struct {
 	CnvStatus         string
 	AwaitsVerdict     bool
 	ByAdvertiser      bool
+	IsExpected        *bool
 }
 
 type ConversionRequest struct {
@@ -237,26 +238,28 @@ type ConversionRequest struct {
 }
 
 type ConversionRollup struct {
-	TenantID             uuid.UUID
-	OfferID              uuid.UUID
-	Bucket               time.Time
-	AdvertiserID         uuid.UUID
-	PartnerID            *uuid.UUID
-	PlacementID          *uuid.UUID
-	CreativeOrder        *int32
-	Country              string
-	Device               string
-	EventID              uuid.UUID
-	Currency             string
-	Pending              int64
-	Success              int64
-	Rejected             int64
-	RevenueMicros        domain.Micros
-	PayoutMicros         domain.Micros
-	RewardMicros         domain.Micros
-	PendingRevenueMicros int64
-	PendingPayoutMicros  int64
-	PendingRewardMicros  int64
+	TenantID              uuid.UUID
+	OfferID               uuid.UUID
+	Bucket                time.Time
+	AdvertiserID          uuid.UUID
+	PartnerID             *uuid.UUID
+	PlacementID           *uuid.UUID
+	CreativeOrder         *int32
+	Country               string
+	Device                string
+	EventID               uuid.UUID
+	Currency              string
+	Pending               int64
+	Success               int64
+	Rejected              int64
+	RevenueMicros         domain.Micros
+	PayoutMicros          domain.Micros
+	RewardMicros          domain.Micros
+	PendingRevenueMicros  int64
+	PendingPayoutMicros   int64
+	PendingRewardMicros   int64
+	Expected              *int64
+	ExpectedRevenueMicros *int64
 }
 
 type Delivery struct {
@@ -378,6 +381,7 @@ type Job struct {
 	CreatedAt     time.Time
 	FinishedAt    *time.Time
 	CostMicros    domain.Micros
+	Fields        []byte
 }
 
 type JobItem struct {
@@ -390,6 +394,7 @@ type JobItem struct {
 	State        string
 	Field        string
 	Error        string
+	OfferID      *uuid.UUID
 }
 
 type LedgerEntry struct {
