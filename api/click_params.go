@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -175,10 +176,14 @@ func (p *clickParams) filledSubs() []string {
 }
 
 // offersMacro is macro for the offer's own addresses. Of a shared offer the advertiser writes them, and
-// members are the publisher's (rule 57).
+// members are the publisher's (rule 57); what else the publisher says of a click it passes on only as it
+// allows (rule 59).
 func (p *clickParams) offersMacro(name string, to target, clickID uuid.UUID) string {
-	if name == "pub_member_id" && to.isShared() {
-		return ""
+	if to.isShared() {
+		canonical, publishers := domain.PublishersMacro(name)
+		if name == "pub_member_id" || publishers && !slices.Contains(to.passed(), canonical) {
+			return ""
+		}
 	}
 	return p.macro(name, to, clickID)
 }

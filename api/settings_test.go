@@ -27,6 +27,31 @@ type nudges struct{ count int }
 
 func (n *nudges) Nudge() { n.count++ }
 
+// Rule 73: a tenant lists the schemes of its own apps, and never one that runs in a browser.
+func TestRule73Schemes(t *testing.T) {
+	t.Parallel()
+	_, management := newSite(t).tenant("Games")
+	var got struct {
+		DestinationSchemes []string
+		FallbackURL        string
+	}
+	management.get("/api/v1/settings").into(200, &got)
+	require.Equal(t, []string{}, got.DestinationSchemes)
+	management.put("/api/v1/settings", `{"fallbackUrl":"mygame://none"}`).refused(400, "fallbackUrl")
+	management.put("/api/v1/settings", `{"destinationSchemes":["MyGame://","x-two","mygame"],"fallbackUrl":"mygame://none"}`).into(200, &got)
+	require.Equal(t, []string{"mygame", "x-two"}, got.DestinationSchemes)
+	require.Equal(t, "mygame://none", got.FallbackURL)
+	for _, scheme := range []string{"javascript", "Data:", "file", "blob", "vbscript", "about", "a b", ""} {
+		management.put("/api/v1/settings", map[string]any{"destinationSchemes": []string{scheme}}).refused(400, "destinationSchemes")
+	}
+	management.post("/api/v1/partners", `{"name":"P","fallbackUrl":"javascript:x"}`).refused(400, "fallbackUrl")
+	management.post("/api/v1/partners", `{"name":"P","fallbackUrl":"mygame://partner"}`).into(201, &got)
+	management.put("/api/v1/settings", `{"destinationSchemes":null}`).into(200, &got)
+	require.Equal(t, []string{}, got.DestinationSchemes)
+	require.Equal(t, "mygame://none", got.FallbackURL, "what stood there stays")
+	management.put("/api/v1/settings", `{"fallbackUrl":"https://example.com/none"}`).into(200, &got)
+}
+
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	relay := &nudges{}

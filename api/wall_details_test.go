@@ -211,7 +211,7 @@ func TestWallAvailability(t *testing.T) {
 	require.Equal(t, []string{"install", "buy & win"}, []string{seen.Events[0].EventID, seen.Events[1].EventID})
 	require.Equal(t, "200.00", *seen.Reward)
 	f.call(http.MethodPatch, "/api/v1/sdk-offer-management/offers/"+f.offer+"/pause", nil, 204, nil)
-	require.Eventually(t, func() bool { return !f.details(f.offer, "anna", "&pub_geo_country=DE").IsOfferAvailable }, 10*time.Second, 5*time.Millisecond, "rule 20")
+	require.Eventually(t, func() bool { return !f.details(f.offer, "anna", "&pub_geo_country=DE").IsOfferAvailable }, time.Minute, 5*time.Millisecond, "rule 20")
 }
 
 // Rule 45 again at the click: a placement that the member saw the offer on is that of the click, whichever way it comes.
