@@ -104,6 +104,8 @@ type target struct {
 	tenant  *cachedTenant
 	// view is what the member looked at before, where it says what the request leaves out.
 	view *dbgen.OfferView
+	// onWall says that the click comes from the wall, by offer or by view.
+	onWall bool
 }
 
 // isShared says that the offer is another tenant's, its link the publisher's.

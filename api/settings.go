@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // zones are the same wherever this runs
@@ -53,6 +54,10 @@ var fraudDefaults = map[string]string{
 	"bot": fraudRefuse, "proxy": fraudOff, "ipVelocity": fraudOff, "deviceVelocity": fraudOff, "memberVelocity": fraudOff,
 	"blocklist": fraudOff, "clickToConversionTime": fraudOff, "accounts": fraudOff, "geo": fraudOff, "conversionRate": fraudOff,
 }
+
+// fraudRun are the checks that something runs, and what each can do. To take a setting that nothing heeds
+// would be to say that the tenant is safe.
+var fraudRun = map[string][]string{"bot": {fraudOff, fraudRefuse}}
 
 // What a finding does (rule 48).
 const (
@@ -158,6 +163,10 @@ func (c *checks) changeFraudChecks(row *dbgen.Tenant, given map[string]string) e
 			c.add("fraudChecks."+check, "is not a check; there are: %s", strings.Join(sortedKeys(fraudDefaults), ", "))
 		case action != fraudOff && action != fraudRefuse && action != fraudHold:
 			c.add("fraudChecks."+check, "must be off, refuse or hold")
+		case action != fraudDefaults[check] && fraudRun[check] == nil:
+			c.add("fraudChecks."+check, "cannot be switched on: nothing runs this check yet")
+		case fraudRun[check] != nil && !slices.Contains(fraudRun[check], action):
+			c.add("fraudChecks."+check, "must be %s: nothing does more for this check yet", strings.Join(fraudRun[check], " or "))
 		default:
 			kept[check] = action
 		}

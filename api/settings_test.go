@@ -59,26 +59,27 @@ func TestSettings(t *testing.T) {
 	site.api.Relay = relay
 	tenantID, management := site.tenant("Loyal")
 	var got settings
-	management.put("/api/v1/settings", `{"rewardRatio":"100","fallbackUrl":"https://example.com/none","goalsEnabled":false,"fraudChecks":{"proxy":"hold"}}`).into(200, &got)
+	management.put("/api/v1/settings", `{"rewardRatio":"100","fallbackUrl":"https://example.com/none","goalsEnabled":false,"fraudChecks":{"bot":"off","geo":"off"}}`).into(200, &got)
 	require.Equal(t, "100.00", *got.RewardRatio)
 	require.False(t, got.GoalsEnabled)
-	require.Equal(t, "hold", got.FraudChecks["proxy"])
-	require.Equal(t, "refuse", got.FraudChecks["bot"])
+	require.Equal(t, "off", got.FraudChecks["bot"])
 	require.Equal(t, "off", got.FraudChecks["geo"])
 
 	t.Run("what is left out stays", func(t *testing.T) {
-		management.put("/api/v1/settings", `{"fraudChecks":{"geo":"refuse"}}`).into(200, &got)
+		management.put("/api/v1/settings", `{"fraudChecks":{"geo":"off"}}`).into(200, &got)
 		require.Equal(t, "100.00", *got.RewardRatio)
-		require.Equal(t, "hold", got.FraudChecks["proxy"])
-		require.Equal(t, "refuse", got.FraudChecks["geo"])
+		require.Equal(t, "off", got.FraudChecks["bot"])
 		management.put("/api/v1/settings", `{"rewardRatio":null,"fraudChecks":null}`).into(200, &got)
 		require.Nil(t, got.RewardRatio)
-		require.Equal(t, "off", got.FraudChecks["geo"])
+		require.Equal(t, "refuse", got.FraudChecks["bot"])
 		require.Equal(t, "https://example.com/none", got.FallbackURL)
 	})
 	t.Run("refused", func(t *testing.T) {
 		management.put("/api/v1/settings", `{"timezone":"Nowhere","rewardRatio":"x","fallbackUrl":"x","fraudChecks":{"geo":"maybe","moon":"off"}}`).
 			refused(400, "timezone", "rewardRatio", "fallbackUrl", "fraudChecks.geo", "fraudChecks.moon")
+		// A check that nothing runs, and an action that a check does not know.
+		management.put("/api/v1/settings", `{"fraudChecks":{"geo":"refuse","proxy":"hold","accounts":"off","bot":"hold"}}`).
+			refused(400, "fraudChecks.geo", "fraudChecks.proxy", "fraudChecks.bot")
 		management.put("/api/v1/settings", `{"currency":"EUR"}`).refused(400, "currency")
 	})
 	t.Run("the redirect hears of it", func(t *testing.T) {

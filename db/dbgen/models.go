@@ -519,13 +519,14 @@ type OfferVersion struct {
 }
 
 type OfferView struct {
-	TenantID    uuid.UUID
-	ID          uuid.UUID
-	OfferID     uuid.UUID
-	PubMemberID string
-	PlacementID *uuid.UUID
-	Params      string
-	CreatedAt   time.Time
+	TenantID      uuid.UUID
+	ID            uuid.UUID
+	OfferID       uuid.UUID
+	PubMemberID   string
+	PlacementID   *uuid.UUID
+	Params        string
+	CreatedAt     time.Time
+	CreativeOrder *int32
 }
 
 type Outbox struct {
