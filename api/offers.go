@@ -164,7 +164,7 @@ type updateOfferInput struct {
 type updateOfferOutput struct {
 	ETag string `header:"ETag"`
 	Body struct {
-		offerView
+		OfferView
 		Warnings []string `json:"warnings"`
 	}
 }
@@ -190,7 +190,7 @@ func (s *Server) updateOffer(ctx context.Context, in *updateOfferInput) (*update
 			return asGiven(err, in.Body, before, &after)
 		}
 		out.Body.Warnings = warnings
-		out.Body.offerView, err = s.viewOffer(ctx, tx, in.ID)
+		out.Body.OfferView, err = s.viewOffer(ctx, tx, in.ID)
 		out.ETag = etag(out.Body.Version)
 		return err
 	})

@@ -1,6 +1,12 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/domain"
+)
 
 // The methods, short enough for a table.
 const (
@@ -19,32 +25,32 @@ const unlisted = ""
 func (s *Server) routes(r *router) {
 	r.group("Operator and set-up", "Tenants, tokens, advertisers, partners, placements, payouts, lookups and settings.")
 	handle(r, post, "/api/v1/tenants", "createTenant", operatorOnly, "Make a tenant", s.createTenant, created)
-	handle(r, get, "/api/v1/tenants", "listTenants", operatorOnly, "List tenants", s.listTenants)
+	handle(r, get, "/api/v1/tenants", "listTenants", operatorOnly, "List tenants", s.listTenants, filtered(tenantListing))
 	handle(r, post, "/api/v1/tokens", "createToken", manage, "Make an API token", s.createToken, created)
-	handle(r, get, "/api/v1/tokens", "listTokens", manage, "List API tokens", s.listTokens)
+	handle(r, get, "/api/v1/tokens", "listTokens", manage, "List API tokens", s.listTokens, filtered(tokenListing))
 	handle(r, remove, "/api/v1/tokens/{id}", "revokeToken", manage, "Revoke an API token", s.revokeToken)
 	handle(r, post, "/api/v1/advertisers", "createAdvertiser", manage, "Make an advertiser", s.createAdvertiser, created)
-	handle(r, get, "/api/v1/advertisers", "listAdvertisers", read, "List advertisers", s.listAdvertisers)
+	handle(r, get, "/api/v1/advertisers", "listAdvertisers", read, "List advertisers", s.listAdvertisers, filtered(s.advertiserListing()))
 	handle(r, get, "/api/v1/advertisers/{id}", "getAdvertiser", read, "Get an advertiser", s.getAdvertiser)
 	handle(r, put, "/api/v1/advertisers/{id}", "updateAdvertiser", manage, "Change an advertiser", s.updateAdvertiser)
 	handle(r, post, "/api/v1/partners", "createPartner", manage, "Make a partner", s.createPartner, created)
-	handle(r, get, "/api/v1/partners", "listPartners", read, "List partners", s.listPartners)
+	handle(r, get, "/api/v1/partners", "listPartners", read, "List partners", s.listPartners, filtered(partnerListing))
 	handle(r, get, "/api/v1/partners/{id}", "getPartner", read, "Get a partner", s.getPartner)
 	handle(r, put, "/api/v1/partners/{id}", "updatePartner", manage, "Change a partner", s.updatePartner)
 	handle(r, post, "/api/v1/partner-tiers", "createPartnerTier", manage, "Make a partner tier", s.createPartnerTier, created)
-	handle(r, get, "/api/v1/partner-tiers", "listPartnerTiers", read, "List partner tiers", s.listPartnerTiers)
+	handle(r, get, "/api/v1/partner-tiers", "listPartnerTiers", read, "List partner tiers", s.listPartnerTiers, filtered(partnerTierListing))
 	handle(r, get, "/api/v1/partner-tiers/{id}", "getPartnerTier", read, "Get a partner tier", s.getPartnerTier)
 	handle(r, put, "/api/v1/partner-tiers/{id}", "updatePartnerTier", manage, "Change a partner tier", s.updatePartnerTier)
 	handle(r, post, "/api/v1/payout-structures", "createPayoutStructure", manage, "Make a payout structure", s.createPayoutStructure, created)
-	handle(r, get, "/api/v1/payout-structures", "listPayoutStructures", read, "List payout structures", s.listPayoutStructures)
+	handle(r, get, "/api/v1/payout-structures", "listPayoutStructures", read, "List payout structures", s.listPayoutStructures, filtered(payoutStructureListing))
 	handle(r, get, "/api/v1/payout-structures/{id}", "getPayoutStructure", read, "Get a payout structure", s.getPayoutStructure)
 	handle(r, put, "/api/v1/payout-structures/{id}", "updatePayoutStructure", manage, "Change a payout structure", s.updatePayoutStructure)
 	handle(r, post, "/api/v1/partner-payouts", "createPartnerPayout", manage, "Make a custom payout", s.createPartnerPayout, created)
-	handle(r, get, "/api/v1/partner-payouts", "listPartnerPayouts", read, "List custom payouts", s.listPartnerPayouts, forPartners(r, s.listPartnerPayoutsForPartner))
+	handle(r, get, "/api/v1/partner-payouts", "listPartnerPayouts", read, "List custom payouts", s.listPartnerPayouts, filtered(partnerPayoutListing), forPartners(r, s.listPartnerPayoutsForPartner))
 	handle(r, get, "/api/v1/partner-payouts/{id}", "getPartnerPayout", read, "Get a custom payout with its versions", s.getPartnerPayout, forPartners(r, s.getPartnerPayoutForPartner))
 	handle(r, put, "/api/v1/partner-payouts/{id}", "updatePartnerPayout", manage, "Change a custom payout", s.updatePartnerPayout)
 	handle(r, post, "/api/v1/placements", "createPlacement", manage, "Make a placement", s.createPlacement, created)
-	handle(r, get, "/api/v1/placements", "listPlacements", read, "List placements", s.listPlacements)
+	handle(r, get, "/api/v1/placements", "listPlacements", read, "List placements", s.listPlacements, filtered(placementListing))
 	handle(r, get, "/api/v1/placements/{id}", "getPlacement", read, "Get a placement", s.getPlacement)
 	handle(r, put, "/api/v1/placements/{id}", "updatePlacement", manage, "Change a placement", s.updatePlacement)
 	handle(r, get, "/api/v1/lookups/{kind}", "getLookup", read, "Get a whole lookup list", s.getLookup)
@@ -56,19 +62,21 @@ func (s *Server) routes(r *router) {
 
 	r.group("Offers", "Offers, their links, goals and scheduled changes, and the import of feeds.")
 	handle(r, post, "/api/v1/sdk-offer-management/{product}/offers", "createOffer", manage, "Make an offer", s.createOffer, created, maxBody(offerMaxBody))
-	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers", "listOffers", read, "List offers", s.listOffers,
+	takesOffer(r, post, "/api/v1/sdk-offer-management/{product}/offers")
+	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers", "listOffers", read, "List offers", s.listOffers, filtered(s.offerListing()),
 		forPartners(r, s.listOffersForPartner), forAdvertisers(r, s.listOffersForAdvertiser))
 	handle(r, get, "/api/v1/sdk-offer-management/{product}/offers/{id}", "getOffer", read, "Get an offer", s.getOffer,
 		forPartners(r, s.getOfferForPartner), forAdvertisers(r, s.getOfferForAdvertiser))
 	handle(r, put, "/api/v1/sdk-offer-management/{product}/offers/{id}", "updateOffer", manage, "Replace an offer", s.updateOffer,
 		maxBody(offerMaxBody), precondition(s.offerMatches))
+	takesOffer(r, put, "/api/v1/sdk-offer-management/{product}/offers/{id}")
 	handle(r, patch, "/api/v1/sdk-offer-management/offers/{id}/pause", "pauseOffer", manage, "Pause an offer", s.pauseOffer)
 	handle(r, patch, "/api/v1/sdk-offer-management/offers/{id}/resume", "resumeOffer", manage, "Resume an offer", s.resumeOffer)
 	handle(r, post, "/api/v1/offers/{id}/links", "createLink", manage, "Make a tracking link", s.createLink, created)
-	handle(r, get, "/api/v1/offers/{id}/links", "listLinks", read, "List an offer's tracking links", s.listLinks, forPartners(r, s.listLinksForPartner))
-	handle(r, get, "/api/v1/offers/{id}/goals", "listGoals", read, "List an offer's goals", s.listGoals)
+	handle(r, get, "/api/v1/offers/{id}/links", "listLinks", read, "List an offer's tracking links", s.listLinks, filtered(s.linkListing()), forPartners(r, s.listLinksForPartner))
+	handle(r, get, "/api/v1/offers/{id}/goals", "listGoals", read, "List an offer's goals", s.listGoals, filtered(s.goalListing(uuid.Nil, &domain.Offer{})))
 	handle(r, post, "/api/v1/offers/{id}/scheduled-changes", "scheduleChange", manage, "Schedule a change of revenue or reward", s.scheduleChange, created, repeatable)
-	handle(r, get, "/api/v1/offers/{id}/scheduled-changes", "listScheduledChanges", read, "List an offer's scheduled changes", s.listScheduledChanges)
+	handle(r, get, "/api/v1/offers/{id}/scheduled-changes", "listScheduledChanges", read, "List an offer's scheduled changes", s.listScheduledChanges, filtered(scheduledChangeListing))
 	handle(r, remove, "/api/v1/offers/{id}/scheduled-changes/{changeId}", "cancelChange", manage, "Cancel a scheduled change", s.cancelChange)
 	handle(r, post, "/api/v1/integrations/offer-providers/custom/offers", "importOffers", manage, "Import the offers of a feed", s.importOffers, maxBody(importMaxBody))
 
@@ -100,30 +108,30 @@ func (s *Server) routes(r *router) {
 	raw(r, post, "/GP{code}", "opaqueGoalTracked2", public, "Post a conversion of a goal to an opaque address", s.Tracking.opaqueGoalTracked, quiet)
 
 	r.group("Conversions, review, logs", "What happened and why: conversions, their review, jobs, postbacks, clicks, members, reports, audit.")
-	handle(r, get, "/api/v1/sdk-conversion-system/conversions", "listConversions", read, "List conversions, as JSON or CSV", s.listConversions,
+	handle(r, get, "/api/v1/sdk-conversion-system/conversions", "listConversions", read, "List conversions, as JSON or CSV", s.listConversions, filtered(conversionListing),
 		forPartners(r, s.listConversionsForPartner), forAdvertisers(r, s.listConversionsForAdvertiser))
 	alsoCSV[page[conversionView]](r, "/api/v1/sdk-conversion-system/conversions")
 	alsoFor[page[PartnerConversion]](r, "/api/v1/sdk-conversion-system/conversions", scopePartner)
 	alsoFor[page[AdvertiserConversion]](r, "/api/v1/sdk-conversion-system/conversions", scopeAdvertiser)
 	handle(r, get, "/api/v1/conversions/{id}", "getConversion", read, "Get a conversion with its whole history", s.getConversion,
 		forPartners(r, s.getConversionForPartner), forAdvertisers(r, s.getConversionForAdvertiser))
-	handle(r, post, "/api/v1/conversions/review", "reviewConversions", review, "Approve, reject or reverse conversions", s.reviewConversions, repeatable, maxBody(reviewMaxBody))
+	handle(r, post, "/api/v1/conversions/review", "reviewConversions", review, "Approve, reject or reverse conversions", s.reviewConversions, orAccepted("The job that does it: more than 100, or a filter."), repeatable, maxBody(reviewMaxBody))
 	handle(r, post, "/api/v1/conversions/{id}/adjust", "adjustConversion", review, "Adjust a conversion's figures", s.adjustConversion, repeatable)
 	raw(r, post, "/api/v1/conversions/upload", "uploadConversions", review, "Upload conversions as CSV", s.uploadConversions, streamed)
 	takesCSV(r, "/api/v1/conversions/upload")
-	handle(r, get, "/api/v1/jobs", "listJobs", read, "List jobs", s.listJobs)
+	handle(r, get, "/api/v1/jobs", "listJobs", read, "List jobs", s.listJobs, filtered(jobListing))
 	handle(r, get, "/api/v1/jobs/{id}", "getJob", read, "See how far a job is", s.getJob)
-	handle(r, get, "/api/v1/jobs/{id}/items", "listJobItems", read, "List a job's items and how they ended", s.listJobItems)
+	handle(r, get, "/api/v1/jobs/{id}/items", "listJobItems", read, "List a job's items and how they ended", s.listJobItems, filtered(jobItemListing))
 	handle(r, post, "/api/v1/jobs/{id}/pause", "pauseJob", review, "Pause a job", s.pauseJob)
 	handle(r, post, "/api/v1/jobs/{id}/resume", "resumeJob", review, "Let a paused job go on", s.resumeJob)
 	handle(r, post, "/api/v1/tools/test-conversion", "testConversion", manage, "Send a test through click, postback, conversion and callback", s.testConversion,
 		repeatable, forAdvertisers(r, s.testConversionForAdvertiser))
-	handle(r, get, "/api/v1/postbacks", "listPostbacks", read|byOperator, "List every postback received", s.listPostbacks,
+	handle(r, get, "/api/v1/postbacks", "listPostbacks", read|byOperator, "List every postback received", s.listPostbacks, filtered(postbackListing),
 		forAdvertisers(r, s.listPostbacksForAdvertiser))
 	handle(r, get, "/api/v1/clicks/{id}", "traceClick", read, "Trace a click", s.traceClick, forPartners(r, s.traceClickForPartner))
-	handle(r, get, "/api/v1/members/{pub_member_id}/offers", "memberOffers", read, "List a member's started and finished offers", s.memberOffers)
+	handle(r, get, "/api/v1/members/{pub_member_id}/offers", "memberOffers", read, "List a member's started and finished offers", s.memberOffers, filtered(memberOfferListing))
 	handle(r, get, "/api/v1/members/{pub_member_id}/balance", "memberBalance", read, "Get a member's points", s.memberBalance)
-	handle(r, get, "/api/v1/members/{pub_member_id}/ledger", "memberLedger", read, "List a member's entries", s.memberLedger)
+	handle(r, get, "/api/v1/members/{pub_member_id}/ledger", "memberLedger", read, "List a member's entries", s.memberLedger, filtered(memberLedgerListing))
 	handle(r, get, "/api/v1/reports/performance", "performance", read, "Report clicks, conversions and money, as JSON or CSV", s.performance,
 		forPartners(r, s.performanceForPartner), forAdvertisers(r, s.performanceForAdvertiser))
 	alsoCSV[performanceReport](r, "/api/v1/reports/performance")
@@ -131,7 +139,7 @@ func (s *Server) routes(r *router) {
 	alsoFor[portalReport[advertiserReportRow]](r, "/api/v1/reports/performance", scopeAdvertiser)
 	handle(r, get, "/api/v1/integrations/cost-report/singular/json", "singularCostReport", read, "Report cost for Singular to pull", s.singularCostReport, forAdvertisers(r, s.singularCostReport))
 	handle(r, get, "/api/v1/integrations/cost-report/appsflyer/json", "appsFlyerCostReport", read, "Report cost for AppsFlyer to pull", s.appsFlyerCostReport, forAdvertisers(r, s.appsFlyerCostReport))
-	handle(r, get, "/api/v1/audit", "listAudit", read, "List who did what", s.listAudit)
+	handle(r, get, "/api/v1/audit", "listAudit", read, "List who did what", s.listAudit, filtered(auditListing))
 
 	r.group("Callbacks", "What is sent to the tenant and to its partners, with every attempt.")
 	handle(r, put, "/api/v1/callback-endpoint", "putCallbackEndpoint", manage, "Set the callback endpoint", s.putCallbackEndpoint)
@@ -139,20 +147,20 @@ func (s *Server) routes(r *router) {
 	handle(r, post, "/api/v1/callback-endpoint/rotate", "rotateCallbackSecret", manage, "Make a new signing secret; the old one lives for 24 h more", s.rotateCallbackSecret)
 	handle(r, post, "/api/v1/callback-endpoint/test", "testCallbackEndpoint", manage, "Send a test callback", s.testCallbackEndpoint, accepted)
 	handle(r, post, "/api/v1/partner-postbacks", "createPartnerPostback", manage, "Make a partner postback", s.createPartnerPostback, created)
-	handle(r, get, "/api/v1/partner-postbacks", "listPartnerPostbacks", read, "List partner postbacks", s.listPartnerPostbacks, forPartners(r, s.listPartnerPostbacksForPartner))
+	handle(r, get, "/api/v1/partner-postbacks", "listPartnerPostbacks", read, "List partner postbacks", s.listPartnerPostbacks, filtered(partnerPostbackListing), forPartners(r, s.listPartnerPostbacksForPartner))
 	handle(r, get, "/api/v1/partner-postbacks/{id}", "getPartnerPostback", read, "Get a partner postback", s.getPartnerPostback, forPartners(r, s.getPartnerPostbackForPartner))
 	handle(r, put, "/api/v1/partner-postbacks/{id}", "updatePartnerPostback", manage, "Change a partner postback", s.updatePartnerPostback)
 	handle(r, post, "/api/v1/partner-postbacks/preview", "previewPartnerPostback", manage, "Show the request that a conversion would make", s.previewPartnerPostback)
-	handle(r, get, "/api/v1/deliveries", "listDeliveries", read, "List deliveries with their attempts", s.listDeliveries, forPartners(r, s.listDeliveriesForPartner))
+	handle(r, get, "/api/v1/deliveries", "listDeliveries", read, "List deliveries with their attempts", s.listDeliveries, filtered(deliveryListing), forPartners(r, s.listDeliveriesForPartner))
 	handle(r, post, "/api/v1/deliveries/{id}/resend", "resendDelivery", manage, "Send a delivery again", s.resendDelivery, accepted)
 	handle(r, post, "/api/v1/deliveries/resend", "resendDeliveries", manage, "Send again what a filter finds", s.resendDeliveries, accepted)
 
 	r.group("Failed messages", "What no retry mends: seen here, and sent again once its cause is mended.")
-	handle(r, get, "/api/v1/failed-messages", "listFailedMessages", manage, "List what failed for good and waits to be sent again", s.listFailedMessages)
+	handle(r, get, "/api/v1/failed-messages", "listFailedMessages", manage, "List what failed for good and waits to be sent again", s.listFailedMessages, filtered(failedMessageListing))
 	handle(r, get, "/api/v1/failed-messages/{id}", "getFailedMessage", manage, "Get a failed message", s.getFailedMessage)
 	handle(r, post, "/api/v1/failed-messages/{id}/resend", "resendFailedMessage", manage, "Send a failed message again", s.resendFailedMessage, accepted, repeatable)
 	handle(r, post, "/api/v1/failed-messages/resend", "resendFailedMessages", manage, "Send failed messages again", s.resendFailedMessages, accepted, repeatable)
-	handle(r, get, "/api/v1/operator/failed-messages", "listAllFailedMessages", operatorOnly, "List failed messages of all tenants and of none", s.listAllFailedMessages)
+	handle(r, get, "/api/v1/operator/failed-messages", "listAllFailedMessages", operatorOnly, "List failed messages of all tenants and of none", s.listAllFailedMessages, filtered(allFailedMessages()))
 	handle(r, get, "/api/v1/operator/failed-messages/{id}", "getAnyFailedMessage", operatorOnly, "Get anybody's failed message", s.getAnyFailedMessage)
 	handle(r, post, "/api/v1/operator/failed-messages/{id}/resend", "resendAnyFailedMessage", operatorOnly, "Send anybody's failed message again", s.resendAnyFailedMessage, accepted, repeatable)
 	handle(r, post, "/api/v1/operator/failed-messages/resend", "resendAllFailedMessages", operatorOnly, "Send failed messages of all tenants again", s.resendAllFailedMessages, accepted, repeatable)
@@ -166,22 +174,23 @@ func (s *Server) routes(r *router) {
 	r.group("Exchange", "An advertiser and a publisher working on one live offer.")
 	handle(r, get, "/api/v1/exchange/profile", "getExchangeProfile", read, "Get how the directory shows this tenant", s.getExchangeProfile)
 	handle(r, put, "/api/v1/exchange/profile", "updateExchangeProfile", manage, "Change how the directory shows this tenant", s.updateExchangeProfile)
-	handle(r, get, "/api/v1/exchange/directory", "listDirectory", read, "List the tenants that can be worked with", s.listDirectory)
+	handle(r, get, "/api/v1/exchange/directory", "listDirectory", read, "List the tenants that can be worked with", s.listDirectory, filtered(directoryListing))
 	handle(r, post, "/api/v1/exchange/shares", "shareOffer", manage, "Share an offer with a publisher", s.shareOffer, created, repeatable)
-	handle(r, get, "/api/v1/exchange/partnerships", "listPartnerships", read, "List partnerships, of either side", s.listPartnerships)
+	handle(r, get, "/api/v1/exchange/partnerships", "listPartnerships", read, "List partnerships, of either side", s.listPartnerships, filtered(partnershipListing(uuid.Nil)))
 	handle(r, get, "/api/v1/exchange/partnerships/{id}", "getPartnership", read, "Get a partnership", s.getPartnership)
 	handle(r, post, "/api/v1/exchange/partnerships/{id}/end", "endPartnership", manage, "End a partnership; earlier clicks still convert", s.endPartnership)
-	handle(r, get, "/api/v1/exchange/partnerships/{id}/reconciliation", "listReconciliations", read, "List how the books of a partnership compared", s.listReconciliations)
+	handle(r, get, "/api/v1/exchange/partnerships/{id}/reconciliation", "listReconciliations", read, "List how the books of a partnership compared", s.listReconciliations, filtered(reconciliationListing))
 	handle(r, post, "/api/v1/exchange/partnerships/{id}/reconciliation", "reconcileNow", manage, "Compare the books of a partnership now", s.reconcileNow, accepted)
 	handle(r, get, "/api/v1/exchange/offers/{id}", "getSharedOffer", read, "Get a shared offer", s.getSharedOffer)
-	handle(r, patch, "/api/v1/exchange/offers/{id}", "editSharedOffer", manage, "Change fields of a shared offer", s.editSharedOffer,
+	handle(r, patch, "/api/v1/exchange/offers/{id}", "editSharedOffer", manage, "Change fields of a shared offer", s.editSharedOffer, orAccepted("A proposal: only proposalId and warnings."),
 		maxBody(offerMaxBody), precondition(s.sharedOfferMatches))
-	handle(r, get, "/api/v1/exchange/offers/{id}/proposals", "listProposals", read, "List what either side proposed, and what became of it", s.listProposals)
+	takesOffer(r, patch, "/api/v1/exchange/offers/{id}")
+	handle(r, get, "/api/v1/exchange/offers/{id}/proposals", "listProposals", read, "List what either side proposed, and what became of it", s.listProposals, filtered(proposalListing))
 	handle(r, post, "/api/v1/exchange/offers/{id}/proposals/{proposalId}/accept", "acceptProposal", manage, "Make the edit that the other side proposed", s.acceptProposal)
 	handle(r, post, "/api/v1/exchange/offers/{id}/proposals/{proposalId}/decline", "declineProposal", manage, "Decline a proposal, or take one's own back", s.declineProposal)
-	handle(r, get, "/api/v1/exchange/offers/{id}/changes", "listOfferChanges", read, "List who changed what of a shared offer", s.listOfferChanges)
+	handle(r, get, "/api/v1/exchange/offers/{id}/changes", "listOfferChanges", read, "List who changed what of a shared offer", s.listOfferChanges, filtered(offerChangeListing))
 	handle(r, post, "/api/v1/exchange/conversions/{id}/requests", "requestReview", review, "Ask the advertiser to review a conversion", s.requestReview, created)
-	handle(r, get, "/api/v1/exchange/conversions/{id}/requests", "listConversionRequests", read, "List what was asked about a conversion", s.listConversionRequests)
+	handle(r, get, "/api/v1/exchange/conversions/{id}/requests", "listConversionRequests", read, "List what was asked about a conversion", s.listConversionRequests, filtered(conversionRequestListing))
 	raw(r, get, "/api/v1/exchange/stream", "liveStream", read, "Follow changes, conversions and partnerships live", s.liveStream)
 	describeLiveStream(r, "/api/v1/exchange/stream")
 

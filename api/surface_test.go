@@ -76,7 +76,7 @@ func (s *surface) idFields(o operation) []string {
 			walk(at.Items, path+"[]", depth+1)
 		}
 	}
-	if o.schema != nil {
+	if o.schema != nil && !strings.Contains(o.schema.Ref, "schemas/Offer") { // untyped has those of offers
 		walk(o.schema, "", 0)
 	}
 	return fields
@@ -86,7 +86,7 @@ func (s *surface) idFields(o operation) []string {
 func (s *surface) idQueries(o operation) map[string]bool {
 	names := map[string]bool{}
 	for _, p := range o.parameters {
-		if p.In == "query" && (p.Schema.Format == "uuid" || nameOfID.MatchString(p.Name)) && notAnID[p.Name] == "" {
+		if p.In == "query" && !strings.HasPrefix(p.Name, "filter.") && (p.Schema.Format == "uuid" || nameOfID.MatchString(p.Name)) && notAnID[p.Name] == "" {
 			names[p.Name] = true
 		}
 	}
