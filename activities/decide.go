@@ -133,7 +133,11 @@ func (w *writer) decide(ctx context.Context, logged *db.Result[dbgen.Postback], 
 	row := &logged.Value
 	if logged.Found && (row.Outcome != domain.OutcomeHeld || !w.wasHeld) {
 		// Whoever asked before may have crashed between the commit and the start of what must wait.
-		decided := Decided{Answer: answerOf(row), Waiting: waitingOf(w.scene.session)}
+		answer, err := answerOf(row)
+		if err != nil {
+			return Decided{}, err
+		}
+		decided := Decided{Answer: answer, Waiting: waitingOf(w.scene.session)}
 		return decided, w.oweAgain(ctx, len(decided.Waiting) > 0)
 	}
 	var err error
@@ -203,9 +207,11 @@ func clickFacts(c *dbgen.Click) domain.Click {
 	}
 }
 
-func answerOf(row *dbgen.Postback) domain.Answer {
-	return domain.Answer{
+func answerOf(row *dbgen.Postback) (answer domain.Answer, err error) {
+	answer = domain.Answer{
 		PostbackID: row.ID, Outcome: row.Outcome, Reason: row.Reason, ConversionID: row.ConversionID,
-		Status: row.Status, ReleaseAt: row.ReleaseAt,
+		Status: row.Status, ReleaseAt: row.ReleaseAt, Detail: row.Detail,
 	}
+	answer.Warnings, err = domain.ReadWarnings(row.Warnings)
+	return answer, err
 }

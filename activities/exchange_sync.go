@@ -16,6 +16,7 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
 )
 
 // Exchange keeps the publisher's book of a shared offer equal to the advertiser's (rule 58). What
@@ -53,7 +54,24 @@ var errNoEntry = errors.New("the publisher has no entry for the advertiser")
 // have been live. Where one still is in the publisher's book, its rejection is on its way: the error is
 // retried.
 func (x *Exchange) SyncConversion(ctx context.Context, partnership domain.Partnership, conversionID uuid.UUID) (Synced, error) {
-	return x.follow(ctx, partnership, conversionID, false)
+	synced, err := x.follow(ctx, partnership, conversionID, false)
+	if Permanent(err) {
+		event := stream.ExchangeEvent{ID: conversionID, Partnership: partnership, ConversionID: &conversionID}
+		err = errors.Join(err, keepEvent(ctx, x.Decisions.Store, stream.SourceExchange, &event, err))
+	}
+	return synced, err
+}
+
+// keepEvent keeps news of a partnership that no retry brings to the other side. It is of two tenants, and
+// so the operator's.
+func keepEvent(ctx context.Context, store *db.Store, source string, event *stream.ExchangeEvent, cause error) error {
+	payload, err := json.Marshal(event)
+	if err != nil {
+		return err
+	}
+	return (&stream.Failures{Store: store}).Keep(ctx, stream.Failure{
+		Source: source, Subject: stream.SubjectExchange, Payload: payload, About: event.ConversionID, Cause: cause,
+	})
 }
 
 // Replay is SyncConversion for reconciliation (rule 61): it besides mends a row and a ledger that

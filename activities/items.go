@@ -16,6 +16,12 @@ var itemErrors = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "offerflow_item_errors_total", Help: "Items of scheduled work that failed while the others went on, by kind.",
 }, []string{"kind"})
 
+// CountFailure counts and logs one item that failed while the others went on.
+func CountFailure(kind string, err error) {
+	itemErrors.WithLabelValues(kind).Inc()
+	slog.Error("an item failed, the others go on", "kind", kind, "error", err)
+}
+
 const (
 	// itemsPage items are looked up at a time.
 	itemsPage = 500
@@ -48,8 +54,7 @@ func (i *items) add(ctx context.Context, err error) error {
 		return errors.Join(ctx.Err(), err)
 	}
 	i.Failed++
-	itemErrors.WithLabelValues(i.kind).Inc()
-	slog.ErrorContext(ctx, "an item failed, the others go on", "kind", i.kind, "error", err)
+	CountFailure(i.kind, err)
 	if len(i.errs) < maxItemErrors {
 		i.errs = append(i.errs, err)
 	}

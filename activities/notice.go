@@ -13,6 +13,7 @@ import (
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/outbound"
+	"github.com/offerflow/offerflow/stream"
 )
 
 // Mailer hands one message to the mail server: outbound.Mailer.
@@ -82,6 +83,16 @@ type noticeChange struct {
 // (rule 56). However often it is called for a version, there is one email. An edit that changed
 // nothing has none.
 func (d *Deliveries) NoticeOfEdit(ctx context.Context, partnershipID uuid.UUID, version int64, side domain.Side) error {
+	err := d.noticeOfEdit(ctx, partnershipID, version, side)
+	if !Permanent(err) {
+		return err
+	}
+	event := stream.ExchangeEvent{ID: partnershipID, Version: version, Side: side}
+	event.Partnership.ID = partnershipID
+	return errors.Join(err, keepEvent(ctx, d.store, stream.SourceNotice, &event, err))
+}
+
+func (d *Deliveries) noticeOfEdit(ctx context.Context, partnershipID uuid.UUID, version int64, side domain.Side) error {
 	tenantID, err := d.recipient(ctx, partnershipID, side)
 	if err != nil {
 		return err

@@ -38,23 +38,36 @@ func (d *Decisions) Answered(ctx context.Context, postbackID uuid.UUID) (answer 
 	if errors.Is(err, pgx.ErrNoRows) || (err == nil && row.Outcome == domain.OutcomeHeld) {
 		return answer, nil, false, nil
 	}
-	return domain.Answer{
+	if err != nil {
+		return answer, nil, false, err
+	}
+	answer = domain.Answer{
 		PostbackID: row.ID, Outcome: row.Outcome, Reason: row.Reason, ConversionID: row.ConversionID, Status: row.Status, ReleaseAt: row.ReleaseAt,
-	}, row.ClickID, err == nil, err
+		Detail: row.Detail,
+	}
+	answer.Warnings, err = domain.ReadWarnings(row.Warnings)
+	return answer, row.ClickID, err == nil, err
 }
 
 // Refuse logs a postback that belongs to no click (rule 1). With an advertiser's key or an offer's
 // opaque code it is in that tenant's log, without in the operator's.
 func (d *Decisions) Refuse(ctx context.Context, postback domain.Postback, reason domain.Reason) (domain.Answer, error) {
-	answer := domain.Answer{PostbackID: postback.ID, Outcome: domain.OutcomeRefused, Reason: reason}
+	answer := domain.Answer{
+		PostbackID: postback.ID, Outcome: domain.OutcomeRefused, Reason: reason,
+		Detail: domain.RefusalDetail(&postback, reason), Warnings: postback.Warnings,
+	}
 	params, err := json.Marshal(postback.Params)
+	if err != nil {
+		return answer, err
+	}
+	warnings, err := warningsJSON(answer.Warnings)
 	if err != nil {
 		return answer, err
 	}
 	row := dbgen.UpsertPostbackParams{
 		ID: postback.ID, ReceivedAt: postback.ReceivedAt, ClickID: postback.ClickID, Method: postback.Method, Path: postback.Path,
 		SourceIp: postback.SourceIP, Params: params, Outcome: answer.Outcome, Reason: reason,
-		DecidedAt: d.Now().UTC().Truncate(time.Microsecond),
+		DecidedAt: d.Now().UTC().Truncate(time.Microsecond), Detail: answer.Detail, Warnings: warnings,
 	}
 	if postback.AdvertiserKey != "" {
 		advertiser, err := queries.SystemAdvertiserByKey(ctx, d.Store.SystemPool(), postback.AdvertiserKey)

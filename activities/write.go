@@ -24,10 +24,13 @@ type writer struct {
 	wasHeld       bool
 	authenticated bool
 	refused       domain.Reason
+	// judged are the facts of the decision; nil for a refusal before the rules.
+	judged *domain.Facts
 }
 
 // write writes what was decided. facts are nil for a refusal before the rules.
 func (w *writer) write(ctx context.Context, decision domain.Decision, facts *domain.Facts) (Decided, error) {
+	w.judged = facts
 	if decision.New != nil && len(decision.New.Slots) > 0 && decision.New.Status.Live() {
 		decided, exhausted, err := w.writeWithSlots(ctx, decision)
 		if err != nil || exhausted == domain.ReasonNone {
@@ -70,6 +73,7 @@ func (w *writer) writeWithSlots(ctx context.Context, decision domain.Decision) (
 func (w *writer) writeRows(ctx context.Context, batch *db.Batch, decision domain.Decision) (Decided, error) {
 	decided := Decided{Answer: domain.Answer{PostbackID: w.postback.ID, Outcome: decision.Outcome, Reason: decision.Reason}}
 	answer := &decided.Answer
+	answer.Detail, answer.Warnings = w.explain(&decision)
 	switch {
 	case decision.New != nil:
 		row, err := w.conversionRow(decision.New)
@@ -101,6 +105,22 @@ func (w *writer) writeRows(ctx context.Context, batch *db.Batch, decision domain
 	return decided, w.keepHeld(ctx, batch, decision)
 }
 
+// explain is what is said of a decision in words, and what was left out of the postback.
+func (w *writer) explain(decision *domain.Decision) (string, domain.FieldErrors) {
+	if w.judged == nil {
+		return domain.RefusalDetail(w.postback, decision.Reason), w.postback.Warnings
+	}
+	return w.judged.Detail(decision), w.judged.Warn()
+}
+
+// warningsJSON are warnings as the log keeps them: a list, never null.
+func warningsJSON(warnings domain.FieldErrors) (json.RawMessage, error) {
+	if warnings == nil {
+		warnings = domain.FieldErrors{}
+	}
+	return json.Marshal(warnings)
+}
+
 // countGoal records a postback as a click of its goal, once (rule 70).
 func (w *writer) countGoal(ctx context.Context, batch *db.Batch, eventID uuid.UUID) error {
 	click := &w.scene.click
@@ -127,7 +147,7 @@ func (w *writer) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, erro
 		UniquePer: string(n.UniquePer), ClosesSession: n.ClosesSession,
 		IsCounted:  n.Status.Live() && !n.OverCap && !click.IsTest,
 		CountedDay: periods.Day, CountedWeek: periods.Week, CountedMonth: periods.Month,
-		CnvConversionID: w.postback.ConversionID, CnvEventID: w.postback.EventID, CnvAmount: w.postback.Amount,
+		CnvConversionID: w.postback.ConversionID, CnvEventID: w.postback.EventID, CnvAmount: readableAmount(w.postback),
 		CnvSubs: w.postback.Subs, CnvGoalID: w.postback.GoalID, CnvGoalName: w.postback.GoalName, IsTest: click.IsTest,
 		Side: click.Side, CnvCurrency: w.postback.Currency, CnvCompletedAt: w.postback.CompletedAt,
 	}
@@ -169,12 +189,17 @@ func (w *writer) logPostback(ctx context.Context, batch *db.Batch, answer *domai
 	if err != nil {
 		return err
 	}
+	warnings, err := warningsJSON(answer.Warnings)
+	if err != nil {
+		return err
+	}
 	click := &w.scene.click
 	return queries.UpsertPostback(ctx, batch, dbgen.UpsertPostbackParams{
 		TenantID: &click.TenantID, ID: w.postback.ID, ReceivedAt: w.postback.ReceivedAt, AdvertiserID: &click.AdvertiserID,
 		ClickID: &click.ID, Method: w.postback.Method, Path: w.postback.Path, SourceIp: w.postback.SourceIP, Params: params,
 		Outcome: answer.Outcome, Reason: answer.Reason, ConversionID: answer.ConversionID, Status: answer.Status,
 		ReleaseAt: answer.ReleaseAt, Authenticated: w.authenticated, DecidedAt: w.now,
+		Detail: answer.Detail, Warnings: warnings,
 	})
 }
 
@@ -195,4 +220,13 @@ func (w *writer) keepHeld(ctx context.Context, batch *db.Batch, decision domain.
 	default:
 		return nil
 	}
+}
+
+// readableAmount is a postback's amount as it was sent, or nothing where nobody can read it: callbacks
+// and partners are not told what would be guessed at (rule 35).
+func readableAmount(p *domain.Postback) string {
+	if _, err := domain.ParseAmount(p.Amount); err != nil {
+		return ""
+	}
+	return p.Amount
 }

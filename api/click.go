@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -17,8 +18,8 @@ import (
 
 // clickTracked is GET /c/{linkId}: the click is on disk before the member is sent on.
 func (t *Tracking) clickTracked(c *gin.Context) {
-	id, err := uuid.Parse(c.Param("linkId"))
-	if err != nil {
+	id, ok := domain.ParseSentID(c.Param("linkId"))
+	if !ok {
 		deadEnd(c)
 		return
 	}
@@ -29,8 +30,9 @@ func (t *Tracking) clickTracked(c *gin.Context) {
 // linkProbed is HEAD on a link: somebody asks whether it is there. Nobody visits, so that no click
 // is made, and nothing says where the link leads.
 func (t *Tracking) linkProbed(c *gin.Context) {
-	id, err := uuid.Parse(c.Param("linkId"))
-	if err == nil {
+	id, ok := domain.ParseSentID(c.Param("linkId"))
+	err := errNoTarget
+	if ok {
 		_, err = t.offers.byLink(c.Request.Context(), id)
 	}
 	c.Header("Cache-Control", "no-store")
@@ -58,9 +60,11 @@ func (t *Tracking) click(c *gin.Context, to target, err error) {
 		return
 	}
 	if isPrefetch(c.Request) {
-		// No click before the member clicks: browsers take a 503 for "not yet" and ask again.
-		c.Header("Vary", "Sec-Purpose, Purpose, X-Moz")
-		tryAgain(c, "")
+		// No click before the member clicks: browsers take a 503 for "not yet" and ask again (rule 46).
+		c.Header("Vary", "Sec-Purpose, Purpose, X-Moz, X-Purpose")
+		c.Header("Retry-After", retrySeconds)
+		c.Writer.Header()["Cache-Control"] = noStore
+		c.Status(http.StatusServiceUnavailable)
 		return
 	}
 	params, tooLong := readClickParams(c.Request.URL.RawQuery)
@@ -231,10 +235,14 @@ func deadEnd(c *gin.Context) {
 // isPrefetch says whether a browser loads ahead of a click that may never come.
 func isPrefetch(r *http.Request) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Moz", "X-Purpose"} {
-		switch value := r.Header.Get(name); {
-		case value == "":
-		case len(value) >= 8 && (value[:8] == "prefetch"), value == "preview":
-			return true
+		value := r.Header.Get(name)
+		if value == "" {
+			continue
+		}
+		for token := range strings.FieldsFuncSeq(strings.ToLower(value), func(c rune) bool { return c == ';' || c == ',' || c == ' ' }) {
+			if token == "prefetch" || token == "prerender" || token == "preview" {
+				return true
+			}
 		}
 	}
 	return false

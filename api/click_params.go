@@ -12,10 +12,8 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
-// Lengths of what a publisher may send with a click, and of the headers that are kept.
 const (
-	maxClickParam = 255
-	maxClickSub   = 1024
+	// maxHeaderText is how much of a header is kept.
 	maxHeaderText = 512
 	pubSubs       = 15
 )
@@ -25,24 +23,36 @@ const (
 type clickParams struct {
 	memberID, clickID, sessionID, gender, age, country, state, postalCode, device, viewID, source string
 	subs                                                                                          [pubSubs]string
+	// leftOut is the first parameter that was too long and identifies nothing.
+	leftOut string
 }
 
-// readClickParams reads a query. tooLong names the first parameter that is longer than what can be
-// kept. A pair that is wrongly encoded is taken as it was sent: a member is not turned away for it.
+// readClickParams reads a query as every tracking form is read (sent_read.go). tooLong names the first
+// parameter that identifies something and is longer than what can be kept: cut short, it would name
+// another. Any other that is too long is left out, and a pair that is wrongly encoded is taken as it was
+// sent: a member is not turned away for them. Blanks are part of a member's id, and of nothing else.
 func readClickParams(query string) (p clickParams, tooLong string) {
 	for query != "" {
 		var pair string
 		pair, query, _ = strings.Cut(query, "&")
-		name, value, _ := strings.Cut(pair, "=")
-		field, limit := p.field(unescaped(name))
-		if field == nil || *field != "" {
+		sent, value, _ := strings.Cut(pair, "=")
+		name := normalName(unescaped(sent))
+		to, limit := p.field(name)
+		if to == nil || *to != "" {
 			continue
 		}
 		text := unescaped(value)
-		if len(text) > limit {
-			return p, truncated(unescaped(name), 64)
+		if to != &p.memberID {
+			text = domain.TrimBlanks(text)
 		}
-		*field = cleanText(text)
+		switch {
+		case len(text) <= limit:
+			*to = domain.StoredText(text)
+		case limit > maxClickParam:
+			return p, truncated(name, 64)
+		case p.leftOut == "":
+			p.leftOut = name
+		}
 	}
 	return p, ""
 }
@@ -59,18 +69,19 @@ func unescaped(s string) string {
 	return text
 }
 
-// field is where a parameter is kept and how long it may be; nil for a name that means nothing.
+// field is where a parameter is kept and how long it may be; nil for a name that means nothing. Names
+// are in lower case. It says what ClickFields and TuneClickFields say, without a look-up.
 func (p *clickParams) field(name string) (*string, int) {
 	if n, ok := subIndex(name); ok {
-		return &p.subs[n], maxClickSub
+		return &p.subs[n], maxClickID
 	}
 	switch name {
 	case "pub_member_id":
-		return &p.memberID, maxClickParam
+		return &p.memberID, maxMemberID
 	case "pub_click_id", "aff_click_id":
-		return &p.clickID, maxClickParam
+		return &p.clickID, maxClickID
 	case "pub_session_id":
-		return &p.sessionID, maxClickParam
+		return &p.sessionID, maxClickID
 	case "pub_gender":
 		return &p.gender, maxClickParam
 	case "pub_age":
@@ -83,14 +94,17 @@ func (p *clickParams) field(name string) (*string, int) {
 		return &p.postalCode, maxClickParam
 	case "pub_device":
 		return &p.device, maxClickParam
-	case "viewId":
+	case "viewid":
 		return &p.viewID, maxClickParam
 	case "source":
-		return &p.source, maxClickSub
+		return &p.source, maxClickID
 	default:
 		return nil, 0
 	}
 }
+
+// pubSubName is the name of a sub id by its index.
+func pubSubName(n int) string { return "pub_sub_" + strconv.Itoa(n+1) }
 
 // subIndex is which sub id a name means, ours or the older protocol's.
 func subIndex(name string) (int, bool) {
@@ -115,8 +129,8 @@ var audienceParams = []string{"pub_gender", "pub_age", "pub_geo_country", "pub_g
 func (p *clickParams) audienceQuery() string {
 	said := url.Values{}
 	for _, name := range audienceParams {
-		if text, limit := p.field(name); *text != "" && len(*text) <= limit {
-			said.Set(name, *text)
+		if text, _ := p.field(name); *text != "" {
+			said.Set(name, domain.SentText(*text))
 		}
 	}
 	return said.Encode()
@@ -169,7 +183,7 @@ func (p *clickParams) offersMacro(name string, to target, clickID uuid.UUID) str
 	return p.macro(name, to, clickID)
 }
 
-// macro is the value of one macro of an address. A nil clickID gives none away.
+// macro is the value of one macro of an address, as it was sent. A nil clickID gives none away.
 func (p *clickParams) macro(name string, to target, clickID uuid.UUID) string {
 	switch name {
 	case "gk_click_id", "transaction_id":
@@ -189,14 +203,14 @@ func (p *clickParams) macro(name string, to target, clickID uuid.UUID) string {
 		}
 		return to.link.PartnerID.String()
 	case "pub_member_id":
-		return p.memberID
+		return domain.SentText(p.memberID)
 	case "pub_click_id":
-		return p.clickID
+		return domain.SentText(p.clickID)
 	case "source":
-		return p.source
+		return domain.SentText(p.source)
 	default:
 		if n, ok := subIndex(name); ok {
-			return p.subs[n]
+			return domain.SentText(p.subs[n])
 		}
 		return ""
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
 )
 
 // wallClickTracked is a click by offer, through its default link, or by the view that an offer's details
@@ -23,13 +24,14 @@ func (t *Tracking) wallClickTracked(c *gin.Context) {
 func (t *Tracking) wallTarget(c *gin.Context) (target, error) {
 	ctx := c.Request.Context()
 	params, _ := readClickParams(c.Request.URL.RawQuery)
-	viewID, err := uuid.Parse(params.viewID)
-	isView := err == nil && t.keys.Genuine(viewID)
-	if c.Query("offerId") == "" && isView {
+	viewID, isView := domain.ParseSentID(params.viewID)
+	isView = isView && t.keys.Genuine(viewID)
+	offer := queryValue(c.Request.URL.RawQuery, "offerid")
+	if offer == "" && isView {
 		return t.targetOfView(ctx, viewID, params.memberID)
 	}
-	offerID, err := uuid.Parse(c.Query("offerId"))
-	if err != nil {
+	offerID, ok := domain.ParseSentID(offer)
+	if !ok {
 		return target{}, errNoTarget
 	}
 	found, err := t.offers.byOffer(ctx, offerID)

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
 )
 
 // MemberPath is a member's id in a path: any text of the publisher's, percent-encoded, slashes too.
@@ -33,7 +34,7 @@ func (in *MemberPath) Resolve(ctx huma.Context) []error {
 	if err != nil {
 		return []error{&huma.ErrorDetail{Location: "path.pub_member_id", Message: "is not percent-encoded"}}
 	}
-	in.Member = storable(member)
+	in.Member = domain.StoredText(member)
 	return nil
 }
 

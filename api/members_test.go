@@ -116,6 +116,20 @@ func TestMemberIDs(t *testing.T) {
 	require.Zero(t, none.TotalCount)
 }
 
+// Rule 72: members that differ in bytes that are no text are two, wherever they are looked up.
+func TestRule72MemberIDs(t *testing.T) {
+	t.Parallel()
+	b := newBook(t)
+	for _, member := range []string{"Jos\xe9", "bytes:Jos%E8"} {
+		b.converted(domain.StoredText(member), eventInstall)
+	}
+	for path, points := range map[string]string{"Jos%E9": "100.00", "Jos%E8": "0.00", "bytes:Jos%25E8": "100.00", "bytes:Jos%25E9": "0.00", "Jos%EF%BF%BD": "0.00"} {
+		var balance struct{ Points string }
+		b.me.get("/api/v1/members/"+path+"/balance").into(http.StatusOK, &balance)
+		require.Equal(t, points, balance.Points, path)
+	}
+}
+
 func TestReversedRewardInTheLedger(t *testing.T) {
 	t.Parallel()
 	b := newBook(t)

@@ -3,12 +3,14 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -23,10 +25,12 @@ const (
 // loading again only replaces and adds, while redirects go on.
 func (c *OfferCache) Load(ctx context.Context) error {
 	start := time.Now()
+	var errs []error
 	for _, load := range []func(context.Context) error{c.loadTenants, c.loadPartners, c.loadOffers, c.loadLinks, c.refreshCaps} {
-		if err := load(ctx); err != nil {
-			return fmt.Errorf("load offers: %w", err)
-		}
+		errs = append(errs, load(ctx)) // one table that cannot be read keeps no other from being fresh
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("load offers: %w", err)
 	}
 	slog.InfoContext(ctx, "offers loaded", "ms", time.Since(start).Milliseconds())
 	return nil
@@ -55,7 +59,9 @@ func (c *OfferCache) loadOffers(ctx context.Context) error {
 	return pages(loadOfferPage, uuid.Nil, func(after uuid.UUID) ([]dbgen.SystemCachedOffersRow, error) {
 		return dbgen.New().SystemCachedOffers(ctx, c.store.SystemPool(), after, loadOfferPage)
 	}, func(row dbgen.SystemCachedOffersRow) uuid.UUID {
-		c.putOffer(row.Version, row.Document, nil)
+		if err := c.putOffer(row.ID, row.Version, row.Document, nil); err != nil {
+			activities.CountFailure("offer", err)
+		}
 		return row.ID
 	})
 }
@@ -118,13 +124,24 @@ func (c *OfferCache) putPartner(row dbgen.Partner) {
 	c.partners.put(row.ID, partner)
 }
 
+// errUnreadable is returned for an offer whose document this release cannot read. To redirects and walls
+// it is as if it did not exist, or as it was before; other offers are as they are.
+type errUnreadable struct {
+	offer uuid.UUID
+	cause error
+}
+
+func (e *errUnreadable) Error() string {
+	return fmt.Sprintf("offer %s cannot be read: %s", e.offer, e.cause)
+}
+func (e *errUnreadable) Unwrap() []error { return []error{errNoTarget, e.cause} }
+
 // putOffer replaces an older version, or the same one whose counters were read anew. Without
 // counters the state of the caps stays as it was.
-func (c *OfferCache) putOffer(version int64, document json.RawMessage, counters counterValues) {
+func (c *OfferCache) putOffer(id uuid.UUID, version int64, document json.RawMessage, counters counterValues) error {
 	offer := &cachedOffer{}
 	if err := json.Unmarshal(document, &offer.Offer); err != nil {
-		slog.Error("offer document cannot be read", "error", err)
-		return
+		return &errUnreadable{id, err}
 	}
 	offer.Version = version
 	offer.destination = domain.CompileTemplate(offer.TrackingSystemLink)
@@ -133,7 +150,7 @@ func (c *OfferCache) putOffer(version int64, document json.RawMessage, counters 
 	defer c.writing.Unlock()
 	old := c.offers.get(offer.ID)
 	if old != nil && old.Version > version {
-		return
+		return nil
 	}
 	if tenant := c.tenants.get(offer.TenantID); counters != nil && tenant != nil {
 		offer.judge(tenant, counters, time.Now())
@@ -142,6 +159,7 @@ func (c *OfferCache) putOffer(version int64, document json.RawMessage, counters 
 		offer.eventsCapped.Store(old.eventsCapped.Load())
 	}
 	c.offers.put(offer.ID, offer)
+	return nil
 }
 
 // putLink keeps a link and, where it is an offer's own, remembers it as such. An offer that is
@@ -205,7 +223,7 @@ func (c *OfferCache) reloadOffer(ctx context.Context, id uuid.UUID) error {
 	}
 	var offer domain.Offer
 	if err := json.Unmarshal(row.Document, &offer); err != nil {
-		return err
+		return &errUnreadable{id, err}
 	}
 	scopes := []uuid.UUID{offer.ID}
 	for i := range offer.Events {
@@ -215,7 +233,9 @@ func (c *OfferCache) reloadOffer(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	c.putOffer(row.Version, row.Document, indexCounters(counters))
+	if err := c.putOffer(id, row.Version, row.Document, indexCounters(counters)); err != nil {
+		return err
+	}
 	// The same news tells of a partner's cap that a conversion of this offer has used up.
 	if err := c.refreshPartnerCaps(ctx, row.TenantID); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -161,7 +162,12 @@ func (c *OfferCache) reloadDirty(ctx context.Context) error {
 		}
 	}
 	for _, id := range offers {
-		if err := c.reloadOffer(ctx, id); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		err := c.reloadOffer(ctx, id)
+		if unreadable := (*errUnreadable)(nil); errors.As(err, &unreadable) { // no try makes it readable
+			activities.CountFailure("offer", err)
+			continue
+		}
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			failed = err
 			c.dirty.mark(func(d *dirtySet) { d.offers[id] = true })
 		}

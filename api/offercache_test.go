@@ -224,7 +224,9 @@ func TestOlderVersionNeverReplacesNewer(t *testing.T) {
 	e.load(t)
 	e.offer.Name = "older"
 	document, _ := json.Marshal(e.offer)
-	e.offers.putOffer(2, document, nil)
+	if err := e.offers.putOffer(e.offer.ID, 2, document, nil); err != nil {
+		t.Fatal(err)
+	}
 	if name := e.offers.offers.get(e.offer.ID).Name; name == "older" {
 		t.Error("replaced")
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -45,17 +45,25 @@ type storedAnswers struct{ store *db.Store }
 
 func (s storedAnswers) answer(ctx context.Context, id uuid.UUID) (domain.Answer, error) {
 	row, err := dbgen.New().SystemPostbackAnswer(ctx, s.store.SystemPool(), id)
-	return domain.Answer{
+	if err != nil {
+		return domain.Answer{}, err
+	}
+	answer := domain.Answer{
 		PostbackID: row.ID, Outcome: row.Outcome, Reason: row.Reason, ConversionID: row.ConversionID,
-		Status: row.Status, ReleaseAt: row.ReleaseAt,
-	}, err
+		Status: row.Status, ReleaseAt: row.ReleaseAt, Detail: row.Detail,
+	}
+	answer.Warnings, err = domain.ReadWarnings(row.Warnings)
+	return answer, err
 }
 
 // postbackTracked takes a postback in our own form.
 func (t *Tracking) postbackTracked(c *gin.Context) { t.take(c, plainForm) }
 
 // take takes a postback or pixel: on disk first, whatever it is worth, then answered.
-func (t *Tracking) take(c *gin.Context, form *conversionForm) {
+func (t *Tracking) take(c *gin.Context, form *conversionForm) { t.takeUnless(c, form, nil) }
+
+// takeUnless is take, for what is refused as malformed where wrong is set.
+func (t *Tracking) takeUnless(c *gin.Context, form *conversionForm, wrong *domain.FieldError) {
 	select {
 	case t.inWork <- struct{}{}:
 		defer func() { <-t.inWork }()
@@ -69,6 +77,10 @@ func (t *Tracking) take(c *gin.Context, form *conversionForm) {
 		return
 	}
 	postback, errs := t.parsePostback(c, form, body)
+	if wrong != nil {
+		errs = append(domain.FieldErrors{*wrong}, errs...)
+		postback.Refused, postback.Detail = domain.ReasonMalformed, domain.ErrorsDetail(errs)
+	}
 	t.decide(c, form, postback, errs)
 }
 
@@ -93,13 +105,19 @@ func (t *Tracking) decide(c *gin.Context, form *conversionForm, postback *domain
 		form.busy(c, "Please send again.")
 		return
 	}
-	answer := domain.Answer{PostbackID: postback.ID, Outcome: domain.OutcomeQueued}
+	answer := queued(postback.ID)
+	answer.Warnings = postback.Warnings
 	if postback.Refused != domain.ReasonNone {
-		answer.Outcome, answer.Reason = domain.OutcomeRefused, postback.Refused
+		answer.Outcome, answer.Reason, answer.Detail = domain.OutcomeRefused, postback.Refused, domain.RefusalDetail(postback, postback.Refused)
 	} else if decided != nil {
 		answer = awaitAnswer(ctx, decided, answer)
 	}
 	form.answer(c, answer, errs)
+}
+
+// queued is the answer for a postback that is on disk and not decided yet.
+func queued(id uuid.UUID) domain.Answer {
+	return domain.Answer{PostbackID: id, Outcome: domain.OutcomeQueued, Detail: "Received, and not decided yet: GET /track/" + id.String() + " tells later."}
 }
 
 // awaitAnswer is the decision, or otherwise when it takes too long or the sender has gone.
@@ -138,7 +156,7 @@ func (t *Tracking) answerLater(c *gin.Context, id uuid.UUID) {
 	}
 	answer, err := t.answers.answer(c.Request.Context(), id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		answer, err = domain.Answer{PostbackID: id, Outcome: domain.OutcomeQueued}, nil
+		answer, err = queued(id), nil
 	}
 	if err != nil {
 		writeError(c, err)
@@ -154,64 +172,88 @@ func (t *Tracking) parsePostback(c *gin.Context, form *conversionForm, body []by
 	r := c.Request
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	p := &domain.Postback{
-		ID: t.keys.NewID(at), ReceivedAt: at, Method: r.Method, Path: truncated(r.URL.Path, 255),
-		SourceIP: c.ClientIP(), AdvertiserKey: truncated(c.Param("advertiserKey"), 64),
+		ID: t.keys.NewID(at), ReceivedAt: at, Method: r.Method, Path: loggedPath(r.URL.Path),
+		SourceIP: c.ClientIP(), AdvertiserKey: truncated(cmp.Or(c.Param("advertiserKey"), strayKey(r.URL.Path)), 64),
 	}
 	sent, misshapen := readPairs(r, body)
 	p.Params = logged(sent.all())
-	values, errs := known(form.renamed(sent.query), form.renamed(sent.body))
 	p.Signed = readSignature(r, path, sent.query, body, t.keys)
-	errs = append(errs, t.locate(c, form, sent, values, p)...)
-	errs = append(errs, fill(p, values)...)
+	read := readFields(form.byName, sent.all(), signatureField(r, sent.query, domain.SignatureParam) != "")
+	errs := append(read.errs, t.locate(c, form, read.values, p)...)
+	errs = append(errs, fill(p, read)...)
 	if misshapen != nil {
 		errs = append(errs, *misshapen)
 	}
-	if token := values["security_token"]; token != "" {
+	if token := read.values["security_token"]; token != "" {
 		p.TokenHashes = t.keys.Hashes(token)
 	}
+	errs = form.inItsNames(errs, read)
 	switch {
 	case len(errs) > 0:
-		p.Refused = domain.ReasonMalformed
+		p.Refused, p.Detail = domain.ReasonMalformed, domain.ErrorsDetail(errs)
 	case p.ClickID != nil && !t.keys.Genuine(*p.ClickID):
 		p.Refused = domain.ReasonUnknownClick
 	}
-	return p, form.inItsNames(errs)
+	return p, errs
 }
 
 // fill reads the fields that the rules know.
-func fill(p *domain.Postback, values map[string]string) domain.FieldErrors {
+func fill(p *domain.Postback, read *sentValues) domain.FieldErrors {
 	var errs domain.FieldErrors
-	id, ok := canonicalUUID(strings.TrimSpace(values["gk_click_id"]))
+	values := read.values
+	id, ok := domain.ParseSentID(values["gk_click_id"])
 	switch {
 	case ok:
 		p.ClickID = &id
-	case values["gk_click_id"] == "" && p.Visitor != nil: // found later, or not
+	case p.Visitor != nil:
 	case values["gk_click_id"] == "":
 		errs = append(errs, domain.FieldError{Field: "gk_click_id", Reason: "is required"})
 	default:
 		errs = append(errs, domain.FieldError{Field: "gk_click_id", Reason: "is not a click id"})
 	}
 	p.EventID = cleanText(values["cnv_event_id"])
-	p.GoalID = strings.TrimSpace(cleanText(values["goal_id"]))
-	p.GoalName = strings.TrimSpace(cleanText(values["goal_name"]))
-	p.AdvID = strings.TrimSpace(cleanText(values["adv_id"]))
+	p.GoalID, p.GoalName, p.AdvID = idText(values["goal_id"]), cleanText(values["goal_name"]), idText(values["adv_id"])
 	p.Amount = cleanText(values["cnv_amount"])
-	p.Currency = strings.ToUpper(strings.TrimSpace(cleanText(values["cnv_currency"])))
+	p.Currency = strings.ToUpper(cleanText(values["cnv_currency"]))
 	p.ConversionID = cleanText(values["cnv_conversion_id"])
-	if text := strings.TrimSpace(values["cnv_completed_at"]); text != "" {
-		if at, ok := parseInstant(text); ok {
-			p.CompletedAt = &at
-		} else {
-			errs = append(errs, domain.FieldError{Field: "cnv_completed_at", Reason: "must be RFC 3339, or Unix time in seconds or milliseconds"})
-		}
-	}
 	for n, name := range []string{"cnv_sub_1", "cnv_sub_2", "cnv_sub_3", "cnv_sub_4", "cnv_sub_5"} {
 		if values[name] != "" {
 			p.Subs = append(p.Subs, make([]string, n+1-len(p.Subs))...)
 			p.Subs[n] = cleanText(values[name])
 		}
 	}
+	p.Warnings = append(read.warnings, fillCompletion(p, read)...)
+	if len(read.said) > 0 {
+		p.Said = read.said
+	}
 	return errs
+}
+
+// fillCompletion reads when the sender says that it was completed. A time that cannot be read never
+// costs the conversion (rule 71): the receipt counts then, as without one.
+func fillCompletion(p *domain.Postback, read *sentValues) domain.FieldErrors {
+	text := read.values["cnv_completed_at"]
+	if text == "" {
+		return nil
+	}
+	at, zoned, ok := domain.ParseSentTime(text)
+	name := cmp.Or(read.said["cnv_completed_at"], "cnv_completed_at")
+	if !ok {
+		return domain.FieldErrors{{Field: name, Reason: "is neither RFC 3339 nor Unix time in seconds or milliseconds, and was left out"}}
+	}
+	p.CompletedAt = &at
+	if !zoned {
+		return domain.FieldErrors{{Field: name, Reason: "says no time zone and was read as UTC"}}
+	}
+	return nil
+}
+
+// idText is an id of ours in its usual form, or what was sent where it is none.
+func idText(text string) string {
+	if id, ok := domain.ParseSentID(text); ok {
+		return id.String()
+	}
+	return cleanText(text)
 }
 
 // canonicalUUID reads the usual form with hyphens only: the other spellings that a UUID may have
@@ -224,26 +266,6 @@ func canonicalUUID(text string) (uuid.UUID, bool) {
 	return id, err == nil
 }
 
-// firstMillis is where a Unix time is taken for milliseconds: as seconds it would be in the year
-// 5138, as milliseconds it is in 1973.
-const firstMillis = 100_000_000_000
-
-// parseInstant reads RFC 3339, or Unix time in seconds or milliseconds. A plus sign that a query
-// turned into a space is mended.
-func parseInstant(text string) (time.Time, bool) {
-	at, err := time.Parse(time.RFC3339Nano, strings.ReplaceAll(text, " ", "+"))
-	if n, notNumber := strconv.ParseInt(text, 10, 64); notNumber == nil {
-		at, err = time.Unix(n, 0), nil
-		if n >= firstMillis {
-			at = time.UnixMilli(n)
-		}
-	}
-	if err != nil || at.Year() < 1971 || at.Year() > 9999 {
-		return time.Time{}, false
-	}
-	return at.UTC().Truncate(time.Microsecond), true
-}
-
 // nonceForm is what a nonce may look like.
 var nonceForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{8,128}$`)
 
@@ -252,8 +274,8 @@ var nonceForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{8,128}$`)
 func readSignature(r *http.Request, path string, query []pair, body []byte, keys *keyring.Keyring) *domain.Signed {
 	timestamp, nonce := signatureField(r, query, "of_timestamp"), signatureField(r, query, "of_nonce")
 	signature := signatureField(r, query, domain.SignatureParam)
-	at, ok := parseInstant(timestamp)
-	if !ok || !nonceForm.MatchString(nonce) || signature == "" || len(signature) > 128 {
+	at, zoned, ok := domain.ParseSentTime(timestamp)
+	if !ok || !zoned || !nonceForm.MatchString(nonce) || signature == "" || len(signature) > 128 {
 		return nil
 	}
 	text := domain.CanonicalPostback(r.Method, path, r.URL.RawQuery, body, timestamp, nonce)

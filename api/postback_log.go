@@ -15,31 +15,34 @@ import (
 
 // postbackView is one postback as it was received, and what became of it.
 type postbackView struct {
-	ID            uuid.UUID         `json:"id"`
-	Time          time.Time         `json:"time" doc:"When it was received."`
-	SourceIP      string            `json:"sourceIp"`
-	Method        string            `json:"method"`
-	Path          string            `json:"path"`
-	Query         map[string]string `json:"query" doc:"All parameters as sent, by query, form or JSON; secrets replaced."`
-	Outcome       domain.Outcome    `json:"outcome"`
-	Reason        domain.Reason     `json:"reason"`
-	AdvertiserID  *uuid.UUID        `json:"advertiserId"`
-	ClickID       *uuid.UUID        `json:"clickId"`
-	ConversionID  *uuid.UUID        `json:"conversionId"`
-	RecordedAs    domain.RecordAs   `json:"recordedAs" doc:"click where it was only counted (rule 70); else empty."`
-	Status        domain.Status     `json:"status" doc:"The conversion's status as it was at the decision."`
-	ReleaseAt     *time.Time        `json:"releaseAt"`
-	Authenticated bool              `json:"authenticated" doc:"Passed the advertiser's security."`
-	DecidedAt     time.Time         `json:"decidedAt"`
+	ID       uuid.UUID         `json:"id"`
+	Time     time.Time         `json:"time" doc:"When it was received."`
+	SourceIP string            `json:"sourceIp"`
+	Method   string            `json:"method"`
+	Path     string            `json:"path"`
+	Query    map[string]string `json:"query" doc:"All parameters as sent, by query, form or JSON; secrets replaced."`
+	Outcome  domain.Outcome    `json:"outcome"`
+	Reason   domain.Reason     `json:"reason"`
+	Detail   string            `json:"detail" doc:"What the sender was told in words: which field, what is missing, until when."`
+	// Warnings is never null.
+	Warnings      domain.FieldErrors `json:"warnings" nullable:"false" doc:"What of it could not be read and was left out."`
+	AdvertiserID  *uuid.UUID         `json:"advertiserId"`
+	ClickID       *uuid.UUID         `json:"clickId"`
+	ConversionID  *uuid.UUID         `json:"conversionId"`
+	RecordedAs    domain.RecordAs    `json:"recordedAs" doc:"click where it was only counted (rule 70); else empty."`
+	Status        domain.Status      `json:"status" doc:"The conversion's status as it was at the decision."`
+	ReleaseAt     *time.Time         `json:"releaseAt"`
+	Authenticated bool               `json:"authenticated" doc:"Passed the advertiser's security."`
+	DecidedAt     time.Time          `json:"decidedAt"`
 }
 
 const postbackColumns = `p.id, p.received_at, p.source_ip, p.method, p.path, p.params, p.outcome, p.reason, p.advertiser_id, p.click_id,
-  p.conversion_id, p.status, p.release_at, p.authenticated, p.decided_at`
+  p.conversion_id, p.status, p.release_at, p.authenticated, p.decided_at, p.detail, p.warnings`
 
 func scanPostback(row pgx.CollectableRow) (postbackView, error) {
 	var p dbgen.Postback
 	err := row.Scan(&p.ID, &p.ReceivedAt, &p.SourceIp, &p.Method, &p.Path, &p.Params, &p.Outcome, &p.Reason, &p.AdvertiserID, &p.ClickID,
-		&p.ConversionID, &p.Status, &p.ReleaseAt, &p.Authenticated, &p.DecidedAt)
+		&p.ConversionID, &p.Status, &p.ReleaseAt, &p.Authenticated, &p.DecidedAt, &p.Detail, &p.Warnings)
 	if err != nil {
 		return postbackView{}, err
 	}
@@ -51,6 +54,10 @@ func postbackOf(p *dbgen.Postback) (postbackView, error) {
 		ID: p.ID, Time: p.ReceivedAt.UTC(), SourceIP: p.SourceIp, Method: p.Method, Path: p.Path, Query: map[string]string{},
 		Outcome: p.Outcome, Reason: p.Reason, AdvertiserID: p.AdvertiserID, ClickID: p.ClickID, ConversionID: p.ConversionID,
 		Status: p.Status, ReleaseAt: inUTC(p.ReleaseAt), Authenticated: p.Authenticated, DecidedAt: p.DecidedAt.UTC(),
+		Detail: p.Detail, Warnings: domain.FieldErrors{},
+	}
+	if err := json.Unmarshal(p.Warnings, &view.Warnings); err != nil {
+		return view, err
 	}
 	answer := domain.Answer{Outcome: p.Outcome, ConversionID: p.ConversionID}
 	view.RecordedAs = answer.RecordedAs()

@@ -59,7 +59,7 @@ func bodyType(r *http.Request, query []pair, body []byte) string {
 	if signatureField(r, query, domain.SignatureParam) == "" {
 		return r.Header.Get("Content-Type")
 	}
-	switch trimmed := bytes.TrimSpace(body); {
+	switch trimmed := trimmedBody(body); {
 	case bytes.HasPrefix(trimmed, []byte("--")):
 		boundary, _, _ := bytes.Cut(trimmed[2:], []byte("\n"))
 		return mime.FormatMediaType("multipart/form-data", map[string]string{"boundary": string(bytes.TrimSpace(boundary))})
@@ -70,6 +70,11 @@ func bodyType(r *http.Request, query []pair, body []byte) string {
 	default:
 		return "application/x-www-form-urlencoded"
 	}
+}
+
+// trimmedBody is a body without blanks around it and a byte order mark before it (rule 71).
+func trimmedBody(body []byte) []byte {
+	return bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\uFEFF")))
 }
 
 // queryPairs splits on ampersands only. A pair that is wrongly encoded is taken as it was sent, so
@@ -93,7 +98,7 @@ func queryPairs(query string) []pair {
 // the type says. A body of another type is left alone: the signature covers it all the same.
 func bodyPairs(contentType string, body []byte) ([]pair, error) {
 	kind, options, _ := mime.ParseMediaType(contentType)
-	trimmed := bytes.TrimSpace(body)
+	trimmed := trimmedBody(body)
 	switch {
 	case len(trimmed) == 0, string(trimmed) == "null":
 		return nil, nil
@@ -167,42 +172,6 @@ func jsonText(value json.RawMessage) string {
 	default:
 		return string(value)
 	}
-}
-
-// postbackFields are the parameters that mean something, and how long each may be.
-var postbackFields = map[string]int{
-	"gk_click_id": 64, "cnv_event_id": 255, "goal_id": 64, "goal_name": 255, "adv_id": 64, "cnv_amount": 64, "cnv_currency": 16, "cnv_conversion_id": 255,
-	"cnv_completed_at": 64, "cnv_conversion_ip_address": 64, "cnv_email": 320, "cnv_user_id": 255,
-	"cnv_sub_1": 1024, "cnv_sub_2": 1024, "cnv_sub_3": 1024, "cnv_sub_4": 1024, "cnv_sub_5": 1024,
-	"security_token": 1024,
-}
-
-// known picks the parameters that mean something. The first value that is not empty counts; a
-// different one for the same name in the same place, query or body, is refused: nobody can say
-// which of two amounts was meant.
-func known(query, body []pair) (map[string]string, domain.FieldErrors) {
-	values, errs := map[string]string{}, domain.FieldErrors{}
-	for _, pairs := range [][]pair{query, body} {
-		here := map[string]string{}
-		for _, p := range pairs {
-			limit, ok := postbackFields[p.name]
-			switch {
-			case !ok || p.value == "":
-			case len(p.value) > limit:
-				errs = append(errs, domain.FieldError{Field: p.name, Reason: "is too long"})
-			case here[p.name] != "" && here[p.name] != p.value:
-				errs = append(errs, domain.FieldError{Field: p.name, Reason: "is given more than once with different values"})
-			default:
-				here[p.name] = p.value
-			}
-		}
-		for name, value := range here {
-			if values[name] == "" {
-				values[name] = value
-			}
-		}
-	}
-	return values, errs
 }
 
 // logged are all parameters as the log keeps them: clean, bounded, secrets and personal data

@@ -135,9 +135,8 @@ func TestPostbackRefusedAtTheEdge(t *testing.T) {
 	}{
 		"no click id":     {"cnv_event_id=x", "", "", 400, "malformed", "gk_click_id"},
 		"no uuid":         {"gk_click_id=123", "", "", 400, "malformed", "gk_click_id"},
-		"braces":          {"gk_click_id=%7BCLICK%7D", "", "", 400, "malformed", "gk_click_id"},
+		"unfilled":        {"gk_click_id=%7Bgk_click_id%7D", "", "", 400, "malformed", "gk_click_id"},
 		"forged":          {"gk_click_id=" + uuid.NewString(), "", "", 404, "unknown_click", ""},
-		"bad time":        {"gk_click_id=CLICK&cnv_completed_at=yesterday", "", "", 400, "malformed", "cnv_completed_at"},
 		"two goals":       {"gk_click_id=CLICK&goal_name=a&goal_name=b", "", "", 400, "malformed", "goal_name"},
 		"long goal":       {"gk_click_id=CLICK&goal_id=" + strings.Repeat("x", 65), "", "", 400, "malformed", "goal_id"},
 		"two amounts":     {"gk_click_id=CLICK&cnv_amount=1&cnv_amount=100", "", "", 400, "malformed", "cnv_amount"},
@@ -181,7 +180,7 @@ func TestPostbackParameters(t *testing.T) {
 		"&cnv_sub_2=two&cnv_completed_at=2026-05-13T13:30:00%2B02:00"
 	wantAt := time.Date(2026, 5, 13, 11, 30, 0, 0, time.UTC)
 	check := func(name string, p *domain.Postback) {
-		if p.ClickID.String() != click || p.EventID != " Buy+" || p.Amount != "02.50" || p.Currency != "USD" || p.ConversionID != "c1" ||
+		if p.ClickID.String() != click || p.EventID != "Buy+" || p.Amount != "02.50" || p.Currency != "USD" || p.ConversionID != "c1" ||
 			len(p.Subs) != 2 || p.Subs[1] != "two" || p.CompletedAt == nil || !p.CompletedAt.Equal(wantAt) {
 			t.Errorf("%s: %+v", name, p)
 		}
@@ -194,7 +193,7 @@ func TestPostbackParameters(t *testing.T) {
 		"cnv_sub_2":"two","cnv_completed_at":1778671800,"cnv_sub_1":null,"more":{"a":[1]}}`
 	check("JSON", parse("/track", "application/json", object))
 	check("JSON by its look", parse("/track", "text/plain", object))
-	check("query before body", parse("/track?"+form, "application/json", `{"cnv_amount":9,"cnv_currency":"EUR"}`))
+	check("query before body", parse("/track?"+form, "application/json", `{"cnv_sub_2":"another"}`))
 	if p := parse("/track?gk_click_id="+click, "application/json", `{"cnv_amount":12.340}`); p.Amount != "12.340" {
 		t.Errorf("digits of a number: %q", p.Amount)
 	}
@@ -305,18 +304,35 @@ func FuzzParsePostback(f *testing.F) {
 				t.Fatalf("secret %q=%q", name, value)
 			}
 		}
-		values, errs := known(sent.query, sent.body)
-		for name, value := range values {
-			if len(value) > postbackFields[name] {
-				t.Fatalf("%q is too long and not refused", name)
+		for _, form := range []*conversionForm{plainForm, goalPostback} {
+			read := readFields(form.byName, sent.all(), false)
+			for name, value := range read.values {
+				if limit := form.byName[name].Limit; len(value) > limit+len("…") {
+					t.Fatalf("%q is too long and not refused", name)
+				}
 			}
-		}
-		p := &domain.Postback{}
-		if len(errs)+len(fill(p, values)) == 0 && p.ClickID == nil {
-			t.Fatal("no click id and no error")
-		}
-		if text, err := json.Marshal(p); err != nil || strings.Contains(string(text), `\u0000`) {
-			t.Fatalf("%s %v", text, err)
+			p := &domain.Postback{}
+			if len(read.errs)+len(fill(p, read)) == 0 && p.ClickID == nil {
+				t.Fatal("no click id and no error")
+			}
+			for _, said := range append(read.errs, read.warnings...) {
+				if said.Field == "" || said.Field != storable(said.Field) || said.Reason == "" {
+					t.Fatalf("%+v", said)
+				}
+			}
+			if text, err := json.Marshal(p); err != nil || strings.Contains(string(text), `\u0000`) {
+				t.Fatalf("%s %v", text, err)
+			}
+			// What is tolerated changes nothing: the same in capitals, with amp; and blanks.
+			loud := make([]pair, len(sent.all()))
+			for i, one := range sent.all() {
+				loud[i] = pair{" AMP;" + strings.ToUpper(one.name), one.value + " "}
+			}
+			for name, value := range read.values {
+				if again := readFields(form.byName, loud, false).values[name]; again != value {
+					t.Fatalf("%s: %q became %q", name, value, again)
+				}
+			}
 		}
 	})
 }

@@ -79,8 +79,7 @@ func (s *Server) Handler() (http.Handler, error) {
 		engine.Use(otelgin.Middleware("offerflow"))
 	}
 	engine.Use(r.requestIDs, r.observe, recovery)
-	engine.NoRoute(func(c *gin.Context) { writeProblem(c, notFound()) })
-	engine.NoMethod(func(c *gin.Context) { writeProblem(c, newProblem(http.StatusMethodNotAllowed, "")) })
+	s.Tracking.strays(engine)
 	s.routes(r)
-	return engine, nil
+	return tolerant(engine), nil
 }

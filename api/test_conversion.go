@@ -155,14 +155,14 @@ func (t *conversionTest) readParams() error {
 	var c checks
 	body := &t.in.Body
 	set := func(field, name, value string) {
-		to, limit := t.params.field(name)
+		to, limit := t.params.field(normalName(name))
 		switch {
 		case to == nil:
 			c.add(field, "is not a parameter of tracking links")
 		case len(value) > limit:
 			c.add(field, "must be of at most %d bytes", limit)
 		default:
-			*to = cleanText(value)
+			*to = domain.StoredText(value)
 		}
 	}
 	for _, name := range sortedKeys(body.Params) {

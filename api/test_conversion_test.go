@@ -305,7 +305,7 @@ func TestTestConversionRefusesBadInput(t *testing.T) {
 		"partnerId":       {"offerId": b.offer.ID, "partnerId": uuid.New()},
 		"amount":          {"offerId": b.offer.ID, "amount": "-1"},
 		"params.nonsense": {"offerId": b.offer.ID, "params": map[string]string{"nonsense": "x"}},
-		"pub_member_id":   {"offerId": b.offer.ID, "pub_member_id": strings.Repeat("x", 256)},
+		"pub_member_id":   {"offerId": b.offer.ID, "pub_member_id": strings.Repeat("x", 513)},
 	} {
 		b.me.post(path, body).refused(http.StatusBadRequest, field)
 	}

@@ -115,6 +115,8 @@ func newEdge(t *testing.T) *edge {
 	if err := e.engine.SetTrustedProxies([]string{"10.0.0.0/8"}); err != nil {
 		t.Fatal(err)
 	}
+	e.engine.HandleMethodNotAllowed, e.engine.UseRawPath = true, true
+	e.strays(e.engine)
 	e.engine.GET("/c/:linkId", e.clickTracked)
 	e.engine.HEAD("/c/:linkId", e.linkProbed)
 	e.engine.GET("/wall", e.wallClickTracked)
@@ -146,13 +148,15 @@ func (e *edge) load(t *testing.T) {
 	}
 	e.offers.putTenant(e.tenant)
 	e.offers.putPartner(e.partner)
-	e.offers.putOffer(e.offer.Version, document, nil)
+	if err := e.offers.putOffer(e.offer.ID, e.offer.Version, document, nil); err != nil {
+		t.Fatal(err)
+	}
 	e.offers.putLink(&e.link)
 }
 
 func (e *edge) serve(r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	e.engine.ServeHTTP(w, r)
+	tolerant(e.engine).ServeHTTP(w, r)
 	return w
 }
 

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -14,8 +13,9 @@ import (
 // conversionForm is one spelling of a conversion's address. Whatever the spelling, the same
 // domain.Postback comes of it, and it is decided in the same way.
 type conversionForm struct {
-	// names are the protocol's names of our parameters, beside our own.
-	names map[string]string
+	// fields are the parameters that it knows, and byName finds them by any name that senders use.
+	fields [][]SentField
+	byName fieldIndex
 	// opaque is set where the path holds a code (rule 65).
 	opaque domain.OpaqueForm
 	// defaultGoal says that an address without a goal's name means the default one.
@@ -30,25 +30,24 @@ type conversionForm struct {
 }
 
 // plainForm is our own.
-var plainForm = &conversionForm{waits: true, answer: sendAnswer, busy: tryAgain}
+var plainForm = newForm(&conversionForm{fields: [][]SentField{PostbackFields}, waits: true, answer: sendAnswer, busy: tryAgain})
 
-// tuneNames are the older protocol's names of our parameters.
-var tuneNames = map[string]string{
-	"transaction_id": "gk_click_id", "amount": "cnv_amount", "currency": "cnv_currency",
-	"adv_sub": "cnv_sub_1", "adv_sub2": "cnv_sub_2", "adv_sub3": "cnv_sub_3", "adv_sub4": "cnv_sub_4", "adv_sub5": "cnv_sub_5",
+func newForm(form *conversionForm) *conversionForm {
+	form.byName = indexFields(form.fields...)
+	return form
 }
 
 // tunePostback and tunePixel are the two kinds of addresses of the older protocol.
 func tunePostback(change func(*conversionForm)) *conversionForm {
-	form := &conversionForm{names: tuneNames, findsClick: true, waits: true, answer: sendTuneAnswer, busy: tryAgain}
+	form := &conversionForm{fields: [][]SentField{PostbackFields, TunePostbackFields}, findsClick: true, waits: true, answer: sendTuneAnswer, busy: tryAgain}
 	change(form)
-	return form
+	return newForm(form)
 }
 
 func tunePixel(change func(*conversionForm)) *conversionForm {
-	form := &conversionForm{names: tuneNames, findsClick: true, answer: sendPixel, busy: sendLatePixel}
+	form := &conversionForm{fields: [][]SentField{PostbackFields, TunePostbackFields}, findsClick: true, answer: sendPixel, busy: sendLatePixel}
 	change(form)
-	return form
+	return newForm(form)
 }
 
 var (
@@ -71,33 +70,28 @@ func (t *Tracking) opaqueGoalPixelTracked(c *gin.Context) { t.take(c, opaqueGoal
 
 // goalTracked is a goal's postback, or its pixel with a=l.
 func (t *Tracking) goalTracked(c *gin.Context) {
-	if c.Query("a") == "l" {
+	if strings.EqualFold(queryValue(c.Request.URL.RawQuery, "a"), "l") {
 		t.take(c, goalPixel)
 		return
 	}
 	t.take(c, goalPostback)
 }
 
-// renamed gives parameters our names.
-func (form *conversionForm) renamed(pairs []pair) []pair {
-	if form.names == nil {
-		return pairs
-	}
-	ours := slices.Clone(pairs)
-	for i := range ours {
-		if name, ok := form.names[ours[i].name]; ok {
-			ours[i].name = name
-		}
-	}
-	return ours
-}
-
-// inItsNames gives errors the names that the sender knows.
-func (form *conversionForm) inItsNames(errs domain.FieldErrors) domain.FieldErrors {
+// inItsNames gives errors the names that the sender used, else those that the form's senders know.
+func (form *conversionForm) inItsNames(errs domain.FieldErrors, read *sentValues) domain.FieldErrors {
 	for i := range errs {
-		for theirs, ours := range form.names {
-			if errs[i].Field == ours {
-				errs[i].Field = theirs
+		if said := read.said[errs[i].Field]; said != "" {
+			errs[i].Field = said
+			continue
+		}
+		if read.values[errs[i].Field] != "" {
+			continue
+		}
+		for _, table := range form.fields {
+			for _, field := range table {
+				if field.Means != "" && errs[i].Field == field.Means {
+					errs[i].Field = field.Name
+				}
 			}
 		}
 	}
@@ -107,8 +101,8 @@ func (form *conversionForm) inItsNames(errs domain.FieldErrors) domain.FieldErro
 // locate reads what the address says itself, and finds the click where no id of one was sent: the
 // one in the browser's cookie for the offer, else whatever the visitor's last one turns out to be.
 // A signed postback must name its click in what is signed.
-func (t *Tracking) locate(c *gin.Context, form *conversionForm, sent sentPairs, values map[string]string, p *domain.Postback) domain.FieldErrors {
-	offerID, errs := t.readAddress(c, form, sent, p)
+func (t *Tracking) locate(c *gin.Context, form *conversionForm, values map[string]string, p *domain.Postback) domain.FieldErrors {
+	offerID, errs := t.readAddress(c, form, values, p)
 	if p.Address != nil && p.Address.GoalID != nil && values["goal_id"] == "" {
 		values["goal_id"] = p.Address.GoalID.String()
 	}
@@ -123,10 +117,7 @@ func (t *Tracking) locate(c *gin.Context, form *conversionForm, sent sentPairs, 
 		p.Address.OfferID = &offer
 		return nil
 	}
-	partnerID, err := sent.id("aff_id")
-	if err != nil {
-		return domain.FieldErrors{*err}
-	}
+	partnerID, _ := domain.ParseSentID(values["aff_id"])
 	userAgent := truncated(c.Request.UserAgent(), maxHeaderText)
 	if offerID != uuid.Nil && partnerID != uuid.Nil && userAgent != "" {
 		p.Visitor = &domain.Visitor{OfferID: offerID, PartnerID: partnerID, UserAgent: userAgent}
@@ -135,9 +126,8 @@ func (t *Tracking) locate(c *gin.Context, form *conversionForm, sent sentPairs, 
 }
 
 // readAddress sets what the address says, and returns the offer that it or a parameter names.
-func (t *Tracking) readAddress(c *gin.Context, form *conversionForm, sent sentPairs, p *domain.Postback) (uuid.UUID, domain.FieldErrors) {
+func (t *Tracking) readAddress(c *gin.Context, form *conversionForm, values map[string]string, p *domain.Postback) (uuid.UUID, domain.FieldErrors) {
 	if form.opaque != "" {
-		p.Path = "/" + string(form.opaque) + maskedCode(c.Param("code"))
 		content, _ := t.keys.OpenOpaque(string(form.opaque), c.Param("code"))
 		offerID, goalID, ok := form.opaque.Read(content)
 		if !ok {
@@ -155,32 +145,13 @@ func (t *Tracking) readAddress(c *gin.Context, form *conversionForm, sent sentPa
 	if !form.findsClick {
 		return uuid.Nil, nil
 	}
-	offerID, err := sent.id("offer_id")
-	if err != nil {
-		return uuid.Nil, domain.FieldErrors{*err}
-	}
+	// It only helps to find the click, so that one that is no id finds none.
+	offerID, _ := domain.ParseSentID(values["offer_id"])
 	return offerID, nil
 }
 
 // maskedCode keeps what tells codes apart in the log, and not what they can be used by.
 func maskedCode(code string) string { return truncated(code, 6) + replaced }
-
-// id reads a parameter that is an id of ours: the first that is not empty. It only helps to find
-// the click, so that one that is not an id finds none.
-func (s sentPairs) id(name string) (uuid.UUID, *domain.FieldError) {
-	first := ""
-	for _, p := range s.all() {
-		switch {
-		case p.name != name || p.value == "":
-		case first == "":
-			first = p.value
-		case first != p.value:
-			return uuid.Nil, &domain.FieldError{Field: name, Reason: "is given more than once with different values"}
-		}
-	}
-	id, _ := canonicalUUID(strings.TrimSpace(first))
-	return id, nil
-}
 
 // tuneAnswer is the JSON form of the older protocol's answer, with ours beside it.
 type tuneAnswer struct {
@@ -201,7 +172,7 @@ func sendTuneAnswer(c *gin.Context, answer domain.Answer, errs domain.FieldError
 	}
 	c.Header("Cache-Control", "no-store")
 	switch {
-	case strings.EqualFold(c.Query("format"), "json"):
+	case strings.EqualFold(queryValue(c.Request.URL.RawQuery, "format"), "json"):
 		c.JSON(http.StatusOK, told)
 	case told.Success:
 		c.String(http.StatusOK, "success=true;")

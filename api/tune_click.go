@@ -3,22 +3,26 @@ package api
 import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/domain"
 )
 
 // tuneClickTracked is a click in the older protocol's form: by offer and partner in place of a link.
 // Without a partner it is the offer's own link that was clicked.
 func (t *Tracking) tuneClickTracked(c *gin.Context) {
-	offerID, ok := canonicalUUID(c.Query("offer_id"))
+	query := c.Request.URL.RawQuery
+	offerID, ok := domain.ParseSentID(queryValue(query, "offer_id"))
 	if !ok {
 		deadEnd(c)
 		return
 	}
-	if c.Query("aff_id") == "" {
+	partner := queryValue(query, "aff_id")
+	if partner == "" {
 		found, err := t.offers.byOffer(c.Request.Context(), offerID)
 		t.click(c, found, err)
 		return
 	}
-	partnerID, ok := canonicalUUID(c.Query("aff_id"))
+	partnerID, ok := domain.ParseSentID(partner)
 	if !ok || partnerID == uuid.Nil {
 		deadEnd(c)
 		return

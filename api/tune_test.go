@@ -243,7 +243,6 @@ func TestTuneRefusedAtTheEdge(t *testing.T) {
 		"two goals":        {"/aff_goal?a=lsr&goal_id=1&goal_id=2&transaction_id=" + click, "goal_id", "malformed"},
 		"two offers":       {"/aff_lsr?offer_id=1&offer_id=2", "offer_id", "malformed"},
 		"two partners":     {"/aff_lsr?offer_id=" + e.offer.ID.String() + "&aff_id=1&aff_id=2", "aff_id", "malformed"},
-		"long sub":         {"/aff_lsr?adv_sub2=" + strings.Repeat("x", 1025) + "&transaction_id=" + click, "adv_sub2", "malformed"},
 		"long goal":        {"/aff_goal?a=lsr&goal_name=" + strings.Repeat("x", 256) + "&transaction_id=" + click, "goal_name", "malformed"},
 		"long query":       {"/aff_lsr?transaction_id=" + click + "&x=" + strings.Repeat("x", maxPostbackQuery), "query", "malformed"},
 		"no code":          {"/SPAAAA?transaction_id=" + click, "code", "malformed"},

@@ -319,11 +319,11 @@ func TestWallLinkRefusals(t *testing.T) {
 	f.badField(link+newID().String(), "viewId")
 	f.badField(link+seen.ViewID+"&offerId="+newID().String(), "offerId")
 	f.badField(link+seen.ViewID+"&pub_member_id=bob", "pub_member_id")
-	f.badField(link+seen.ViewID+"&pub_sub_3="+strings.Repeat("x", maxClickSub+1), "pub_sub_3")
+	f.badField(link+seen.ViewID+"&pub_sub_3="+strings.Repeat("x", maxClickID+1), "pub_sub_3")
 	details := wallRoutes + "offer-details?pub_member_id=anna&offerId="
 	f.badField(wallRoutes+"offer-details?offerId="+f.offer, "pub_member_id")
 	f.badField(wallRoutes+"offer-details?pub_member_id=&offerId="+f.offer, "pub_member_id")
-	f.badField(wallRoutes+"offer-details?pub_member_id="+strings.Repeat("é", 128)+"&offerId="+f.offer, "pub_member_id")
+	f.badField(wallRoutes+"offer-details?pub_member_id="+strings.Repeat("é", 257)+"&offerId="+f.offer, "pub_member_id")
 	f.badField(wallRoutes+"offer-details?pub_member_id=anna", "offerId")
 	f.badField(details+"x", "offerId")
 	f.badField(details+newID().String(), "offerId")

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -37,10 +38,11 @@ type ClickTerms struct {
 	given url.Values
 }
 
-// Resolve satisfies huma.Resolver. What a click would refuse as too long is refused here.
+// Resolve satisfies huma.Resolver. What a click would refuse or leave out as too long is refused here.
 func (in *ClickTerms) Resolve(ctx huma.Context) []error {
 	address := ctx.URL()
-	if _, tooLong := readClickParams(address.RawQuery); tooLong != "" {
+	params, tooLong := readClickParams(address.RawQuery)
+	if tooLong = cmp.Or(tooLong, params.leftOut); tooLong != "" {
 		return []error{&huma.ErrorDetail{Location: "query." + tooLong, Message: "is too long"}}
 	}
 	query := address.Query()
@@ -95,7 +97,7 @@ func (in *wallLinkInput) check(view *dbgen.OfferView) error {
 	if in.OfferID != uuid.Nil && in.OfferID != view.OfferID {
 		bad = append(bad, domain.FieldError{Field: "offerId", Reason: "is not the offer of this view"})
 	}
-	if in.Member != "" && storable(in.Member) != view.PubMemberID {
+	if in.Member != "" && domain.StoredText(in.Member) != view.PubMemberID {
 		bad = append(bad, domain.FieldError{Field: "pub_member_id", Reason: "is not the member of this view"})
 	}
 	return bad.Err()
@@ -109,7 +111,7 @@ func (in *wallLinkInput) query(view *dbgen.OfferView) string {
 			in.given.Set(name, seen.Get(name))
 		}
 	}
-	in.given.Set("pub_member_id", view.PubMemberID)
+	in.given.Set("pub_member_id", domain.SentText(view.PubMemberID))
 	in.given.Set("viewId", view.ID.String())
 	return in.given.Encode()
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"time"
@@ -86,10 +87,11 @@ type WallMember struct {
 	params clickParams
 }
 
-// Resolve satisfies huma.Resolver. What a click would refuse as too long is refused here.
+// Resolve satisfies huma.Resolver. What a click would refuse or leave out as too long is refused here.
 func (in *WallMember) Resolve(ctx huma.Context) []error {
 	address, tooLong := ctx.URL(), ""
-	if in.params, tooLong = readClickParams(address.RawQuery); tooLong != "" {
+	if in.params, tooLong = readClickParams(address.RawQuery); cmp.Or(tooLong, in.params.leftOut) != "" {
+		tooLong = cmp.Or(tooLong, in.params.leftOut)
 		return []error{&huma.ErrorDetail{Location: "query." + tooLong, Message: "is too long"}}
 	}
 	in.Member = in.params.memberID

@@ -486,7 +486,7 @@ func TestWallFilters(t *testing.T) {
 		"pub_member_id=ada&filter.placementId=x": "filter.placementId", "pub_member_id=ada&filter.isFeatured=x": "filter.isFeatured",
 		"pub_member_id=ada&filter.search=a&filter.search=b": "filter.search", "pub_member_id=ada&orderby=budget": "orderby",
 		"pub_member_id=ada&page_size=1000": "page_size", "": "pub_member_id", "pub_member_id=": "pub_member_id",
-		"pub_member_id=" + strings.Repeat("x", 256): "pub_member_id", "pub_member_id=ada&pub_geo_state=" + strings.Repeat("x", 256): "pub_geo_state",
+		"pub_member_id=" + strings.Repeat("x", 513): "pub_member_id", "pub_member_id=ada&pub_geo_state=" + strings.Repeat("x", 256): "pub_geo_state",
 	} {
 		var problem Problem
 		w.call(http.MethodGet, wallPath+"?"+query, nil, 400, &problem)

@@ -13,7 +13,10 @@ func TestWhichEventIsMeant(t *testing.T) {
 	runRules(t, []ruleCase{
 		{"rule 3: byte for byte", multi, func(p *play) Decision { return p.post(0, "install") }, OutcomeAccepted, ReasonNone},
 		{"rule 3: another case is another event", multi, func(p *play) Decision { return p.post(0, "INSTALL") }, OutcomeRefused, ReasonUnknownEvent},
-		{"rule 3: a space is not trimmed", multi, func(p *play) Decision { return p.post(0, "install ") }, OutcomeRefused, ReasonUnknownEvent},
+		{"rule 71: blanks around it mean nothing", multi, func(p *play) Decision { return p.post(0, " install\t") }, OutcomeAccepted, ReasonNone},
+		{"rule 71: nor around one that was saved with them", multiOffer(goal(" Install "), goal("install")),
+			func(p *play) Decision { return p.post(0, "Install") }, OutcomeAccepted, ReasonNone},
+		{"rule 71: blanks inside do", multiOffer(goal("a b")), func(p *play) Decision { return p.post(0, "a  b") }, OutcomeRefused, ReasonUnknownEvent},
 		{"rule 3: a composed character is not a decomposed one", multiOffer(goal("caf\u00e9")),
 			func(p *play) Decision { return p.post(0, "cafe\u0301") }, OutcomeRefused, ReasonUnknownEvent},
 		{"rule 3: never by our own id", multi, func(p *play) Decision { return p.post(0, idOf("install").String()) }, OutcomeRefused, ReasonUnknownEvent},

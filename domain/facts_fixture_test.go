@@ -72,6 +72,8 @@ func changedOffer(o *Offer, changes ...func(*Offer)) *Offer {
 type play struct {
 	facts Facts
 	held  []heldPlay
+	// posted is the latest postback that was sent.
+	posted Postback
 }
 
 type heldPlay struct {
@@ -94,6 +96,7 @@ func (p *play) post(after time.Duration, event string, with ...func(*Postback)) 
 	for _, change := range with {
 		change(&postback)
 	}
+	p.posted = postback
 	d := p.decide(postback, now, nil)
 	p.decideHeld(now)
 	return d

@@ -244,14 +244,21 @@ func (o *Offer) EventBySlug(slug string) *Event {
 	return nil
 }
 
-// EventByName finds an event by the advertiser's name, byte for byte (rule 3).
+// EventByName finds an event by the advertiser's name, byte for byte (rule 3) but for the blanks around
+// it (rule 71): offers that were saved before they were left out may have some, and then even two events
+// that nothing else tells apart.
 func (o *Offer) EventByName(eventID string) *Event {
+	trimmed := TrimBlanks(eventID)
+	var found *Event
 	for i := range o.Events {
-		if o.Events[i].EventID == eventID {
-			return &o.Events[i]
+		switch e := &o.Events[i]; {
+		case e.EventID == eventID:
+			return e
+		case found == nil && TrimBlanks(e.EventID) == trimmed:
+			found = e
 		}
 	}
-	return nil
+	return found
 }
 
 // Window is how long after the click an event may be completed (rule 18).

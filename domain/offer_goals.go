@@ -171,20 +171,21 @@ func (f *docFields) event(kind ConversionType) Event {
 	return e
 }
 
-// eventID is kept byte for byte, as it is compared (rule 3).
+// eventID is kept byte for byte, as it is compared (rule 3), without the blanks around it (rule 71).
 func (f *docFields) eventID() string {
 	node, ok := f.needed("eventId", true)
 	if !ok {
 		return ""
 	}
 	text, ok := f.plain(f.at("eventId"), node, maxTitle, false)
+	trimmed := TrimBlanks(text)
 	switch {
-	case ok && text == "":
+	case ok && trimmed == "":
 		f.fail(f.at("eventId"), "must not be empty")
-	case text != strings.TrimSpace(text):
-		f.warn(f.at("eventId"), "starts or ends with a space, and postbacks must too")
+	case text != trimmed:
+		f.warn(f.at("eventId"), "is kept without the blanks around it")
 	}
-	return text
+	return trimmed
 }
 
 func (f *docFields) givenNumber(name string, bounds docRange) *Micros {

@@ -70,14 +70,14 @@ type PartnerNews struct {
 func (n *PartnerNews) Macros() map[string]string {
 	values := map[string]string{
 		"gk_click_id": n.ClickID.String(), "gk_offer_id": n.OfferID.String(), "gk_offer_name": n.OfferName,
-		"pub_member_id": n.PubMemberID, "pub_click_id": n.PubClickID,
-		"affiliate_id": n.PartnerID.String(), "source": n.Source, "advertiser_id": n.AdvertiserID.String(),
+		"pub_member_id": SentText(n.PubMemberID), "pub_click_id": SentText(n.PubClickID), // as they were sent (rule 72)
+		"affiliate_id": n.PartnerID.String(), "source": SentText(n.Source), "advertiser_id": n.AdvertiserID.String(),
 		"cnv_event_id": cmp.Or(n.Event.EventID, n.EventID), "cnv_amount": n.Amount,
 		"goal_id": n.Event.ID.String(), "goal_name": cmp.Or(n.Event.Slug, n.Event.Name), "goal_ref": n.Event.Reference,
 		"payout": n.Payout.String(), "currency": n.Currency, "status": string(n.Status), "gk_conversion_id": n.ConversionID.String(),
 	}
 	for i, sub := range n.PubSubs {
-		values["pub_sub_"+strconv.Itoa(i+1)] = sub
+		values["pub_sub_"+strconv.Itoa(i+1)] = SentText(sub)
 	}
 	for older, ours := range map[string]string{
 		"transaction_id": "gk_click_id", "offer_id": "gk_offer_id", "offer_name": "gk_offer_name", "aff_sub": "pub_sub_1",

@@ -21,6 +21,14 @@ func partnerNews() *PartnerNews {
 	}
 }
 
+// Rule 72: what was no text when it was sent goes back as it was.
+func TestRule72PartnerMacros(t *testing.T) {
+	news := partnerNews()
+	news.PubClickID, news.PubMemberID, news.Source, news.PubSubs = StoredText("c\xe9"), StoredText("bytes:m"), StoredText("s\xff"), []string{StoredText("\xfe")}
+	request := NewPartnerRequest("GET", "https://p.example/?c={pub_click_id}&m={pub_member_id}&s={source}&x={aff_sub}", news.Macros())
+	require.Equal(t, "https://p.example/?c=c%E9&m=bytes%3Am&s=s%FF&x=%FE", request.URL)
+}
+
 // Every macro of partner postbacks, ours and the older protocol's.
 func TestRule54PartnerMacros(t *testing.T) {
 	t.Parallel()

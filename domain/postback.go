@@ -19,8 +19,14 @@ type Postback struct {
 	Params map[string]string `json:"params"`
 	// AdvertiserKey is the {advertiserKey} of the path, or empty.
 	AdvertiserKey string `json:"advertiserKey,omitempty"`
-	// Refused is set when the edge could already tell: malformed, or a forged click id.
+	// Refused is set when the edge could already tell: malformed, or a forged click id. Detail says why,
+	// in one sentence.
 	Refused Reason `json:"refused,omitempty"`
+	Detail  string `json:"detail,omitempty"`
+	// Warnings name what could not be read and was left out (rule 71).
+	Warnings FieldErrors `json:"warnings,omitempty"`
+	// Said are the names that the sender used for parameters, by ours, where they differ.
+	Said map[string]string `json:"said,omitempty"`
 
 	// ClickID is nil when it was missing or malformed.
 	ClickID *uuid.UUID `json:"clickId,omitempty"`
@@ -72,6 +78,10 @@ type Answer struct {
 	ConversionID *uuid.UUID `json:"conversionId,omitempty"`
 	Status       Status     `json:"status,omitempty"`
 	ReleaseAt    *time.Time `json:"releaseAt,omitempty"`
+	// Detail says in one sentence, for people, what became of it and why.
+	Detail string `json:"detail,omitempty"`
+	// Warnings name what could not be read and was left out (rule 71).
+	Warnings FieldErrors `json:"warnings,omitempty"`
 }
 
 // RecordedAs is click for a postback that was only counted: accepted, and no conversion made of it

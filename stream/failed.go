@@ -22,6 +22,10 @@ const (
 	// SourceHeld is for held postbacks, SourceRelease for Pending conversions whose release failed.
 	SourceHeld    = "held"
 	SourceRelease = "release"
+	// SourceExchange is for the copying of a conversion into the publisher's book, SourceNotice for mails
+	// about edits.
+	SourceExchange = "exchange"
+	SourceNotice   = "notice"
 )
 
 // Failure is a message or an item of work that no retry mends.

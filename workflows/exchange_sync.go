@@ -131,7 +131,8 @@ func ExchangeEditOptions(in ExchangeEditInput) client.StartWorkflowOptions {
 	p := in.Partnership
 	return client.StartWorkflowOptions{
 		ID: fmt.Sprintf("exchange/%s/edit-%d", p.ID, in.Version), TaskQueue: TaskQueue,
-		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		// One that failed for good is made again when its news is sent again.
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			SearchTenant.ValueSet(p.Tenant(in.Side.Other()).String()), SearchOffer.ValueSet(p.OfferID.String())),

@@ -650,6 +650,8 @@ type Postback struct {
 	ReleaseAt     *time.Time
 	Authenticated bool
 	DecidedAt     time.Time
+	Detail        string
+	Warnings      json.RawMessage
 }
 
 type PostbacksDefault struct {

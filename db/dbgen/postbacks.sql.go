@@ -24,7 +24,7 @@ func (q *Queries) DeleteHeld(ctx context.Context, db DBTX, tenantID uuid.UUID, p
 }
 
 const getPostback = `-- name: GetPostback :one
-SELECT tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason, conversion_id, status, release_at, authenticated, decided_at FROM postbacks WHERE tenant_id = $1::uuid AND id = $2
+SELECT tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason, conversion_id, status, release_at, authenticated, decided_at, detail, warnings FROM postbacks WHERE tenant_id = $1::uuid AND id = $2
 `
 
 func (q *Queries) GetPostback(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Postback, error) {
@@ -47,6 +47,8 @@ func (q *Queries) GetPostback(ctx context.Context, db DBTX, tenantID uuid.UUID, 
 		&i.ReleaseAt,
 		&i.Authenticated,
 		&i.DecidedAt,
+		&i.Detail,
+		&i.Warnings,
 	)
 	return i, err
 }
@@ -139,7 +141,7 @@ func (q *Queries) InsertNonce(ctx context.Context, db DBTX, arg InsertNonceParam
 }
 
 const postbacksOfClick = `-- name: PostbacksOfClick :many
-SELECT tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason, conversion_id, status, release_at, authenticated, decided_at FROM postbacks WHERE tenant_id = $1 AND click_id = $2 ORDER BY id LIMIT 1000
+SELECT tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason, conversion_id, status, release_at, authenticated, decided_at, detail, warnings FROM postbacks WHERE tenant_id = $1 AND click_id = $2 ORDER BY id LIMIT 1000
 `
 
 func (q *Queries) PostbacksOfClick(ctx context.Context, db DBTX, tenantID *uuid.UUID, clickID *uuid.UUID) ([]Postback, error) {
@@ -168,6 +170,8 @@ func (q *Queries) PostbacksOfClick(ctx context.Context, db DBTX, tenantID *uuid.
 			&i.ReleaseAt,
 			&i.Authenticated,
 			&i.DecidedAt,
+			&i.Detail,
+			&i.Warnings,
 		); err != nil {
 			return nil, err
 		}
@@ -181,10 +185,11 @@ func (q *Queries) PostbacksOfClick(ctx context.Context, db DBTX, tenantID *uuid.
 
 const upsertPostback = `-- name: UpsertPostback :exec
 INSERT INTO postbacks (tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason,
-  conversion_id, status, release_at, authenticated, decided_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+  conversion_id, status, release_at, authenticated, decided_at, detail, warnings)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, conversion_id = excluded.conversion_id,
-  status = excluded.status, release_at = excluded.release_at, decided_at = excluded.decided_at
+  status = excluded.status, release_at = excluded.release_at, decided_at = excluded.decided_at, detail = excluded.detail,
+  warnings = excluded.warnings
 WHERE postbacks.outcome = 'held' AND postbacks.tenant_id IS NOT DISTINCT FROM excluded.tenant_id
 `
 
@@ -205,6 +210,8 @@ type UpsertPostbackParams struct {
 	ReleaseAt     *time.Time
 	Authenticated bool
 	DecidedAt     time.Time
+	Detail        string
+	Warnings      json.RawMessage
 }
 
 // The log row with its decision. A held one gets its end state by a later upsert.
@@ -226,6 +233,8 @@ func (q *Queries) UpsertPostback(ctx context.Context, db DBTX, arg UpsertPostbac
 		arg.ReleaseAt,
 		arg.Authenticated,
 		arg.DecidedAt,
+		arg.Detail,
+		arg.Warnings,
 	)
 	return err
 }

@@ -384,7 +384,7 @@ func (q *Queries) SystemCapCountersOn(ctx context.Context, db DBTX, periodStarts
 }
 
 const systemPostbackAnswer = `-- name: SystemPostbackAnswer :one
-SELECT id, click_id, outcome, reason, conversion_id, status, release_at FROM postbacks WHERE id = $1
+SELECT id, click_id, outcome, reason, conversion_id, status, release_at, detail, warnings FROM postbacks WHERE id = $1
 `
 
 type SystemPostbackAnswerRow struct {
@@ -395,6 +395,8 @@ type SystemPostbackAnswerRow struct {
 	ConversionID *uuid.UUID
 	Status       domain.Status
 	ReleaseAt    *time.Time
+	Detail       string
+	Warnings     json.RawMessage
 }
 
 func (q *Queries) SystemPostbackAnswer(ctx context.Context, db DBTX, id uuid.UUID) (SystemPostbackAnswerRow, error) {
@@ -408,6 +410,8 @@ func (q *Queries) SystemPostbackAnswer(ctx context.Context, db DBTX, id uuid.UUI
 		&i.ConversionID,
 		&i.Status,
 		&i.ReleaseAt,
+		&i.Detail,
+		&i.Warnings,
 	)
 	return i, err
 }

@@ -41,7 +41,7 @@ SELECT * FROM cap_counters WHERE tenant_id = @tenant_id AND scope_id = ANY(@scop
 SELECT * FROM cap_counters WHERE period_start = ANY(@period_starts::date[]);
 
 -- name: SystemPostbackAnswer :one
-SELECT id, click_id, outcome, reason, conversion_id, status, release_at FROM postbacks WHERE id = $1;
+SELECT id, click_id, outcome, reason, conversion_id, status, release_at, detail, warnings FROM postbacks WHERE id = $1;
 
 -- name: SystemCachedPairLink :one
 -- The link of an offer and a partner who may have it: the partner's own, else the offer's in the

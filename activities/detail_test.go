@@ -1,0 +1,44 @@
+package activities
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/domain"
+)
+
+// What a sender is told in words is in the log too, and told again when it asks later.
+func TestTheLogSaysWhy(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	share := rig.offer([]domain.Event{goal("A"), goal("B", numbered(2)), goal("F", numbered(1))}, func(o *domain.Offer) { o.ConversionType = domain.ConversionTypeRevShare })
+	click := rig.click(share)
+	p := rig.postback(click, "A", func(p *domain.Postback) {
+		p.Amount, p.Said, p.Warnings = "1,99", map[string]string{"cnv_amount": "amount"}, domain.FieldErrors{{Field: "cnv_completed_at", Reason: "was left out"}}
+	})
+	want := `amount "1,99" is not an amount: it has a comma; decimals take a point, and thousands are not grouped.`
+	for range 2 { // decided, then answered from the log
+		answer := rig.decide(p).Answer
+		require.Equal(t, []any{domain.ReasonMissingAmount, want, p.Warnings}, []any{answer.Reason, answer.Detail, answer.Warnings})
+	}
+	later, _, ok, err := rig.Answered(t.Context(), p.ID)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, []any{want, p.Warnings}, []any{later.Detail, later.Warnings})
+	require.JSONEq(t, `[{"field":"cnv_completed_at","reason":"was left out"}]`, string(value[json.RawMessage](rig, "SELECT warnings FROM postbacks WHERE id = $1", p.ID)))
+	require.Nil(t, rig.conversion(later.ConversionID).AmountMicros)
+	require.Empty(t, rig.conversion(later.ConversionID).CnvAmount, "what nobody can read is told to nobody")
+
+	early := rig.postback(click, "B", func(p *domain.Postback) { p.Amount = "1" })
+	held := rig.decide(early).Answer
+	require.Equal(t, "Held until "+rig.now().Add(time.Hour).UTC().Format(time.RFC3339)+`: this click has not completed "F" yet.`, held.Detail)
+	rig.post(click, "F", func(p *domain.Postback) { p.Amount = "1" })
+	require.Empty(t, rig.decide(early).Answer.Detail, "it has another end now")
+
+	refused, err := rig.Refuse(t.Context(), rig.postback(click, "A", func(p *domain.Postback) { p.Detail = "gk_click_id is required." }), domain.ReasonMalformed)
+	require.NoError(t, err)
+	require.Equal(t, "gk_click_id is required.", value[string](rig, "SELECT detail FROM postbacks WHERE id = $1", refused.PostbackID))
+}
