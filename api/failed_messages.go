@@ -135,6 +135,9 @@ type resentOutput struct {
 }
 
 func (s *Server) resendFailedMessage(ctx context.Context, in *ByID) (*resentOutput, error) {
+	if _, err := s.getFailedMessage(ctx, in); err != nil { // 404, where it is not the tenant's
+		return nil, err
+	}
 	return oneResent(s.resendOwn(ctx, &in.ID, nil, 1))
 }
 
@@ -143,6 +146,9 @@ func (s *Server) resendFailedMessages(ctx context.Context, in *resendFailedInput
 }
 
 func (s *Server) resendAnyFailedMessage(ctx context.Context, in *ByID) (*resentOutput, error) {
+	if _, err := s.getAnyFailedMessage(ctx, in); err != nil {
+		return nil, err
+	}
 	return oneResent(s.resendAny(ctx, &in.ID, nil, nil, 1))
 }
 

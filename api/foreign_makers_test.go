@@ -93,6 +93,12 @@ func makers() map[string]func(r *rich) string {
 		},
 		"conversion": func(r *rich) string { return r.converted(r.member, eventBuy).String() },
 		"member":     func(r *rich) string { return r.member },
+		"failed message": func(r *rich) string {
+			id := uuid.NewString()
+			r.exec("INSERT INTO failed_messages (tenant_id, id, source, subject, payload, error, first_failed_at, failed_at) VALUES ('" +
+				r.tenantID.String() + "', '" + id + "', 'release', '', convert_to('" + jsonText(map[string]string{"id": id}) + "', 'UTF8'), 'it failed', now(), now())")
+			return id
+		},
 		"job": func(r *rich) string {
 			var out struct{ JobID string }
 			r.me.post("/api/v1/conversions/review", map[string]any{"action": "approve", "filter": map[string]any{
@@ -124,6 +130,7 @@ var nounOfPath = map[string]string{
 	"/api/v1/members/{pub_member_id}":                    "member",
 	"/api/v1/deliveries/{id}":                            "delivery",
 	"/api/v1/jobs/{id}":                                  "job",
+	"/api/v1/failed-messages/{id}":                       "failed message",
 	"/api/v1/partner-postbacks/{id}":                     "partner postback",
 	"/api/v1/offers/{id}/scheduled-changes/{changeId}":   "scheduled change",
 	"/api/v1/exchange/partnerships/{id}":                 "partnership",

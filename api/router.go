@@ -44,6 +44,8 @@ type route struct {
 	fields     map[string]listField
 	orAccepted string
 	finds      bool
+	sent       []SentField
+	answers    []rawAnswer
 	// portals are what partners and advertisers get; portalOf marks such a handler with its scope.
 	portals  []portal
 	portalOf string
@@ -196,7 +198,7 @@ func raw(r *router, method, path, id string, who access, summary string, handler
 				Name: name[1], In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString},
 			})
 		}
-		op.Responses = map[string]*huma.Response{"default": {Description: "See the description of the HTTP surface."}}
+		r.describeRaw(&op, &line)
 		r.api.OpenAPI().AddOperation(&op)
 	}
 	r.register(method, path, line, handler)

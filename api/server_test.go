@@ -84,6 +84,15 @@ type caller struct {
 	*site
 	t       testing.TB
 	headers map[string]string
+	// stays follows no redirects.
+	stays bool
+}
+
+// direct is the caller that follows no redirects.
+func (c *caller) direct() *caller {
+	out := c.with()
+	out.stays = true
+	return out
 }
 
 func (s *site) as(token string, headers ...string) *caller {
@@ -142,7 +151,11 @@ func (c *caller) send(method, path string, body any) *answer {
 	for name, value := range c.headers {
 		request.Header.Set(name, value)
 	}
-	response, err := http.DefaultClient.Do(request)
+	client := http.DefaultClient
+	if c.stays {
+		client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	response, err := client.Do(request)
 	require.NoError(c.t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)

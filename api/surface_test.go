@@ -43,7 +43,8 @@ func (s *site) surface() *surface {
 		Components struct{ Schemas map[string]*schema }
 	}
 	s.as("").get("/openapi.json").into(http.StatusOK, &document)
-	all := s.operations()
+	// Those of the operator alone hold nothing that is a tenant's to ask for.
+	all := slices.DeleteFunc(s.operations(), func(o operation) bool { return strings.HasPrefix(o.path, "/api/v1/operator/") })
 	for i, o := range all {
 		line := document.Paths[o.path][strings.ToLower(o.method)]
 		all[i].parameters, all[i].schemas = line.Parameters, document.Components.Schemas
