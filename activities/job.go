@@ -50,6 +50,8 @@ type Jobs struct {
 	End func(ctx context.Context, conversionID uuid.UUID, why string) error
 	// Hold tells a click's workflow of a postback that is held, so that it is decided when its grace ends.
 	Hold func(ctx context.Context, tenantID uuid.UUID, postback domain.Postback) error
+	// Apply edits one share of an offer. refusal says why it is not edited, and ends the item.
+	Apply func(ctx context.Context, edit ShareEdit) (changed bool, refusal string, err error)
 }
 
 // JobBatch is how far a job has come.
@@ -235,8 +237,11 @@ const errorOfOurs = "not decided, by an error of ours: the log has it"
 // this item alone is its end, so that the rest go on.
 func (j *Jobs) endOne(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingItemsRow, ended *endedItem) error {
 	end := j.settle
-	if domain.Action(job.Action) == JobUpload {
+	switch domain.Action(job.Action) {
+	case JobUpload:
 		end = j.upload
+	case JobApply:
+		end = j.apply
 	}
 	err := end(ctx, job, item, ended)
 	var later *laterError

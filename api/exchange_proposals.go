@@ -267,7 +267,7 @@ func decidable(proposal *proposalDocument, share *activities.Share, state domain
 	own := proposal.Side == share.Side
 	switch {
 	case own && state == domain.ProposalAccepted:
-		return "", forbidden("This tenant proposed it: the other side accepts or declines it.", domain.FieldError{Field: "proposalId", Reason: "is this tenant's own"})
+		return "", conflict("This tenant proposed it: the other side accepts or declines it.")
 	case own:
 		state = domain.ProposalWithdrawn
 	}

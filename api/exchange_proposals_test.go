@@ -77,7 +77,7 @@ func TestRule57AProposalIsAccepted(t *testing.T) {
 		require.Equal(t, []any{"revenue", "4.00", "5.00"}, []any{p.Changes[1].Field, p.Changes[1].Old, p.Changes[1].New})
 	}
 	accept := sharedPath(id) + "/proposals/" + proposalID + "/accept"
-	x.publisher.post(accept, nil).refused(http.StatusForbidden, "proposalId")
+	x.publisher.post(accept, nil).refused(http.StatusConflict)
 	x.second.post(accept, nil).refused(http.StatusNotFound)
 	x.second.get(sharedPath(id) + "/proposals").refused(http.StatusNotFound)
 	require.EqualValues(t, 2, x.outbox("offerflow.events.exchange", "proposalId"), "a mail to the other side for each")

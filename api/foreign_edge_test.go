@@ -87,43 +87,17 @@ func (e *edge) takeClick(click domain.Click) error {
 	return (&activities.Clicks{Store: e.store}).Insert(context.Background(), packed)
 }
 
-// takePostback does as the worker: it finds the click and decides in the book that the click is of.
+// takePostback has the worker's own consumer decide, as it does without a workflow engine.
 func (e *edge) takePostback(postback domain.Postback) (domain.Answer, bool) {
 	e.mu.Lock()
 	e.postbacks = append(e.postbacks, postback.ID)
 	e.mu.Unlock()
-	answer, err := e.decide(context.Background(), &postback)
+	answer, err := api.ConsumerOf(e.decisions).Answer(context.Background(), &postback, false)
 	if err != nil { // the sender is told something at once: it would wait for a decision
 		e.failed(err)
 		answer = domain.Answer{PostbackID: postback.ID, Outcome: domain.OutcomeRefused, Reason: domain.ReasonMalformed}
 	}
 	return answer, true
-}
-
-func (e *edge) decide(ctx context.Context, postback *domain.Postback) (domain.Answer, error) {
-	refuse := func(reason domain.Reason) (domain.Answer, error) { return e.decisions.Refuse(ctx, *postback, reason) }
-	if postback.Refused != domain.ReasonNone {
-		return refuse(postback.Refused)
-	}
-	if postback.ClickID == nil {
-		id, ok, err := e.decisions.ClickOfVisitor(ctx, postback)
-		if err != nil {
-			return domain.Answer{}, err
-		}
-		if !ok {
-			return refuse(domain.ReasonUnknownClick)
-		}
-		postback.ClickID = &id
-	}
-	click, ok, err := e.decisions.ClickOf(ctx, postback)
-	if err != nil {
-		return domain.Answer{}, err
-	}
-	if !ok {
-		return refuse(domain.ReasonUnknownClick)
-	}
-	decided, err := e.decisions.Decide(ctx, click.TenantID, *postback)
-	return decided.Answer, err
 }
 
 // testsNews brings the news of test conversions to their endpoints, and leaves all other news in the

@@ -13,10 +13,10 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
-// jobView is a job: a review of many, or an upload.
+// jobView is a job: a review of many, an upload, or an edit of all shares of an offer.
 type jobView struct {
 	ID           uuid.UUID           `json:"id"`
-	Action       string              `json:"action" doc:"approve, reject, reverse or upload."`
+	Action       string              `json:"action" doc:"approve, reject, reverse, upload or apply."`
 	State        string              `json:"state" doc:"receiving while an upload is on its way; running, paused, done."`
 	Total        int64               `json:"total"`
 	Done         int64               `json:"done" doc:"Items that are decided, without those that failed."`
@@ -24,6 +24,7 @@ type jobView struct {
 	Failed       int64               `json:"failed" doc:"Items that could not be done; the rest went on."`
 	Totals       reviewTotals        `json:"totals" doc:"Over what changed so far."`
 	Filter       map[string][]string `json:"filter,omitempty"`
+	Fields       map[string]any      `json:"fields,omitempty" doc:"What is applied to each share of an offer."`
 	Reason       string              `json:"reason"`
 	OverrideCaps bool                `json:"overrideCaps"`
 	CreatedBy    string              `json:"createdBy"`
@@ -40,6 +41,7 @@ func jobOf(j *dbgen.Job) jobView {
 		Reason: j.Note, OverrideCaps: j.OverrideCaps, CreatedBy: j.Actor, CreatedAt: j.CreatedAt.UTC(), FinishedAt: inUTC(j.FinishedAt),
 	}
 	_ = json.Unmarshal(j.Filter, &view.Filter) // ours, or none
+	_ = json.Unmarshal(j.Fields, &view.Fields)
 	return view
 }
 
@@ -47,6 +49,7 @@ func jobOf(j *dbgen.Job) jobView {
 type jobFailure struct {
 	Number       int64      `json:"number" doc:"Its place in the job; of an upload the line in the file."`
 	ConversionID *uuid.UUID `json:"conversionId"`
+	OfferID      *uuid.UUID `json:"offerId,omitempty" doc:"The shared offer that could not be edited."`
 	Line         string     `json:"line,omitempty" doc:"An upload's line as it came."`
 	Field        string     `json:"field,omitempty" doc:"The column that is wrong."`
 	Error        string     `json:"error" doc:"A reason of the closed list, or what is wrong with the line."`
@@ -79,7 +82,7 @@ func readJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, out *jobOutput) error
 	}
 	rows, err := dbgen.New().FailedItems(ctx, tx, job.TenantID, job.ID, shownFailures)
 	for _, row := range rows {
-		out.Body.Failures = append(out.Body.Failures, jobFailure{row.Number, row.ConversionID, row.Line, row.Field, row.Error})
+		out.Body.Failures = append(out.Body.Failures, jobFailure{row.Number, row.ConversionID, row.OfferID, row.Line, row.Field, row.Error})
 	}
 	return err
 }
@@ -87,7 +90,7 @@ func readJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, out *jobOutput) error
 var jobListing = listing[jobView]{
 	from: "jobs j", where: "j.tenant_id = $1",
 	columns: `j.id, j.action, j.state, j.actor, j.note, j.override_caps, j.filter, j.total, j.changed, j.unchanged, j.failed,
-  j.revenue_micros, j.cost_micros, j.payout_micros, j.reward_micros, j.created_at, j.finished_at`,
+  j.revenue_micros, j.cost_micros, j.payout_micros, j.reward_micros, j.created_at, j.finished_at, j.fields`,
 	fields: map[string]listField{
 		"id": {column: "j.id", kind: fieldUUID}, "action": {column: "j.action"}, "state": {column: "j.state"},
 		"createdBy": {column: "j.actor"}, "createdAt": {column: "j.created_at", kind: fieldTime},
@@ -97,7 +100,7 @@ var jobListing = listing[jobView]{
 	scan: func(row pgx.CollectableRow) (jobView, error) {
 		var j dbgen.Job
 		err := row.Scan(&j.ID, &j.Action, &j.State, &j.Actor, &j.Note, &j.OverrideCaps, &j.Filter, &j.Total, &j.Changed, &j.Unchanged, &j.Failed,
-			&j.RevenueMicros, &j.CostMicros, &j.PayoutMicros, &j.RewardMicros, &j.CreatedAt, &j.FinishedAt)
+			&j.RevenueMicros, &j.CostMicros, &j.PayoutMicros, &j.RewardMicros, &j.CreatedAt, &j.FinishedAt, &j.Fields)
 		return jobOf(&j), err
 	},
 }
@@ -111,6 +114,7 @@ type jobItemView struct {
 	Number       int64          `json:"number"`
 	State        string         `json:"state" doc:"waiting, changed, unchanged or failed."`
 	ConversionID *uuid.UUID     `json:"conversionId"`
+	OfferID      *uuid.UUID     `json:"offerId,omitempty" doc:"The shared offer that was to be edited."`
 	PostbackID   *uuid.UUID     `json:"postbackId" doc:"The postback that an upload's line was decided as."`
 	Outcome      domain.Outcome `json:"outcome,omitempty" doc:"Of that postback, as it stands now: a held one has its end later."`
 	Reason       domain.Reason  `json:"reason,omitempty"`
@@ -121,14 +125,14 @@ type jobItemView struct {
 
 var jobItemListing = listing[jobItemView]{
 	from: "job_items i", where: "i.tenant_id = $1 AND i.job_id = $2",
-	columns: "i.number, i.state, i.conversion_id, i.postback_id, i.line, i.field, i.error",
+	columns: "i.number, i.state, i.conversion_id, i.offer_id, i.postback_id, i.line, i.field, i.error",
 	fields: map[string]listField{
 		"number": {column: "i.number", kind: fieldInt}, "state": {column: "i.state"},
-		"conversionId": {column: "i.conversion_id", kind: fieldUUID}, "field": {column: "i.field"}, "error": {column: "i.error"},
+		"conversionId": {column: "i.conversion_id", kind: fieldUUID}, "offerId": {column: "i.offer_id", kind: fieldUUID}, "field": {column: "i.field"}, "error": {column: "i.error"},
 	},
 	order: "number", id: "i.number",
 	scan: func(row pgx.CollectableRow) (i jobItemView, err error) {
-		return i, row.Scan(&i.Number, &i.State, &i.ConversionID, &i.PostbackID, &i.Line, &i.Field, &i.Error)
+		return i, row.Scan(&i.Number, &i.State, &i.ConversionID, &i.OfferID, &i.PostbackID, &i.Line, &i.Field, &i.Error)
 	},
 }
 

@@ -166,6 +166,8 @@ type updateOfferOutput struct {
 	Body struct {
 		OfferView
 		Warnings []string `json:"warnings"`
+		// Shares is left out of an offer that has none, or when nothing of the edit is for them.
+		Shares *offerShares `json:"shares,omitempty" doc:"The offer is shared: the edit can be applied to its shares in one step."`
 	}
 }
 
@@ -190,6 +192,9 @@ func (s *Server) updateOffer(ctx context.Context, in *updateOfferInput) (*update
 			return asGiven(err, in.Body, before, &after)
 		}
 		out.Body.Warnings = warnings
+		if out.Body.Shares, err = sharesOf(ctx, tx, before, &after); err != nil {
+			return err
+		}
 		out.Body.OfferView, err = s.viewOffer(ctx, tx, in.ID)
 		out.ETag = etag(out.Body.Version)
 		return err

@@ -185,6 +185,8 @@ func (s *Server) routes(r *router) {
 	handle(r, patch, "/api/v1/exchange/offers/{id}", "editSharedOffer", manage, "Change fields of a shared offer", s.editSharedOffer, orAccepted("A proposal: only proposalId and warnings."),
 		maxBody(offerMaxBody), precondition(s.sharedOfferMatches))
 	takesOffer(r, patch, "/api/v1/exchange/offers/{id}")
+	handle(r, post, "/api/v1/exchange/offers/{id}/apply", "applyToShares", manage, "Apply fields of an offer to all of its shares", s.applyToShares,
+		accepted, repeatable, maxBody(offerMaxBody))
 	handle(r, get, "/api/v1/exchange/offers/{id}/proposals", "listProposals", read, "List what either side proposed, and what became of it", s.listProposals, filtered(proposalListing))
 	handle(r, post, "/api/v1/exchange/offers/{id}/proposals/{proposalId}/accept", "acceptProposal", manage, "Make the edit that the other side proposed", s.acceptProposal)
 	handle(r, post, "/api/v1/exchange/offers/{id}/proposals/{proposalId}/decline", "declineProposal", manage, "Decline a proposal, or take one's own back", s.declineProposal)

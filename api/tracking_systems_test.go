@@ -140,15 +140,11 @@ func (s shopfrontPostbacks) Publish(ctx context.Context, _, _ string, data []byt
 	if err := json.Unmarshal(data, &message); err != nil || message.Postback.ClickID == nil {
 		return err
 	}
-	click, ok, err := s.decisions.ClickOf(ctx, &message.Postback)
-	if err != nil || !ok {
-		return err
-	}
-	decided, err := s.decisions.Decide(ctx, click.TenantID, message.Postback)
+	decided, err := ConsumerOf(s.decisions).Answer(ctx, &message.Postback, false)
 	if err != nil {
 		return err
 	}
-	answer, err := json.Marshal(decided.Answer)
+	answer, err := json.Marshal(decided)
 	s.tracking.replies.heard(message.ReplyTo, answer)
 	return err
 }

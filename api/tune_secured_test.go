@@ -41,14 +41,10 @@ func (g *guarded) Publish(ctx context.Context, _, _ string, data []byte) error {
 	if err := json.Unmarshal(data, &message); err != nil {
 		return err
 	}
-	answer := domain.Answer{Outcome: domain.OutcomeRefused, Reason: message.Postback.Refused}
-	if answer.Reason == domain.ReasonNone {
-		decided, err := g.decisions.Decide(ctx, g.tenant.TenantID, message.Postback)
-		if err != nil {
-			g.t.Error(err)
-			return err
-		}
-		answer = decided.Answer
+	answer, err := ConsumerOf(g.decisions).Answer(ctx, &message.Postback, false)
+	if err != nil {
+		g.t.Error(err)
+		return err
 	}
 	g.mu.Lock()
 	g.answers = append(g.answers, answer)

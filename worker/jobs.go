@@ -34,7 +34,7 @@ func (w *Worker) jobEngine() sdkworker.Worker {
 		Interceptors:      []interceptor.WorkerInterceptor{activities.ErrorInterceptor()},
 		OnFatalError:      func(err error) { slog.Error("temporal worker", "error", err) },
 	})
-	jobs := &activities.Jobs{Decisions: w.decisions, Start: w.startConversion, End: w.endConversion, Hold: w.holdPostback}
+	jobs := &activities.Jobs{Decisions: w.decisions, Start: w.startConversion, End: w.endConversion, Hold: w.holdPostback, Apply: w.ApplyToShare}
 	engine.RegisterActivity(jobs.RunJob)
 	engine.RegisterActivity(w.reconciliations.CompareBooks)
 	engine.RegisterActivity(w.reconciliations.Reconcile)
@@ -77,6 +77,6 @@ func (w *Worker) holdPostback(ctx context.Context, tenantID uuid.UUID, postback 
 	}
 	unlock := oneClickAtATime.lock(click.ID)
 	defer unlock()
-	_, err = w.decide(ctx, &click, &postback)
+	_, err = w.postbacks.decide(ctx, &click, &postback)
 	return err
 }

@@ -108,8 +108,10 @@ func (w *Worker) rounds(ctx context.Context, nudged <-chan struct{}, round func(
 	}
 }
 
-// payAll hands waits over, each by itself. ok is false when the engine was away.
+// payAll hands waits over, each by itself, and finishes when the process is stopping: what it left in the
+// middle would stay untouched for its lease. ok is false when the engine was away.
 func (w *Worker) payAll(ctx context.Context, waits []activities.OwedWait) (ok bool) {
+	ctx = context.WithoutCancel(ctx)
 	var all errgroup.Group
 	all.SetLimit(waitsInFlight)
 	for _, wait := range waits {
@@ -123,7 +125,7 @@ func (w *Worker) payAll(ctx context.Context, waits []activities.OwedWait) (ok bo
 			case isPassing(err):
 				return errors.Join(errEngineAway, w.owed.KeepWait(ctx, wait.Postback.ID, time.Now().Add(debtEvery)))
 			}
-			if err != nil && ctx.Err() == nil { // it comes again after its lease
+			if err != nil { // it comes again after its lease
 				slog.Warn("a wait that is owed to the workflow engine", "postback", wait.Postback.ID, "error", err)
 			}
 			return nil

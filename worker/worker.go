@@ -40,12 +40,15 @@ type Worker struct {
 	// Retention is the age at which bulky rows may go; 0 keeps them for ever.
 	Retention  time.Duration
 	Deliveries *activities.Deliveries
+	// ApplyToShare edits one share of an offer for a job: api.Server's.
+	ApplyToShare func(ctx context.Context, edit activities.ShareEdit) (changed bool, refusal string, err error)
 	// Busy says that redirects are coming fast in this process now, so that starts of workflows yield
 	// to them; nil where there are none.
 	Busy func() bool
 
 	// decisions are made by workflows, direct ones without: those write down what they leave.
 	decisions, direct *activities.Decisions
+	postbacks         *Postbacks
 	sweep             *activities.Sweep
 	owed              *activities.Owed
 	engineGate        *gate
@@ -105,6 +108,10 @@ func (w *Worker) setUp() {
 	w.clicks = &activities.Clicks{Store: w.Store}
 	w.owed = &activities.Owed{Store: w.Store}
 	w.engineGate, w.debts = newGate(), newDebts()
+	w.postbacks = &Postbacks{
+		Decisions: w.direct, Update: w.update, Owed: w.debts.nudge,
+		Passed: func(ctx context.Context, at time.Time) (bool, error) { return w.Stream.Passed(ctx, stream.Clicks, at) },
+	}
 	w.pace = newPace(w.Busy)
 	w.rows = stream.NewPacker(w.writePack)
 	changes := &activities.ScheduledChanges{Store: w.Store, Nudge: w.Relay.Nudge, Now: time.Now}

@@ -49,6 +49,17 @@ func (q *Queries) AdjustConversion(ctx context.Context, db DBTX, arg AdjustConve
 	return result.RowsAffected(), nil
 }
 
+const countShares = `-- name: CountShares :one
+SELECT count(*) FROM partnerships WHERE advertiser_tenant_id = $1 AND source_offer_id = $2 AND ended_at IS NULL
+`
+
+func (q *Queries) CountShares(ctx context.Context, db DBTX, tenantID uuid.UUID, sourceOfferID uuid.UUID) (int64, error) {
+	row := db.QueryRow(ctx, countShares, tenantID, sourceOfferID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const deleteJob = `-- name: DeleteJob :exec
 DELETE FROM jobs WHERE tenant_id = $1 AND id = $2 AND state = 'receiving'
 `
@@ -100,7 +111,7 @@ func (q *Queries) EndItems(ctx context.Context, db DBTX, tenantID uuid.UUID, job
 }
 
 const failedItems = `-- name: FailedItems :many
-SELECT number, line, conversion_id, field, error FROM job_items
+SELECT number, line, conversion_id, offer_id, field, error FROM job_items
 WHERE tenant_id = $1 AND job_id = $2 AND state = 'failed' ORDER BY number LIMIT $3
 `
 
@@ -108,6 +119,7 @@ type FailedItemsRow struct {
 	Number       int64
 	Line         string
 	ConversionID *uuid.UUID
+	OfferID      *uuid.UUID
 	Field        string
 	Error        string
 }
@@ -126,6 +138,7 @@ func (q *Queries) FailedItems(ctx context.Context, db DBTX, tenantID uuid.UUID, 
 			&i.Number,
 			&i.Line,
 			&i.ConversionID,
+			&i.OfferID,
 			&i.Field,
 			&i.Error,
 		); err != nil {
@@ -149,7 +162,7 @@ func (q *Queries) FinishJob(ctx context.Context, db DBTX, finishedAt *time.Time,
 }
 
 const getJob = `-- name: GetJob :one
-SELECT tenant_id, id, action, state, actor, note, override_caps, filter, columns, total, changed, unchanged, failed, revenue_micros, payout_micros, reward_micros, created_at, finished_at, cost_micros FROM jobs WHERE tenant_id = $1 AND id = $2
+SELECT tenant_id, id, action, state, actor, note, override_caps, filter, columns, total, changed, unchanged, failed, revenue_micros, payout_micros, reward_micros, created_at, finished_at, cost_micros, fields FROM jobs WHERE tenant_id = $1 AND id = $2
 `
 
 func (q *Queries) GetJob(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Job, error) {
@@ -175,6 +188,7 @@ func (q *Queries) GetJob(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uu
 		&i.CreatedAt,
 		&i.FinishedAt,
 		&i.CostMicros,
+		&i.Fields,
 	)
 	return i, err
 }
@@ -221,8 +235,8 @@ func (q *Queries) InsertAdjustment(ctx context.Context, db DBTX, arg InsertAdjus
 
 const insertJob = `-- name: InsertJob :execrows
 
-INSERT INTO jobs (tenant_id, id, action, state, actor, note, override_caps, filter, columns, total, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO jobs (tenant_id, id, action, state, actor, note, override_caps, filter, columns, total, created_at, fields)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (id) DO NOTHING
 `
 
@@ -238,6 +252,7 @@ type InsertJobParams struct {
 	Columns      []string
 	Total        int64
 	CreatedAt    time.Time
+	Fields       []byte
 }
 
 // Reviews of many and uploads (rule 27).
@@ -254,6 +269,7 @@ func (q *Queries) InsertJob(ctx context.Context, db DBTX, arg InsertJobParams) (
 		arg.Columns,
 		arg.Total,
 		arg.CreatedAt,
+		arg.Fields,
 	)
 	if err != nil {
 		return 0, err
@@ -292,6 +308,21 @@ func (q *Queries) InsertJobLines(ctx context.Context, db DBTX, arg InsertJobLine
 		arg.Lines,
 	)
 	return err
+}
+
+const insertJobShares = `-- name: InsertJobShares :execrows
+INSERT INTO job_items (tenant_id, job_id, number, offer_id)
+SELECT $1::uuid, $2::uuid, row_number() OVER (ORDER BY p.id), p.offer_id FROM partnerships p
+WHERE p.source_offer_id = $3 AND p.advertiser_tenant_id = $1::uuid AND p.ended_at IS NULL
+`
+
+// The shares of an offer that have not ended, the oldest first.
+func (q *Queries) InsertJobShares(ctx context.Context, db DBTX, tenantID uuid.UUID, jobID uuid.UUID, sourceOfferID uuid.UUID) (int64, error) {
+	result, err := db.Exec(ctx, insertJobShares, tenantID, jobID, sourceOfferID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const outcomesOfPostbacks = `-- name: OutcomesOfPostbacks :many
@@ -375,7 +406,7 @@ func (q *Queries) StartJob(ctx context.Context, db DBTX, total int64, tenantID u
 }
 
 const waitingItems = `-- name: WaitingItems :many
-SELECT i.number, i.line, i.conversion_id, c.created_at AS conversion_created_at FROM job_items i
+SELECT i.number, i.line, i.conversion_id, i.offer_id, c.created_at AS conversion_created_at FROM job_items i
 LEFT JOIN conversions c ON c.tenant_id = i.tenant_id AND c.id = i.conversion_id
 WHERE i.tenant_id = $1 AND i.job_id = $2 AND i.number > $3 AND i.state = 'waiting'
 ORDER BY i.number LIMIT $4
@@ -392,6 +423,7 @@ type WaitingItemsRow struct {
 	Number              int64
 	Line                string
 	ConversionID        *uuid.UUID
+	OfferID             *uuid.UUID
 	ConversionCreatedAt *time.Time
 }
 
@@ -414,6 +446,7 @@ func (q *Queries) WaitingItems(ctx context.Context, db DBTX, arg WaitingItemsPar
 			&i.Number,
 			&i.Line,
 			&i.ConversionID,
+			&i.OfferID,
 			&i.ConversionCreatedAt,
 		); err != nil {
 			return nil, err

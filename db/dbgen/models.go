@@ -377,6 +377,7 @@ type Job struct {
 	CreatedAt     time.Time
 	FinishedAt    *time.Time
 	CostMicros    domain.Micros
+	Fields        []byte
 }
 
 type JobItem struct {
@@ -389,6 +390,7 @@ type JobItem struct {
 	State        string
 	Field        string
 	Error        string
+	OfferID      *uuid.UUID
 }
 
 type LedgerEntry struct {

@@ -1,8 +1,8 @@
 -- Reviews of many and uploads (rule 27).
 
 -- name: InsertJob :execrows
-INSERT INTO jobs (tenant_id, id, action, state, actor, note, override_caps, filter, columns, total, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO jobs (tenant_id, id, action, state, actor, note, override_caps, filter, columns, total, created_at, fields)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: GetJob :one
@@ -12,6 +12,15 @@ SELECT * FROM jobs WHERE tenant_id = $1 AND id = $2;
 -- The conversions that a review names, in the order given, each once.
 INSERT INTO job_items (tenant_id, job_id, number, conversion_id)
 SELECT @tenant_id, @job_id, given.number, given.id FROM unnest(@conversion_ids::uuid[]) WITH ORDINALITY AS given(id, number);
+
+-- name: InsertJobShares :execrows
+-- The shares of an offer that have not ended, the oldest first.
+INSERT INTO job_items (tenant_id, job_id, number, offer_id)
+SELECT @tenant_id::uuid, @job_id::uuid, row_number() OVER (ORDER BY p.id), p.offer_id FROM partnerships p
+WHERE p.source_offer_id = @source_offer_id AND p.advertiser_tenant_id = @tenant_id::uuid AND p.ended_at IS NULL;
+
+-- name: CountShares :one
+SELECT count(*) FROM partnerships WHERE advertiser_tenant_id = @tenant_id AND source_offer_id = @source_offer_id AND ended_at IS NULL;
 
 -- name: InsertJobLines :exec
 INSERT INTO job_items (tenant_id, job_id, number, line)
@@ -41,7 +50,7 @@ DELETE FROM jobs WHERE tenant_id = $1 AND id = $2 AND state = 'receiving';
 
 -- name: WaitingItems :many
 -- The next items of a job, with the age of the conversion that each is about.
-SELECT i.number, i.line, i.conversion_id, c.created_at AS conversion_created_at FROM job_items i
+SELECT i.number, i.line, i.conversion_id, i.offer_id, c.created_at AS conversion_created_at FROM job_items i
 LEFT JOIN conversions c ON c.tenant_id = i.tenant_id AND c.id = i.conversion_id
 WHERE i.tenant_id = @tenant_id AND i.job_id = @job_id AND i.number > @after AND i.state = 'waiting'
 ORDER BY i.number LIMIT @most;
@@ -72,7 +81,7 @@ RETURNING j.state;
 
 -- name: FailedItems :many
 -- The first items that failed.
-SELECT number, line, conversion_id, field, error FROM job_items
+SELECT number, line, conversion_id, offer_id, field, error FROM job_items
 WHERE tenant_id = @tenant_id AND job_id = @job_id AND state = 'failed' ORDER BY number LIMIT @most;
 
 -- name: AdjustConversion :execrows

@@ -51,6 +51,8 @@ type Process struct {
 	api *api.Server
 	// busy says that redirects are coming fast; nil in a process without redirects.
 	busy func() bool
+	// applyToShare edits one share of an offer, for a job.
+	applyToShare func(ctx context.Context, edit activities.ShareEdit) (changed bool, refusal string, err error)
 	// endStreams ends the answers that have no end of their own; nil in a process without them.
 	endStreams func()
 
@@ -164,6 +166,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 		},
 	}
 	p.api = server
+	p.applyToShare = server.ApplyToShare
 	if p.role == RoleWorker {
 		return server.ServiceHandler(), nil
 	}
@@ -188,7 +191,7 @@ func (p *Process) newWorker() (*worker.Worker, error) {
 	return &worker.Worker{
 		Store: p.store, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Namespace: p.namespace, Relay: p.relay,
 		AttributionStart: p.config.AttributionStart, Busy: p.busy, Retention: time.Duration(p.config.RetentionDays) * 24 * time.Hour,
-		Deliveries: deliveries,
+		Deliveries: deliveries, ApplyToShare: p.applyToShare,
 	}, nil
 }
 

@@ -1,0 +1,176 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// Postbacks finds the click of each postback and has it decided. Its fields are set once.
+type Postbacks struct {
+	// Decisions decide where no workflow does.
+	Decisions *activities.Decisions
+	// Passed says whether every click of before an instant has its row.
+	Passed func(ctx context.Context, at time.Time) (bool, error)
+	// Update has a click's workflow decide. An error means that the same decision is made without it.
+	Update func(ctx context.Context, click *dbgen.SystemClickByIDRow, postback *domain.Postback) (domain.Answer, error)
+	// Owed is told when a decision without a workflow may have left something to wait for.
+	Owed func()
+}
+
+// Answer decides a postback: refused where it belongs to no click, else by its click.
+func (p *Postbacks) Answer(ctx context.Context, postback *domain.Postback, redelivered bool) (domain.Answer, error) {
+	var before domain.Answer
+	var decided bool
+	if redelivered {
+		var err error
+		if before, decided, err = p.decidedBefore(ctx, postback); err != nil {
+			return domain.Answer{}, err
+		}
+		if decided && before.Outcome == domain.OutcomeRefused {
+			// Refused, perhaps, for a click that has arrived since: what was answered stands.
+			return before, nil
+		}
+		// Decided otherwise it goes the usual way once more: that answers from the log, and starts what
+		// a crash after the decision may have kept from being started.
+	}
+	if postback.Refused != domain.ReasonNone {
+		return p.Decisions.Refuse(ctx, *postback, postback.Refused)
+	}
+	if postback.ClickID == nil {
+		if ok, err := p.findVisitor(ctx, postback); err != nil {
+			return domain.Answer{}, err
+		} else if !ok {
+			return p.Decisions.Refuse(ctx, *postback, domain.ReasonUnknownClick)
+		}
+	}
+	unlock := oneClickAtATime.lock(*postback.ClickID) // first, so that a repeat finds what the one before it made
+	defer unlock()
+	click, ok, err := p.findClick(ctx, postback)
+	switch {
+	case err != nil:
+		return domain.Answer{}, err
+	case !ok && decided: // its click was let go of since
+		return before, nil
+	case !ok:
+		return p.Decisions.Refuse(ctx, *postback, domain.ReasonUnknownClick)
+	case click.IsRepeat:
+		return p.decideDirectly(ctx, click.TenantID, postback)
+	default:
+		return p.decide(ctx, &click, postback)
+	}
+}
+
+// decidedBefore finds what a postback was answered before, and its click where that was found.
+func (p *Postbacks) decidedBefore(ctx context.Context, postback *domain.Postback) (domain.Answer, bool, error) {
+	answer, clickID, ok, err := p.Decisions.Answered(ctx, postback.ID)
+	if ok && postback.ClickID == nil {
+		postback.ClickID = clickID
+	}
+	return answer, ok, err
+}
+
+// clocksApart is how far the stream server's clock may be ahead of the one that wrote the receipt.
+// It is less than a sender waits for its answer.
+const clocksApart = 2 * time.Second
+
+// findClick waits for a click that is still on its way (rule 1): it is unknown only once the click
+// stream has passed the postback's time.
+func (p *Postbacks) findClick(ctx context.Context, postback *domain.Postback) (dbgen.SystemClickByIDRow, bool, error) {
+	click, ok, err := p.Decisions.ClickOf(ctx, postback)
+	if err != nil || ok {
+		return click, ok, err
+	}
+	passed, err := p.Passed(ctx, postback.ReceivedAt.Add(clocksApart))
+	if err != nil {
+		return click, false, err
+	}
+	if !passed {
+		return click, false, fmt.Errorf("%w: click %s may be on its way", stream.ErrNotYet, *postback.ClickID)
+	}
+	// It may have arrived between the two looks.
+	return p.Decisions.ClickOf(ctx, postback)
+}
+
+// decide has a postback decided by its click's workflow. Where that is over, never was, or does not
+// answer in time, the same decision is made without it: it needs no workflow.
+func (p *Postbacks) decide(ctx context.Context, click *dbgen.SystemClickByIDRow, postback *domain.Postback) (domain.Answer, error) {
+	answer, err := p.Update(ctx, click, postback)
+	if err == nil {
+		return answer, nil
+	}
+	if isPassing(err) {
+		decidedWithoutEngine.Inc()
+	}
+	return p.decideDirectly(ctx, click.TenantID, postback)
+}
+
+// findVisitor sets the click of a postback that came without a click id; ok is false where nothing
+// tells which it is. Unlike a click that is named, one that is on its way may be a later one than
+// those that have arrived: the click stream must have passed the postback's time first (rule 1).
+func (p *Postbacks) findVisitor(ctx context.Context, postback *domain.Postback) (ok bool, err error) {
+	passed, err := p.Passed(ctx, postback.ReceivedAt.Add(clocksApart))
+	if err != nil {
+		return false, err
+	}
+	if !passed {
+		return false, fmt.Errorf("%w: clicks of postback %s may be on their way", stream.ErrNotYet, postback.ID)
+	}
+	id, ok, err := p.Decisions.ClickOfVisitor(ctx, postback)
+	if ok {
+		postback.ClickID = &id
+	}
+	return ok, err
+}
+
+// decideDirectly decides without a workflow. What the decision leaves to be waited for is owed by its
+// own transaction, and made up for behind the answer.
+func (p *Postbacks) decideDirectly(ctx context.Context, tenantID uuid.UUID, postback *domain.Postback) (domain.Answer, error) {
+	decided, err := p.Decisions.Decide(ctx, tenantID, *postback)
+	if err != nil {
+		return domain.Answer{}, err
+	}
+	p.Owed()
+	return decided.Answer, nil
+}
+
+// perClick keeps one Update in flight per click in this process: a run takes ten at a time.
+type perClick struct {
+	mu    sync.Mutex
+	locks map[uuid.UUID]*clickLock
+}
+
+type clickLock struct {
+	mu      sync.Mutex
+	waiting int
+}
+
+var oneClickAtATime = perClick{locks: map[uuid.UUID]*clickLock{}}
+
+func (p *perClick) lock(id uuid.UUID) (unlock func()) {
+	p.mu.Lock()
+	one := p.locks[id]
+	if one == nil {
+		one = &clickLock{}
+		p.locks[id] = one
+	}
+	one.waiting++
+	p.mu.Unlock()
+	one.mu.Lock()
+	return func() {
+		one.mu.Unlock()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if one.waiting--; one.waiting == 0 {
+			delete(p.locks, id)
+		}
+	}
+}
