@@ -195,11 +195,19 @@ func conversionFacts(row *dbgen.Conversion) domain.Conversion {
 	return domain.Conversion{
 		ID: row.ID, Side: row.Side, ClickID: row.ClickID, EventID: row.EventID, Status: row.Status, Reason: row.RejectionReason,
 		Sequence: row.Sequence, ReceivedAt: row.ReceivedAt, CompletedAt: row.UserCompletedAt,
-		CompletionTrusted: row.CompletionTrusted, ReleaseAt: row.ReleaseAt, NeedsReview: row.NeedsReview,
+		CompletionTrusted: row.CompletionTrusted, ReleaseAt: row.ReleaseAt, NeedsReview: row.NeedsReview, Expected: isExpected(row),
 		Sent:            domain.Sent{Amount: row.CnvAmount, Currency: row.CnvCurrency, CompletedAt: row.CnvCompletedAt, Subs: row.CnvSubs},
 		CnvConversionID: row.CnvConversionID, ClosesSession: row.ClosesSession, IsCounted: row.IsCounted,
 		Revenue: row.RevenueMicros, Payout: row.PayoutMicros, Reward: row.RewardMicros,
 	}
+}
+
+// isExpected reads rows from before is_expected by what they wait for.
+func isExpected(row *dbgen.Conversion) bool {
+	if row.IsExpected != nil {
+		return *row.IsExpected
+	}
+	return !row.NeedsReview
 }
 
 func allFacts(rows []dbgen.Conversion) []domain.Conversion {

@@ -148,10 +148,10 @@ func (d *Deliveries) tellAll(ctx context.Context, event *stream.ConversionEvent,
 // news is one transition on its way to its endpoints.
 type news struct {
 	*stream.ConversionEvent
-	// macros are what partners' templates take, loaded for the first of them; private says that
-	// there are none for them.
-	macros  []byte
-	private bool
+	// macros are what partners' templates take, loaded for the first of them; nil where it has no
+	// partner. hidden says that partners hear of it only where they must.
+	macros []byte
+	hidden bool
 }
 
 // tell brings one endpoint's lane up to date with the news.
@@ -183,6 +183,11 @@ func (d *Deliveries) insertNews(ctx context.Context, tx pgx.Tx, lane lane, endpo
 	if err != nil || body == nil {
 		return err
 	}
+	if endpoint.isPartner() && news.hidden {
+		if must, err := d.mustTell(ctx, tx, lane, news); err != nil || !must {
+			return err
+		}
+	}
 	if ok, err := d.mayTell(ctx, tx, lane, endpoint, news); err != nil || !ok {
 		return err
 	}
@@ -202,21 +207,34 @@ func (d *Deliveries) insertNews(ctx context.Context, tx pgx.Tx, lane lane, endpo
 }
 
 // bodyOf is a callback's very bytes, or what a partner's macros stand for: its URL may be corrected
-// before the message is sent again. nil says that the partner may not hear of it.
+// before the message is sent again. nil says that there is nothing to tell partners.
 func (d *Deliveries) bodyOf(ctx context.Context, tx pgx.Tx, endpoint *endpoint, news *news, id uuid.UUID, now time.Time) ([]byte, error) {
 	if !endpoint.isPartner() {
 		return json.Marshal(domain.CallbackMessage{ID: id, SentAt: now, Sequence: news.Sequence, Conversion: news.Conversion})
 	}
-	if news.macros != nil || news.private {
+	if news.macros != nil {
 		return news.macros, nil
 	}
 	values, ok, err := PartnerMacros(ctx, tx, news.TenantID, news.ConversionID, news.Status)
-	if err != nil || !ok {
-		news.private = err == nil
+	if err != nil || values == nil {
 		return nil, err
 	}
+	news.hidden = !ok
 	news.macros, err = json.Marshal(values)
 	return news.macros, err
+}
+
+// mustTell says whether a partner hears of a hidden goal all the same: it was told of the Success that
+// is taken back (rule 66).
+func (d *Deliveries) mustTell(ctx context.Context, tx pgx.Tx, lane lane, news *news) (bool, error) {
+	if news.Status != domain.StatusRejected || !news.RewardWasSent {
+		return false, nil
+	}
+	rows, err := lane.rows(ctx, tx)
+	heard := slices.DeleteFunc(rows, func(row dbgen.LaneOfConversionRow) bool {
+		return row.State == stateFailed || row.Sequence >= news.Sequence
+	})
+	return domain.PartnerToldAlready(laneNews(heard)), err
 }
 
 // patience is how long a reversal waits for the news of its Success to overtake it.

@@ -88,8 +88,8 @@ func endpointsOf(ctx context.Context, tx pgx.Tx, event *stream.ConversionEvent) 
 }
 
 // PartnerMacros are what a partner's macros stand for in the news of a conversion, with the status
-// that the news is of. ok is false where partners may not hear of it: no partner, or a goal that
-// was private at the decision, or is private or switched off now (rules 54, 66, 69).
+// that the news is of; nil where it has no partner. ok is false where partners may not hear of it (rules
+// 54, 66, 69).
 func PartnerMacros(ctx context.Context, tx pgx.Tx, tenantID, conversionID uuid.UUID, status domain.Status) (values map[string]string, ok bool, err error) {
 	row, err := queries.PartnerNewsOf(ctx, tx, tenantID, conversionID)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -108,14 +108,12 @@ func PartnerMacros(ctx context.Context, tx pgx.Tx, tenantID, conversionID uuid.U
 	if err := errors.Join(json.Unmarshal(row.Event, &news.Event), json.Unmarshal(row.OfferNow, &offer)); err != nil {
 		return nil, false, err
 	}
-	present := offer.EventByID(c.EventID)
-	hidden := news.Event.HiddenFromPartners() || present != nil && (present.HiddenFromPartners() || offer.Hides(present, row.GoalsEnabled))
-	if c.PartnerID == nil || hidden {
+	if c.PartnerID == nil {
 		return nil, false, nil
 	}
 	news.PartnerID, news.Event.ID = *c.PartnerID, c.EventID
 	if c.PubMemberID != nil {
 		news.PubMemberID = *c.PubMemberID
 	}
-	return news.Macros(), true, nil
+	return news.Macros(), !domain.HiddenFromPartners(news.Event.IsPrivate, &offer, c.EventID, row.GoalsEnabled), nil
 }

@@ -258,6 +258,44 @@ func TestRule66PrivateGoalsNeverFire(t *testing.T) {
 	require.Len(t, rig.at("/p"), 1)
 }
 
+// Rule 66: whoever was told of a Success is told of its reversal, however the goal was hidden meanwhile;
+// whoever was not hears nothing, and nobody hears of another Success.
+func TestRule66WhoWasToldOfASuccessHearsOfItsReversal(t *testing.T) {
+	t.Parallel()
+	for name, hide := range map[string]func(rig *partnerRig, o *domain.Offer){
+		"private now": func(rig *partnerRig, o *domain.Offer) {
+			rig.edit(o, func(o *domain.Offer) { o.Events[1].IsPrivate = true })
+		},
+		"goals switched off": func(rig *partnerRig, _ *domain.Offer) { rig.set("UPDATE tenants SET goals_enabled = false") },
+		"left, goals off": func(rig *partnerRig, o *domain.Offer) {
+			rig.edit(o, func(o *domain.Offer) { o.Events = o.Events[:1] })
+			rig.set("UPDATE tenants SET goals_enabled = false")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rig := newPartnerRig(t)
+			o := rig.offer([]domain.Event{goal("A"), goal("B", pendingFor("1"))}, func(o *domain.Offer) { o.Events[0].DisplayOrder, o.Events[1].DisplayOrder = 1, 2 })
+			rig.partnerURL("/all?s={status}", told("success", "pending", "rejected", "reversed"))
+			rig.partnerURL("/never?s={status}", told("pending", "rejected", "reversed"))
+			answer := rig.post(rig.click(o), "B")
+			rig.wait(24 * time.Hour)
+			rig.review(answer.ConversionID, domain.ActionRelease, byTimer)
+			rig.news(1)
+			hide(rig, o)
+			rig.review(answer.ConversionID, domain.ActionReverse)
+			rig.news(2)
+			require.Equal(t, []string{"s=Pending", "s=Success", "s=Rejected"}, rig.at("/all"))
+			if name == "private now" {
+				rig.review(answer.ConversionID, domain.ActionApprove)
+				rig.news(1)
+			}
+			require.Len(t, rig.at("/all"), 3)
+			require.Equal(t, []string{"s=Pending"}, rig.at("/never"))
+		})
+	}
+}
+
 func TestRule69HiddenGoalsAreHiddenFromPartners(t *testing.T) {
 	t.Parallel()
 	rig := newPartnerRig(t)

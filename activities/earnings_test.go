@@ -40,8 +40,8 @@ func (rig *decisionRig) storedEarnings() map[uuid.UUID]domain.Earnings {
 	return found
 }
 
-// Rule 43: counted are clicks that were not refused and conversions that succeeded, of the last 30
-// days, at their present figures. Tests are not. Computed again, it is the same.
+// Rule 43: counted are clicks that were not refused and live conversions by their receipt, of the last
+// 30 days, at their present figures. Tests are not. Computed again, it is the same.
 func TestRule43EarningsCountWhatReportsCount(t *testing.T) {
 	t.Parallel()
 	rig := newDecisionRig(t, 4)
@@ -68,11 +68,15 @@ func TestRule43EarningsCountWhatReportsCount(t *testing.T) {
 	second := rig.now()
 	rig.click(o)
 	last := rig.post(clicks[1], "A")
-	rig.post(clicks[1], "B")
+	rig.wait(time.Hour)
+	third := rig.now()
+	late := rig.post(clicks[1], "B")
 	rig.wait(time.Hour)
 	rig.post(clicks[1], "C")
 	rig.post(clicks[4], "A", func(p *domain.Postback) { p.IsTest = true })
-	requireEarned("a Pending one earned nothing yet, a free one brings no revenue", 3, "5", second)
+	requireEarned("a Pending one counts, a free one brings no revenue", 4, "7.5", third)
+	rig.review(late.ConversionID, domain.ActionReject)
+	requireEarned("rejected, it does not", 3, "5", second)
 
 	raised := *decimal("7.5")
 	_, err := rig.Adjust(t.Context(), AdjustRequest{TenantID: rig.tenantID, ConversionID: *last.ConversionID, Figures: domain.Adjustment{Revenue: &raised},
@@ -219,7 +223,7 @@ func (raw *rawRows) earnings(since time.Time) map[uuid.UUID]domain.Earnings {
 		}
 	}
 	for _, c := range raw.conversions {
-		if c.Status != domain.StatusSuccess {
+		if c.Status != domain.StatusSuccess && (c.Status != domain.StatusPending || !*c.IsExpected) {
 			continue
 		}
 		e, bucket := sums[c.OfferID], c.ReceivedAt.Truncate(rollupBucket)
@@ -278,4 +282,60 @@ func TestRule43EarningsOfOneTenantKeepNoOther(t *testing.T) {
 	away.Close()
 	_, err = (&Earnings{Store: away, Now: rig.now}).RefreshEarnings(t.Context())
 	require.Error(t, err)
+}
+
+// Rule 43: an offer that pays late ranks like one that pays at once. What a person must let through
+// first may never be paid, and does not count (rules 31, 64); where a person approves every conversion
+// (rule 22) it does.
+func TestRule43OffersThatPayLateEarnAsMuch(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	manual := func(o *domain.Offer) { o.RewardType = domain.RewardTypeManual }
+	overCap := func(o *domain.Offer) { o.OverCapPolicy = domain.OverCapPolicyPending }
+	for name, c := range map[string]struct {
+		offer *domain.Offer
+		want  string
+	}{
+		"at once":                 {rig.offer([]domain.Event{goal("A")}), "10"},
+		"after 30 days":           {rig.offer([]domain.Event{goal("A", pendingFor("30"))}), "10"},
+		"by a person, always":     {rig.offer([]domain.Event{goal("A")}, manual), "10"},
+		"what requires approval":  {rig.offer([]domain.Event{goal("A", approval)}), "0"},
+		"manual, needs approval":  {rig.offer([]domain.Event{goal("A", approval)}, manual), "0"},
+		"beyond a cap, by policy": {rig.offer([]domain.Event{goal("A", capped(1), pendingFor("30"))}, overCap), "2.5"},
+		"repeats of what is late": {rig.offer([]domain.Event{goal("A", repeats, pendingFor("30"))}), "10"},
+		"repeats over the cap":    {rig.offer([]domain.Event{goal("A", repeats, capped(1))}, overCap), "2.5"},
+	} {
+		click := rig.click(c.offer)
+		for i := range 4 {
+			if c.offer.Events[0].AllowRepetitions {
+				rig.wait(time.Minute)
+			} else if i > 0 {
+				click = rig.click(c.offer)
+			}
+			answer := rig.post(click, "A")
+			require.NotNil(t, answer.ConversionID, "%s: %+v", name, answer)
+		}
+		for _, how := range []string{"marked", "rolled up"} {
+			require.Equal(t, *decimal(c.want), rig.refresh()[c.offer.ID].Revenue, "%s, %s", name, how)
+			_, err := (&Rollups{Store: rig.Store, Now: func() time.Time { return rig.now().Add(time.Hour) }}).RollUp(t.Context())
+			require.NoError(t, err)
+		}
+	}
+}
+
+// Rule 43: rows from before the column say by their wait whether they count, and a rollup from before is
+// not trusted with it.
+func TestRule43EarningsOfOlderRows(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	late, asked := rig.offer([]domain.Event{goal("A", pendingFor("30"))}), rig.offer([]domain.Event{goal("A", approval)})
+	rig.decisionRig.post(rig.decisionRig.click(late), "A")
+	rig.decisionRig.post(rig.decisionRig.click(asked), "A")
+	rig.system("UPDATE conversions SET is_expected = NULL")
+	_, err := (&Rollups{Store: rig.Store, Now: func() time.Time { return rig.now().Add(time.Hour) }}).RollUp(t.Context())
+	require.NoError(t, err)
+	rig.system("UPDATE conversion_rollups SET expected = NULL, expected_revenue_micros = NULL")
+	found := rig.refresh()
+	require.Equal(t, *decimal("2.5"), found[late.ID].Revenue)
+	require.Zero(t, found[asked.ID].Revenue)
 }

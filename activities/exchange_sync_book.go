@@ -245,7 +245,7 @@ func followed(row *dbgen.Conversion) dbgen.FollowConversionParams {
 		RejectionReason: row.RejectionReason, Sequence: row.Sequence, Currency: row.Currency, AmountMicros: row.AmountMicros,
 		RevenueMicros: row.RevenueMicros, PayoutMicros: row.PayoutMicros, RewardMicros: row.RewardMicros, ReceivedAt: row.ReceivedAt,
 		CreatedAt: row.CreatedAt, UserCompletedAt: row.UserCompletedAt, CompletionTrusted: row.CompletionTrusted, ReleaseAt: row.ReleaseAt,
-		NeedsReview: row.NeedsReview, DecidedAt: row.DecidedAt, UniquePer: row.UniquePer, ClosesSession: row.ClosesSession,
+		NeedsReview: row.NeedsReview, IsExpected: row.IsExpected, DecidedAt: row.DecidedAt, UniquePer: row.UniquePer, ClosesSession: row.ClosesSession,
 		CnvConversionID: row.CnvConversionID, CnvEventID: row.CnvEventID, CnvAmount: row.CnvAmount, CnvSubs: row.CnvSubs,
 		IsTest: row.IsTest, CnvGoalID: row.CnvGoalID, CnvGoalName: row.CnvGoalName, TenantID: row.TenantID, ID: row.ID,
 		CnvCurrency: row.CnvCurrency, CnvCompletedAt: row.CnvCompletedAt, CnvStatus: row.CnvStatus,

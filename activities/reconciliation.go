@@ -142,7 +142,7 @@ func (r *Reconciliations) compare(ctx context.Context, c *Comparison, after uuid
 	}
 	params := dbgen.SystemCompareBooksParams{
 		OfferID: c.Partnership.OfferID, AdvertiserTenantID: c.Partnership.AdvertiserTenantID, PublisherTenantID: c.Partnership.PublisherTenantID,
-		Timezone: c.Timezone, ReceivedSince: time.Date(c.From.Year(), c.From.Month(), c.From.Day(), 0, 0, 0, 0, location),
+		Timezone: c.Timezone, ReceivedSince: domain.DayStart(c.From, location),
 		DecidedSince: c.DecidedSince, MadeSince: c.At.Add(-comparedReach), SettledBefore: r.Now().Add(-comparedSettled),
 		After: after, Named: named, AtMost: differencesAtMost,
 	}

@@ -106,6 +106,24 @@ func TestRule61DaysOfTheAdvertiser(t *testing.T) {
 	require.Equal(t, "2026-03-05", c.To.Format(time.DateOnly))
 }
 
+// Rule 61: a first day without a midnight begins where clocks are set forward, and not an hour early.
+func TestRule61TheFirstDayHasNoMidnight(t *testing.T) {
+	t.Parallel()
+	rig := newSharedRig(t, 4)
+	offer, p := rig.reconciledOffer()
+	rig.set("UPDATE tenants SET timezone = 'America/Havana' WHERE tenant_id = $1", rig.tenantID) // 2026-03-08 begins at 01:00, 05:00 UTC
+	for _, at := range []time.Time{time.Date(2026, 3, 8, 4, 30, 0, 0, time.UTC), time.Date(2026, 3, 8, 5, 0, 0, 0, time.UTC)} {
+		rig.wait(at.Sub(rig.now()))
+		rig.sync(p, rig.post(rig.click(offer), "A").ConversionID)
+	}
+	rig.wait((comparedDays - 1) * 24 * time.Hour)
+	c, _ := rig.reconcile(p)
+	require.Equal(t, "2026-03-08", c.From.Format(time.DateOnly))
+	require.Len(t, c.Days, 1)
+	require.Equal(t, "2026-03-08", c.Days[0].Day)
+	require.EqualValues(t, 1, c.Days[0].Advertiser.Count)
+}
+
 // Rule 61: whatever is damaged in the publisher's book is found, named by its id, and mended by
 // replaying the sync; the metric is raised.
 func TestRule61DamageInThePublishersBook(t *testing.T) {

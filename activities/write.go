@@ -143,7 +143,7 @@ func (w *writer) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, erro
 		Status: n.Status, RejectionReason: n.Reason, Sequence: 1, Currency: w.scene.context.Currency,
 		AmountMicros: n.Amount, RevenueMicros: n.Revenue, PayoutMicros: n.Payout, RewardMicros: n.Reward,
 		ReceivedAt: w.postback.ReceivedAt, CreatedAt: n.CreatedAt, UserCompletedAt: n.CompletedAt,
-		CompletionTrusted: n.CompletionTrusted, ReleaseAt: n.ReleaseAt, NeedsReview: n.NeedsReview,
+		CompletionTrusted: n.CompletionTrusted, ReleaseAt: n.ReleaseAt, NeedsReview: n.NeedsReview, IsExpected: &n.Expected,
 		UniquePer: string(n.UniquePer), ClosesSession: n.ClosesSession,
 		IsCounted:  n.Status.Live() && !n.OverCap && !click.IsTest,
 		CountedDay: periods.Day, CountedWeek: periods.Week, CountedMonth: periods.Month,

@@ -50,7 +50,7 @@ var deliveryListing = listing[deliveryDocument]{
 		d.state, d.attempts, d.next_attempt_at, d.last_status_code, d.last_error, d.is_test, d.created_at, d.finished_at`,
 	where: "d.tenant_id = $1",
 	fields: map[string]listField{
-		"id": {column: "d.id", kind: fieldUUID, nullsLast: true}, "conversionId": {column: "d.conversion_id", kind: fieldUUID, unordered: true},
+		"id": {column: "d.id", kind: fieldUUID}, "conversionId": {column: "d.conversion_id", kind: fieldUUID, unordered: true},
 		"conversion": {column: "d.conversion_id", kind: fieldUUID, unordered: true}, "endpointId": {column: "d.endpoint_id", kind: fieldUUID, unordered: true},
 		"endpoint": {column: "d.endpoint_id", kind: fieldUUID, unordered: true}, "partnerId": {column: "pp.partner_id", kind: fieldUUID, unordered: true},
 		"state": {column: "d.state"}, "kind": {column: "d.kind"}, "isTest": {column: "d.is_test", kind: fieldBool, unordered: true},

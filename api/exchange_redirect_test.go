@@ -265,7 +265,7 @@ func TestRule58CapsAreTheAdvertisers(t *testing.T) {
 	tokyo, err := time.LoadLocation("Asia/Tokyo")
 	require.NoError(t, err)
 	until := f.publisher.tracking.offers.offers.get(f.partnership.OfferID).capped.until.Load()
-	require.Equal(t, nextMidnight(begun, tokyo), time.Unix(0, until).UTC(), "the advertiser's midnight")
+	require.Equal(t, domain.NextDayStart(begun, tokyo).UTC(), time.Unix(0, until).UTC(), "the advertiser's midnight")
 }
 
 // Rules 20 and 60: after the end a new click goes along the publisher's fallback chain, an earlier one

@@ -78,8 +78,6 @@ type listField struct {
 	kind   fieldKind
 	// unordered fields are for filters only.
 	unordered bool
-	// nullsLast says that the index of a default order was made with NULLS LAST.
-	nullsLast bool
 }
 
 // ownRows is the condition of a list that shows a whole table of the tenant's. Row-level security says
@@ -94,7 +92,7 @@ type listing[T any] struct {
 	where  string
 	fields map[string]listField
 	// order is the default field, descending, whose order an index has; id is the column that breaks ties.
-	// What is listed as it was made goes by id, a UUIDv7, which is time.
+	// What is listed as it was made goes by id where ids are minted when they are used: then they are time.
 	order, id string
 	scan      func(row pgx.CollectableRow) (T, error)
 }
@@ -161,9 +159,9 @@ func (l listing[T]) ordering(in ListInput) (string, error) {
 	if in.OrderAsc {
 		direction, nulls = "ASC", " NULLS FIRST"
 	}
-	// The default's column has no null. An index is not read for an order that says where nulls go unless
-	// it says the same, be there a null or not.
-	if usual := l.fields[l.order]; field.column == usual.column && !usual.nullsLast {
+	// The default's column has no null. An index is not read for an order that says where nulls go, be
+	// there a null or not.
+	if field.column == l.fields[l.order].column {
 		nulls = ""
 	}
 	return fmt.Sprintf(" ORDER BY %s %s%s, %s %s", field.column, direction, nulls, l.id, direction), nil

@@ -17,6 +17,7 @@ import (
 var sortsItself = map[string]string{
 	"/api/v1/offers/{id}/goals":              "the goals of one document",
 	"/api/v1/members/{pub_member_id}/offers": "the offers of one member, summed up from the member's clicks",
+	"/api/v1/members/{pub_member_id}/ledger": "the entries of one member, which its count reads too",
 	"/api/v1/offer-wall/offers":              "in memory",
 	"/api/v1/offer-wall/pub-member/offers":   "in memory, the offers of one member",
 }
@@ -56,6 +57,9 @@ func TestDefaultListsComeInTheOrderOfAnIndex(t *testing.T) {
 				for sql, role := range pages {
 					plan := w.genericPlan(t, role, sql)
 					require.NotRegexp(t, `(?m)^\s*(->\s+)?Sort\s+\(`, plan, "the default order of %s needs an index:\n%s", o.path, sql)
+					if role == "offerflow_app" {
+						requireConditions(t, plan)
+					}
 					asked++
 				}
 			}
@@ -63,6 +67,18 @@ func TestDefaultListsComeInTheOrderOfAnIndex(t *testing.T) {
 		})
 	}
 	require.Greater(t, asked, 25, "lists whose plan was looked at")
+}
+
+// requireConditions looks for an index that is read whole: it would be in the right order by chance, and
+// through the rows of all tenants.
+func requireConditions(t *testing.T, plan string) {
+	t.Helper()
+	lines := strings.Split(plan, "\n")
+	for i, line := range lines {
+		if strings.Contains(line, "Index Scan") || strings.Contains(line, "Index Only Scan") {
+			require.True(t, i+1 < len(lines) && strings.Contains(lines[i+1], "Index Cond"), "an index is read whole:\n%s", plan)
+		}
+	}
 }
 
 // whoAsks are an advertiser, a publisher, one of its partners, and the operator.

@@ -93,7 +93,7 @@ var memberLedgerListing = listing[memberEntry]{
 		"from": {column: "t.at", kind: fieldFrom, unordered: true}, "to": {column: "t.at", kind: fieldTo, unordered: true},
 		"conversionId": {column: "t.conversion_id", kind: fieldUUID}, "offerId": {column: "c.offer_id", kind: fieldUUID},
 	},
-	order: "id", id: "e.transaction_id",
+	order: "at", id: "e.transaction_id",
 	scan: func(row pgx.CollectableRow) (e memberEntry, err error) {
 		err = row.Scan(&e.ID, &e.At, &e.Points, &e.ConversionID, &e.Sequence, &e.OfferID, &e.offerVersion, &e.OfferEventID)
 		e.At = e.At.UTC()

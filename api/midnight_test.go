@@ -3,6 +3,8 @@ package api
 import (
 	"testing"
 	"time"
+
+	"github.com/offerflow/offerflow/domain"
 )
 
 // AwayFromMidnight lets midnight pass in a zone where it is close: what a test counts in one day is not
@@ -15,7 +17,7 @@ func AwayFromMidnight(t testing.TB, zone string) time.Time {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	if left := nextMidnight(now, in).Sub(now); left < 3*time.Minute {
+	if left := domain.NextDayStart(now, in).Sub(now); left < 3*time.Minute {
 		time.Sleep(left) // for the clock itself
 	}
 	return time.Now()

@@ -101,7 +101,8 @@ func (c *OfferCache) currentPeriods(now time.Time) []time.Time {
 }
 
 // judge notes until when an offer takes no new clicks because nothing on it can convert (rules 31 to
-// 33): its budget is used up, or each of its active events has reached a cap or would cross the budget.
+// 33, 45): its budget is used up, or each of its active events has reached a cap, would cross the budget
+// or needs one that does.
 // 0 says that it is open. It notes the same of each event, for the wall.
 func (o *cachedOffer) judge(tenant *cachedTenant, values counterValues, now time.Time) {
 	offer, events := &o.Offer, make(map[uuid.UUID]int64, len(o.Events))
@@ -111,25 +112,40 @@ func (o *cachedOffer) judge(tenant *cachedTenant, values counterValues, now time
 	if spent >= int64(offer.Budget) {
 		budgetEnd = periodEnd(offer.BudgetPeriod(), periods, tenant, now)
 	}
-	eventsEnd, any := int64(forever), false
 	for i := range offer.Events {
 		event := &offer.Events[i]
 		if !offer.Converts(event, tenant.goalsEnabled) {
 			continue
 		}
-		any = true
 		end := capsUntil(event.Caps, domain.CapScopeEvent, event.ID, tenant, values, now)
 		if spent+int64(certainRevenue(offer, event)) > int64(offer.Budget) { // rule 32
 			end = max(end, periodEnd(offer.BudgetPeriod(), periods, tenant, now))
 		}
 		events[event.ID] = end
-		eventsEnd = min(eventsEnd, end)
-	}
-	if !any {
-		eventsEnd = 0
 	}
 	o.eventsCapped.Store(&events)
-	o.capped.until.Store(max(budgetEnd, eventsEnd))
+	o.capped.until.Store(max(budgetEnd, newcomersEnd(offer, tenant.goalsEnabled, events)))
+}
+
+// newcomersEnd is the instant until which a newcomer can do none of the events: each is capped, or needs
+// one that is (rule 45). 0 when there is one to do, or none that converts at all.
+func newcomersEnd(offer *domain.Offer, goalsEnabled bool, ends map[uuid.UUID]int64) int64 {
+	first := int64(forever)
+	for i := range offer.Events {
+		event := &offer.Events[i]
+		end, converts := ends[event.ID]
+		if !converts {
+			continue
+		}
+		for _, needed := range offer.Needs(event, goalsEnabled) {
+			end = max(end, ends[needed.ID])
+		}
+		first = min(first, end)
+	}
+	if len(ends) == 0 {
+		return 0
+	}
+	return first
 }
 
 // takes says whether an event of the offer has room for a conversion.
@@ -164,5 +180,5 @@ func periodEnd(period domain.Period, periods domain.Periods, tenant *cachedTenan
 	if !ends {
 		return forever
 	}
-	return time.Date(end.Year(), end.Month(), end.Day(), 0, 0, 0, 0, tenant.zone.At(now)).UnixNano()
+	return domain.DayStart(end, tenant.zone.At(now)).UnixNano()
 }

@@ -32,25 +32,34 @@ func TestOfferCappedUntil(t *testing.T) {
 	value := func(scope domain.CapScope, id uuid.UUID, period domain.Period, start string, n int64) counterValues {
 		return counterValues{{scope, id, period, start}: n}
 	}
+	inOrder := func(o *domain.Offer, _ *cachedTenant) {
+		for i := range o.Events {
+			number := i + 1
+			o.Events[i].SequenceNumber = &number
+		}
+	}
 	for name, c := range map[string]struct {
 		caps, secondCaps *domain.Caps
 		change           func(*domain.Offer, *cachedTenant)
 		values           counterValues
 		want             int64
 	}{
-		"nothing counted":         {&domain.Caps{Daily: &one}, nil, nil, nil, 0},
-		"day full":                {&domain.Caps{Daily: &one}, nil, nil, value("event", first, "day", "2026-05-14", 1), midnight},
-		"yesterday full":          {&domain.Caps{Daily: &one}, nil, nil, value("event", first, "day", "2026-05-13", 1), 0},
-		"week full":               {&domain.Caps{Daily: &one, Weekly: &two}, nil, nil, value("event", first, "week", "2026-05-11", 2), monday},
-		"for ever":                {&domain.Caps{AllTime: &one}, nil, nil, value("event", first, "total", "1970-01-01", 1), forever},
-		"one of two events":       {&domain.Caps{AllTime: &one}, &domain.Caps{}, nil, value("event", first, "total", "1970-01-01", 1), 0},
-		"the other is deleted":    {&domain.Caps{AllTime: &one}, &domain.Caps{}, func(o *domain.Offer, _ *cachedTenant) { o.Events[1].Status = "deleted" }, value("event", first, "total", "1970-01-01", 1), forever},
-		"the other only counts":   {&domain.Caps{AllTime: &one}, &domain.Caps{}, func(o *domain.Offer, _ *cachedTenant) { o.Events[1].RecordAs = "click" }, value("event", first, "total", "1970-01-01", 1), forever},
-		"goals are off":           {&domain.Caps{AllTime: &one}, &domain.Caps{}, func(_ *domain.Offer, t *cachedTenant) { t.goalsEnabled = false }, value("event", first, "total", "1970-01-01", 1), forever},
-		"budget used up":          {&domain.Caps{}, &domain.Caps{}, nil, value("budget", offerID, "day", "2026-05-14", 10_000_000), midnight},
-		"one more fits":           {&domain.Caps{}, nil, nil, value("budget", offerID, "day", "2026-05-14", 7_000_000), 0},
-		"one more would cross":    {&domain.Caps{}, nil, nil, value("budget", offerID, "day", "2026-05-14", 7_000_001), midnight},
-		"share of a sale may fit": {&domain.Caps{}, nil, func(o *domain.Offer, _ *cachedTenant) { o.ConversionType = "RevShare" }, value("budget", offerID, "day", "2026-05-14", 9_999_999), 0},
+		"nothing counted":          {&domain.Caps{Daily: &one}, nil, nil, nil, 0},
+		"day full":                 {&domain.Caps{Daily: &one}, nil, nil, value("event", first, "day", "2026-05-14", 1), midnight},
+		"yesterday full":           {&domain.Caps{Daily: &one}, nil, nil, value("event", first, "day", "2026-05-13", 1), 0},
+		"week full":                {&domain.Caps{Daily: &one, Weekly: &two}, nil, nil, value("event", first, "week", "2026-05-11", 2), monday},
+		"for ever":                 {&domain.Caps{AllTime: &one}, nil, nil, value("event", first, "total", "1970-01-01", 1), forever},
+		"one of two events":        {&domain.Caps{AllTime: &one}, &domain.Caps{}, nil, value("event", first, "total", "1970-01-01", 1), 0},
+		"the other needs it":       {&domain.Caps{AllTime: &one}, &domain.Caps{}, inOrder, value("event", first, "total", "1970-01-01", 1), forever},
+		"it needs the other":       {&domain.Caps{}, &domain.Caps{AllTime: &one}, inOrder, value("event", second, "total", "1970-01-01", 1), 0},
+		"what it needs, for a day": {&domain.Caps{Daily: &one}, &domain.Caps{AllTime: &one}, inOrder, value("event", first, "day", "2026-05-14", 1), midnight},
+		"the other is deleted":     {&domain.Caps{AllTime: &one}, &domain.Caps{}, func(o *domain.Offer, _ *cachedTenant) { o.Events[1].Status = "deleted" }, value("event", first, "total", "1970-01-01", 1), forever},
+		"the other only counts":    {&domain.Caps{AllTime: &one}, &domain.Caps{}, func(o *domain.Offer, _ *cachedTenant) { o.Events[1].RecordAs = "click" }, value("event", first, "total", "1970-01-01", 1), forever},
+		"goals are off":            {&domain.Caps{AllTime: &one}, &domain.Caps{}, func(_ *domain.Offer, t *cachedTenant) { t.goalsEnabled = false }, value("event", first, "total", "1970-01-01", 1), forever},
+		"budget used up":           {&domain.Caps{}, &domain.Caps{}, nil, value("budget", offerID, "day", "2026-05-14", 10_000_000), midnight},
+		"one more fits":            {&domain.Caps{}, nil, nil, value("budget", offerID, "day", "2026-05-14", 7_000_000), 0},
+		"one more would cross":     {&domain.Caps{}, nil, nil, value("budget", offerID, "day", "2026-05-14", 7_000_001), midnight},
+		"share of a sale may fit":  {&domain.Caps{}, nil, func(o *domain.Offer, _ *cachedTenant) { o.ConversionType = "RevShare" }, value("budget", offerID, "day", "2026-05-14", 9_999_999), 0},
 	} {
 		revenue := domain.Micros(3_000_000)
 		offer := &domain.Offer{ID: offerID, BudgetType: domain.BudgetTypeDaily, Budget: 10_000_000, ConversionType: domain.ConversionTypeFlatRate}
@@ -66,6 +75,29 @@ func TestOfferCappedUntil(t *testing.T) {
 		cached.judge(tenant, c.values, now)
 		if got := cached.capped.until.Load(); got != c.want {
 			t.Errorf("%s: until %v, want %v", name, time.Unix(0, got), time.Unix(0, c.want))
+		}
+	}
+}
+
+// Rule 28: where clocks skip midnight, a capped offer takes clicks again when they do, and not an hour
+// earlier, when its counter is yesterday's still.
+func TestRule28CapsReopenWhereMidnightIsSkipped(t *testing.T) {
+	t.Parallel()
+	santiago, err := time.LoadLocation("America/Santiago")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, first := int64(1), newID()
+	offer := &cachedOffer{Offer: domain.Offer{
+		ID: newID(), BudgetType: domain.BudgetTypeTotal, Budget: 10_000_000, Events: []domain.Event{{ID: first, DisplayOrder: 1, Caps: domain.Caps{Daily: &one, Weekly: &one, Monthly: &one}}},
+	}}
+	for name, c := range map[string]struct{ period, start string }{"day": {"day", "2026-09-05"}, "week": {"week", "2026-08-31"}} {
+		// Saturday, 22:00 in Santiago: Sunday, 2026-09-06, begins at 01:00 there, 04:00 UTC.
+		offer.judge(&cachedTenant{zone: domain.Zone{Current: santiago}, goalsEnabled: true},
+			counterValues{{"event", first, domain.Period(c.period), c.start}: 1}, time.Date(2026, 9, 6, 2, 0, 0, 0, time.UTC))
+		want := map[string]time.Time{"day": time.Date(2026, 9, 6, 4, 0, 0, 0, time.UTC), "week": time.Date(2026, 9, 7, 3, 0, 0, 0, time.UTC)}[name]
+		if got := time.Unix(0, offer.capped.until.Load()).UTC(); !got.Equal(want) {
+			t.Errorf("%s: capped until %v, want %v", name, got, want)
 		}
 	}
 }

@@ -53,9 +53,10 @@ type partnerConversionHistory struct {
 	History []partnerTransition `json:"history"`
 }
 
-// A partner's conversions: its own, and none of a private goal, as the goal was when the conversion
-// was made (rules 54, 66). A conversion whose goal is not told is not shown.
-const partnerConversions = "c.tenant_id = $1 AND c.partner_id = $2 AND c.payout_rule->>'kind' <> 'private'"
+// A partner's conversions: its own, and none of a goal that is hidden from partners, then or now: the
+// predicate of domain.HiddenFromPartners (rules 54, 66, 69). What is hidden now is found once per statement.
+const partnerConversions = "c.tenant_id = $1 AND c.partner_id = $2 AND c.payout_rule->>'kind' <> 'private'" +
+	" AND c.event_id <> ALL(ARRAY(SELECT goals_hidden_from_partners($1)))"
 
 // partnerReason is toPartners in SQL.
 const partnerReason = `CASE WHEN c.rejection_reason LIKE 'fraud\_%' OR c.rejection_reason = 'blocked' THEN '' ELSE c.rejection_reason END`

@@ -132,7 +132,7 @@ func partnerOfferOf(view *offerView) partnerOffer {
 func goalsForPartners(offer *domain.Offer, goalsEnabled bool) (goals []*domain.Event) {
 	for i := range offer.Events {
 		event := &offer.Events[i]
-		if !event.HiddenFromPartners() && offer.Open(event, goalsEnabled) {
+		if !domain.HiddenFromPartners(false, offer, event.ID, goalsEnabled) && offer.Open(event, goalsEnabled) {
 			goals = append(goals, event)
 		}
 	}
@@ -207,13 +207,10 @@ type partnersPayout struct {
 
 type partnersPayoutOutput struct{ Body partnersPayout }
 
-// partnersPayoutListing shows the asking partner's; those of goals that are private now are left out.
+// partnersPayoutListing shows the asking partner's; those of goals that are hidden from partners are left out.
 var partnersPayoutListing = listing[PartnerPayoutDocument]{
 	from: partnerPayoutListing.from, columns: partnerPayoutListing.columns,
-	where: newestPayout + ` AND p.partner_id = $1 AND NOT EXISTS (
-		SELECT 1 FROM offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
-		CROSS JOIN LATERAL jsonb_array_elements(v.document->'events') e
-		WHERE o.id = p.offer_id AND (e->>'id')::uuid = p.event_id AND (e->>'isPrivate')::boolean)`,
+	where: newestPayout + ` AND p.partner_id = $1 AND p.event_id <> ALL(ARRAY(SELECT goals_hidden_from_partners(current_tenant())))`,
 	fields: map[string]listField{
 		"id": {column: "p.id", kind: fieldUUID}, "offerId": {column: "p.offer_id", kind: fieldUUID},
 		fieldEventID: {column: "p.event_id", kind: fieldUUID}, "startsAt": {column: "p.starts_at", kind: fieldTime},

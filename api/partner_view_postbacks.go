@@ -28,15 +28,13 @@ type partnersPostbackOutput struct{ Body partnersPostback }
 // partnersPostbackListing shows those of the partner $1, but for goals that are hidden from it (rule 66).
 var partnersPostbackListing = listing[partnerPostbackDocument]{
 	from: "partner_postbacks b", columns: partnerPostbackListing.columns,
-	where: `b.tenant_id = current_tenant() AND b.partner_id = $1 AND NOT EXISTS (
-		SELECT 1 FROM offer_events e JOIN offers o ON o.id = e.offer_id JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
-		JOIN tenants t ON t.tenant_id = b.tenant_id
-		WHERE e.tenant_id = b.tenant_id AND e.id = b.event_id AND goal_hidden_now(v.document, e.id, t.goals_enabled))`,
+	where: `b.tenant_id = current_tenant() AND b.partner_id = $1
+		AND (b.event_id IS NULL OR b.event_id <> ALL(ARRAY(SELECT goals_hidden_from_partners(current_tenant()))))`,
 	fields: map[string]listField{
 		"id": {column: "id", kind: fieldUUID}, "eventId": {column: "event_id", kind: fieldUUID}, "url": {column: "url", kind: fieldSearch},
 		"method": {column: "method"}, "status": {column: "status"}, "createdAt": {column: "created_at", kind: fieldTime},
 	},
-	order: "createdAt", id: "id", scan: partnerPostbackListing.scan,
+	order: "id", id: "id", scan: partnerPostbackListing.scan,
 }
 
 func (s *Server) listPartnerPostbacksForPartner(ctx context.Context, in *ListInput) (*pageOutput[partnersPostback], error) {
@@ -95,7 +93,7 @@ var partnersDeliveryListing = listing[deliveryDocument]{
 		"createdAt": {column: "d.created_at", kind: fieldTime}, "createdFrom": {column: "d.created_at", kind: fieldFrom, unordered: true},
 		"createdTo": {column: "d.created_at", kind: fieldTo, unordered: true},
 	},
-	order: "id", id: "d.id", scan: deliveryListing.scan,
+	order: "createdAt", id: "d.id", scan: deliveryListing.scan,
 }
 
 func (s *Server) listDeliveriesForPartner(ctx context.Context, in *ListInput) (*pageOutput[partnersDelivery], error) {

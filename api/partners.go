@@ -254,7 +254,7 @@ func seedPartnerCap(ctx context.Context, tx pgx.Tx, partner dbgen.Partner, perio
 }
 
 // farFuture ends the period that never ends.
-var farFuture = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+var farFuture = domain.Date(9999, 1, 1)
 
 func capsOf(p dbgen.Partner) domain.Caps {
 	return domain.Caps{Daily: p.DailyCap, Weekly: p.WeeklyCap, Monthly: p.MonthlyCap, AllTime: p.AllTimeCap}

@@ -165,19 +165,8 @@ func (c *checks) changeZone(row *dbgen.Tenant, name string, at time.Time) {
 	if err != nil || name == row.Timezone {
 		return // timezone has complained, or nothing changes
 	}
-	midnight := nextMidnight(at, zone)
+	midnight := domain.NextDayStart(at, zone).UTC()
 	row.NextTimezone, row.NextTimezoneAt = &name, &midnight
-}
-
-// nextMidnight is the first instant of the next calendar day in a zone. Where clocks skip midnight,
-// that is the first one after it.
-func nextMidnight(at time.Time, zone *time.Location) time.Time {
-	local := at.In(zone)
-	midnight := time.Date(local.Year(), local.Month(), local.Day()+1, 0, 0, 0, 0, zone)
-	for midnight.Day() == local.Day() { // time.Date went back over a gap
-		midnight = midnight.Add(time.Hour)
-	}
-	return midnight.UTC()
 }
 
 // timezone is a zone by its IANA name.

@@ -137,9 +137,12 @@ func (s *Server) loadWallTerms(ctx context.Context, tx pgx.Tx) (*wallTerms, erro
 
 // events are those of an offer that members are shown. The advertiser of a shared one decides its
 // conversions, so that the goals that it has switched off are none either.
-func (t *wallTerms) events(o *domain.Offer) []*domain.Event {
+func (t *wallTerms) events(o *domain.Offer) []*domain.Event { return o.WallEvents(t.goalsOf(o)) }
+
+// goalsOf says whether the offer's goals are switched on, by everybody who may switch them off.
+func (t *wallTerms) goalsOf(o *domain.Offer) bool {
 	decider := t.offers.tenants.get(o.TenantID)
-	return o.WallEvents(t.goalsEnabled && (decider == nil || decider.goalsEnabled))
+	return t.goalsEnabled && (decider == nil || decider.goalsEnabled)
 }
 
 // categoryName is "" for one that is not the tenant's.

@@ -171,8 +171,11 @@ func (v *wallView) candidate(to target) *wallCandidate {
 	}
 	offer := &to.offer.Offer
 	events := v.terms.events(offer)
-	taking := slices.DeleteFunc(slices.Clone(events), func(e *domain.Event) bool { return !to.offer.takes(e.ID, v.at) }) // rule 33
-	if !domain.LeftToDo(taking, func(eventID uuid.UUID) bool { return v.history.isLive(eventOfOffer{offer.ID, eventID}) }) {
+	isLive := func(eventID uuid.UUID) bool { return v.history.isLive(eventOfOffer{offer.ID, eventID}) }
+	doable := offer.Doable(v.terms.goalsOf(offer), func(e *domain.Event) bool { return to.offer.takes(e.ID, v.at) }, // rules 33, 45
+		func(e *domain.Event) bool { return isLive(e.ID) })
+	shown := slices.DeleteFunc(slices.Clone(events), func(e *domain.Event) bool { return !slices.Contains(doable, e) })
+	if !domain.LeftToDo(shown, isLive) {
 		return nil
 	}
 	c := &wallCandidate{target: to, events: events, epc: offer.EPC(v.earnings[offer.ID], v.at), reward: -1}

@@ -304,6 +304,30 @@ func TestRule33WhatIsLeftMustTakeConversions(t *testing.T) {
 	require.Equal(t, []string{"capped"}, w.names("ada"))
 }
 
+// Rules 45 and 46: an offer whose every event is capped, or needs one that is, is nothing that a newcomer
+// can do: it is not on the wall, its details say so, and a click takes the fallback chain as capped.
+func TestRule45WhatNeedsACappedEventIsNotDoable(t *testing.T) {
+	t.Parallel()
+	w := newWall(t)
+	events := w.document("", nil)["offerEvents"].([]any)
+	first, second := events[0].(map[string]any), events[1].(map[string]any)
+	first["allTimeCap"], first["sequenceNumber"], second["sequenceNumber"] = 1, 1, 2
+	id := w.offer("in order", map[string]any{"offerEvents": events})
+	second["sequenceNumber"] = nil
+	free := w.offer("second is free", map[string]any{"offerEvents": events})
+	require.ElementsMatch(t, []string{"in order", "second is free"}, w.names("ada"))
+	w.does("bob", id, "install", "accepted")
+	w.does("bob", free, "install", "accepted")
+	w.hear()
+	require.NoError(t, w.tracking.offers.refreshCaps(t.Context()))
+	require.Equal(t, []string{"second is free"}, w.names("ada"))
+	for offer, want := range map[string]domain.Reason{id: domain.ReasonCapped, free: domain.ReasonNone} {
+		found, err := w.tracking.offers.byOffer(t.Context(), uuid.MustParse(offer))
+		require.NoError(t, err)
+		require.Equal(t, want, unavailability(found, time.Now(), domain.Audience{}))
+	}
+}
+
 // What a member has wholly done is not there for this member; a part that is left is, and so is what
 // was rejected, or may be repeated.
 func TestWallWithoutWhatIsDone(t *testing.T) {

@@ -65,10 +65,14 @@ type NewConversion struct {
 	CompletionTrusted bool
 	ReleaseAt         *time.Time
 	NeedsReview       bool
-	Amount            *Micros
-	Revenue           Micros
-	Payout            Micros
-	Reward            Micros
+	// Expected says of a Pending one that it will succeed in the ordinary way of its offer, by its timer or
+	// by a person who approves every one (rules 21, 22), and so counts as earned in the EPC (rule 43). What
+	// waits for a person because something is special about it does not (rules 31, 48, 64, 77, 78).
+	Expected bool
+	Amount   *Micros
+	Revenue  Micros
+	Payout   Micros
+	Reward   Micros
 	// OutOfRange says that one of the figures is larger than can be booked.
 	OutOfRange bool
 	// RevenueRule and PayoutRule say why; nil where the click has no partner.
@@ -238,7 +242,7 @@ func (f *Facts) Reject(n NewConversion, reason Reason) Decision {
 		}
 	}
 	// ClosesSession stays: a person may yet make it live (rule 25).
-	n.Status, n.Reason, n.ReleaseAt, n.NeedsReview = StatusRejected, reason, nil, false
+	n.Status, n.Reason, n.ReleaseAt, n.NeedsReview, n.Expected = StatusRejected, reason, nil, false, false
 	return Decision{Outcome: OutcomeRejected, Reason: reason, New: &n}
 }
 
@@ -248,7 +252,7 @@ func (f *Facts) OverCap(n NewConversion, reason Reason) Decision {
 	if !reason.IsCap() || f.Current.OverCapPolicy != OverCapPolicyPending {
 		return f.Reject(n, reason)
 	}
-	n.Status, n.ReleaseAt, n.NeedsReview, n.OverCap, n.Slots = StatusPending, nil, true, true, nil
+	n.Status, n.ReleaseAt, n.NeedsReview, n.Expected, n.OverCap, n.Slots = StatusPending, nil, true, false, true, nil
 	return Decision{Outcome: OutcomeAccepted, New: &n}
 }
 
@@ -288,10 +292,10 @@ func (f *Facts) uniquePer(event *Event) UniquePer {
 func (f *Facts) settleStatus(event *Event, n *NewConversion) {
 	n.Status = StatusSuccess
 	if event.RequiresApproval || f.Current.RewardType == RewardTypeManual {
-		n.Status, n.NeedsReview = StatusPending, true
+		n.Status, n.NeedsReview, n.Expected = StatusPending, true, !event.RequiresApproval
 	} else if event.PendingTime != nil && *event.PendingTime > 0 {
 		releaseAt := n.CreatedAt.Add(event.PendingTime.Days())
-		n.Status, n.ReleaseAt = StatusPending, &releaseAt
+		n.Status, n.ReleaseAt, n.Expected = StatusPending, &releaseAt, true
 	}
 	if !event.AllowRepetitions {
 		return
@@ -309,6 +313,7 @@ func (f *Facts) settleStatus(event *Event, n *NewConversion) {
 
 // followPending keeps a repeat Pending as long as the first one is (rule 8).
 func (n *NewConversion) followPending(first Conversion) {
+	n.Expected = first.Expected && (n.Expected || n.Status == StatusSuccess)
 	n.Status = StatusPending
 	if first.NeedsReview || n.NeedsReview {
 		n.NeedsReview, n.ReleaseAt = true, nil

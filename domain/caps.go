@@ -30,18 +30,17 @@ const (
 type Periods struct{ Day, Week, Month time.Time }
 
 // epoch stands for the start of the lifetime period.
-var epoch = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+var epoch = Date(1970, 1, 1)
 
 // PeriodsAt are the calendar day, the ISO week (from Monday) and the calendar month of t in loc
 // (rule 28).
 func PeriodsAt(t time.Time, loc *time.Location) Periods {
-	local := t.In(loc)
-	day := time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, time.UTC)
+	day := DateOf(t, loc)
 	sinceMonday := (int(day.Weekday()) + 6) % 7
 	return Periods{
 		Day:   day,
 		Week:  day.AddDate(0, 0, -sinceMonday),
-		Month: time.Date(day.Year(), day.Month(), 1, 0, 0, 0, 0, time.UTC),
+		Month: Date(day.Year(), day.Month(), 1),
 	}
 }
 

@@ -33,6 +33,7 @@ type Conversion struct {
 	CompletionTrusted bool
 	ReleaseAt         *time.Time
 	NeedsReview       bool
+	Expected          bool
 	CnvConversionID   string
 	// Sent is what its postback carried, as sent.
 	Sent            Sent

@@ -10,7 +10,8 @@ import (
 // Earnings is what an offer brought its tenant over the last EPCWindow, and when it last brought
 // anything. The zero value is an offer that nobody has clicked.
 type Earnings struct {
-	// Clicks are those that were not refused, Conversions those that succeeded.
+	// Clicks are those that were not refused, Conversions those that succeeded, and the Pending ones that are
+	// expected to; they count by their receipt.
 	Clicks, Conversions int64
 	Revenue             Micros
 	// LastRevenueAt is nil while there never was any; it is the start of its quarter of an hour.

@@ -3,11 +3,21 @@ package domain
 import (
 	"slices"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // HiddenFromPartners says whether partners see nothing of a goal: not in lists, not in reports and
-// conversions, and not by a postback (rule 66).
-func (e *Event) HiddenFromPartners() bool { return e.IsPrivate }
+// conversions, and not by a postback (rules 66, 69). It is hidden where it was private when a conversion
+// was decided, is private now, or is switched off now. offer is as it is now, and may have lost the goal.
+// The database's goals_hidden_from_partners says the same of what is now.
+func HiddenFromPartners(wasPrivate bool, offer *Offer, goal uuid.UUID, goalsEnabled bool) bool {
+	e := offer.EventByID(goal)
+	if e == nil {
+		return wasPrivate || !goalsEnabled
+	}
+	return wasPrivate || e.IsPrivate || offer.Hides(e, goalsEnabled)
+}
 
 // Hides says whether a goal is hidden from everybody, because the tenant has switched goals off and
 // it is not the default one (rule 69).

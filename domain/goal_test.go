@@ -206,8 +206,32 @@ func TestRule66PrivateGoals(t *testing.T) {
 	n := p.post(0, "P").New
 	require.Equal(t, []Micros{*decimal("2.5"), 0}, []Micros{n.Revenue, n.Payout}, "rule 66: revenue only, whatever payout was set before")
 	require.Equal(t, *decimal("5"), p.post(0, "A").New.Payout)
-	require.True(t, offer.Events[0].HiddenFromPartners())
-	require.False(t, offer.Events[1].HiddenFromPartners())
+}
+
+// Rules 66 and 69: what partners see nothing of.
+func TestRule66HiddenFromPartners(t *testing.T) {
+	offer := multiOffer(goal("P", private), goal("A"), goal("B"))
+	for i := range offer.Events {
+		offer.Events[i].DisplayOrder = []int{3, 1, 2}[i]
+	}
+	for _, c := range []struct {
+		name       string
+		wasPrivate bool
+		goal       uuid.UUID
+		goalsOn    bool
+		want       bool
+	}{
+		{"private now", false, offer.Events[0].ID, true, true},
+		{"public", false, offer.Events[1].ID, true, false},
+		{"private at the decision, public now", true, offer.Events[1].ID, true, true},
+		{"goals off, the default one", false, offer.Events[1].ID, false, false},
+		{"goals off, another", false, offer.Events[2].ID, false, true},
+		{"has left the offer", false, uuid.New(), true, false},
+		{"has left the offer, was private", true, uuid.New(), true, true},
+		{"has left the offer, goals off", false, uuid.New(), false, true},
+	} {
+		require.Equal(t, c.want, HiddenFromPartners(c.wasPrivate, offer, c.goal, c.goalsOn), c.name)
+	}
 }
 
 func TestRule64RequiresApproval(t *testing.T) {

@@ -52,25 +52,6 @@ func sinceHour(local time.Time) time.Duration {
 	return time.Duration(local.Minute())*time.Minute + time.Duration(local.Second())*time.Second + time.Duration(local.Nanosecond())
 }
 
-// DayStart is the first instant of a date in a zone: of a midnight that clocks skip the instant at
-// which they do, of one that they pass twice the first. Of date only year, month and day count.
-func DayStart(date time.Time, loc *time.Location) time.Time {
-	at := time.Date(date.Year(), date.Month(), date.Day(), 0, 0, 0, 0, loc)
-	begin, end := at.ZoneBounds()
-	if at.Day() != date.Day() { // before the skipped midnight
-		return end
-	}
-	if begin.IsZero() {
-		return at
-	}
-	_, offset := at.Zone()
-	_, before := begin.Add(-1).Zone()
-	if earlier := at.Add(time.Duration(offset-before) * time.Second); earlier.Before(begin) {
-		return earlier
-	}
-	return at
-}
-
 // Tally is what a report counts in one of its rows. Conversions are those of their status now; what
 // counts as earned and spent is that of the successful ones.
 type Tally struct {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 )
 
 func periodNames(periods []ReportPeriod) (out []string) {
@@ -39,23 +38,6 @@ func TestReportPeriods(t *testing.T) {
 		to, _ := time.Parse(time.RFC3339, c.to)
 		require.Equal(t, c.want, periodNames(ReportPeriods(from, to, c.unit, zone)), name)
 	}
-}
-
-// A day starts at the first instant that has its date, and every zone's days start at a quarter of an
-// hour: what the buckets of the rollups rest on.
-func TestDayStartIsTheFirstInstantOfItsDate(t *testing.T) {
-	t.Parallel()
-	zones := []string{"UTC", "Europe/Berlin", "America/Havana", "Africa/Cairo", "America/Sao_Paulo", "Asia/Beirut", "Asia/Kathmandu",
-		"Australia/Lord_Howe", "Pacific/Chatham", "America/St_Johns", "Atlantic/Azores", "Asia/Amman", "America/Asuncion", "Asia/Tehran"}
-	rapid.Check(t, func(t *rapid.T) {
-		zone, err := time.LoadLocation(rapid.SampledFrom(zones).Draw(t, "zone"))
-		require.NoError(t, err)
-		date := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, rapid.IntRange(0, 12000).Draw(t, "day"))
-		start := DayStart(date, zone)
-		require.Equal(t, date.Format(time.DateOnly), start.In(zone).Format(time.DateOnly))
-		require.Less(t, start.Add(-1).In(zone).Format(time.DateOnly), date.Format(time.DateOnly))
-		require.Zero(t, start.Unix()%900)
-	})
 }
 
 // Rates and costs are rounded half to even, once (rule 37), and are none where there is nothing to

@@ -29,6 +29,33 @@ func (o *Offer) WallEvents(goalsEnabled bool) []*Event {
 	return events
 }
 
+// Needs are the events that must be live before an event (rules 12, 13), of those that can convert.
+func (o *Offer) Needs(e *Event, goalsEnabled bool) (needed []*Event) {
+	if e.SequenceNumber == nil {
+		return nil
+	}
+	for i := range o.Events {
+		p := &o.Events[i]
+		if p.SequenceNumber != nil && *p.SequenceNumber < *e.SequenceNumber && o.Converts(p, goalsEnabled) {
+			needed = append(needed, p)
+		}
+	}
+	return needed
+}
+
+// Doable are the events that somebody can do: they take a conversion, and so does whatever they need
+// that is not live yet (rule 45).
+func (o *Offer) Doable(goalsEnabled bool, takes, isLive func(*Event) bool) (events []*Event) {
+	for i := range o.Events {
+		e := &o.Events[i]
+		if o.Converts(e, goalsEnabled) && takes(e) &&
+			!slices.ContainsFunc(o.Needs(e, goalsEnabled), func(p *Event) bool { return !takes(p) && !isLive(p) }) {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
 // Promised is the reward in points that an event would bring now by the tenant's ratio, which may be
 // none (rules 35, 36); nil where it is a share of a sale, or larger than can be booked.
 func (o *Offer) Promised(e *Event, ratio *Micros) *Micros {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
 
@@ -188,4 +189,39 @@ func TestRule44Order(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Rule 45: an event that needs one which is capped cannot be done by a newcomer; whoever has done what
+// it needs can go on. Equal numbers are siblings, and null waits for nobody (rules 11 to 13).
+func TestRule45WhatANewcomerCanDo(t *testing.T) {
+	t.Parallel()
+	a, b, c, free := goal("A", seq(1)), goal("B", seq(2)), goal("C", seq(2)), goal("free")
+	gone := goal("gone", seq(0))
+	gone.Status = GoalStatusDeleted
+	offer := multiOffer(a, b, c, free, gone)
+	names := func(events []*Event) (out []string) {
+		for _, e := range events {
+			out = append(out, e.Name)
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		full, live []string
+		want       []string
+	}{
+		"nothing is capped":            {nil, nil, []string{"A", "B", "C", "free"}},
+		"the first is capped":          {[]string{"A"}, nil, []string{"free"}},
+		"capped, but done before":      {[]string{"A"}, []string{"A"}, []string{"B", "C", "free"}},
+		"a sibling is capped":          {[]string{"B"}, nil, []string{"A", "C", "free"}},
+		"the first and a sibling":      {[]string{"A", "B"}, []string{"A"}, []string{"C", "free"}},
+		"only what waits for nobody":   {[]string{"A", "B", "C"}, nil, []string{"free"}},
+		"a deleted one is in no order": {[]string{"gone"}, nil, []string{"A", "B", "C", "free"}},
+	} {
+		in := func(list []string) func(*Event) bool {
+			return func(e *Event) bool { return slices.Contains(list, e.Name) }
+		}
+		full, live := in(c.full), in(c.live)
+		got := offer.Doable(true, func(e *Event) bool { return !full(e) }, func(e *Event) bool { return live(e) })
+		require.ElementsMatch(t, c.want, names(got), name)
+	}
 }

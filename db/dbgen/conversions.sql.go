@@ -15,7 +15,7 @@ import (
 )
 
 const conversionsOfClick = `-- name: ConversionsOfClick :many
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict FROM conversions WHERE tenant_id = $1 AND click_id = $2 ORDER BY received_at, id
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected FROM conversions WHERE tenant_id = $1 AND click_id = $2 ORDER BY received_at, id
 `
 
 func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid.UUID, clickID uuid.UUID) ([]Conversion, error) {
@@ -74,6 +74,7 @@ func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid
 			&i.CnvCompletedAt,
 			&i.CnvStatus,
 			&i.AwaitsVerdict,
+			&i.IsExpected,
 		); err != nil {
 			return nil, err
 		}
@@ -86,7 +87,7 @@ func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid
 }
 
 const getConversion = `-- name: GetConversion :one
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict FROM conversions WHERE tenant_id = $1 AND id = $2
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected FROM conversions WHERE tenant_id = $1 AND id = $2
 `
 
 func (q *Queries) GetConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Conversion, error) {
@@ -139,6 +140,7 @@ func (q *Queries) GetConversion(ctx context.Context, db DBTX, tenantID uuid.UUID
 		&i.CnvCompletedAt,
 		&i.CnvStatus,
 		&i.AwaitsVerdict,
+		&i.IsExpected,
 	)
 	return i, err
 }
@@ -148,9 +150,9 @@ INSERT INTO conversions (tenant_id, id, click_id, postback_id, offer_id, offer_v
   pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros,
   received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session,
   is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule,
-  payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict)
+  payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-  $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46)
+  $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47)
 `
 
 type InsertConversionParams struct {
@@ -200,6 +202,7 @@ type InsertConversionParams struct {
 	CnvCompletedAt    *time.Time
 	CnvStatus         string
 	AwaitsVerdict     bool
+	IsExpected        *bool
 }
 
 func (q *Queries) InsertConversion(ctx context.Context, db DBTX, arg InsertConversionParams) error {
@@ -250,6 +253,7 @@ func (q *Queries) InsertConversion(ctx context.Context, db DBTX, arg InsertConve
 		arg.CnvCompletedAt,
 		arg.CnvStatus,
 		arg.AwaitsVerdict,
+		arg.IsExpected,
 	)
 	return err
 }
@@ -291,7 +295,7 @@ func (q *Queries) InsertTransition(ctx context.Context, db DBTX, arg InsertTrans
 }
 
 const liveConversionsOfMember = `-- name: LiveConversionsOfMember :many
-SELECT c.tenant_id, c.id, c.click_id, c.postback_id, c.offer_id, c.offer_version, c.event_id, c.advertiser_id, c.partner_id, c.pub_member_id, c.status, c.rejection_reason, c.sequence, c.currency, c.amount_micros, c.revenue_micros, c.payout_micros, c.reward_micros, c.received_at, c.created_at, c.user_completed_at, c.completion_trusted, c.release_at, c.needs_review, c.decided_at, c.unique_per, c.closes_session, c.is_counted, c.counted_day, c.counted_week, c.counted_month, c.cnv_conversion_id, c.cnv_event_id, c.cnv_amount, c.cnv_subs, c.is_test, c.revenue_rule, c.payout_rule, c.cnv_goal_id, c.cnv_goal_name, c.side, c.member_key, c.cnv_currency, c.cnv_completed_at, c.cnv_status, c.awaits_verdict FROM conversions c WHERE c.tenant_id = $1 AND c.id = ANY(ARRAY(
+SELECT c.tenant_id, c.id, c.click_id, c.postback_id, c.offer_id, c.offer_version, c.event_id, c.advertiser_id, c.partner_id, c.pub_member_id, c.status, c.rejection_reason, c.sequence, c.currency, c.amount_micros, c.revenue_micros, c.payout_micros, c.reward_micros, c.received_at, c.created_at, c.user_completed_at, c.completion_trusted, c.release_at, c.needs_review, c.decided_at, c.unique_per, c.closes_session, c.is_counted, c.counted_day, c.counted_week, c.counted_month, c.cnv_conversion_id, c.cnv_event_id, c.cnv_amount, c.cnv_subs, c.is_test, c.revenue_rule, c.payout_rule, c.cnv_goal_id, c.cnv_goal_name, c.side, c.member_key, c.cnv_currency, c.cnv_completed_at, c.cnv_status, c.awaits_verdict, c.is_expected FROM conversions c WHERE c.tenant_id = $1 AND c.id = ANY(ARRAY(
   SELECT m.id FROM conversions m WHERE m.tenant_id = $1 AND coalesce(m.member_key, m.pub_member_id) = $2::text AND m.event_id = $3
     AND m.status <> 'Rejected' AND m.unique_per = 'member' AND m.click_id <> $4
   UNION ALL
@@ -371,6 +375,7 @@ func (q *Queries) LiveConversionsOfMember(ctx context.Context, db DBTX, arg Live
 			&i.CnvCompletedAt,
 			&i.CnvStatus,
 			&i.AwaitsVerdict,
+			&i.IsExpected,
 		); err != nil {
 			return nil, err
 		}
@@ -383,7 +388,7 @@ func (q *Queries) LiveConversionsOfMember(ctx context.Context, db DBTX, arg Live
 }
 
 const lockConversion = `-- name: LockConversion :one
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict FROM conversions WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected FROM conversions WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 `
 
 func (q *Queries) LockConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Conversion, error) {
@@ -436,6 +441,7 @@ func (q *Queries) LockConversion(ctx context.Context, db DBTX, tenantID uuid.UUI
 		&i.CnvCompletedAt,
 		&i.CnvStatus,
 		&i.AwaitsVerdict,
+		&i.IsExpected,
 	)
 	return i, err
 }

@@ -75,11 +75,11 @@ UPDATE conversions SET click_id = $1, postback_id = $2, offer_id = $3, offer_ver
   status = $9, rejection_reason = $10, sequence = $11, currency = $12, amount_micros = $13,
   revenue_micros = $14, payout_micros = $15, reward_micros = $16, received_at = $17,
   created_at = $18, user_completed_at = $19, completion_trusted = $20, release_at = $21,
-  needs_review = $22, decided_at = $23, unique_per = $24, closes_session = $25, is_counted = false,
-  cnv_conversion_id = $26, cnv_event_id = $27, cnv_amount = $28, cnv_subs = $29,
-  is_test = $30, cnv_goal_id = $31, cnv_goal_name = $32, side = 'publisher', member_key = NULL,
-  cnv_currency = $33, cnv_completed_at = $34, cnv_status = $35, awaits_verdict = false
-WHERE tenant_id = $36 AND id = $37
+  needs_review = $22, is_expected = $23, decided_at = $24, unique_per = $25, closes_session = $26, is_counted = false,
+  cnv_conversion_id = $27, cnv_event_id = $28, cnv_amount = $29, cnv_subs = $30,
+  is_test = $31, cnv_goal_id = $32, cnv_goal_name = $33, side = 'publisher', member_key = NULL,
+  cnv_currency = $34, cnv_completed_at = $35, cnv_status = $36, awaits_verdict = false
+WHERE tenant_id = $37 AND id = $38
 `
 
 type FollowConversionParams struct {
@@ -105,6 +105,7 @@ type FollowConversionParams struct {
 	CompletionTrusted bool
 	ReleaseAt         *time.Time
 	NeedsReview       bool
+	IsExpected        *bool
 	DecidedAt         *time.Time
 	UniquePer         string
 	ClosesSession     bool
@@ -149,6 +150,7 @@ func (q *Queries) FollowConversion(ctx context.Context, db DBTX, arg FollowConve
 		arg.CompletionTrusted,
 		arg.ReleaseAt,
 		arg.NeedsReview,
+		arg.IsExpected,
 		arg.DecidedAt,
 		arg.UniquePer,
 		arg.ClosesSession,

@@ -222,6 +222,7 @@ type Conversion struct {
 	CnvCompletedAt    *time.Time
 	CnvStatus         string
 	AwaitsVerdict     bool
+	IsExpected        *bool
 }
 
 type ConversionRequest struct {
@@ -236,26 +237,28 @@ type ConversionRequest struct {
 }
 
 type ConversionRollup struct {
-	TenantID             uuid.UUID
-	OfferID              uuid.UUID
-	Bucket               time.Time
-	AdvertiserID         uuid.UUID
-	PartnerID            *uuid.UUID
-	PlacementID          *uuid.UUID
-	CreativeOrder        *int32
-	Country              string
-	Device               string
-	EventID              uuid.UUID
-	Currency             string
-	Pending              int64
-	Success              int64
-	Rejected             int64
-	RevenueMicros        domain.Micros
-	PayoutMicros         domain.Micros
-	RewardMicros         domain.Micros
-	PendingRevenueMicros int64
-	PendingPayoutMicros  int64
-	PendingRewardMicros  int64
+	TenantID              uuid.UUID
+	OfferID               uuid.UUID
+	Bucket                time.Time
+	AdvertiserID          uuid.UUID
+	PartnerID             *uuid.UUID
+	PlacementID           *uuid.UUID
+	CreativeOrder         *int32
+	Country               string
+	Device                string
+	EventID               uuid.UUID
+	Currency              string
+	Pending               int64
+	Success               int64
+	Rejected              int64
+	RevenueMicros         domain.Micros
+	PayoutMicros          domain.Micros
+	RewardMicros          domain.Micros
+	PendingRevenueMicros  int64
+	PendingPayoutMicros   int64
+	PendingRewardMicros   int64
+	Expected              *int64
+	ExpectedRevenueMicros *int64
 }
 
 type Delivery struct {

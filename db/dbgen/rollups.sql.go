@@ -147,10 +147,7 @@ WITH k AS NOT MATERIALIZED (
   CROSS JOIN LATERAL reported_conversions(k.tenant, w.offer_id, w.since, w.until) v
   WHERE NOT (k.for_partner AND v.is_private)
 ), hidden AS MATERIALIZED (
-  SELECT s.event_id FROM k JOIN tenants t ON t.tenant_id = k.tenant
-  CROSS JOIN (SELECT DISTINCT r.offer_id, r.event_id FROM conversion_rows r, k WHERE k.for_partner AND r.partner_id = ANY(k.partners)) s
-  JOIN offers o ON o.id = s.offer_id JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
-  WHERE goal_hidden_now(v.document, s.event_id, t.goals_enabled)
+  SELECT h.event_id FROM k CROSS JOIN LATERAL goals_hidden_from_partners(k.tenant) AS h(event_id) WHERE k.for_partner
 ), facts AS (
   SELECT offer_id, bucket, advertiser_id, partner_id, placement_id, creative_order, country, device, pub_subs, NULL::uuid AS event_id, NULL::text AS currency,
     clicks, refused, visitors, 0::bigint AS pending, 0::bigint AS success, 0::bigint AS rejected, 0::bigint AS revenue, 0::bigint AS payout, 0::bigint AS reward,

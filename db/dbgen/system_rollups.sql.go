@@ -48,7 +48,7 @@ func (q *Queries) SystemInsertClickRollups(ctx context.Context, db DBTX, tenantI
 const systemInsertConversionRollups = `-- name: SystemInsertConversionRollups :exec
 INSERT INTO conversion_rollups (tenant_id, offer_id, bucket, advertiser_id, partner_id, placement_id, creative_order, country, device,
   event_id, currency, pending, success, rejected, revenue_micros, payout_micros, reward_micros,
-  pending_revenue_micros, pending_payout_micros, pending_reward_micros)
+  pending_revenue_micros, pending_payout_micros, pending_reward_micros, expected, expected_revenue_micros)
 SELECT k.tenant, v.offer_id, v.bucket, v.advertiser_id, v.partner_id, v.placement_id, v.creative_order, v.country, v.device,
   v.event_id, v.currency,
   count(*) FILTER (WHERE v.status = 'Pending'), count(*) FILTER (WHERE v.status = 'Success'), count(*) FILTER (WHERE v.status = 'Rejected'),
@@ -57,7 +57,8 @@ SELECT k.tenant, v.offer_id, v.bucket, v.advertiser_id, v.partner_id, v.placemen
   coalesce(sum(v.reward_micros) FILTER (WHERE v.status = 'Success'), 0)::bigint,
   coalesce(sum(v.revenue_micros) FILTER (WHERE v.status = 'Pending'), 0)::bigint,
   coalesce(sum(v.payout_micros) FILTER (WHERE v.status = 'Pending'), 0)::bigint,
-  coalesce(sum(v.reward_micros) FILTER (WHERE v.status = 'Pending'), 0)::bigint
+  coalesce(sum(v.reward_micros) FILTER (WHERE v.status = 'Pending'), 0)::bigint,
+  count(*) FILTER (WHERE v.expected), coalesce(sum(v.revenue_micros) FILTER (WHERE v.expected), 0)::bigint
 FROM (SELECT $1::uuid AS tenant, $2::uuid AS offer, $3::timestamptz AS bucket) k
 CROSS JOIN LATERAL reported_conversions(k.tenant, k.offer, k.bucket, k.bucket + interval '15 minutes') v
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11

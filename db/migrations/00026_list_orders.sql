@@ -3,9 +3,9 @@
 -- Default lists come in the order of an index. These tables may be large, and nobody waits for these
 -- indexes: each statement stands alone, and an attempt that was cut short leaves an invalid index behind.
 
--- A member's ledger, newest first; ledger_entries_party is a part of it.
-DROP INDEX CONCURRENTLY IF EXISTS ledger_entries_account;
-CREATE INDEX CONCURRENTLY ledger_entries_account ON ledger_entries (tenant_id, account, party, transaction_id);
+-- Deliveries as they were made: their ids tell the time of the postback that they follow from.
+DROP INDEX CONCURRENTLY IF EXISTS deliveries_created;
+CREATE INDEX CONCURRENTLY deliveries_created ON deliveries (tenant_id, created_at, id);
 -- The links of an offer.
 DROP INDEX CONCURRENTLY IF EXISTS links_offer;
 CREATE INDEX CONCURRENTLY links_offer ON links (tenant_id, offer_id, id);
@@ -17,4 +17,4 @@ DROP INDEX CONCURRENTLY IF EXISTS exchange_profiles_listed;
 CREATE INDEX CONCURRENTLY exchange_profiles_listed ON exchange_profiles (updated_at, tenant_id) WHERE listed;
 
 -- +goose Down
-DROP INDEX exchange_profiles_listed, partner_payouts_partner, links_offer, ledger_entries_account;
+DROP INDEX exchange_profiles_listed, partner_payouts_partner, links_offer, deliveries_created;

@@ -8,15 +8,6 @@ CREATE INDEX postbacks_advertiser ON postbacks (tenant_id, advertiser_id, id) WH
 -- A partner's conversions of goals that were private at the decision (rule 66), by receipt.
 CREATE INDEX conversions_private ON conversions (tenant_id, partner_id, received_at) WHERE payout_rule->>'kind' = 'private';
 
--- Whether a goal is hidden from partners as its offer stands: it is private, or goals are switched off
--- and it is not the default one (rules 66, 69). domain.Offer.DefaultEvent says the same in Go.
-CREATE FUNCTION goal_hidden_now(document jsonb, event uuid, goals_enabled boolean) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS $$
-  SELECT EXISTS (SELECT 1 FROM jsonb_array_elements(document->'events') e WHERE e->>'id' = event::text AND (e->>'isPrivate')::boolean)
-    OR NOT goals_enabled AND event::text IS DISTINCT FROM (
-      SELECT e->>'id' FROM jsonb_array_elements(document->'events') WITH ORDINALITY AS list (e, place)
-      ORDER BY e->>'status' IS NOT DISTINCT FROM 'deleted', (e->>'displayOrder')::int, place LIMIT 1)
-$$;
-
 -- reported_conversions also says whether a goal was private when its conversion was decided. The rest of
 -- it stays as it is, whichever migration wrote it.
 -- +goose StatementBegin
@@ -41,5 +32,4 @@ BEGIN
   EXECUTE definition;
 END $do$;
 -- +goose StatementEnd
-DROP FUNCTION goal_hidden_now;
 DROP INDEX conversions_private, postbacks_advertiser, conversions_advertiser;

@@ -8,7 +8,7 @@ UPDATE conversions SET click_id = @click_id, postback_id = @postback_id, offer_i
   status = @status, rejection_reason = @rejection_reason, sequence = @sequence, currency = @currency, amount_micros = @amount_micros,
   revenue_micros = @revenue_micros, payout_micros = @payout_micros, reward_micros = @reward_micros, received_at = @received_at,
   created_at = @created_at, user_completed_at = @user_completed_at, completion_trusted = @completion_trusted, release_at = @release_at,
-  needs_review = @needs_review, decided_at = @decided_at, unique_per = @unique_per, closes_session = @closes_session, is_counted = false,
+  needs_review = @needs_review, is_expected = @is_expected, decided_at = @decided_at, unique_per = @unique_per, closes_session = @closes_session, is_counted = false,
   cnv_conversion_id = @cnv_conversion_id, cnv_event_id = @cnv_event_id, cnv_amount = @cnv_amount, cnv_subs = @cnv_subs,
   is_test = @is_test, cnv_goal_id = @cnv_goal_id, cnv_goal_name = @cnv_goal_name, side = 'publisher', member_key = NULL,
   cnv_currency = @cnv_currency, cnv_completed_at = @cnv_completed_at, cnv_status = @cnv_status, awaits_verdict = false
