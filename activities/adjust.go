@@ -125,7 +125,7 @@ func (d *Decisions) writeAdjustment(ctx context.Context, tx pgx.Tx, scene *scene
 	}); err != nil {
 		return err
 	}
-	move := transition{from: row.Status, to: row.Status, sequence: row.Sequence, at: now, requestID: request.RequestID}
+	move := transition{from: row.Status, to: row.Status, sequence: row.Sequence, at: now, actor: request.Actor, requestID: request.RequestID}
 	if err := scene.postFigures(ctx, batch, row, move, is.Booked(row.Status).Less(was.Booked(row.Status))); err != nil {
 		return err
 	}

@@ -334,7 +334,7 @@ const (
 
 // SweepDeliveries sets going what is overdue with nobody on it: after a crash between the database
 // and the durable retry. It says how many it found; a healthy system has none.
-func (d *Deliveries) SweepDeliveries(ctx context.Context) (items, error) {
+func (d *Deliveries) SweepDeliveries(ctx context.Context) (Items, error) {
 	seen := map[uuid.UUID]bool{}
 	// What is set going is not overdue any more, and what cannot be is put off: each page finds others.
 	next := func(*dbgen.SystemOverdueDeliveriesRow) ([]dbgen.SystemOverdueDeliveriesRow, error) {

@@ -24,6 +24,8 @@ const (
 	// deliverWithin bounds one run: maxInARow requests of 15 s and the writing of their results.
 	deliverWithin = 90 * time.Second
 	minRetryDelay = time.Second
+	// handOverWithin bounds the wait for an engine that is slow or away: the sweep finds the row later.
+	handOverWithin = 5 * time.Second
 )
 
 // Register registers the durable retry with the worker of DeliveryTaskQueue.
@@ -36,6 +38,8 @@ func (d *Deliveries) Register(registry interface {
 // durableRetry starts the activity, or finds it started: then it sees by the row what is due.
 func durableRetry(temporalClient client.Client) func(context.Context, stream.DeliveryEvent, time.Time) error {
 	return func(ctx context.Context, ref stream.DeliveryEvent, at time.Time) error {
+		ctx, cancel := context.WithTimeout(ctx, handOverWithin) // whoever hands over holds a slot
+		defer cancel()
 		_, err := temporalClient.ExecuteActivity(ctx, client.StartActivityOptions{
 			ID: "delivery/" + ref.DeliveryID.String(), TaskQueue: DeliveryTaskQueue, Summary: "delivery",
 			StartDelay: max(0, time.Until(at)), StartToCloseTimeout: deliverWithin,

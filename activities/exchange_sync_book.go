@@ -278,6 +278,7 @@ func sameStep(a, b dbgen.Transition) bool {
 // follow as from any conversion's.
 func (f *follower) writeStep(ctx context.Context, batch *db.Batch, row *dbgen.Conversion, step transition, copied dbgen.Transition) error {
 	f.copied = append(f.copied, copied)
+	step.actor = copied.Actor
 	if err := queries.CopyTransition(ctx, batch, dbgen.CopyTransitionParams(copied)); err != nil {
 		return err
 	}

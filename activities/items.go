@@ -32,9 +32,9 @@ const (
 	maxItemErrors = 10
 )
 
-// items works on one kind of items, each alone: one that fails is logged and counted, and keeps no
+// Items works on one kind of items, each alone: one that fails is logged and counted, and keeps no
 // other.
-type items struct {
+type Items struct {
 	kind string
 	// Found items were worked on, Failed are those among them that failed.
 	Found, Failed int
@@ -44,7 +44,7 @@ type items struct {
 
 // add notes how an item ended. It returns an error where the rest is not worth trying now: time is up,
 // or the database is away.
-func (i *items) add(ctx context.Context, err error) error {
+func (i *Items) add(ctx context.Context, err error) error {
 	i.Found++
 	if err == nil {
 		i.away = 0
@@ -67,11 +67,11 @@ func (i *items) add(ctx context.Context, err error) error {
 }
 
 // failures are the errors of single items, joined.
-func (i *items) failures() error { return errors.Join(i.errs...) }
+func (i *Items) failures() error { return errors.Join(i.errs...) }
 
 // inPages works on all items that a listing finds, page after page, until there are none. next lists
 // what stands behind an item, or the first ones for nil: an item that failed is not met again.
-func inPages[T any](ctx context.Context, kind string, next func(after *T) ([]T, error), work func(item *T) error) (done items, err error) {
+func inPages[T any](ctx context.Context, kind string, next func(after *T) ([]T, error), work func(item *T) error) (done Items, err error) {
 	done.kind = kind
 	var after *T
 	for {

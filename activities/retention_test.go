@@ -2,12 +2,14 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/domain"
@@ -142,7 +144,14 @@ func TestRetentionFindsLateConversions(t *testing.T) {
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() {
-		kept, err := rig.Store.LetGo(context.WithoutCancel(t.Context()), "clicks", "clicks_"+old, time.Now().Add(-year))
+		letGo := func() (int64, error) {
+			return rig.Store.LetGo(context.WithoutCancel(t.Context()), "clicks", "clicks_"+old, time.Now().Add(-year))
+		}
+		var busy *pgconn.PgError
+		kept, err := letGo()
+		for errors.As(err, &busy) && busy.Code == "55P03" { // on a busy machine the decision may take longer than it waits
+			kept, err = letGo()
+		}
 		if err == nil && kept != 2 {
 			err = fmt.Errorf("kept %d clicks", kept)
 		}
@@ -150,7 +159,7 @@ func TestRetentionFindsLateConversions(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool {
 		return value[int](rig, "SELECT count(*)::int FROM pg_locks WHERE relation = 'clicks'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted") == 1
-	}, 10*time.Second, time.Millisecond, "the exchange waits for the decision")
+	}, time.Minute, time.Millisecond, "the exchange waits for the decision")
 	require.NoError(t, tx.Commit(t.Context()))
 	require.NoError(t, <-done)
 	require.True(t, rig.has("clicks", early.ID))

@@ -51,7 +51,7 @@ func (r *reportRig) insert(ctx context.Context, random *rand.Rand) error {
 		c := domain.Click{
 			ID: r.Keys.NewID(at), TenantID: r.tenantID, ClickedAt: at, LinkID: uuid.New(), OfferID: o.ID, OfferVersion: 1, AdvertiserID: r.advertiserID,
 			SessionEndsAt: o.SessionEnd(at), IP: fmt.Sprintf("192.0.2.%d", random.IntN(5)), UserAgent: "browser",
-			Country: []string{"DE", "US", ""}[random.IntN(3)], PubGeoCountry: []string{"fr", "nowhere", ""}[random.IntN(3)], Device: []string{"IOS", "Android"}[random.IntN(2)],
+			Country: []string{"DE", "US", ""}[random.IntN(3)], PubGeoCountry: []string{"fr", "FRA", "250", "uk", "United Kingdom", "nowhere", ""}[random.IntN(7)], Device: []string{"IOS", "Android"}[random.IntN(2)],
 			PubSubs: [][]string{nil, {"x"}, {"y", "z"}}[random.IntN(3)], IsTest: random.IntN(10) == 0,
 		}
 		if random.IntN(2) == 0 {
@@ -432,8 +432,8 @@ func (raw *rawRows) equal(rows []dbgen.PerformanceRow, dimensions []string, zone
 // the subs.
 func rawKey(dimensions []string, c dbgen.Click, at time.Time, event string, zone *time.Location, periods []domain.ReportPeriod) string {
 	country := c.Country
-	if country == "" && c.PubGeoCountry == "fr" {
-		country = "FR"
+	if country == "" { // as rows from before are read
+		country = map[string]string{"fr": "FR", "FRA": "FR", "250": "FR", "uk": "GB", "United Kingdom": "GB"}[c.PubGeoCountry]
 	}
 	all := map[string]string{"offer": c.OfferID.String(), "advertiser": c.AdvertiserID.String(), "country": country, "device": c.Device, "event": event}
 	if c.PartnerID != nil {
@@ -457,4 +457,19 @@ func rawKey(dimensions []string, c dbgen.Click, at time.Time, event string, zone
 		keys = append(keys, append(c.PubSubs, "", "")[:2]...)
 	}
 	return strings.Join(keys, "|")
+}
+
+// Rule 45: the database reads a country of a row from before as what comes in is read.
+func TestRule45TheDatabaseKnowsTheSameCountries(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 2)
+	countries, _ := domain.Lookup("countries")
+	for _, c := range countries {
+		for _, text := range []string{c.Code, strings.ToLower(c.Alpha3), c.Numeric, strings.TrimLeft(c.Numeric, "0"), " " + c.Code} {
+			require.Equal(t, c.Code, value[string](rig, "SELECT coalesce(country_code($1), '')", text), text)
+		}
+	}
+	for _, text := range []string{"UK", "usa", "United States of America", "great britain", "", "XX", "Narnia"} {
+		require.Equal(t, domain.CountryCode(text), value[string](rig, "SELECT coalesce(country_code($1), '')", text), text)
+	}
 }

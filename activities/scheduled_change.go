@@ -197,7 +197,7 @@ func (s *ScheduledChanges) audit(ctx context.Context, tx pgx.Tx, tenantID uuid.U
 }
 
 // SweepScheduledChanges makes the changes whose workflow never came, and says how many there were.
-func (s *ScheduledChanges) SweepScheduledChanges(ctx context.Context, before time.Time) (items, error) {
+func (s *ScheduledChanges) SweepScheduledChanges(ctx context.Context, before time.Time) (Items, error) {
 	next := func(after *dbgen.SystemOverdueChangesRow) ([]dbgen.SystemOverdueChangesRow, error) {
 		page := dbgen.SystemOverdueChangesParams{Before: before, AtMost: itemsPage}
 		if after != nil {

@@ -53,7 +53,7 @@ var sweptTotal = promauto.NewCounterVec(prometheus.CounterOpts{
 type sweeping struct {
 	kind  string
 	found *int
-	work  func(ctx context.Context) (items, error)
+	work  func(ctx context.Context) (Items, error)
 }
 
 // FindOverdue looks for overdue items of every kind, side by side: neither a kind nor an item that
@@ -62,16 +62,16 @@ func (s *Sweep) FindOverdue(ctx context.Context) (swept Swept, err error) {
 	before := s.Decisions.Now().Add(-overdueAfter)
 	ignored := 0
 	kinds := []sweeping{
-		{"held", &swept.Held, func(ctx context.Context) (items, error) { return s.held(ctx, before) }},
-		{"pending", &swept.Pending, func(ctx context.Context) (items, error) { return s.pending(ctx, before) }},
-		{"delivery", &swept.Deliveries, func(ctx context.Context) (items, error) { return s.Deliveries.SweepDeliveries(ctx) }},
-		{"scheduled_change", &swept.Changes, func(ctx context.Context) (items, error) { return s.Changes.SweepScheduledChanges(ctx, before) }},
-		{"outbox", &swept.Outbox, func(ctx context.Context) (items, error) { return s.outbox(ctx, before) }},
+		{"held", &swept.Held, func(ctx context.Context) (Items, error) { return s.held(ctx, before) }},
+		{"pending", &swept.Pending, func(ctx context.Context) (Items, error) { return s.pending(ctx, before) }},
+		{"delivery", &swept.Deliveries, func(ctx context.Context) (Items, error) { return s.Deliveries.SweepDeliveries(ctx) }},
+		{"scheduled_change", &swept.Changes, func(ctx context.Context) (Items, error) { return s.Changes.SweepScheduledChanges(ctx, before) }},
+		{"outbox", &swept.Outbox, func(ctx context.Context) (Items, error) { return s.outbox(ctx, before) }},
 		{"partition", &ignored, s.partitions},
 		{"forget", &ignored, s.forget},
 	}
 	var all sync.WaitGroup
-	done, errs := make([]items, len(kinds)), make([]error, len(kinds))
+	done, errs := make([]Items, len(kinds)), make([]error, len(kinds))
 	for i, kind := range kinds {
 		all.Go(func() { done[i], errs[i] = kind.work(ctx) })
 	}
@@ -100,14 +100,14 @@ func (s *Sweep) report(kind string, n int) {
 }
 
 // outbox only counts: the relay has them, and what matters is that somebody hears of it.
-func (s *Sweep) outbox(ctx context.Context, before time.Time) (items, error) {
+func (s *Sweep) outbox(ctx context.Context, before time.Time) (Items, error) {
 	n, err := queries.SystemOverdueOutbox(ctx, s.Store.SystemPool(), before)
-	return items{kind: "outbox", Found: int(n)}, err
+	return Items{kind: "outbox", Found: int(n)}, err
 }
 
 // partitions makes the months to come, each by itself.
-func (s *Sweep) partitions(ctx context.Context) (items, error) {
-	done := items{kind: "partition"}
+func (s *Sweep) partitions(ctx context.Context) (Items, error) {
+	done := Items{kind: "partition"}
 	for _, table := range []string{"clicks", "postbacks"} {
 		for month := range int32(partitionsAhead + 1) {
 			_, err := queries.SystemEnsurePartition(ctx, s.Store.SystemPool(), table, month)
@@ -124,9 +124,9 @@ func (s *Sweep) partitions(ctx context.Context) (items, error) {
 const keptFor = 72 * time.Hour
 
 // forget removes what only mattered for a while.
-func (s *Sweep) forget(ctx context.Context) (items, error) {
+func (s *Sweep) forget(ctx context.Context) (Items, error) {
 	before := s.Decisions.Now().Add(-keptFor)
-	done := items{kind: "forget"}
+	done := Items{kind: "forget"}
 	_, keys := inBatches(ctx, s.Store, before, queries.SystemForgetIdempotencyKeys)
 	_, nonces := inBatches(ctx, s.Store, before, queries.SystemForgetNonces)
 	_, uploads := queries.SystemForgetUploads(ctx, s.Store.SystemPool(), before)
@@ -134,7 +134,7 @@ func (s *Sweep) forget(ctx context.Context) (items, error) {
 }
 
 // held decides what is held past its grace, and starts the waits that follow from it.
-func (s *Sweep) held(ctx context.Context, before time.Time) (items, error) {
+func (s *Sweep) held(ctx context.Context, before time.Time) (Items, error) {
 	next := func(after *dbgen.SystemOverdueHeldRow) ([]dbgen.SystemOverdueHeldRow, error) {
 		page := dbgen.SystemOverdueHeldParams{Before: before, AtMost: itemsPage}
 		if after != nil {
@@ -153,7 +153,7 @@ func (s *Sweep) held(ctx context.Context, before time.Time) (items, error) {
 
 // pending settles what no wait has: the transaction decides, and a run whose timer the engine has lost
 // is neither needed nor waited for. One that wakes later finds it done.
-func (s *Sweep) pending(ctx context.Context, before time.Time) (items, error) {
+func (s *Sweep) pending(ctx context.Context, before time.Time) (Items, error) {
 	next := func(after *dbgen.SystemOverduePendingRow) ([]dbgen.SystemOverduePendingRow, error) {
 		page := dbgen.SystemOverduePendingParams{Before: &before, AtMost: itemsPage}
 		if after != nil {

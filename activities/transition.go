@@ -18,6 +18,10 @@ const (
 	actorTimer    = "timer"
 )
 
+// ByItself says that no person moved a conversion: a postback did, or its time. News of a release that
+// did not tell leaves it open.
+func ByItself(actor string) bool { return actor == actorPostback || actor == actorTimer }
+
 // messageID is the id of what a request to a conversion leaves behind: news, entries, messages. The
 // request is what names the step: its sequence depends on what people did in between, which a replay
 // after a restore does not repeat.
@@ -108,7 +112,7 @@ func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Convers
 	id := messageID(row, t.requestID, "news")
 	payload, err := json.Marshal(stream.ConversionEvent{
 		ID: id, TenantID: row.TenantID, ConversionID: row.ID, ClickID: row.ClickID, Sequence: t.sequence, FromStatus: t.from,
-		Status: t.to, Reason: t.reason, At: t.at, IsTest: row.IsTest,
+		Status: t.to, Reason: t.reason, At: t.at, Actor: t.actor, IsTest: row.IsTest,
 		RewardWasSent: t.from == domain.StatusSuccess, Conversion: document,
 	})
 	if err != nil {

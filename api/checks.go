@@ -3,7 +3,6 @@ package api
 import (
 	"fmt"
 	"net/mail"
-	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -50,26 +49,6 @@ func (c *checks) email(field, value string) string {
 	address, err := mail.ParseAddress(value)
 	if err != nil || address.Address != value || len(value) > maxEmailLength {
 		c.add(field, "is not an email address")
-	}
-	return value
-}
-
-// webURL is an absolute http or https address where a person is sent to, or "".
-func (c *checks) webURL(field, value string) string {
-	value = strings.TrimSpace(value)
-	if value == "" {
-		return ""
-	}
-	address, err := url.Parse(value)
-	switch {
-	case err != nil || address.Host == "" || address.Hostname() == "" || (address.Scheme != "http" && address.Scheme != "https"):
-		c.add(field, "must be an absolute http or https address")
-	case address.User != nil:
-		c.add(field, "must not hold a user or password")
-	case len(value) > maxURLLength:
-		c.add(field, "must be of at most %d characters", maxURLLength)
-	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' }):
-		c.add(field, "must not hold spaces or control characters")
 	}
 	return value
 }

@@ -96,6 +96,7 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 	click.IP, click.UserAgent = clientIP, userAgent
 	click.Referer = truncated(c.Request.Referer(), maxHeaderText)
 	click.Country, click.Device, click.OS, click.Browser = where.country, visitor.device, visitor.os, visitor.browser
+	click.Normalise()
 	t.addDecider(click, &to.offer.TenantID)
 	click.RefusedReason = refusal(to, at, visitor, audience(to, params, where, visitor.device))
 	ctx, cancel := context.WithTimeout(c.Request.Context(), clickWait)
@@ -117,7 +118,7 @@ func (t *Tracking) newClick(to target, params *clickParams, at time.Time) *domai
 	return &domain.Click{
 		ID: t.keys.NewID(at), TenantID: to.link.TenantID, ClickedAt: at, LinkID: to.link.ID,
 		OfferID: to.offer.ID, OfferVersion: to.offer.Version, AdvertiserID: to.offer.AdvertiserID,
-		PartnerID: to.link.PartnerID, PlacementID: to.link.PlacementID, CreativeOrder: to.link.CreativeOrder,
+		PartnerID: to.link.PartnerID, PlacementID: to.link.PlacementID, CreativeOrder: params.creative(to),
 		PubMemberID: params.member(), PubClickID: params.clickID, PubSessionID: params.sessionID,
 		PubGender: params.gender, PubAge: params.age, PubGeoCountry: params.country, PubGeoState: params.state,
 		PubPostalCode: params.postalCode, PubDevice: params.device, PubSubs: params.filledSubs(),

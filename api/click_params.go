@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,8 +22,8 @@ const (
 // clickParams are the parameters of a click that mean something, clean. Of a parameter that is
 // given twice the first value counts.
 type clickParams struct {
-	memberID, clickID, sessionID, gender, age, country, state, postalCode, device, viewID, source string
-	subs                                                                                          [pubSubs]string
+	memberID, clickID, sessionID, gender, age, country, state, postalCode, device, viewID, source, creativeOrder string
+	subs                                                                                                         [pubSubs]string
 	// leftOut is the first parameter that was too long and identifies nothing.
 	leftOut string
 }
@@ -98,6 +99,8 @@ func (p *clickParams) field(name string) (*string, int) {
 		return &p.viewID, maxClickParam
 	case "source":
 		return &p.source, maxClickID
+	case "creativeorder":
+		return &p.creativeOrder, maxClickParam
 	default:
 		return nil, 0
 	}
@@ -145,6 +148,42 @@ func (p *clickParams) fill(view *dbgen.OfferView) {
 		*text = cmp.Or(*text, *known)
 	}
 	p.memberID = cmp.Or(p.memberID, view.PubMemberID)
+	if view.CreativeOrder != nil {
+		p.creativeOrder = cmp.Or(p.creativeOrder, strconv.Itoa(int(*view.CreativeOrder)))
+	}
+}
+
+// creative is the order of the creative that the member clicked: the link's, else the one that is named,
+// else on the wall the first, which it shows where nobody says otherwise. nil where nothing tells.
+func (p *clickParams) creative(to target) *int32 {
+	if to.link.CreativeOrder != nil {
+		return to.link.CreativeOrder
+	}
+	if order, ok := creativeOf(&to.offer.Offer, p.creativeOrder); ok {
+		return order
+	}
+	if to.onWall {
+		return firstCreative(&to.offer.Offer)
+	}
+	return nil
+}
+
+// creativeOf is a creative of the offer by the text of its order.
+func creativeOf(offer *domain.Offer, text string) (*int32, bool) {
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || !slices.ContainsFunc(offer.Creatives, func(c domain.Creative) bool { return c.Order == int(n) }) {
+		return nil, false
+	}
+	order := int32(n)
+	return &order, true
+}
+
+func firstCreative(offer *domain.Offer) *int32 {
+	if len(offer.Creatives) == 0 {
+		return nil
+	}
+	order := int32(offer.Creatives[0].Order) //nolint:gosec // a document's orders are small
+	return &order
 }
 
 // answer says whether everything is there that targeting asks for and a view may know. A state is
@@ -175,10 +214,14 @@ func (p *clickParams) filledSubs() []string {
 }
 
 // offersMacro is macro for the offer's own addresses. Of a shared offer the advertiser writes them, and
-// members are the publisher's (rule 57).
+// members are the publisher's (rule 57); what else the publisher says of a click it passes on only as it
+// allows (rule 59).
 func (p *clickParams) offersMacro(name string, to target, clickID uuid.UUID) string {
-	if name == "pub_member_id" && to.isShared() {
-		return ""
+	if to.isShared() {
+		canonical, publishers := domain.PublishersMacro(name)
+		if name == "pub_member_id" || publishers && !slices.Contains(to.passed(), canonical) {
+			return ""
+		}
 	}
 	return p.macro(name, to, clickID)
 }

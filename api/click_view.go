@@ -15,6 +15,7 @@ import (
 // made. The view says what the address leaves out: offer, member, placement, and what is known of the member.
 func (t *Tracking) wallClickTracked(c *gin.Context) {
 	found, err := t.wallTarget(c)
+	found.onWall = true
 	t.click(c, found, err)
 }
 
@@ -35,11 +36,15 @@ func (t *Tracking) wallTarget(c *gin.Context) (target, error) {
 		return target{}, errNoTarget
 	}
 	found, err := t.offers.byOffer(ctx, offerID)
-	if err != nil || !isView || params.memberID != "" && params.answer(&found.offer.Targeting) {
+	if err != nil || !isView {
 		return found, err
 	}
+	isSaid := params.memberID != "" && params.answer(&found.offer.Targeting)
+	if isSaid && (params.creativeOrder != "" || len(found.offer.Creatives) < 2) {
+		return found, nil
+	}
 	view, err := t.offers.viewOf(ctx, viewID)
-	if errors.Is(err, errNoTarget) {
+	if errors.Is(err, errNoTarget) || err != nil && isSaid { // no member is lost for a creative
 		return found, nil
 	}
 	return found.from(view, params.memberID), err

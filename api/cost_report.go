@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -132,6 +134,9 @@ func costReport[T any](ctx context.Context, s *Server, in *costReportInput, prov
 		}
 		q.Offers = slices.Collect(maps.Keys(offers))
 		rows, err := q.rows(ctx, tx)
+		if errors.Is(err, errTooManyRows) {
+			return badField("date_to", fmt.Sprintf("gives more than %d rows: ask for fewer days at a time", maxReportRows))
+		}
 		if err != nil {
 			return err
 		}

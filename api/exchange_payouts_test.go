@@ -114,7 +114,7 @@ func TestRule39CustomPayoutWaitsForTheEdit(t *testing.T) {
 		var waiting int
 		err := watch.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting)
 		return err == nil && waiting == 2
-	}, 20*time.Second, 5*time.Millisecond, "both wait for the edit")
+	}, time.Minute, 5*time.Millisecond, "both wait for the edit")
 	require.NoError(t, edit.Commit(t.Context()))
 	for range 2 {
 		(<-answers).refused(http.StatusBadRequest, "eventId")

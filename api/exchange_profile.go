@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -11,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
 )
 
 // exchangeProfile is how a tenant shows itself to the others.
@@ -18,15 +21,18 @@ type exchangeProfile struct {
 	Listed      bool   `json:"listed" doc:"Whether the directory names this tenant, so that offers can be shared with it."`
 	Description string `json:"description"`
 	Contact     string `json:"contact" doc:"Email address. Notices of the other side's edits go to it; where it is empty, to the tenant's own."`
+	// PassMacros of a tenant that never set them are empty.
+	PassMacros []string `json:"passMacros" doc:"What advertisers' destinations are told of this tenant's clicks: of pub_click_id, pub_session_id, source, pub_sub_1 to pub_sub_15. gk_click_id always is."`
 }
 
 type exchangeProfileOutput struct{ Body exchangeProfile }
 
 // exchangeProfileBody is a PUT's. What it leaves out stays as it is; null clears it.
 type exchangeProfileBody struct {
-	Listed      Optional[bool]   `json:"listed,omitempty"`
-	Description Optional[string] `json:"description,omitempty"`
-	Contact     Optional[string] `json:"contact,omitempty"`
+	Listed      Optional[bool]     `json:"listed,omitempty"`
+	Description Optional[string]   `json:"description,omitempty"`
+	Contact     Optional[string]   `json:"contact,omitempty"`
+	PassMacros  Optional[[]string] `json:"passMacros,omitempty"`
 }
 
 type updateExchangeProfileInput struct{ Body exchangeProfileBody }
@@ -45,12 +51,20 @@ func exchangeProfileOf(ctx context.Context, tx pgx.Tx) (exchangeProfile, error) 
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = nil
 	}
-	return exchangeProfile{Listed: row.Listed, Description: row.Description, Contact: row.Contact}, err
+	profile := exchangeProfile{Listed: row.Listed, Description: row.Description, Contact: row.Contact, PassMacros: []string{}}
+	if err != nil {
+		return profile, err
+	}
+	tenant, err := dbgen.New().GetTenant(ctx, tx, principal(ctx).TenantID)
+	if tenant.PassMacros != nil {
+		profile.PassMacros = tenant.PassMacros
+	}
+	return profile, err
 }
 
 func (s *Server) updateExchangeProfile(ctx context.Context, in *updateExchangeProfileInput) (*exchangeProfileOutput, error) {
 	out := &exchangeProfileOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(tx pgx.Tx) error {
 		before, err := exchangeProfileOf(ctx, tx)
 		if err != nil {
 			return err
@@ -65,8 +79,18 @@ func (s *Server) updateExchangeProfile(ctx context.Context, in *updateExchangePr
 		if err != nil {
 			return err
 		}
+		if in.Body.PassMacros.given {
+			if err := dbgen.New().SetPassMacros(ctx, tx, out.Body.PassMacros, tenantID); err != nil {
+				return err
+			}
+			if err := announceOffers(ctx, tx, nil); err != nil { // redirects keep them in memory
+				return err
+			}
+		}
 		return audit(ctx, tx, "update", "exchange profile", tenantID.String(), before, out.Body)
 	})
+	s.nudge()
+	return out, err
 }
 
 const maxDescription = 2000
@@ -79,7 +103,25 @@ func changedProfile(profile exchangeProfile, body exchangeProfileBody) (exchange
 		c.add("description", "must be of at most %d characters", maxDescription)
 	}
 	profile.Contact = c.email("contact", body.Contact.or(profile.Contact))
+	if body.PassMacros.given {
+		profile.PassMacros = c.passMacros(body.PassMacros.or(nil))
+	}
 	return profile, c.err()
+}
+
+// passMacros reads what may be passed on, each once and in order (rule 59).
+func (c *checks) passMacros(names []string) []string {
+	macros := []string{}
+	for i, name := range names {
+		canonical, ok := domain.ParsePassMacro(name)
+		if !ok {
+			c.add("passMacros["+strconv.Itoa(i)+"]", "must be one of pub_click_id, pub_session_id, source, pub_sub_1 to pub_sub_15")
+			continue
+		}
+		macros = append(macros, canonical)
+	}
+	slices.Sort(macros)
+	return slices.Compact(macros)
 }
 
 // directoryEntry is a listed tenant as all others see it.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -147,15 +148,56 @@ func TestRule55RedirectRightAfterTheShare(t *testing.T) {
 	f.publisher.call(http.MethodGet, form+foreign.ID, nil, 404, nil)
 }
 
-// Rule 57: the advertiser writes the destination and does not learn the publisher's members by it; what
-// the publisher passes on besides is its own choice.
-func TestRule57NoMembersInTheDestination(t *testing.T) {
+// Rules 57 and 59: the advertiser writes the destination and does not learn the publisher's members by it;
+// what the publisher says of a click besides reaches it only as the publisher's profile allows, which is
+// nothing for a new tenant. The click's id always does. Partnerships from before were granted what their
+// addresses use, until the publisher says what may pass.
+func TestRule59WhatPassesToTheDestination(t *testing.T) {
 	t.Parallel()
 	f := newSharedFront(t, func(offer map[string]any) {
-		offer["trackingSystemLink"] = "https://adv.example/?sub1={gk_click_id}&m={pub_member_id}&s={pub_sub_1}"
+		offer["trackingSystemLink"] = "https://adv.example/?sub1={gk_click_id}&m={pub_member_id}&s={pub_sub_1}&t={AFF_SUB}&u=%7Baff_sub2%7D&c={pub_click_id}&o={source}"
 	})
-	location, _ := f.clicked(f.link + "?pub_member_id=m-1&pub_sub_1=banner")
-	require.Equal(t, []string{"", "banner"}, []string{location.Query().Get("m"), location.Query().Get("s")})
+	path := f.link + "?pub_member_id=m-1&pub_sub_1=banner&pub_sub_2=red&pub_click_id=c-1&source=news"
+	passed := func(want ...string) {
+		t.Helper()
+		location, click := f.clicked(path)
+		got := []string{}
+		for _, name := range []string{"m", "s", "t", "u", "c", "o"} {
+			got = append(got, location.Query().Get(name))
+		}
+		require.Equal(t, want, got)
+		require.Equal(t, click.ID.String(), location.Query().Get("sub1"))
+	}
+	profile := func(macros []string) {
+		t.Helper()
+		var shown struct{ PassMacros []string }
+		f.publisher.call(http.MethodPut, exchangeRoutes+"profile", map[string]any{"passMacros": macros}, 200, &shown)
+		f.publisher.hear()
+	}
+	passed("", "", "", "", "", "")
+
+	// The migration's own statement, on a partnership that is there.
+	migration, err := os.ReadFile("../db/migrations/00031_shares.sql")
+	require.NoError(t, err)
+	_, grant, found := strings.Cut(string(migration), "SET LOCAL ROLE offerflow_system;")
+	require.True(t, found)
+	grant, _, found = strings.Cut(grant, "RESET ROLE;")
+	require.True(t, found)
+	_, err = f.publisher.decisions.Store.SystemPool().Exec(t.Context(), grant)
+	require.NoError(t, err)
+	var granted []string
+	require.NoError(t, f.publisher.decisions.Store.SystemPool().QueryRow(t.Context(), "SELECT pass_macros FROM partnerships").Scan(&granted))
+	require.Equal(t, []string{"pub_click_id", "pub_sub_1", "pub_sub_2", "source"}, granted)
+	f.advertiser.edit(http.MethodPatch, exchangeRoutes+"offers/"+f.partnership.OfferID.String(), map[string]any{"headline": "Again"})
+	f.publisher.hear()
+	passed("", "banner", "banner", "red", "c-1", "news")
+
+	profile([]string{"{Aff_Sub}", "pub_click_id", "pub_sub_1"})
+	passed("", "banner", "banner", "", "c-1", "")
+	profile([]string{})
+	passed("", "", "", "", "", "")
+	f.publisher.call(http.MethodPut, exchangeRoutes+"profile", map[string]any{"passMacros": []string{"pub_member_id"}}, 400, nil)
+	f.publisher.call(http.MethodPut, exchangeRoutes+"profile", map[string]any{"passMacros": []string{"gk_click_id", "nothing"}}, 400, nil)
 }
 
 // Rules 46 and 57: the offer's own fallback, which the advertiser writes too, names no member; the
@@ -176,6 +218,7 @@ func TestRule57MembersInThePublishersFallback(t *testing.T) {
 		f.publisher.hear()
 	}
 	const member = "?pub_member_id=m-1&pub_sub_1=banner"
+	f.publisher.call(http.MethodPut, exchangeRoutes+"profile", map[string]any{"passMacros": []string{"pub_sub_1"}}, 200, nil)
 	edit(map[string]any{"isPaused": true})
 	location, _ := f.clicked(f.link + member)
 	require.Equal(t, "https://adv.example/none?m=&s=banner", location.String(), "the offer's own")

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -135,10 +136,12 @@ type resentOutput struct {
 }
 
 func (s *Server) resendFailedMessage(ctx context.Context, in *ByID) (*resentOutput, error) {
-	if _, err := s.getFailedMessage(ctx, in); err != nil { // 404, where it is not the tenant's
-		return nil, err
+	out, err := s.resendOwn(ctx, &in.ID, nil, 1)
+	if err == nil && out.Body.Count == 0 {
+		_, err = s.getFailedMessage(ctx, in)
+		err = cmp.Or(err, error(errNotWaiting()))
 	}
-	return oneResent(s.resendOwn(ctx, &in.ID, nil, 1))
+	return out, err
 }
 
 func (s *Server) resendFailedMessages(ctx context.Context, in *resendFailedInput) (*resentOutput, error) {
@@ -146,22 +149,19 @@ func (s *Server) resendFailedMessages(ctx context.Context, in *resendFailedInput
 }
 
 func (s *Server) resendAnyFailedMessage(ctx context.Context, in *ByID) (*resentOutput, error) {
-	if _, err := s.getAnyFailedMessage(ctx, in); err != nil {
-		return nil, err
+	out, err := s.resendAny(ctx, &in.ID, nil, nil, 1)
+	if err == nil && out.Body.Count == 0 {
+		_, err = s.getAnyFailedMessage(ctx, in)
+		err = cmp.Or(err, error(errNotWaiting()))
 	}
-	return oneResent(s.resendAny(ctx, &in.ID, nil, nil, 1))
+	return out, err
 }
 
 func (s *Server) resendAllFailedMessages(ctx context.Context, in *resendAllFailedInput) (*resentOutput, error) {
 	return s.resendAny(ctx, nil, in.Body.Source, in.Body.TenantID, resendAtMost)
 }
 
-func oneResent(out *resentOutput, err error) (*resentOutput, error) {
-	if err == nil && out.Body.Count == 0 {
-		return nil, conflict("There is no failed message of this id that waits to be sent again.")
-	}
-	return out, err
-}
+func errNotWaiting() *Problem { return conflict("It was sent again, and has not failed since.") }
 
 func (s *Server) resendOwn(ctx context.Context, id *uuid.UUID, source *string, atMost int32) (*resentOutput, error) {
 	q, tenantID := dbgen.New(), principal(ctx).TenantID

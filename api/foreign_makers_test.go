@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
 )
 
 // What TestEveryRouteKeepsTenantsApart must know of a route that it cannot read in the OpenAPI
@@ -77,6 +79,16 @@ func makers() map[string]func(r *rich) string {
 			r.me.post("/api/v1/callback-endpoint/test", nil).into(http.StatusAccepted, &out)
 			return out.ID
 		},
+		"failed message": func(r *rich) string {
+			about := uuid.New()
+			failures := &stream.Failures{Store: r.api.Store}
+			require.NoError(r.t, failures.Keep(r.t.Context(), stream.Failure{
+				TenantID: &r.tenantID, Source: stream.SourceRelease, Payload: []byte(about.String()), About: &about, Cause: errors.New(r.named("cause")),
+			}))
+			var out page[struct{ ID string }]
+			r.me.get("/api/v1/failed-messages?filter.about="+about.String()).into(http.StatusOK, &out)
+			return out.Items[0].ID
+		},
 		"click": func(r *rich) string { return r.click(r.member).String() },
 		"view": func(r *rich) string {
 			at := time.Now().UTC()
@@ -93,12 +105,6 @@ func makers() map[string]func(r *rich) string {
 		},
 		"conversion": func(r *rich) string { return r.converted(r.member, eventBuy).String() },
 		"member":     func(r *rich) string { return r.member },
-		"failed message": func(r *rich) string {
-			id := uuid.NewString()
-			r.exec("INSERT INTO failed_messages (tenant_id, id, source, subject, payload, error, first_failed_at, failed_at) VALUES ('" +
-				r.tenantID.String() + "', '" + id + "', 'release', '', convert_to('" + jsonText(map[string]string{"id": id}) + "', 'UTF8'), 'it failed', now(), now())")
-			return id
-		},
 		"job": func(r *rich) string {
 			var out struct{ JobID string }
 			r.me.post("/api/v1/conversions/review", map[string]any{"action": "approve", "filter": map[string]any{
@@ -129,8 +135,8 @@ var nounOfPath = map[string]string{
 	"/api/v1/clicks/{id}":                                "click",
 	"/api/v1/members/{pub_member_id}":                    "member",
 	"/api/v1/deliveries/{id}":                            "delivery",
-	"/api/v1/jobs/{id}":                                  "job",
 	"/api/v1/failed-messages/{id}":                       "failed message",
+	"/api/v1/jobs/{id}":                                  "job",
 	"/api/v1/partner-postbacks/{id}":                     "partner postback",
 	"/api/v1/offers/{id}/scheduled-changes/{changeId}":   "scheduled change",
 	"/api/v1/exchange/partnerships/{id}":                 "partnership",

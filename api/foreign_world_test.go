@@ -34,6 +34,13 @@ type world struct {
 	shared []map[string]string
 }
 
+// surface is what tenants may call: the operator's own routes take no token of theirs.
+func (w *world) surface() *surface {
+	all := w.site.surface()
+	all.operations = slices.DeleteFunc(all.operations, func(o operation) bool { return strings.HasPrefix(o.path, "/api/v1/operator/") })
+	return all
+}
+
 // holding is what some tenants have and the others must neither see nor move.
 type holding struct {
 	name string

@@ -73,7 +73,7 @@ func (s *Server) importOffers(ctx context.Context, in *importInput) (*importOutp
 	out := &importOutput{}
 	err = s.tenant(ctx, func(tx pgx.Tx) error {
 		i := &offerImport{
-			server: s, tx: tx, queries: dbgen.New(), known: map[string]uuid.UUID{}, listed: map[string]bool{},
+			server: s, tx: tx, queries: dbgen.New(), known: map[string]uuid.UUID{}, listed: map[string]bool{}, synchronizes: in.Body.Operation == operationSynchronize,
 			answer: importAnswer{
 				ConcurrencyRequestID: in.Body.ConcurrencyRequestID, CreatedOffers: []importedOffer{}, UpdatedOffers: []importedOffer{},
 				NotChangedOffers: []importedOffer{}, FailedOffers: []importedOffer{},
@@ -92,7 +92,7 @@ func (s *Server) importOffers(ctx context.Context, in *importInput) (*importOutp
 				return err
 			}
 		}
-		if in.Body.Operation == operationSynchronize {
+		if i.synchronizes && !i.nameless {
 			if err := i.pauseUnlisted(ctx); err != nil {
 				return err
 			}
@@ -119,7 +119,10 @@ type offerImport struct {
 	// known are the offers of earlier imports, listed those of this one, by the feed's id.
 	known  map[string]uuid.UUID
 	listed map[string]bool
-	answer importAnswer
+	// nameless says that an item did not say which offer it is: it may be any of those that seem absent.
+	nameless     bool
+	synchronizes bool
+	answer       importAnswer
 }
 
 // begin waits for the tenant's other imports. done says that this one was answered before.
@@ -164,6 +167,7 @@ func (i *offerImport) take(ctx context.Context, n int, item offerDocument) error
 	}
 	i.listed[externalID] = true
 	if externalID == "" {
+		i.nameless = true
 		externalID = fmt.Sprintf("offers[%d]", n)
 	}
 	if err == nil {
@@ -186,6 +190,9 @@ func (i *offerImport) take(ctx context.Context, n int, item offerDocument) error
 		return err
 	}
 	if err != nil {
+		if i.synchronizes && externalID == fmt.Sprintf("offers[%d]", n) {
+			messages = append(messages, "No offer was paused: this item may be any of those that seem absent")
+		}
 		i.answer.FailedOffers = append(i.answer.FailedOffers, importedOffer{ExternalID: externalID, Messages: messages})
 	}
 	return nil

@@ -157,3 +157,37 @@ func TestImportRefused(t *testing.T) {
 		t.Errorf("%d offers were stored", n)
 	}
 }
+
+// Synchronize pauses what is absent from the feed. An item that failed without saying which offer it is
+// may be any of those that seem absent: then none is paused, and the answer says so.
+func TestSynchronizePausesNothingForAnItemThatFailed(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	doc := func(name string) map[string]any { return s.document(s.mine, map[string]any{"name": name}) }
+	var first imported
+	s.mine.post(importPath, importBody("Insert", feedItem("7", doc("A")), feedItem("b", doc("B")))).into(200, &first)
+	ids := map[string]string{}
+	for _, item := range first.CreatedOffers {
+		ids[item.ExternalID] = item.ID
+	}
+	unpaused := func(name string) {
+		t.Helper()
+		var shown shownOffer
+		s.mine.get(offersPath+"/"+ids["7"]).into(200, &shown)
+		if shown.IsPaused {
+			t.Fatalf("%s: an offer was paused whose item merely failed", name)
+		}
+	}
+	for name, broken := range map[string]map[string]any{
+		"a number for an id": {"externalId": 7, "offerData": doc("A")}, "an id that is too long": feedItem(strings.Repeat("7", 300), doc("A")), "no id": {"offerData": doc("A")},
+	} {
+		var answer imported
+		s.mine.post(importPath, importBody("Synchronize", broken, feedItem("b", doc("B")))).into(200, &answer)
+		if len(answer.FailedOffers) != 1 || !strings.Contains(strings.Join(answer.FailedOffers[0].Messages, ";"), "No offer was paused") {
+			t.Errorf("%s: %+v", name, answer.FailedOffers)
+		}
+		unpaused(name)
+	}
+	s.mine.post(importPath, importBody("Synchronize", feedItem("7", map[string]any{}), feedItem("b", doc("B")))).into(200, nil)
+	unpaused("listed, and not valid")
+}

@@ -34,7 +34,8 @@ func filledWarnings(warnings []string) []string {
 func (l *offerLookups) terms(tenant dbgen.Tenant, previous *domain.Offer) domain.OfferTerms {
 	return domain.OfferTerms{
 		RewardRatio: tenant.RewardRatioMicros, GoalsEnabled: tenant.GoalsEnabled, Previous: previous, NewID: newID,
-		Sanitize: markup.Sanitize, Age: l.age, CategoryKnown: l.categoryKnown,
+		DestinationSchemes: tenant.DestinationSchemes,
+		Sanitize:           markup.Sanitize, Age: l.age, CategoryKnown: l.categoryKnown,
 		AdvertiserExists:      l.exists(dbgen.New().OfferAdvertiserExists),
 		PlacementExists:       l.exists(dbgen.New().OfferPlacementExists),
 		PayoutStructureExists: l.exists(dbgen.New().PayoutStructureExists),

@@ -48,7 +48,9 @@ type cachedOffer struct {
 	domain.Offer
 	destination domain.Template
 	fallback    *domain.Template // nil without an address
-	capped      lapsing
+	// granted is what a shared offer's addresses were told before its publisher could say (rule 59).
+	granted []string
+	capped  lapsing
 	// eventsCapped is the same by event; nil before the counters were read.
 	eventsCapped atomic.Pointer[map[uuid.UUID]int64]
 }
@@ -66,6 +68,8 @@ type cachedTenant struct {
 	goalsEnabled bool
 	// admitsBots says that the tenant switched off the one check that is on from the start (rule 47).
 	admitsBots bool
+	// passes are the macros that the tenant lets advertisers' addresses have; nil where it has not said.
+	passes []string
 }
 
 // lapsing is a state that ends by itself: the instant of its end, in Unix nanoseconds.
@@ -100,10 +104,20 @@ type target struct {
 	tenant  *cachedTenant
 	// view is what the member looked at before, where it says what the request leaves out.
 	view *dbgen.OfferView
+	// onWall says that the click comes from the wall, by offer or by view.
+	onWall bool
 }
 
 // isShared says that the offer is another tenant's, its link the publisher's.
 func (t *target) isShared() bool { return t.offer.TenantID != t.link.TenantID }
+
+// passed are the macros of the publisher's that the offer's addresses are told.
+func (t *target) passed() []string {
+	if t.tenant.passes != nil {
+		return t.tenant.passes
+	}
+	return t.offer.granted
+}
 
 // errNoTarget is returned for a link or an offer that does not exist.
 var errNoTarget = errors.New("no such link")

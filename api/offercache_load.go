@@ -59,7 +59,7 @@ func (c *OfferCache) loadOffers(ctx context.Context) error {
 	return pages(loadOfferPage, uuid.Nil, func(after uuid.UUID) ([]dbgen.SystemCachedOffersRow, error) {
 		return dbgen.New().SystemCachedOffers(ctx, c.store.SystemPool(), after, loadOfferPage)
 	}, func(row dbgen.SystemCachedOffersRow) uuid.UUID {
-		if err := c.putOffer(row.ID, row.Version, row.Document, nil); err != nil {
+		if err := c.putOffer(row.ID, row.Version, row.Document, row.PassMacros, nil); err != nil {
 			activities.CountFailure("offer", err)
 		}
 		return row.ID
@@ -103,7 +103,7 @@ func (c *OfferCache) putTenant(row dbgen.Tenant) {
 	}
 	c.tenants.put(row.TenantID, &cachedTenant{
 		id: row.TenantID, zone: zone, fallback: compiled(row.FallbackUrl), goalsEnabled: row.GoalsEnabled,
-		admitsBots: checks["bot"] == fraudOff,
+		admitsBots: checks["bot"] == fraudOff, passes: row.PassMacros,
 	})
 }
 
@@ -112,7 +112,7 @@ func compiled(address string) *domain.Template {
 	if address == "" {
 		return nil
 	}
-	template := domain.CompileTemplate(address)
+	template := compiledDestination(address)
 	return &template
 }
 
@@ -138,13 +138,13 @@ func (e *errUnreadable) Unwrap() []error { return []error{errNoTarget, e.cause} 
 
 // putOffer replaces an older version, or the same one whose counters were read anew. Without
 // counters the state of the caps stays as it was.
-func (c *OfferCache) putOffer(id uuid.UUID, version int64, document json.RawMessage, counters counterValues) error {
-	offer := &cachedOffer{}
+func (c *OfferCache) putOffer(id uuid.UUID, version int64, document json.RawMessage, granted []string, counters counterValues) error {
+	offer := &cachedOffer{granted: granted}
 	if err := json.Unmarshal(document, &offer.Offer); err != nil {
 		return &errUnreadable{id, err}
 	}
 	offer.Version = version
-	offer.destination = domain.CompileTemplate(offer.TrackingSystemLink)
+	offer.destination = compiledDestination(offer.TrackingSystemLink)
 	offer.fallback = compiled(offer.FallbackURL)
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -233,7 +233,7 @@ func (c *OfferCache) reloadOffer(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	if err := c.putOffer(id, row.Version, row.Document, indexCounters(counters)); err != nil {
+	if err := c.putOffer(id, row.Version, row.Document, row.PassMacros, indexCounters(counters)); err != nil {
 		return err
 	}
 	// The same news tells of a partner's cap that a conversion of this offer has used up.

@@ -256,10 +256,48 @@ func TestOlderVersionNeverReplacesNewer(t *testing.T) {
 	e.load(t)
 	e.offer.Name = "older"
 	document, _ := json.Marshal(e.offer)
-	if err := e.offers.putOffer(e.offer.ID, 2, document, nil); err != nil {
+	if err := e.offers.putOffer(e.offer.ID, 2, document, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if name := e.offers.offers.get(e.offer.ID).Name; name == "older" {
 		t.Error("replaced")
+	}
+}
+
+// An offer whose document cannot be read is as if it did not exist; every other is as it was, also in a
+// list of all of them.
+func TestAnUnreadableOfferKeepsNoOther(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	conn := e.save(t)
+	ctx := context.Background()
+	bad := uuid.New()
+	for _, sql := range []string{
+		`INSERT INTO offers (tenant_id, id, advertiser_id, version, name, offer_type, is_paused, launch_at, created_at, updated_at)
+			SELECT tenant_id, $1, advertiser_id, 1, 'n', 'SingleEvent', false, now(), now(), now() FROM offers`,
+		`INSERT INTO offer_access (tenant_id, offer_id, side, created_at) SELECT tenant_id, $1, 'owner', now() FROM offer_access`,
+		`INSERT INTO offer_versions (tenant_id, offer_id, version, document, created_at, created_by) SELECT tenant_id, $1, 1, '{"id": 7}', now(), 'x' FROM tenants`,
+		`INSERT INTO links (tenant_id, id, offer_id, is_default, created_at) SELECT tenant_id, gen_random_uuid(), $1, true, now() FROM tenants`,
+	} {
+		if _, err := conn.Exec(ctx, sql, bad); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.offers.Load(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := e.offers.byLink(ctx, e.link.ID); err != nil || found.offer.ID != e.offer.ID {
+		t.Errorf("the other: %v", err)
+	}
+	if _, err := e.offers.byOffer(ctx, bad); !errors.Is(err, errNoTarget) {
+		t.Errorf("the unreadable: %v", err)
+	}
+	targets, err := e.offers.ofTenant(ctx, e.tenant.TenantID)
+	if err != nil || len(targets) != 1 {
+		t.Errorf("%d offers of the tenant, %v", len(targets), err)
+	}
+	e.offers.dirty.mark(func(d *dirtySet) { d.offers[bad] = true })
+	if err := e.offers.reloadDirty(ctx); err != nil {
+		t.Errorf("tried again and again: %v", err)
 	}
 }

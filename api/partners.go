@@ -56,11 +56,16 @@ type updatePartnerInput struct {
 
 func (s *Server) createPartner(ctx context.Context, in *createPartnerInput) (*partnerOutput, error) {
 	row := dbgen.Partner{TenantID: principal(ctx).TenantID, ID: newID(), Status: partnerActive, CreatedAt: now()}
-	if err := changePartner(&row, in.Body); err != nil {
-		return nil, err
-	}
-	out := &partnerOutput{Body: partnerOf(row)}
+	out := &partnerOutput{}
 	err := s.tenant(ctx, func(tx pgx.Tx) error {
+		schemes, err := ownSchemes(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := changePartner(&row, in.Body, schemes); err != nil {
+			return err
+		}
+		out.Body = partnerOf(row)
 		if err := checkTier(ctx, tx, row); err != nil {
 			return err
 		}
@@ -90,7 +95,11 @@ func (s *Server) updatePartner(ctx context.Context, in *updatePartnerInput) (*pa
 			return orNotFound(err)
 		}
 		before := row
-		if err := changePartner(&row, in.Body); err != nil {
+		schemes, err := ownSchemes(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := changePartner(&row, in.Body, schemes); err != nil {
 			return err
 		}
 		if err := checkTier(ctx, tx, row); err != nil {
@@ -118,11 +127,11 @@ func updatePartnerRow(ctx context.Context, tx pgx.Tx, row dbgen.Partner) error {
 }
 
 // changePartner applies a body to a row.
-func changePartner(row *dbgen.Partner, body partnerBody) error {
+func changePartner(row *dbgen.Partner, body partnerBody, schemes []string) error {
 	var c checks
 	row.Name = c.name("name", body.Name.or(row.Name))
 	row.Email = c.email("email", body.Email.or(row.Email))
-	row.FallbackUrl = c.webURL("fallbackUrl", body.FallbackURL.or(row.FallbackUrl))
+	row.FallbackUrl = c.destination("fallbackUrl", body.FallbackURL.or(row.FallbackUrl), row.FallbackUrl, schemes)
 	if row.Status = body.Status.or(row.Status); row.Status == "" {
 		row.Status = partnerActive
 	}

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -262,7 +264,7 @@ func (q *reportQuery) filter(c *checks, filters map[string][]string) {
 			}
 		case strings.EqualFold(name, "country"):
 			for _, value := range filters[name] {
-				q.Countries = append(q.Countries, strings.ToUpper(storable(value)))
+				q.Countries = append(q.Countries, cmp.Or(domain.CountryCode(value), strings.ToUpper(storable(value))))
 			}
 		default:
 			c.add(filterPrefix+name, "is not a filter here; there are: advertiserId, country, offerId, partnerId")
@@ -319,14 +321,20 @@ func (q *reportQuery) rows(ctx context.Context, tx pgx.Tx) ([]dbgen.PerformanceR
 	}
 	rows, err := dbgen.New().Performance(ctx, tx, q.PerformanceParams)
 	if err == nil && len(rows) > maxReportRows {
-		return nil, badField("group_by", fmt.Sprintf("gives more than %d rows: ask for fewer dimensions or a shorter time", maxReportRows))
+		return nil, errTooManyRows
 	}
 	return rows, err
 }
 
+// errTooManyRows is a report's that would be too large for one answer.
+var errTooManyRows = errors.New("the report has too many rows")
+
 func (q *reportQuery) run(ctx context.Context, tx pgx.Tx) (performanceReport, error) {
 	report := performanceReport{From: q.Since, To: q.Until, Timezone: q.zone.String(), GroupBy: q.groupBy, Items: []performanceRow{}}
 	rows, err := q.rows(ctx, tx)
+	if errors.Is(err, errTooManyRows) {
+		return report, badField("group_by", fmt.Sprintf("gives more than %d rows: ask for fewer dimensions or a shorter time", maxReportRows))
+	}
 	if err != nil {
 		return report, err
 	}

@@ -3,7 +3,6 @@ package api
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 	"github.com/oschwald/maxminddb-golang/v2"
@@ -65,7 +64,7 @@ func (f *placeFinder) find(c *gin.Context, clientIP string) place {
 	if err := f.db.Lookup(addr.Unmap()).Decode(&record); err != nil {
 		return place{}
 	}
-	found := place{country: strings.ToUpper(record.Country.Code), postalCode: record.Postal.Code}
+	found := place{country: domain.CountryCode(record.Country.Code), postalCode: record.Postal.Code}
 	if len(record.Subdivisions) > 0 && found.country != "" {
 		found.state = found.country + "-" + record.Subdivisions[0].Code
 	}

@@ -333,3 +333,28 @@ func TestRule46Prefetch(t *testing.T) {
 	require.Empty(t, e.click)
 	require.Equal(t, http.StatusFound, e.get("/c/"+e.link.ID.String()).Code, "the real navigation")
 }
+
+// Rule 73: international names go out as punycode, stores' and apps' addresses as they are.
+func TestRule73Redirects(t *testing.T) {
+	t.Parallel()
+	for link, want := range map[string]string{
+		"https://пример.рф/путь?m={pub_member_id}":                "https://xn--e1afmkfd.xn--p1ai/%D0%BF%D1%83%D1%82%D1%8C?m=a+b",
+		"https://BÜCHER.example:8443/?m={pub_member_id}":          "https://xn--bcher-kva.example:8443/?m=a+b",
+		"https://例え。テスト?m={pub_member_id}":                        "https://xn--r8jz45g.xn--zckzah?m=a+b",
+		"https://plain_name.example/?m={pub_member_id}":           "https://plain_name.example/?m=a+b",
+		"market://details?id=com.game&referrer={pub_member_id}":   "market://details?id=com.game&referrer=a+b",
+		"itms-apps://apps.apple.com/app/id1?m={pub_member_id}":    "itms-apps://apps.apple.com/app/id1?m=a+b",
+		"intent://x/#Intent;scheme=zxing;S.m={pub_member_id};end": "intent://x/#Intent;scheme=zxing;S.m=a%20b;end",
+	} {
+		e := newEdge(t)
+		e.offer.TrackingSystemLink, e.offer.FallbackURL = link, link
+		e.load(t)
+		w := e.get("/c/" + e.link.ID.String() + "?pub_member_id=a+b")
+		require.Equal(t, http.StatusFound, w.Code)
+		require.Equal(t, want, w.Header().Get("Location"))
+		e.offer.IsPaused = true
+		e.offer.Version++
+		e.load(t)
+		require.Equal(t, want, e.get("/c/"+e.link.ID.String()+"?pub_member_id=a+b").Header().Get("Location"), "as a fallback")
+	}
+}

@@ -89,6 +89,7 @@ var (
 		{Name: "pub_device", Limit: maxClickParam, Doc: "IOS, Android, MacOS or Browser."},
 		{Name: "source", Limit: maxClickID, Strict: true, Doc: "Where the traffic comes from; given back as {source}."},
 		{Name: "viewId", Limit: maxClickParam, Doc: "The view that the offer's details made."},
+		{Name: "creativeOrder", Limit: maxClickParam, Doc: "The order of the creative that the member saw."},
 	}, pubSubFields()...)
 	// TuneClickFields are those of /aff_c beside ClickFields.
 	TuneClickFields = []SentField{

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // zones are the same wherever this runs
@@ -16,25 +17,30 @@ import (
 type settingsDocument struct {
 	Timezone string `json:"timezone" doc:"The zone that counts now, for caps and budgets."`
 	// NextTimezone takes over at NextTimezoneAt, a midnight there.
-	NextTimezone   *string           `json:"nextTimezone" doc:"Takes over at nextTimezoneAt."`
-	NextTimezoneAt *time.Time        `json:"nextTimezoneAt"`
-	Currency       string            `json:"currency"`
-	RewardRatio    *Decimal          `json:"rewardRatio" doc:"Points per currency unit."`
-	FallbackURL    string            `json:"fallbackUrl"`
-	GoalsEnabled   bool              `json:"goalsEnabled"`
-	FraudChecks    map[string]string `json:"fraudChecks" doc:"What each check does with a finding: off, refuse or hold."`
+	NextTimezone   *string    `json:"nextTimezone" doc:"Takes over at nextTimezoneAt."`
+	NextTimezoneAt *time.Time `json:"nextTimezoneAt"`
+	Currency       string     `json:"currency"`
+	RewardRatio    *Decimal   `json:"rewardRatio" doc:"Points per currency unit."`
+	FallbackURL    string     `json:"fallbackUrl"`
+	GoalsEnabled   bool       `json:"goalsEnabled"`
+	// DestinationSchemes is never null.
+	DestinationSchemes []string          `json:"destinationSchemes" nullable:"false" doc:"Apps' schemes that destinations may have, beside market, intent, itms, itms-apps and itms-appss."`
+	FraudChecks        map[string]string `json:"fraudChecks" doc:"What each check does with a finding: off, refuse or hold."`
 }
 
 type settingsOutput struct{ Body settingsDocument }
 
 // settingsBody is a PUT's: what it leaves out stays as it is; null sets the default.
 type settingsBody struct {
-	Timezone     Optional[string]            `json:"timezone,omitempty" doc:"IANA name. A new zone starts at its next local midnight."`
-	RewardRatio  Optional[Decimal]           `json:"rewardRatio,omitempty" doc:"Points per currency unit; null is none."`
-	FallbackURL  Optional[string]            `json:"fallbackUrl,omitempty" doc:"Where clicks go that cannot convert."`
-	GoalsEnabled *bool                       `json:"goalsEnabled,omitempty" doc:"Off: only default goals convert."`
-	FraudChecks  Optional[map[string]string] `json:"fraudChecks,omitempty" doc:"What the named checks do with a finding: off, refuse or hold."`
-	Currency     *string                     `json:"currency,omitempty" doc:"As it is: it was set for good with the tenant."`
+	Timezone     Optional[string]  `json:"timezone,omitempty" doc:"IANA name. A new zone starts at its next local midnight."`
+	RewardRatio  Optional[Decimal] `json:"rewardRatio,omitempty" doc:"Points per currency unit; null is none."`
+	FallbackURL  Optional[string]  `json:"fallbackUrl,omitempty" doc:"Where clicks go that cannot convert."`
+	GoalsEnabled *bool             `json:"goalsEnabled,omitempty" doc:"Off: only default goals convert."`
+
+	DestinationSchemes Optional[[]string] `json:"destinationSchemes,omitempty" doc:"Apps' schemes that destinations may have; null is none."`
+
+	FraudChecks Optional[map[string]string] `json:"fraudChecks,omitempty" doc:"What the named checks do with a finding: off, refuse or hold."`
+	Currency    *string                     `json:"currency,omitempty" doc:"As it is: it was set for good with the tenant."`
 
 	// Sent back as they were shown, they keep a planned change.
 	NextTimezone   Optional[string] `json:"nextTimezone,omitempty" readOnly:"true"`
@@ -48,6 +54,10 @@ var fraudDefaults = map[string]string{
 	"bot": fraudRefuse, "proxy": fraudOff, "ipVelocity": fraudOff, "deviceVelocity": fraudOff, "memberVelocity": fraudOff,
 	"blocklist": fraudOff, "clickToConversionTime": fraudOff, "accounts": fraudOff, "geo": fraudOff, "conversionRate": fraudOff,
 }
+
+// fraudRun are the checks that something runs, and what each can do. To take a setting that nothing heeds
+// would be to say that the tenant is safe.
+var fraudRun = map[string][]string{"bot": {fraudOff, fraudRefuse}}
 
 // What a finding does (rule 48).
 const (
@@ -86,6 +96,9 @@ func (s *Server) updateSettings(ctx context.Context, in *updateSettingsInput) (*
 		if err := updateSettingsRow(ctx, tx, row); err != nil {
 			return err
 		}
+		if err := dbgen.New().SetDestinationSchemes(ctx, tx, row.DestinationSchemes, row.TenantID); err != nil {
+			return err
+		}
 		if out.Body, err = settingsOf(row); err != nil {
 			return err
 		}
@@ -107,7 +120,10 @@ func updateSettingsRow(ctx context.Context, tx pgx.Tx, row dbgen.Tenant) error {
 // changeSettings applies a body to a row.
 func changeSettings(row *dbgen.Tenant, body settingsBody) error {
 	var c checks
-	row.FallbackUrl = c.webURL("fallbackUrl", body.FallbackURL.or(row.FallbackUrl))
+	if body.DestinationSchemes.given {
+		row.DestinationSchemes = c.schemes("destinationSchemes", body.DestinationSchemes.or(nil))
+	}
+	row.FallbackUrl = c.destination("fallbackUrl", body.FallbackURL.or(row.FallbackUrl), row.FallbackUrl, row.DestinationSchemes)
 	if body.RewardRatio.given {
 		row.RewardRatioMicros = c.notNegative("rewardRatio", body.RewardRatio.value)
 	}
@@ -147,6 +163,10 @@ func (c *checks) changeFraudChecks(row *dbgen.Tenant, given map[string]string) e
 			c.add("fraudChecks."+check, "is not a check; there are: %s", strings.Join(sortedKeys(fraudDefaults), ", "))
 		case action != fraudOff && action != fraudRefuse && action != fraudHold:
 			c.add("fraudChecks."+check, "must be off, refuse or hold")
+		case action != fraudDefaults[check] && fraudRun[check] == nil:
+			c.add("fraudChecks."+check, "cannot be switched on: nothing runs this check yet")
+		case fraudRun[check] != nil && !slices.Contains(fraudRun[check], action):
+			c.add("fraudChecks."+check, "must be %s: nothing does more for this check yet", strings.Join(fraudRun[check], " or "))
 		default:
 			kept[check] = action
 		}
@@ -204,7 +224,7 @@ func settingsOf(row dbgen.Tenant) (settingsDocument, error) {
 	doc := settingsDocument{
 		Timezone: row.Timezone, NextTimezone: row.NextTimezone, NextTimezoneAt: row.NextTimezoneAt, Currency: row.Currency,
 		RewardRatio: decimalOf(row.RewardRatioMicros), FallbackURL: row.FallbackUrl, GoalsEnabled: row.GoalsEnabled,
-		FraudChecks: map[string]string{},
+		DestinationSchemes: append([]string{}, row.DestinationSchemes...), FraudChecks: map[string]string{},
 	}
 	for check, action := range fraudDefaults {
 		doc.FraudChecks[check] = action

@@ -27,6 +27,31 @@ type nudges struct{ count int }
 
 func (n *nudges) Nudge() { n.count++ }
 
+// Rule 73: a tenant lists the schemes of its own apps, and never one that runs in a browser.
+func TestRule73Schemes(t *testing.T) {
+	t.Parallel()
+	_, management := newSite(t).tenant("Games")
+	var got struct {
+		DestinationSchemes []string
+		FallbackURL        string
+	}
+	management.get("/api/v1/settings").into(200, &got)
+	require.Equal(t, []string{}, got.DestinationSchemes)
+	management.put("/api/v1/settings", `{"fallbackUrl":"mygame://none"}`).refused(400, "fallbackUrl")
+	management.put("/api/v1/settings", `{"destinationSchemes":["MyGame://","x-two","mygame"],"fallbackUrl":"mygame://none"}`).into(200, &got)
+	require.Equal(t, []string{"mygame", "x-two"}, got.DestinationSchemes)
+	require.Equal(t, "mygame://none", got.FallbackURL)
+	for _, scheme := range []string{"javascript", "Data:", "file", "blob", "vbscript", "about", "a b", ""} {
+		management.put("/api/v1/settings", map[string]any{"destinationSchemes": []string{scheme}}).refused(400, "destinationSchemes")
+	}
+	management.post("/api/v1/partners", `{"name":"P","fallbackUrl":"javascript:x"}`).refused(400, "fallbackUrl")
+	management.post("/api/v1/partners", `{"name":"P","fallbackUrl":"mygame://partner"}`).into(201, &got)
+	management.put("/api/v1/settings", `{"destinationSchemes":null}`).into(200, &got)
+	require.Equal(t, []string{}, got.DestinationSchemes)
+	require.Equal(t, "mygame://none", got.FallbackURL, "what stood there stays")
+	management.put("/api/v1/settings", `{"fallbackUrl":"https://example.com/none"}`).into(200, &got)
+}
+
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	relay := &nudges{}
@@ -34,26 +59,27 @@ func TestSettings(t *testing.T) {
 	site.api.Relay = relay
 	tenantID, management := site.tenant("Loyal")
 	var got settings
-	management.put("/api/v1/settings", `{"rewardRatio":"100","fallbackUrl":"https://example.com/none","goalsEnabled":false,"fraudChecks":{"proxy":"hold"}}`).into(200, &got)
+	management.put("/api/v1/settings", `{"rewardRatio":"100","fallbackUrl":"https://example.com/none","goalsEnabled":false,"fraudChecks":{"bot":"off","geo":"off"}}`).into(200, &got)
 	require.Equal(t, "100.00", *got.RewardRatio)
 	require.False(t, got.GoalsEnabled)
-	require.Equal(t, "hold", got.FraudChecks["proxy"])
-	require.Equal(t, "refuse", got.FraudChecks["bot"])
+	require.Equal(t, "off", got.FraudChecks["bot"])
 	require.Equal(t, "off", got.FraudChecks["geo"])
 
 	t.Run("what is left out stays", func(t *testing.T) {
-		management.put("/api/v1/settings", `{"fraudChecks":{"geo":"refuse"}}`).into(200, &got)
+		management.put("/api/v1/settings", `{"fraudChecks":{"geo":"off"}}`).into(200, &got)
 		require.Equal(t, "100.00", *got.RewardRatio)
-		require.Equal(t, "hold", got.FraudChecks["proxy"])
-		require.Equal(t, "refuse", got.FraudChecks["geo"])
+		require.Equal(t, "off", got.FraudChecks["bot"])
 		management.put("/api/v1/settings", `{"rewardRatio":null,"fraudChecks":null}`).into(200, &got)
 		require.Nil(t, got.RewardRatio)
-		require.Equal(t, "off", got.FraudChecks["geo"])
+		require.Equal(t, "refuse", got.FraudChecks["bot"])
 		require.Equal(t, "https://example.com/none", got.FallbackURL)
 	})
 	t.Run("refused", func(t *testing.T) {
 		management.put("/api/v1/settings", `{"timezone":"Nowhere","rewardRatio":"x","fallbackUrl":"x","fraudChecks":{"geo":"maybe","moon":"off"}}`).
 			refused(400, "timezone", "rewardRatio", "fallbackUrl", "fraudChecks.geo", "fraudChecks.moon")
+		// A check that nothing runs, and an action that a check does not know.
+		management.put("/api/v1/settings", `{"fraudChecks":{"geo":"refuse","proxy":"hold","accounts":"off","bot":"hold"}}`).
+			refused(400, "fraudChecks.geo", "fraudChecks.proxy", "fraudChecks.bot")
 		management.put("/api/v1/settings", `{"currency":"EUR"}`).refused(400, "currency")
 	})
 	t.Run("the redirect hears of it", func(t *testing.T) {

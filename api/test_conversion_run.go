@@ -26,6 +26,7 @@ func (t *conversionTest) makeClick(ctx context.Context) (goOn bool, err error) {
 		PubGeoState: t.params.state, PubPostalCode: t.params.postalCode, PubDevice: t.params.device, PubSubs: t.params.filledSubs(),
 		ViewID: t.params.viewID, Source: t.params.source, UserAgent: "Offerflow test", IsTest: true, SessionEndsAt: t.offer.SessionEnd(at),
 	}
+	t.click.Normalise()
 	tracking.addDecider(&t.click, &t.offer.TenantID)
 	err = t.server.tenant(ctx, func(tx pgx.Tx) error {
 		return audit(ctx, tx, "test", "conversion", t.click.ID.String(), nil, t.in.Body)

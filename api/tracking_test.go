@@ -148,7 +148,7 @@ func (e *edge) load(t *testing.T) {
 	}
 	e.offers.putTenant(e.tenant)
 	e.offers.putPartner(e.partner)
-	if err := e.offers.putOffer(e.offer.ID, e.offer.Version, document, nil); err != nil {
+	if err := e.offers.putOffer(e.offer.ID, e.offer.Version, document, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	e.offers.putLink(&e.link)

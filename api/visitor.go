@@ -2,7 +2,6 @@ package api
 
 import (
 	"hash/maphash"
-	"strings"
 	"sync/atomic"
 
 	"github.com/mileusna/useragent"
@@ -81,24 +80,8 @@ func deviceOr(claimed string) string {
 	return domain.DeviceBrowser
 }
 
-// previewers are link previews and crawlers that the parser does not tell from people.
-var previewers = []string{
-	"whatsapp/", "telegrambot", "slackbot", "slack-imgproxy", "discordbot", "linkedinbot", "skypeuripreview", "bingpreview",
-	"microsoftpreview", "redditbot", "pinterestbot", "vkshare", "snap url preview", "embedly", "iframely", "facebookexternalhit",
-	"facebot", "google-pagerenderer", "googleother", "bot/", "spider", "crawler",
-}
-
-// knownBot says whether a robot says of itself that it is one (rule 47, always on). Tools such as
-// curl and automated browsers are not known bots: people test links with them.
+// knownBot says whether a robot says of itself that it is one (rule 47, always on): by the maintained
+// list of crawlers, link previews and tools, or by the parser.
 func knownBot(userAgent string, ua *useragent.UserAgent) bool {
-	if ua.Bot && ua.Name != useragent.HeadlessChrome {
-		return true
-	}
-	lower := strings.ToLower(userAgent)
-	for _, name := range previewers {
-		if strings.Contains(lower, name) {
-			return true
-		}
-	}
-	return false
+	return ua.Bot || crawlers().matches(userAgent)
 }

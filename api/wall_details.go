@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
 )
 
 // WallStanding is where a member stands with an offer.
@@ -28,6 +29,7 @@ type wallDetailsInput struct {
 	WallMember
 	OfferID     uuid.UUID `query:"offerId" required:"true" format:"uuid"`
 	PlacementID uuid.UUID `query:"placementId" format:"uuid" doc:"Where the member looks at it; the link of this view is the placement's then."`
+	Creative    string    `query:"creativeOrder" doc:"The order of the creative that the member sees; else the first."`
 }
 
 type wallDetailsOutput struct{ Body wallDetails }
@@ -38,6 +40,10 @@ func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDe
 	if errors.Is(err, errNoTarget) {
 		return nil, badField("offerId", "there is no such offer on the wall")
 	}
+	if err != nil {
+		return nil, err
+	}
+	creative, err := seenCreative(&to.offer.Offer, in.Creative, firstCreative(&to.offer.Offer))
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +64,7 @@ func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDe
 		out.Body.ViewID = s.Keys.NewID(view.at)
 		return dbgen.New().InsertOfferView(ctx, tx, dbgen.InsertOfferViewParams{
 			TenantID: principal(ctx).TenantID, ID: out.Body.ViewID, OfferID: in.OfferID, PubMemberID: in.Member, PlacementID: placementID,
-			Params: in.params.audienceQuery(), CreatedAt: view.at,
+			Params: in.params.audienceQuery(), CreatedAt: view.at, CreativeOrder: creative,
 		})
 	})
 }
@@ -73,6 +79,18 @@ func (s *Server) onOwnWall(ctx context.Context, offerID uuid.UUID) (target, erro
 		err = errNoTarget
 	}
 	return to, err
+}
+
+// seenCreative is the creative that a request names by its order, or the usual one.
+func seenCreative(offer *domain.Offer, text string, usual *int32) (*int32, error) {
+	if text == "" {
+		return usual, nil
+	}
+	order, ok := creativeOf(offer, text)
+	if !ok {
+		return nil, badField("creativeOrder", "the offer has no creative of this order")
+	}
+	return order, nil
 }
 
 // wallPlacement is the placement that a request names, nil for none.

@@ -211,7 +211,7 @@ func TestWallAvailability(t *testing.T) {
 	require.Equal(t, []string{"install", "buy & win"}, []string{seen.Events[0].EventID, seen.Events[1].EventID})
 	require.Equal(t, "200.00", *seen.Reward)
 	f.call(http.MethodPatch, "/api/v1/sdk-offer-management/offers/"+f.offer+"/pause", nil, 204, nil)
-	require.Eventually(t, func() bool { return !f.details(f.offer, "anna", "&pub_geo_country=DE").IsOfferAvailable }, 10*time.Second, 5*time.Millisecond, "rule 20")
+	require.Eventually(t, func() bool { return !f.details(f.offer, "anna", "&pub_geo_country=DE").IsOfferAvailable }, time.Minute, 5*time.Millisecond, "rule 20")
 }
 
 // Rule 45 again at the click: a placement that the member saw the offer on is that of the click, whichever way it comes.
@@ -476,4 +476,73 @@ func TestRule57DetailsOfASharedOffer(t *testing.T) {
 	f.advertiser.call(http.MethodPost, exchangeRoutes+"partnerships/"+f.partnership.ID.String()+"/end", map[string]any{"reason": "No budget"}, 200, nil)
 	f.publisher.hear()
 	require.False(t, f.publisher.details(offerID, "bob", "").IsOfferAvailable, "rule 60")
+}
+
+// Every creative is on the wall in its order; which of them a member saw is in the view, the link and the
+// click, and reports by creative add it up, the wall's clicks too.
+func TestCreativesOnTheWall(t *testing.T) {
+	t.Parallel()
+	f := newWallFront(t, func(offer map[string]any) {
+		offer["creatives"] = []any{map[string]any{"order": 3, "url": "https://cdn.example/3.png"}, map[string]any{"order": 1, "url": "https://cdn.example/1.png", "metadata": "banner"},
+			map[string]any{"order": 2, "url": "https://cdn.example/2.png"}}
+	})
+	type creative struct {
+		Order    int
+		URL      string
+		Metadata *string
+	}
+	banner := "banner"
+	want := []creative{{1, "https://cdn.example/1.png", &banner}, {2, "https://cdn.example/2.png", nil}, {3, "https://cdn.example/3.png", nil}}
+	for name, path := range map[string]string{"details": "offer-details?offerId=" + f.offer + "&pub_member_id=anna", "list": "offers?pub_member_id=anna"} {
+		var shown struct {
+			Creatives []creative
+			Items     []struct{ Creatives []creative }
+		}
+		f.call(http.MethodGet, wallRoutes+path, nil, 200, &shown)
+		if len(shown.Items) > 0 {
+			shown.Creatives = shown.Items[0].Creatives
+		}
+		require.Equal(t, want, shown.Creatives, name)
+	}
+	redirect := wallRoutes + "offer-link-redirect?"
+	second, unsaid := f.details(f.offer, "anna", "&creativeOrder=2"), f.details(f.offer, "anna", "")
+	for _, c := range []struct {
+		path string
+		want int
+	}{
+		{f.viewLink("viewId=" + second.ViewID), 2},
+		{f.viewLink("viewId=" + second.ViewID + "&creativeOrder=3"), 3},
+		{f.viewLink("viewId=" + unsaid.ViewID), 1},
+		{redirect + "viewId=" + second.ViewID, 2},
+		{redirect + "offerId=" + f.offer + "&pub_member_id=anna&viewId=" + second.ViewID, 2},
+		{redirect + "offerId=" + f.offer + "&pub_member_id=anna&creativeOrder=3&viewId=" + second.ViewID, 3},
+		{redirect + "offerId=" + f.offer + "&pub_member_id=anna&creativeOrder=2", 2},
+		{redirect + "offerId=" + f.offer + "&pub_member_id=anna&creativeOrder=77", 1},
+		{redirect + "offerId=" + f.offer + "&pub_member_id=anna", 1},
+	} {
+		location, _ := f.clicked(c.path)
+		var trace struct{ Click struct{ CreativeOrder *int } }
+		f.call(http.MethodGet, "/api/v1/clicks/"+location.Query().Get("sub1"), nil, 200, &trace)
+		require.NotNil(t, trace.Click.CreativeOrder, c.path)
+		require.Equal(t, c.want, *trace.Click.CreativeOrder, c.path)
+	}
+	f.badField(wallRoutes+"offer-details?pub_member_id=anna&offerId="+f.offer+"&creativeOrder=4", "creativeOrder")
+	f.badField(wallRoutes+"offer-link?viewId="+second.ViewID+"&creativeOrder=x", "creativeOrder")
+
+	location, _ := f.clicked(f.viewLink("viewId=" + second.ViewID))
+	f.convert(location.Query().Get("sub1"), "install")
+	today := time.Now().UTC().Format(time.DateOnly)
+	var report struct {
+		Items []struct {
+			CreativeOrder string
+			Clicks        int
+			Conversions   map[string]int
+		}
+	}
+	f.call(http.MethodGet, "/api/v1/reports/performance?group_by=creative&from="+today+"&to="+today, nil, 200, &report)
+	rows := map[string][2]int{}
+	for _, row := range report.Items {
+		rows[row.CreativeOrder] = [2]int{row.Clicks, row.Conversions["success"]}
+	}
+	require.Equal(t, map[string][2]int{"1": {3, 0}, "2": {5, 1}, "3": {2, 0}}, rows)
 }

@@ -56,9 +56,10 @@ func (in *ClickTerms) Resolve(ctx huma.Context) []error {
 }
 
 type wallLinkInput struct {
-	ViewID  uuid.UUID `query:"viewId" required:"true" format:"uuid" doc:"As the offer's details gave it."`
-	OfferID uuid.UUID `query:"offerId" format:"uuid" doc:"The view's; need not be given."`
-	Member  string    `query:"pub_member_id" doc:"The view's; need not be given."`
+	ViewID   uuid.UUID `query:"viewId" required:"true" format:"uuid" doc:"As the offer's details gave it."`
+	OfferID  uuid.UUID `query:"offerId" format:"uuid" doc:"The view's; need not be given."`
+	Member   string    `query:"pub_member_id" doc:"The view's; need not be given."`
+	Creative string    `query:"creativeOrder" doc:"The order of the creative that the member clicks; else the view's."`
 	ClickTerms
 }
 
@@ -82,6 +83,17 @@ func (s *Server) wallLink(ctx context.Context, in *wallLinkInput) (*wallLinkOutp
 		}
 		if err := in.check(&view); err != nil {
 			return err
+		}
+		offer, err := currentOffer(ctx, tx, view.OfferID)
+		if err != nil {
+			return err
+		}
+		creative, err := seenCreative(offer, in.Creative, view.CreativeOrder)
+		if err != nil {
+			return err
+		}
+		if creative != nil {
+			in.given.Set("creativeOrder", strconv.Itoa(int(*creative)))
 		}
 		link := createLinkInput{ID: view.OfferID}
 		link.Body.PlacementID = view.PlacementID

@@ -25,6 +25,7 @@ type WallOffer struct {
 	OfferDetails        string         `json:"offerDetails" doc:"HTML."`
 	TermsAndDisclaimers string         `json:"termsAndDisclaimers"`
 	CreativeFileURL     string         `json:"creativeFileUrl" doc:"The first creative's address."`
+	Creatives           []wallCreative `json:"creatives" doc:"All of them in their order. Say which one the member sees by creativeOrder; else it is the first."`
 	OfferType           string         `json:"offerType" enum:"SingleEvent,MultiEvent"`
 	ConversionType      string         `json:"conversionType" enum:"FlatRate,RevShare"`
 	AllowRepetitions    bool           `json:"allowRepetitions" doc:"Whether any of the events may be done again."`
@@ -35,6 +36,12 @@ type WallOffer struct {
 	LaunchDate          time.Time      `json:"launchDate"`
 	ExpirationDate      *time.Time     `json:"expirationDate"`
 	Events              []wallEvent    `json:"events" doc:"In display order; a SingleEvent offer has one."`
+}
+
+type wallCreative struct {
+	Order    int     `json:"order"`
+	URL      string  `json:"url"`
+	Metadata *string `json:"metadata"`
 }
 
 type wallCategory struct {
@@ -162,6 +169,10 @@ func (t *wallTerms) offer(o *domain.Offer, member *memberHistory) (WallOffer, Wa
 		ConversionType: string(o.ConversionType), Reward: decimalOf(o.PromisedTotal(events, t.rewardRatio)),
 		PendingTime: domain.LongestPending(events).OptionalNumber(), IsFeatured: o.IsFeatured, Categories: []wallCategory{},
 		LaunchDate: o.LaunchAt.UTC(), ExpirationDate: inUTC(o.ExpiresAt), Events: []wallEvent{},
+		Creatives: []wallCreative{},
+	}
+	for _, creative := range o.Creatives {
+		out.Creatives = append(out.Creatives, wallCreative(creative))
 	}
 	if len(o.Creatives) > 0 { // in their order
 		out.CreativeFileURL = o.Creatives[0].URL

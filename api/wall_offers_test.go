@@ -456,7 +456,8 @@ func TestWallOfferShape(t *testing.T) {
 	ids := []any{events[0].(map[string]any)["offerEventId"], events[1].(map[string]any)["offerEventId"]}
 	require.Equal(t, map[string]any{
 		"id": id, "name": "Shape", "headline": "Play", "shortDescription": "Short", "keyPoints": "<b>Key</b>", "offerDetails": "Do",
-		"termsAndDisclaimers": "Terms", "creativeFileUrl": "https://cdn.example/1.png", "offerType": "MultiEvent", "conversionType": "FlatRate",
+		"termsAndDisclaimers": "Terms", "creativeFileUrl": "https://cdn.example/1.png",
+		"creatives": []any{map[string]any{"order": 1.0, "url": "https://cdn.example/1.png", "metadata": nil}, map[string]any{"order": 2.0, "url": "https://cdn.example/2.png", "metadata": nil}}, "offerType": "MultiEvent", "conversionType": "FlatRate",
 		"allowRepetitions": true, "reward": "125.00", "pendingTime": 1.5, "isFeatured": false, "epc": "1.00",
 		"launchDate": "2020-01-01T00:00:00Z", "expirationDate": "2099-01-01T00:00:00Z",
 		"categories": []any{

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -57,6 +58,19 @@ type Click struct {
 	IsTest        bool   `json:"isTest,omitempty"`
 	// SessionEndsAt is when nothing more can come of it (Offer.SessionEnd).
 	SessionEndsAt time.Time `json:"sessionEndsAt"`
+}
+
+// Normalise writes countries, states and devices in one way, whatever the sender's is (rule 45), so that
+// targeting, reports and callbacks agree. What nothing is known by stays as it was sent.
+func (c *Click) Normalise() {
+	c.Country = cmp.Or(CountryCode(c.Country), c.Country)
+	c.PubGeoCountry = cmp.Or(CountryCode(c.PubGeoCountry), c.PubGeoCountry)
+	if state, ok := ParseStateIn(CountryCode(c.PubGeoCountry), c.PubGeoState); ok {
+		c.PubGeoState = state.Code
+	}
+	if device, ok := ParseDevice(c.PubDevice); ok {
+		c.PubDevice = device
+	}
 }
 
 // KnowsMember says whether rule 6 can go by the click: its member is known by name, or in the

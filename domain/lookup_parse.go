@@ -36,8 +36,11 @@ func (x lookupIndex) find(text string) (LookupItem, bool) {
 
 var (
 	countryIndex = sync.OnceValue(func() lookupIndex {
-		index := indexLookup("countries", func(c LookupItem) []string { return []string{c.Code, c.Alpha3, c.Numeric} })
+		index := indexLookup("countries", func(c LookupItem) []string { return []string{c.Code, c.Alpha3, c.Numeric, c.Name} })
 		index.byCode["UK"] = index.byCode["GB"] // exceptionally reserved, and what many senders write
+		for name, code := range commonCountryNames {
+			index.byCode[name] = index.byCode[code]
+		}
 		return index
 	})
 	stateIndex = sync.OnceValue(func() lookupIndex {
@@ -63,8 +66,26 @@ var (
 
 func noKeys(LookupItem) []string { return nil }
 
+// commonCountryNames are what people call countries besides the lookup's names.
+var commonCountryNames = map[string]string{
+	"UNITED STATES OF AMERICA": "US", "U.S.": "US", "U.S.A.": "US", "AMERICA": "US", "GREAT BRITAIN": "GB", "BRITAIN": "GB", "U.K.": "GB",
+	"ENGLAND": "GB", "SCOTLAND": "GB", "WALES": "GB", "NORTHERN IRELAND": "GB", "CZECH REPUBLIC": "CZ", "HOLLAND": "NL", "THE NETHERLANDS": "NL",
+	"KOREA": "KR", "REPUBLIC OF KOREA": "KR", "KOREA, REPUBLIC OF": "KR", "RUSSIAN FEDERATION": "RU", "VIET NAM": "VN", "TURKEY": "TR", "TURKIYE": "TR",
+	"IVORY COAST": "CI", "COTE D'IVOIRE": "CI", "UAE": "AE", "BURMA": "MM", "MACEDONIA": "MK", "SWAZILAND": "SZ", "CABO VERDE": "CV", "MACAU": "MO",
+	"IRAN, ISLAMIC REPUBLIC OF": "IR", "ISLAMIC REPUBLIC OF IRAN": "IR", "SYRIAN ARAB REPUBLIC": "SY", "TAIWAN, PROVINCE OF CHINA": "TW",
+	"BOLIVIA, PLURINATIONAL STATE OF": "BO", "VENEZUELA, BOLIVARIAN REPUBLIC OF": "VE", "TANZANIA, UNITED REPUBLIC OF": "TZ", "MOLDOVA, REPUBLIC OF": "MD",
+	"LAO PEOPLE'S DEMOCRATIC REPUBLIC": "LA", "BRUNEI DARUSSALAM": "BN", "HOLY SEE": "VA", "EAST TIMOR": "TL", "REUNION": "RE", "CURACAO": "CW",
+	"DEMOCRATIC REPUBLIC OF THE CONGO": "CD", "DR CONGO": "CD", "DRC": "CD", "ALAND ISLANDS": "AX", "THE BAHAMAS": "BS", "THE GAMBIA": "GM",
+}
+
+// CountryCode is the alpha-2 code of what a sender calls a country, "" for what is none (rule 45).
+func CountryCode(text string) string {
+	country, _ := ParseCountry(text)
+	return country.Code
+}
+
 // ParseCountry finds a country by lookup id, alpha-2, alpha-3 or numeric code (leading zeros may
-// be missing), in any case.
+// be missing), or by a common name, in any case.
 func ParseCountry(text string) (LookupItem, bool) {
 	text = strings.TrimSpace(text)
 	if len(text) < 3 && strings.Trim(text, "0123456789") == "" && text != "" {

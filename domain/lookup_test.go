@@ -46,7 +46,7 @@ func TestParseCountry(t *testing.T) {
 	}
 	uk, _ := ParseCountry("UK")
 	require.Equal(t, "GB", uk.Code)
-	for _, text := range []string{"", "XX", "ZZZ", "999", "Afghanistan", uuid.NewString()} {
+	for _, text := range []string{"", "XX", "ZZZ", "999", "Afghanistania", uuid.NewString()} {
 		_, ok := ParseCountry(text)
 		require.False(t, ok, text)
 	}
@@ -98,4 +98,35 @@ func TestParseTrackingSystem(t *testing.T) {
 	require.Equal(t, "CJAffiliate", name)
 	_, ok = ParseTrackingSystem("none")
 	require.False(t, ok)
+}
+
+// Rule 45: one country has one code, however it is written.
+func TestRule45CountriesAreOneCode(t *testing.T) {
+	t.Parallel()
+	for code, texts := range map[string][]string{
+		"US": {"US", "us", "USA", "usa", "840", "United States", "united states of america", " US "}, "GB": {"GB", "UK", "uk", "GBR", "826", "United Kingdom", "Great Britain"},
+		"AL": {"8", "08", "008", "ALB", "Albania"}, "KR": {"South Korea", "Republic of Korea", "410"}, "": {"", "Nowhere", "XX", "T1", "-1", "99999"},
+	} {
+		for _, text := range texts {
+			if got := CountryCode(text); got != code {
+				t.Errorf("%q is %q, want %q", text, got, code)
+			}
+		}
+	}
+	for name, code := range commonCountryNames {
+		if len(code) != 2 || CountryCode(name) != code {
+			t.Errorf("%s is %q, want %q", name, CountryCode(name), code)
+		}
+	}
+	click := Click{Country: "uk", PubGeoCountry: "usa", PubGeoState: "california", PubDevice: "ios"}
+	click.Normalise()
+	if click.Country != "GB" || click.PubGeoCountry != "US" || click.PubGeoState != "US-CA" || click.PubDevice != DeviceIOS {
+		t.Errorf("%+v", click)
+	}
+	unknown := Click{Country: "", PubGeoCountry: "Narnia", PubGeoState: "7", PubDevice: "toaster"}
+	as := unknown
+	unknown.Normalise()
+	if unknown.PubGeoCountry != as.PubGeoCountry || unknown.PubGeoState != as.PubGeoState || unknown.PubDevice != as.PubDevice {
+		t.Errorf("%+v", unknown)
+	}
 }

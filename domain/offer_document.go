@@ -59,6 +59,8 @@ type OfferTerms struct {
 	// there is known whichever side reads it, the ids of events are ours alone, and revenue is one
 	// figure without tiers (rule 57).
 	Shared bool
+	// DestinationSchemes are those that the tenant lists for destinations (rule 73).
+	DestinationSchemes []string
 	// NewID mints the ids of events; nil is uuid.New.
 	NewID func() uuid.UUID
 	// Sanitize cleans keyPoints and offerDetails; it must be idempotent. nil escapes all markup.
@@ -184,7 +186,7 @@ func (f *docFields) texts(o *Offer) {
 }
 
 func (f *docFields) tracking(o *Offer) {
-	o.TrackingSystemLink = f.url("trackingSystemLink", true, true)
+	o.TrackingSystemLink = f.destination("trackingSystemLink", true, f.before().TrackingSystemLink)
 	if o.TrackingSystemLink != "" {
 		for _, warning := range LintLink(o.TrackingSystemLink) {
 			f.warn(f.at("trackingSystemLink"), "%s", warning)
@@ -268,6 +270,6 @@ func (f *docFields) settings(o *Offer) {
 	if policy := f.word("overCapPolicy", false, policies); policy != "" {
 		o.OverCapPolicy = OverCapPolicy(policy)
 	}
-	o.FallbackURL = f.url("fallbackUrl", false, true)
+	o.FallbackURL = f.destination("fallbackUrl", false, f.before().FallbackURL)
 	o.MinClickToConversionSeconds = f.numberOr("minClickToConversionSeconds", 0, rangeSeconds)
 }

@@ -228,7 +228,7 @@ func TestParseOfferReadsAllSettings(t *testing.T) {
 		"reference": "ref", "payout": 3, "payoutStructureId": structure, "payoutTiers": map[string]any{strings.ToUpper(tier.String()): "1.5"},
 		"revenueTiers": map[string]any{}, "dedupeSeconds": 0.5, "enforceEncryptedTracking": true, "sessionDays": 0.001,
 		"outOfOrderGraceMinutes": 0, "trustCompletionTime": true, "overCapPolicy": "Pending", "fallbackUrl": "https://x.example/",
-		"minClickToConversionSeconds": 1.25, "deviceType": "iOS, android", "zipCodes": []any{92801, " sw1a 1aa ", "SW1A1AA"},
+		"minClickToConversionSeconds": 1.25, "deviceType": "iOS, android", "zipCodes": []any{"92801", " sw1a 1aa ", "SW1A1AA"},
 		"genderIds": []any{"F", "male"}, "stateIds": []any{"us-ca"}, "dailyCap": 1, "allTimeCap": "12", "isFeatured": true,
 	})
 	offer, warnings, errs := parseMap(t, doc, documentTerms())
@@ -250,4 +250,23 @@ func TestParseOfferReadsAllSettings(t *testing.T) {
 	require.Equal(t, []string{"female", "male"}, offer.Targeting.Genders)
 	require.Equal(t, []string{"US-CA"}, offer.Targeting.States)
 	require.Equal(t, int64(12), *goal.AllTime)
+}
+
+// A code that comes as a number has lost its leading zeros: 00501 is New York, 501 is nowhere. It is
+// refused, and the refusal names it.
+func TestCodesSentAsNumbersAreRefused(t *testing.T) {
+	doc := multiDocument()
+	maps.Copy(doc, map[string]any{
+		"zipCodes": []any{"00501", 501, json.Number("1e3")}, "countryIds": []any{"008", 840}, "stateIds": []any{6}, "genderIds": []any{1},
+	})
+	_, _, errs := parseMap(t, doc, documentTerms())
+	reasons := map[string]string{}
+	for _, e := range errs {
+		reasons[e.Field] = e.Reason
+	}
+	for _, field := range []string{"zipCodes[1]", "zipCodes[2]", "countryIds[1]", "stateIds[0]", "genderIds[0]"} {
+		require.Equal(t, mustBeText, reasons[field], field)
+		delete(reasons, field)
+	}
+	require.Empty(t, reasons, "text is as good as ever")
 }

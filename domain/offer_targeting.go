@@ -43,6 +43,9 @@ func (r *docReader) categoryKnown(id uuid.UUID) bool {
 	return ok || r.terms.CategoryKnown != nil && r.terms.CategoryKnown(id)
 }
 
+// mustBeText is for codes that came as numbers: 00501 is 501 by then, and 008 is no number at all.
+const mustBeText = "must be text in quotes: a number has lost its leading zeros"
+
 // ids are a list of known ids without repeats; empty, never nil.
 func (f *docFields) ids(name string, required bool, known func(uuid.UUID) bool) []uuid.UUID {
 	ids, seen := []uuid.UUID{}, map[uuid.UUID]bool{}
@@ -59,8 +62,12 @@ func (f *docFields) ids(name string, required bool, known func(uuid.UUID) bool) 
 func (f *docFields) codes(name string, required bool, what string, parse func(string) (LookupItem, bool)) []string {
 	codes, seen := []string{}, map[string]bool{}
 	for _, item := range f.list(name, required, 0, maxTargets) {
+		if item.kind == docNumber {
+			f.fail(item.path, mustBeText)
+			continue
+		}
 		value, ok := parse(item.text)
-		if !ok || item.kind != docString && item.kind != docNumber {
+		if !ok || item.kind != docString {
 			f.fail(item.path, "must be %s", what)
 			continue
 		}
@@ -72,12 +79,13 @@ func (f *docFields) codes(name string, required bool, what string, parse func(st
 	return codes
 }
 
-// zipCodes are kept as written, in upper case. A number is taken for its digits.
+// zipCodes are kept as written, in upper case. A number has lost its leading zeros.
 func (f *docFields) zipCodes() []string {
 	codes, seen := []string{}, map[string]bool{}
 	for _, item := range f.list("zipCodes", false, 0, maxZipCodes) {
-		if item.kind == docNumber && allDigits(item.text) {
-			item.kind = docString
+		if item.kind == docNumber {
+			f.fail(item.path, mustBeText)
+			continue
 		}
 		text, ok := f.plain(item.path, item.docNode, maxZipCode, false)
 		if !ok {

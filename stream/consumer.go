@@ -36,6 +36,8 @@ type Consumer struct {
 	// Keep keeps a message that no retry can mend, before it is terminated. While it fails, the message
 	// comes again. Without it such a message is only logged.
 	Keep func(ctx context.Context, msg jetstream.Msg, cause error) error
+	// since is where it begins; the zero value begins with the oldest message.
+	since time.Time
 }
 
 const (
@@ -91,11 +93,15 @@ func (c *Conn) consume(ctx context.Context, consumer Consumer) error {
 }
 
 func (c *Conn) ensureConsumer(ctx context.Context, consumer Consumer) (jetstream.Consumer, error) {
-	handle, err := c.JS.CreateOrUpdateConsumer(ctx, consumer.Stream, jetstream.ConsumerConfig{
+	config := jetstream.ConsumerConfig{
 		Durable: consumer.Durable, FilterSubject: consumer.Filter, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: ackWait, MaxDeliver: -1, MaxAckPending: max(1000, 4*consumer.Parallel),
 		DeliverPolicy: jetstream.DeliverAllPolicy,
-	})
+	}
+	if !consumer.since.IsZero() {
+		config.DeliverPolicy, config.OptStartTime, config.InactiveThreshold = jetstream.DeliverByStartTimePolicy, &consumer.since, replayForgotten
+	}
+	handle, err := c.JS.CreateOrUpdateConsumer(ctx, consumer.Stream, config)
 	if err != nil {
 		return nil, fmt.Errorf("consumer %s: %w", consumer.Durable, err)
 	}
@@ -212,7 +218,7 @@ func Delivered(msg jetstream.Msg) int64 {
 	if err != nil {
 		return 1
 	}
-	return int64(meta.NumDelivered) //nolint:gosec // a count of deliveries
+	return int64(meta.NumDelivered)
 }
 
 func retryDelay(msg jetstream.Msg) time.Duration {

@@ -30,6 +30,8 @@ type ConversionEvent struct {
 	Reason       domain.Reason `json:"reason,omitempty"`
 	At           time.Time     `json:"at"`
 	IsTest       bool          `json:"isTest,omitempty"`
+	// Actor is postback, timer, or who made it.
+	Actor string `json:"actor,omitempty"`
 	// RewardWasSent says that Success was reached before: its reversal is always sent (rule 50).
 	RewardWasSent bool `json:"rewardWasSent,omitempty"`
 	// Conversion is the callback document as it stood at the transition (http.md).

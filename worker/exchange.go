@@ -40,7 +40,10 @@ func (w *Worker) handleExchange(ctx context.Context, msg jetstream.Msg) error {
 func (w *Worker) syncConversion(ctx context.Context, event *stream.ExchangeEvent) error {
 	in := workflows.ExchangeSyncInput{Partnership: event.Partnership, ConversionID: *event.ConversionID}
 	options := workflows.ExchangeSyncOptions(in)
-	_, err := w.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalNews, event.Sequence, options, workflows.ExchangeSyncName, in)
+	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
+		_, err := w.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalNews, event.Sequence, options, workflows.ExchangeSyncName, in)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("sync of conversion %s: %w", in.ConversionID, err)
 	}
@@ -49,7 +52,10 @@ func (w *Worker) syncConversion(ctx context.Context, event *stream.ExchangeEvent
 
 func (w *Worker) noticeOfEdit(ctx context.Context, event *stream.ExchangeEvent) error {
 	in := workflows.ExchangeEditInput{Partnership: event.Partnership, Version: event.Version, Side: event.Side}
-	_, err := w.Temporal.ExecuteWorkflow(ctx, workflows.ExchangeEditOptions(in), workflows.ExchangeEditName, in)
+	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
+		_, err := w.Temporal.ExecuteWorkflow(ctx, workflows.ExchangeEditOptions(in), workflows.ExchangeEditName, in)
+		return err
+	})
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if err != nil && !errors.As(err, &started) {
 		return fmt.Errorf("notice of version %d of offer %s: %w", in.Version, in.Partnership.OfferID, err)

@@ -49,7 +49,11 @@ func (w *Worker) handleJob(ctx context.Context, msg jetstream.Msg) error {
 	}
 	in := workflows.ReviewInput{TenantID: event.TenantID, JobID: event.JobID}
 	options := workflows.ReviewOptions(event.TenantID, event.JobID)
-	if _, err := w.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalGoOn, nil, options, workflows.ReviewName, in); err != nil {
+	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
+		_, err := w.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalGoOn, nil, options, workflows.ReviewName, in)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("job %s: %w", event.JobID, err)
 	}
 	return nil

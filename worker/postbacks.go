@@ -28,7 +28,7 @@ func (w *Worker) handlePostback(ctx context.Context, msg jetstream.Msg) error {
 		return fmt.Errorf("%w: postback: %w", stream.ErrBad, err)
 	}
 	return traced(ctx, &message, func(ctx context.Context) error {
-		answer, err := w.postbacks.Answer(ctx, &message.Postback, isRedelivered(msg))
+		answer, err := w.postbacks.Answer(ctx, &message.Postback, w.replays || isRedelivered(msg))
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,10 @@ func (w *Worker) handleReconciliation(ctx context.Context, msg jetstream.Msg) er
 	}
 	in := workflows.ReconciliationInput{PartnershipID: event.PartnershipID}
 	options := workflows.ReconciliationOptions(event.PartnershipID)
-	_, err := w.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalReconcile, nil, options, workflows.ReconciliationName, in)
+	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
+		_, err := w.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalReconcile, nil, options, workflows.ReconciliationName, in)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("reconciliation of partnership %s: %w", event.PartnershipID, err)
 	}

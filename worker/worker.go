@@ -59,6 +59,8 @@ type Worker struct {
 	clicks            *activities.Clicks
 	pace              *pace
 	rows              *stream.Packer
+	// replays says that old messages are handled again (Replay).
+	replays bool
 }
 
 // Run works until ctx is done, then lets what is in work finish. Any part that cannot start or

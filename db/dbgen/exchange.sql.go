@@ -63,7 +63,7 @@ func (q *Queries) GetExchangeProfile(ctx context.Context, db DBTX, tenantID uuid
 }
 
 const getPartnership = `-- name: GetPartnership :one
-SELECT id, offer_id, source_offer_id, link_id, advertiser_tenant_id, advertiser_name, publisher_tenant_id, publisher_name, created_at, created_by, ended_at, ended_by, ended_side, end_reason FROM partnerships WHERE id = $1 AND $2::uuid IN (advertiser_tenant_id, publisher_tenant_id)
+SELECT id, offer_id, source_offer_id, link_id, advertiser_tenant_id, advertiser_name, publisher_tenant_id, publisher_name, created_at, created_by, ended_at, ended_by, ended_side, end_reason, pass_macros FROM partnerships WHERE id = $1 AND $2::uuid IN (advertiser_tenant_id, publisher_tenant_id)
 `
 
 func (q *Queries) GetPartnership(ctx context.Context, db DBTX, iD uuid.UUID, tenantID uuid.UUID) (Partnership, error) {
@@ -84,6 +84,7 @@ func (q *Queries) GetPartnership(ctx context.Context, db DBTX, iD uuid.UUID, ten
 		&i.EndedBy,
 		&i.EndedSide,
 		&i.EndReason,
+		&i.PassMacros,
 	)
 	return i, err
 }
@@ -138,4 +139,13 @@ func (q *Queries) ReconciliationIsDue(ctx context.Context, db DBTX, recently tim
 	var is_due bool
 	err := row.Scan(&is_due)
 	return is_due, err
+}
+
+const setPassMacros = `-- name: SetPassMacros :exec
+UPDATE tenants SET pass_macros = $1::text[] WHERE tenant_id = $2
+`
+
+func (q *Queries) SetPassMacros(ctx context.Context, db DBTX, passMacros []string, tenantID uuid.UUID) error {
+	_, err := db.Exec(ctx, setPassMacros, passMacros, tenantID)
+	return err
 }

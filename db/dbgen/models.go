@@ -518,13 +518,14 @@ type OfferVersion struct {
 }
 
 type OfferView struct {
-	TenantID    uuid.UUID
-	ID          uuid.UUID
-	OfferID     uuid.UUID
-	PubMemberID string
-	PlacementID *uuid.UUID
-	Params      string
-	CreatedAt   time.Time
+	TenantID      uuid.UUID
+	ID            uuid.UUID
+	OfferID       uuid.UUID
+	PubMemberID   string
+	PlacementID   *uuid.UUID
+	Params        string
+	CreatedAt     time.Time
+	CreativeOrder *int32
 }
 
 type Outbox struct {
@@ -618,6 +619,7 @@ type Partnership struct {
 	EndedBy            string
 	EndedSide          string
 	EndReason          string
+	PassMacros         []string
 }
 
 type PayoutStructure struct {
@@ -713,20 +715,22 @@ type ScheduledChange struct {
 }
 
 type Tenant struct {
-	TenantID          uuid.UUID
-	Name              string
-	Product           string
-	Email             string
-	Currency          string
-	Timezone          string
-	NextTimezone      *string
-	NextTimezoneAt    *time.Time
-	RewardRatioMicros *domain.Micros
-	FallbackUrl       string
-	GoalsEnabled      bool
-	FraudChecks       json.RawMessage
-	Version           int64
-	CreatedAt         time.Time
+	TenantID           uuid.UUID
+	Name               string
+	Product            string
+	Email              string
+	Currency           string
+	Timezone           string
+	NextTimezone       *string
+	NextTimezoneAt     *time.Time
+	RewardRatioMicros  *domain.Micros
+	FallbackUrl        string
+	GoalsEnabled       bool
+	FraudChecks        json.RawMessage
+	Version            int64
+	CreatedAt          time.Time
+	DestinationSchemes []string
+	PassMacros         []string
 }
 
 type Transition struct {

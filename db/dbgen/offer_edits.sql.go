@@ -75,7 +75,7 @@ func (q *Queries) ShareAdvertiser(ctx context.Context, db DBTX, arg ShareAdverti
 
 const shareOfOffer = `-- name: ShareOfOffer :one
 
-SELECT a.side, p.id, p.offer_id, p.source_offer_id, p.link_id, p.advertiser_tenant_id, p.advertiser_name, p.publisher_tenant_id, p.publisher_name, p.created_at, p.created_by, p.ended_at, p.ended_by, p.ended_side, p.end_reason FROM partnerships p
+SELECT a.side, p.id, p.offer_id, p.source_offer_id, p.link_id, p.advertiser_tenant_id, p.advertiser_name, p.publisher_tenant_id, p.publisher_name, p.created_at, p.created_by, p.ended_at, p.ended_by, p.ended_side, p.end_reason, p.pass_macros FROM partnerships p
 JOIN offer_access a ON a.tenant_id = $1 AND a.offer_id = p.offer_id
 WHERE p.offer_id = $2 AND $1 IN (p.advertiser_tenant_id, p.publisher_tenant_id)
 `
@@ -96,6 +96,7 @@ type ShareOfOfferRow struct {
 	EndedBy            string
 	EndedSide          string
 	EndReason          string
+	PassMacros         []string
 }
 
 // Edits of shared offers: one row that two tenants change (rules 55 to 57).
@@ -119,6 +120,7 @@ func (q *Queries) ShareOfOffer(ctx context.Context, db DBTX, tenantID uuid.UUID,
 		&i.EndedBy,
 		&i.EndedSide,
 		&i.EndReason,
+		&i.PassMacros,
 	)
 	return i, err
 }

@@ -13,7 +13,7 @@ import (
 )
 
 const getOfferView = `-- name: GetOfferView :one
-SELECT tenant_id, id, offer_id, pub_member_id, placement_id, params, created_at FROM offer_views WHERE tenant_id = $1 AND id = $2
+SELECT tenant_id, id, offer_id, pub_member_id, placement_id, params, created_at, creative_order FROM offer_views WHERE tenant_id = $1 AND id = $2
 `
 
 func (q *Queries) GetOfferView(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (OfferView, error) {
@@ -27,23 +27,25 @@ func (q *Queries) GetOfferView(ctx context.Context, db DBTX, tenantID uuid.UUID,
 		&i.PlacementID,
 		&i.Params,
 		&i.CreatedAt,
+		&i.CreativeOrder,
 	)
 	return i, err
 }
 
 const insertOfferView = `-- name: InsertOfferView :exec
 
-INSERT INTO offer_views (tenant_id, id, offer_id, pub_member_id, placement_id, params, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO offer_views (tenant_id, id, offer_id, pub_member_id, placement_id, params, created_at, creative_order) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 `
 
 type InsertOfferViewParams struct {
-	TenantID    uuid.UUID
-	ID          uuid.UUID
-	OfferID     uuid.UUID
-	PubMemberID string
-	PlacementID *uuid.UUID
-	Params      string
-	CreatedAt   time.Time
+	TenantID      uuid.UUID
+	ID            uuid.UUID
+	OfferID       uuid.UUID
+	PubMemberID   string
+	PlacementID   *uuid.UUID
+	Params        string
+	CreatedAt     time.Time
+	CreativeOrder *int32
 }
 
 // What members were shown: the views of offers' details.
@@ -56,6 +58,7 @@ func (q *Queries) InsertOfferView(ctx context.Context, db DBTX, arg InsertOfferV
 		arg.PlacementID,
 		arg.Params,
 		arg.CreatedAt,
+		arg.CreativeOrder,
 	)
 	return err
 }

@@ -120,7 +120,7 @@ WITH k AS NOT MATERIALIZED (
       AND c.payout_rule->>'kind' = 'private'
   ) b
 ), click_rows AS (
-  SELECT r.offer_id, r.bucket, r.advertiser_id, r.partner_id, r.placement_id, r.creative_order, r.country, r.device,
+  SELECT r.offer_id, r.bucket, r.advertiser_id, r.partner_id, r.placement_id, r.creative_order, CASE WHEN r.country = 'UK' THEN 'GB' ELSE r.country END AS country, r.device,
     '{}'::text[] AS pub_subs, r.clicks, r.refused, r.visitors
   FROM click_rollups r, k
   WHERE r.tenant_id = k.tenant AND r.bucket >= k.since AND r.bucket < k.until
@@ -131,7 +131,7 @@ WITH k AS NOT MATERIALIZED (
   FROM raw_clicks w CROSS JOIN k
   CROSS JOIN LATERAL reported_clicks(k.tenant, w.offer_id, w.since, w.until) c
 ), conversion_rows AS (
-  SELECT r.offer_id, r.bucket, r.advertiser_id, r.partner_id, r.placement_id, r.creative_order, r.country, r.device,
+  SELECT r.offer_id, r.bucket, r.advertiser_id, r.partner_id, r.placement_id, r.creative_order, CASE WHEN r.country = 'UK' THEN 'GB' ELSE r.country END AS country, r.device,
     '{}'::text[] AS pub_subs, r.event_id, r.currency, r.pending, r.success, r.rejected, r.revenue_micros, r.payout_micros, r.reward_micros,
     r.pending_revenue_micros, r.pending_payout_micros, r.pending_reward_micros
   FROM conversion_rollups r, k

@@ -15,7 +15,7 @@ import (
 )
 
 const getTenantForUpdate = `-- name: GetTenantForUpdate :one
-SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at FROM tenants WHERE tenant_id = $1 FOR UPDATE
+SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros FROM tenants WHERE tenant_id = $1 FOR UPDATE
 `
 
 func (q *Queries) GetTenantForUpdate(ctx context.Context, db DBTX, tenantID uuid.UUID) (Tenant, error) {
@@ -36,6 +36,8 @@ func (q *Queries) GetTenantForUpdate(ctx context.Context, db DBTX, tenantID uuid
 		&i.FraudChecks,
 		&i.Version,
 		&i.CreatedAt,
+		&i.DestinationSchemes,
+		&i.PassMacros,
 	)
 	return i, err
 }
@@ -67,6 +69,15 @@ func (q *Queries) InsertTenant(ctx context.Context, db DBTX, arg InsertTenantPar
 		arg.RewardRatioMicros,
 		arg.CreatedAt,
 	)
+	return err
+}
+
+const setDestinationSchemes = `-- name: SetDestinationSchemes :exec
+UPDATE tenants SET destination_schemes = $1 WHERE tenant_id = $2
+`
+
+func (q *Queries) SetDestinationSchemes(ctx context.Context, db DBTX, destinationSchemes []string, tenantID uuid.UUID) error {
+	_, err := db.Exec(ctx, setDestinationSchemes, destinationSchemes, tenantID)
 	return err
 }
 

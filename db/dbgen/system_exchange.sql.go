@@ -53,7 +53,7 @@ func (q *Queries) InsertPartnership(ctx context.Context, db DBTX, arg InsertPart
 
 const systemPartnership = `-- name: SystemPartnership :one
 
-SELECT id, offer_id, source_offer_id, link_id, advertiser_tenant_id, advertiser_name, publisher_tenant_id, publisher_name, created_at, created_by, ended_at, ended_by, ended_side, end_reason FROM partnerships WHERE id = $1
+SELECT id, offer_id, source_offer_id, link_id, advertiser_tenant_id, advertiser_name, publisher_tenant_id, publisher_name, created_at, created_by, ended_at, ended_by, ended_side, end_reason, pass_macros FROM partnerships WHERE id = $1
 `
 
 // The Exchange across tenants, by the system role.
@@ -75,6 +75,7 @@ func (q *Queries) SystemPartnership(ctx context.Context, db DBTX, id uuid.UUID) 
 		&i.EndedBy,
 		&i.EndedSide,
 		&i.EndReason,
+		&i.PassMacros,
 	)
 	return i, err
 }

@@ -13,7 +13,7 @@ import (
 
 const systemOfferView = `-- name: SystemOfferView :one
 
-SELECT tenant_id, id, offer_id, pub_member_id, placement_id, params, created_at FROM offer_views WHERE id = $1
+SELECT tenant_id, id, offer_id, pub_member_id, placement_id, params, created_at, creative_order FROM offer_views WHERE id = $1
 `
 
 // Across tenants, by the system role: a click says which view it comes from, and nothing else.
@@ -28,6 +28,7 @@ func (q *Queries) SystemOfferView(ctx context.Context, db DBTX, id uuid.UUID) (O
 		&i.PlacementID,
 		&i.Params,
 		&i.CreatedAt,
+		&i.CreativeOrder,
 	)
 	return i, err
 }

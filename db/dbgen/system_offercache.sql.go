@@ -90,16 +90,17 @@ func (q *Queries) SystemCachedLinks(ctx context.Context, db DBTX, after uuid.UUI
 }
 
 const systemCachedOffer = `-- name: SystemCachedOffer :one
-SELECT o.tenant_id, o.id, o.version, v.document
-FROM offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
+SELECT o.tenant_id, o.id, o.version, v.document, coalesce(p.pass_macros, '{}')::text[] AS pass_macros
+FROM offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version LEFT JOIN partnerships p ON p.offer_id = o.id
 WHERE o.id = $1
 `
 
 type SystemCachedOfferRow struct {
-	TenantID uuid.UUID
-	ID       uuid.UUID
-	Version  int64
-	Document json.RawMessage
+	TenantID   uuid.UUID
+	ID         uuid.UUID
+	Version    int64
+	Document   json.RawMessage
+	PassMacros []string
 }
 
 func (q *Queries) SystemCachedOffer(ctx context.Context, db DBTX, id uuid.UUID) (SystemCachedOfferRow, error) {
@@ -110,21 +111,23 @@ func (q *Queries) SystemCachedOffer(ctx context.Context, db DBTX, id uuid.UUID) 
 		&i.ID,
 		&i.Version,
 		&i.Document,
+		&i.PassMacros,
 	)
 	return i, err
 }
 
 const systemCachedOffers = `-- name: SystemCachedOffers :many
-SELECT o.tenant_id, o.id, o.version, v.document
-FROM offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
+SELECT o.tenant_id, o.id, o.version, v.document, coalesce(p.pass_macros, '{}')::text[] AS pass_macros
+FROM offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version LEFT JOIN partnerships p ON p.offer_id = o.id
 WHERE o.id > $1 ORDER BY o.id LIMIT $2
 `
 
 type SystemCachedOffersRow struct {
-	TenantID uuid.UUID
-	ID       uuid.UUID
-	Version  int64
-	Document json.RawMessage
+	TenantID   uuid.UUID
+	ID         uuid.UUID
+	Version    int64
+	Document   json.RawMessage
+	PassMacros []string
 }
 
 func (q *Queries) SystemCachedOffers(ctx context.Context, db DBTX, after uuid.UUID, page int32) ([]SystemCachedOffersRow, error) {
@@ -141,6 +144,7 @@ func (q *Queries) SystemCachedOffers(ctx context.Context, db DBTX, after uuid.UU
 			&i.ID,
 			&i.Version,
 			&i.Document,
+			&i.PassMacros,
 		); err != nil {
 			return nil, err
 		}
@@ -254,7 +258,7 @@ func (q *Queries) SystemCachedPartnersOf(ctx context.Context, db DBTX, tenantID 
 }
 
 const systemCachedTenant = `-- name: SystemCachedTenant :one
-SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at FROM tenants WHERE tenant_id = $1
+SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros FROM tenants WHERE tenant_id = $1
 `
 
 func (q *Queries) SystemCachedTenant(ctx context.Context, db DBTX, tenantID uuid.UUID) (Tenant, error) {
@@ -275,13 +279,15 @@ func (q *Queries) SystemCachedTenant(ctx context.Context, db DBTX, tenantID uuid
 		&i.FraudChecks,
 		&i.Version,
 		&i.CreatedAt,
+		&i.DestinationSchemes,
+		&i.PassMacros,
 	)
 	return i, err
 }
 
 const systemCachedTenants = `-- name: SystemCachedTenants :many
 
-SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2
+SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2
 `
 
 // What the redirect keeps in memory, and the answer of a postback: across tenants, by the system
@@ -310,6 +316,8 @@ func (q *Queries) SystemCachedTenants(ctx context.Context, db DBTX, after uuid.U
 			&i.FraudChecks,
 			&i.Version,
 			&i.CreatedAt,
+			&i.DestinationSchemes,
+			&i.PassMacros,
 		); err != nil {
 			return nil, err
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 const getTenant = `-- name: GetTenant :one
-SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at FROM tenants WHERE tenant_id = $1
+SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros FROM tenants WHERE tenant_id = $1
 `
 
 func (q *Queries) GetTenant(ctx context.Context, db DBTX, tenantID uuid.UUID) (Tenant, error) {
@@ -33,6 +33,8 @@ func (q *Queries) GetTenant(ctx context.Context, db DBTX, tenantID uuid.UUID) (T
 		&i.FraudChecks,
 		&i.Version,
 		&i.CreatedAt,
+		&i.DestinationSchemes,
+		&i.PassMacros,
 	)
 	return i, err
 }

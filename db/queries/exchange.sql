@@ -8,6 +8,9 @@ INSERT INTO exchange_profiles (tenant_id, listed, description, contact, updated_
 ON CONFLICT (tenant_id) DO UPDATE SET listed = excluded.listed, description = excluded.description, contact = excluded.contact,
   updated_at = excluded.updated_at;
 
+-- name: SetPassMacros :exec
+UPDATE tenants SET pass_macros = @pass_macros::text[] WHERE tenant_id = @tenant_id;
+
 -- name: OfferSide :one
 SELECT side FROM offer_access WHERE tenant_id = $1 AND offer_id = $2;
 

@@ -1,7 +1,7 @@
 -- What members were shown: the views of offers' details.
 
 -- name: InsertOfferView :exec
-INSERT INTO offer_views (tenant_id, id, offer_id, pub_member_id, placement_id, params, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7);
+INSERT INTO offer_views (tenant_id, id, offer_id, pub_member_id, placement_id, params, created_at, creative_order) VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: GetOfferView :one
 SELECT * FROM offer_views WHERE tenant_id = $1 AND id = $2;

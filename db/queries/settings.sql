@@ -10,3 +10,6 @@ UPDATE tenants SET timezone = @timezone, next_timezone = @next_timezone, next_ti
   reward_ratio_micros = @reward_ratio_micros, fallback_url = @fallback_url, goals_enabled = @goals_enabled,
   fraud_checks = @fraud_checks, version = version + 1
 WHERE tenant_id = @tenant_id RETURNING version;
+
+-- name: SetDestinationSchemes :exec
+UPDATE tenants SET destination_schemes = @destination_schemes WHERE tenant_id = @tenant_id;

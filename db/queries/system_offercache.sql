@@ -14,13 +14,13 @@ SELECT * FROM partners WHERE (tenant_id, id) > (@after_tenant::uuid, @after_id::
 SELECT * FROM partners WHERE tenant_id = $1;
 
 -- name: SystemCachedOffers :many
-SELECT o.tenant_id, o.id, o.version, v.document
-FROM offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
+SELECT o.tenant_id, o.id, o.version, v.document, coalesce(p.pass_macros, '{}')::text[] AS pass_macros
+FROM offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version LEFT JOIN partnerships p ON p.offer_id = o.id
 WHERE o.id > @after ORDER BY o.id LIMIT @page;
 
 -- name: SystemCachedOffer :one
-SELECT o.tenant_id, o.id, o.version, v.document
-FROM offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version
+SELECT o.tenant_id, o.id, o.version, v.document, coalesce(p.pass_macros, '{}')::text[] AS pass_macros
+FROM offers o JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version LEFT JOIN partnerships p ON p.offer_id = o.id
 WHERE o.id = $1;
 
 -- name: SystemCachedLinks :many

@@ -35,8 +35,9 @@ func TestRule37AnOverflowStopsNobody(t *testing.T) {
 	first := s.convert(t, clickID, "buy", "accepted", "cnv_amount", huge, "cnv_conversion_id", "1")
 	var failed []string
 	for _, id := range []string{"2", "3"} {
-		answer := s.convert(t, clickID, "buy", "queued", "cnv_amount", huge, "cnv_conversion_id", id)
-		if answer.HTTPStatus != http.StatusAccepted {
+		answer, err := s.Convert(t.Context(), clickID, "buy", "cnv_amount", huge, "cnv_conversion_id", id)
+		check(t, err)
+		if answer.Outcome != "queued" || answer.HTTPStatus != http.StatusAccepted {
 			t.Errorf("%+v", answer)
 		}
 		failed = append(failed, answer.PostbackID)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/offerflow/offerflow/cmd/offerflow/process"
 	"github.com/offerflow/offerflow/standalone/blackbox"
 	"github.com/offerflow/offerflow/standalone/internal/ports"
 )
@@ -78,6 +79,14 @@ func startParts(t *testing.T, more ...string) *parts {
 	p.start(rolePostgres)
 	p.start(roleNATS)
 	database := "OFFERFLOW_DATABASE_URL=" + p.says[rolePostgres].DatabaseURL
+	config, err := process.FromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.DatabaseURL, config.NATSURL = p.says[rolePostgres].DatabaseURL, "nats://"+ports.Address(picked[1])
+	if err := process.Migrate(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
 	p.settings[roleTemporal] = []string{database, envPort + "=" + port(3)}
 	product := []string{
 		database, "OFFERFLOW_NATS_URL=nats://" + ports.Address(picked[1]), "OFFERFLOW_NATS_MONITOR_URL=http://" + ports.Address(picked[2]),

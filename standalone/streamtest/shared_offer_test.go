@@ -106,6 +106,7 @@ func TestRule55RedirectsOfTwoProcessesSeeAnEdit(t *testing.T) {
 			seen := func() bool {
 				request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+link.Path, nil)
 				must(t, err)
+				request.Header.Set("User-Agent", "Mozilla/5.0") // Go's own is a known bot
 				response, err := browser.Do(request)
 				must(t, err)
 				must(t, response.Body.Close())

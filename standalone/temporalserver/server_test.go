@@ -222,7 +222,7 @@ func TestAStandaloneActivityIsRetriedWhenItSays(t *testing.T) {
 	}
 	startWorker(t, c, t.Name(), func(w worker.Worker) { w.RegisterActivity(deliver) })
 	handle, err := c.ExecuteActivity(ctx, client.StartActivityOptions{
-		ID: t.Name(), TaskQueue: t.Name(), StartToCloseTimeout: 10 * time.Second,
+		ID: t.Name(), TaskQueue: t.Name(), StartToCloseTimeout: time.Minute,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Millisecond},
 	}, deliver)
 	if err != nil {

@@ -65,23 +65,26 @@ type Process struct {
 // Start connects to everything and begins to work. temporalOptions are Temporal's address and
 // namespace; the zero value reads the standard TEMPORAL_* names. It returns once requests are
 // answered; Stop must be called, Done tells when a part broke.
-func Start(ctx context.Context, config Config, role Role, temporalOptions client.Options) (p *Process, err error) {
+func Start(ctx context.Context, config Config, role Role, temporalOptions client.Options) (_ *Process, err error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
 	if err := config.required(); err != nil {
 		return nil, err
 	}
-	p = &Process{config: config, role: role}
+	started := &Process{config: config, role: role}
 	defer func() {
 		if err != nil { // a start that cannot work leaves nothing half made
-			p.close()
+			started.close()
 		}
 	}()
-	if err := p.connect(ctx, temporalOptions); err != nil {
+	if err := started.connect(ctx, temporalOptions); err != nil {
 		return nil, err
 	}
-	return p, p.begin()
+	if err := started.begin(); err != nil {
+		return nil, err
+	}
+	return started, nil
 }
 
 func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (err error) {

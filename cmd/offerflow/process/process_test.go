@@ -10,11 +10,13 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
@@ -78,4 +80,14 @@ func TestReadinessFallsBeforeTheListenerCloses(t *testing.T) {
 	require.NoError(t, <-stopped)
 	_, err := client.Get("http://" + p.Addr() + "/healthz")
 	require.Error(t, err)
+}
+
+// A start that cannot work says why.
+func TestAStartWithoutTheStreamServerSaysSo(t *testing.T) {
+	config, err := FromEnv()
+	require.NoError(t, err)
+	config.DatabaseURL, config.NATSURL, config.HTTPAddr = dbtest.New(t), "nats://127.0.0.1:1", "127.0.0.1:0"
+	config.OperatorToken, config.SecretKeys = "operator", keyring.Generate()
+	_, err = Start(t.Context(), config, RoleAPI, client.Options{HostPort: "127.0.0.1:1"})
+	require.ErrorContains(t, err, "OFFERFLOW_NATS_URL")
 }

@@ -1,0 +1,93 @@
+package activities
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/domain"
+)
+
+// A bucket whose sums are larger than can be booked keeps no other from being rolled up, and its marks,
+// so that reports go on reading its raw rows.
+func TestOneBadBucketKeepsNoOtherRollup(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	rollups := &Rollups{Store: rig.Store, Now: func() time.Time { return rig.now().Add(time.Hour) }}
+	bad := rig.offer([]domain.Event{goal("A", repeatedly)}, revShare)
+	for range 2 { // each is right by itself
+		require.Equal(t, domain.OutcomeAccepted, rig.post(rig.click(bad), "A", amounting("900000000000", "")).Outcome)
+	}
+	rig.wait(15 * time.Minute)
+	good := rig.offer([]domain.Event{goal("A")})
+	rig.post(rig.click(good), "A")
+	marks := func(o *domain.Offer) int {
+		return value[int](rig, "SELECT count(DISTINCT clicks)::int FROM rollup_marks WHERE offer_id = $1", o.ID)
+	}
+	require.Equal(t, 2, marks(good))
+	done, err := rollups.RollUp(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 3, done, "the bad offer's clicks, and all of the other's")
+	require.Equal(t, 1, marks(bad), "its conversions")
+	require.Zero(t, marks(good))
+}
+
+// A scheduled change of an offer that cannot be read fails, where people see it; the others are made.
+func TestOneBadScheduledChangeKeepsNoOther(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	changes := &ScheduledChanges{Store: rig.Store, Nudge: func() {}, Now: rig.now}
+	bad, good := rig.offer([]domain.Event{goal("a")}), rig.offer([]domain.Event{goal("a")})
+	at := rig.now().Add(time.Hour)
+	unreadable, rise := rig.scheduled(bad, 0, domain.ScheduledRevenue, "7", at), rig.scheduled(good, 0, domain.ScheduledRevenue, "7", at.Add(time.Second))
+	rig.asOwner(`ALTER TABLE offer_versions DISABLE ROW LEVEL SECURITY`)
+	rig.asOwner(`UPDATE offer_versions SET document = '{"id": 7}' WHERE offer_id = $1`, bad.ID)
+	rig.asOwner(`ALTER TABLE offer_versions ENABLE ROW LEVEL SECURITY`)
+	rig.wait(2 * time.Hour)
+	done, err := changes.SweepScheduledChanges(t.Context(), rig.now())
+	require.NoError(t, err)
+	require.Equal(t, 2, done.Found)
+	state := func(id uuid.UUID) string {
+		return value[string](rig, "SELECT state FROM scheduled_changes WHERE id = $1", id)
+	}
+	require.Equal(t, []string{"failed", "applied"}, []string{state(unreadable), state(rise)})
+	require.Equal(t, errorOfChange, value[string](rig, "SELECT error FROM scheduled_changes WHERE id = $1", unreadable))
+}
+
+// A delivery that cannot be set going is put off, so that it does not stay at the head; the others go.
+func TestOneBadDeliveryKeepsNoOther(t *testing.T) {
+	t.Parallel()
+	rig := newDeliveryRig(t)
+	for range 3 {
+		require.NoError(t, rig.HandleConversion(t.Context(), rig.event(uuid.New(), 1, "", success)))
+	}
+	rig.Wait()
+	bad := rig.rows()[0]
+	rig.tenant(rig.tenantID, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "UPDATE deliveries SET state = 'waiting', next_attempt_at = $1", rig.now())
+		if err == nil {
+			_, err = tx.Exec(ctx, "UPDATE deliveries SET endpoint_id = gen_random_uuid(), next_attempt_at = $2 WHERE id = $1", bad.ID, rig.now().Add(-time.Minute))
+		}
+		return err
+	})
+	rig.advanceClock(overdueSlack + time.Second)
+	done, err := rig.SweepDeliveries(t.Context())
+	rig.Wait()
+	require.NoError(t, err)
+	require.Equal(t, []int{3, 1}, []int{done.Found, done.Failed})
+	states := map[string]int{}
+	for _, row := range rig.rows() {
+		states[row.State]++
+		if row.ID == bad.ID {
+			require.Equal(t, rig.now().Add(putOffBy), *row.NextAttemptAt)
+		}
+	}
+	require.Equal(t, map[string]int{stateDelivered: 2, stateWaiting: 1}, states)
+	done, err = rig.SweepDeliveries(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, done.Found)
+}
