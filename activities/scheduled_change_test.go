@@ -65,7 +65,7 @@ func TestSweepMakesForgottenChanges(t *testing.T) {
 	rig.wait(2 * time.Hour)
 	n, err := changes.SweepScheduledChanges(t.Context(), rig.now())
 	require.NoError(t, err)
-	require.Equal(t, 1, n)
+	require.Equal(t, 1, n.Found)
 	require.Equal(t, "applied pending", value[string](rig, `SELECT string_agg(state, ' ' ORDER BY at) FROM scheduled_changes WHERE offer_id = $1`, offer.ID))
 }
 

@@ -155,7 +155,7 @@ func (f *Facts) eventOf(d *Decision) *Event {
 // detail is what a reason says by itself.
 func (r Reason) detail() string { return reasonDetails[r] }
 
-var reasonDetails = map[Reason]string{
+var reasonDetails = map[Reason]string{ //nolint:gosec // it speaks of tokens and holds none
 	ReasonMalformed:       "What was sent cannot be read.",
 	ReasonBadSignature:    "The security token or signature that this advertiser requires is missing or wrong.",
 	ReasonIPNotAllowed:    "The sender's address is not on this advertiser's list.",

@@ -28,6 +28,7 @@ func TestPostbacks(t *testing.T) {
 		{"a workflow that is over is not needed for a Pending conversion", closedRunPending},
 		{"Rule 14: a workflow that is over is not needed for the end of a grace", closedRunHeld},
 		{"Rule 1: a click on its way is waited for", clickOnItsWay},
+		{"starts that their stream refuses are owed and made up for", refusedStarts},
 		{"Rule 1: without its click it is refused once the clicks have passed its time", noClick},
 	} {
 		if !t.Run(one.name, func(t *testing.T) { one.test(t, r) }) {
