@@ -153,7 +153,7 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 
 // tracksWell sends what senders and members send.
 func (w *world) tracksWell() {
-	me, anybody := w.tenants[1], w.as("")
+	me, anybody := w.tenants[1], w.as("", "User-Agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1") // a program is a bot
 	click := me.own("click")
 	for _, path := range []string{
 		"/healthz", "/docs", "/openapi.json", "/pixel", "/pixel.gif", "/pixel?gk_click_id=" + click, "/aff_l?transaction_id=" + click,
