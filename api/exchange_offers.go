@@ -75,7 +75,7 @@ type editSharedOfferOutput struct {
 
 // editedOffer is an offer after an edit, or of a proposal its id alone.
 type editedOffer struct {
-	offerView
+	OfferView
 	Warnings   []string   `json:"warnings"`
 	ProposalID *uuid.UUID `json:"proposalId,omitempty" doc:"With 202, which has nothing else but warnings: GET …/proposals lists it."`
 }
@@ -110,7 +110,7 @@ func (s *Server) editSharedOffer(ctx context.Context, in *editSharedOfferInput) 
 		if out.Body.Warnings, err = s.patchShared(ctx, tx, before, in.Body); err != nil {
 			return err
 		}
-		out.Body.offerView, err = s.viewShared(ctx, tx, in.ID)
+		out.Body.OfferView, err = s.viewShared(ctx, tx, in.ID)
 		out.ETag = etag(out.Body.Version)
 		return err
 	})

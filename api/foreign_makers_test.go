@@ -199,6 +199,7 @@ var bodies = map[string]func(r *rich) map[string]any{
 	"POST /api/v1/advertisers": named, "POST /api/v1/partners": named, "POST /api/v1/placements": named,
 	"POST /api/v1/sdk-offer-management/{product}/offers":     offerBody,
 	"PUT /api/v1/sdk-offer-management/{product}/offers/{id}": offerBody,
+	"POST /api/v1/exchange/offers/{id}/apply":                func(*rich) map[string]any { return map[string]any{"fields": []any{"name"}} },
 	"POST /api/v1/exchange/shares": func(r *rich) map[string]any {
 		return map[string]any{"offerId": r.own("offer"), "publisherTenantId": r.own("publisher tenant")}
 	},

@@ -60,7 +60,7 @@ const shownFailures = 100
 
 type jobOutput struct {
 	Body struct {
-		jobView
+		JobView
 		Failures []jobFailure `json:"failures" doc:"The first 100; GET …/items?filter.state=failed lists all."`
 	}
 }
@@ -75,7 +75,7 @@ func readJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, out *jobOutput) error
 	if err != nil {
 		return orNotFound(err)
 	}
-	out.Body.jobView = jobOf(&job)
+	out.Body.JobView = jobOf(&job)
 	out.Body.Failures = []jobFailure{}
 	if job.Failed == 0 {
 		return nil
