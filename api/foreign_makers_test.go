@@ -203,8 +203,7 @@ var bodies = map[string]func(r *rich) map[string]any{
 	"POST /api/v1/exchange/shares": func(r *rich) map[string]any {
 		return map[string]any{"offerId": r.own("offer"), "publisherTenantId": r.own("publisher tenant")}
 	},
-	"POST /api/v1/exchange/offers/{id}/apply": func(*rich) map[string]any { return map[string]any{"fields": []any{"headline"}} },
-	"POST /api/v1/tokens":                     func(*rich) map[string]any { return map[string]any{"name": "t", "scope": "readonly"} },
+	"POST /api/v1/tokens": func(*rich) map[string]any { return map[string]any{"name": "t", "scope": "readonly"} },
 	"POST /api/v1/conversions/review": func(r *rich) map[string]any {
 		return map[string]any{"action": "approve", "ids": []any{r.own("conversion")}}
 	},
