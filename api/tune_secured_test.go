@@ -287,7 +287,7 @@ func lastCut(query, body string) (string, string) {
 
 // renames says whether a form knows amount under both names, so that two values are a contradiction.
 func renames(name string) bool {
-	return !strings.HasPrefix(name, "/track") && name != "/aff_lsr by POST"
+	return !strings.HasPrefix(name, "/track")
 }
 
 func escapedByte(b byte) string { return "%" + strings.ToUpper(strconv.FormatInt(int64(b), 16)) }
