@@ -148,6 +148,7 @@ var nounOfPath = map[string]string{
 	"/api/v1/exchange/conversions/{id}":                  "shared conversion",
 
 	"/api/v1/exchange/offers/{id}/proposals/{proposalId}": "proposal",
+	"/api/v1/operator/failed-messages/{id}":               "failed message",
 }
 
 // words are path parameters that name no row of a tenant, with one that is right.
