@@ -103,6 +103,10 @@ func makers() map[string]func(r *rich) string {
 		"postback": func(r *rich) string {
 			return r.postback(uuid.MustParse(r.own("click")), eventInstall).PostbackID.String()
 		},
+		"verdict finding": func(r *rich) string {
+			r.own("postback") // what it is about
+			return r.postback(uuid.MustParse(r.own("click")), eventInstall, func(p *domain.Postback) { p.Status = "undecided" }).PostbackID.String()
+		},
 		"conversion": func(r *rich) string { return r.converted(r.member, eventBuy).String() },
 		"member":     func(r *rich) string { return r.member },
 		"job": func(r *rich) string {

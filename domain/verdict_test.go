@@ -178,3 +178,34 @@ func TestRule77OverAnyOrder(t *testing.T) {
 		}
 	})
 }
+
+// Rule 43: what waits for a person by rule 77 has not earned anything yet.
+func TestRule43AVerdictThatIsWaitedForEarnsNothing(t *testing.T) {
+	manual := func(o *Offer) { o.RewardType = RewardTypeManual }
+	for _, c := range []struct {
+		name          string
+		offer         *Offer
+		says          string
+		authenticated bool
+		want          bool
+	}{
+		{"a timer", multiOffer(goal("A", pending("1"))), "", true, true},
+		{"a timer, approved", multiOffer(goal("A", pending("1"))), "approved", true, true},
+		{"a timer, pending by the advertiser's word", multiOffer(goal("A", pending("1"))), "pending", true, false},
+		{"at once, pending by the advertiser's word", multiOffer(goal("A")), "pending", true, false},
+		{"a timer, rejected by nobody known", multiOffer(goal("A", pending("1"))), "rejected", false, false},
+		{"at once, rejected by nobody known", multiOffer(goal("A")), "rejected", false, false},
+		{"at once, an unknown status", multiOffer(goal("A")), "maybe", true, false},
+		{"by hand", changedOffer(multiOffer(goal("A")), manual), "", true, true},
+		{"by hand, pending by the advertiser's word", changedOffer(multiOffer(goal("A")), manual), "pending", true, false},
+		{"by hand, an unknown status", changedOffer(multiOffer(goal("A")), manual), "maybe", true, false},
+	} {
+		p := newPlay(c.offer)
+		p.facts.Authenticated = c.authenticated
+		n := p.post(time.Hour, "A", says(c.says)).New
+		require.Equal(t, []any{StatusPending, c.want}, []any{n.Status, n.Expected}, c.name)
+	}
+	p := newPlay(multiOffer(goal("A", pending("1"), repeats)))
+	p.post(time.Hour, "A", says("pending"), named("1"))
+	require.False(t, p.post(2*time.Hour, "A", named("2")).New.Expected, "a repeat waits for its first")
+}
