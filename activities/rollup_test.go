@@ -36,7 +36,7 @@ func newReportRig(t *testing.T, maxConns int32) *reportRig {
 	r := &reportRig{decisionRig: rig, rollups: &Rollups{Store: rig.Store, Now: func() time.Time { return rig.now().AddDate(1, 0, 0) }}}
 	r.offers = []*domain.Offer{
 		rig.offer([]domain.Event{goal("A", pendingFor("1")), goal("B", capped(30)), goal("C", repeats)}),
-		rig.offer([]domain.Event{goal("A", approval), goal("B"), goal("C", approval, repeats)}),
+		rig.offer([]domain.Event{goal("A", approval), goal("B"), goal("C", approval, repeats)}, trusted),
 	}
 	return r
 }
@@ -97,6 +97,7 @@ func (r *reportRig) step(ctx context.Context, random *rand.Rand) error {
 		}
 		p := r.postback(click, string(rune('A'+random.IntN(3))))
 		p.ReceivedAt = p.ReceivedAt.Add(-time.Duration(random.IntN(6*60*60)) * time.Second)
+		p.Status = []string{"", "", "", "pending", "rejected", "approved"}[random.IntN(6)]
 		_, err := r.Decide(ctx, r.tenantID, p)
 		return err
 	case what < 85:
@@ -183,6 +184,27 @@ func TestInvariant9LateRowsReversalsAndAdjustmentsReachTheirBucket(t *testing.T)
 		RequestID: uuid.NewString(), Actor: "person", Note: "agreed"})
 	require.NoError(t, err)
 	check("an adjustment")
+}
+
+// Rule 64: what the advertiser rejected before a person approved it was never in statistics (rule 77).
+// What had been approved stays in them.
+func TestRule64TheAdvertisersRejectionStaysOutOfStatistics(t *testing.T) {
+	t.Parallel()
+	r := newReportRig(t, 4)
+	random := rand.New(rand.NewPCG(5, 6))
+	o := r.offers[1]
+	require.Equal(t, domain.ReasonAdvertiser, r.post(r.click(o), "A", says("rejected")).Reason, "at once")
+	pending := r.click(o)
+	r.post(pending, "A")
+	require.Equal(t, domain.ReasonAdvertiser, r.post(pending, "A", says("rejected")).Reason, "while it waited")
+	approved := r.click(o)
+	r.review(r.post(approved, "A").ConversionID, domain.ActionApprove)
+	require.Equal(t, domain.ReasonReversed, r.post(approved, "A", says("rejected")).Reason)
+	require.Equal(t, domain.ReasonAdvertiser, r.post(r.click(o), "B", says("rejected")).Reason, "a goal that needs no approval")
+	_, err := r.rollups.RollUp(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, int64(2), value[int64](r.decisionRig, "SELECT sum(rejected)::bigint FROM conversion_rollups"))
+	require.NoError(t, r.compare(t.Context(), random))
 }
 
 func (r *reportRig) someSuccess() uuid.UUID {
@@ -388,7 +410,7 @@ func (raw *rawRows) equal(rows []dbgen.PerformanceRow, dimensions []string, zone
 	}
 	for _, c := range raw.conversions {
 		offer := raw.versions[fmt.Sprint(c.OfferID, c.OfferVersion)]
-		if offer.EventByID(c.EventID).RequiresApproval && (c.Status == domain.StatusPending || c.RejectionReason == domain.ReasonManual) {
+		if offer.EventByID(c.EventID).RequiresApproval && (c.Status == domain.StatusPending || c.RejectionReason == domain.ReasonManual || c.RejectionReason == domain.ReasonAdvertiser) {
 			continue // rule 64
 		}
 		add(rawKey(dimensions, raw.byID[c.ClickID], c.ReceivedAt, c.EventID.String(), zone, periods), func(t *domain.Tally) {

@@ -56,7 +56,10 @@ type Settled struct {
 // ReleaseRequestID is the request of the release that falls due (rule 21): there is one in a life.
 const ReleaseRequestID = "release"
 
-const errorNoConversion = "no such conversion"
+const (
+	errorNoConversion = "no such conversion"
+	errorOtherLive    = "another conversion of the same event is live"
+)
 
 // ErrNoConversion is returned for an id that the tenant does not have. No retry finds it.
 var ErrNoConversion = temporal.NewNonRetryableApplicationError(errorNoConversion, "NoConversion", nil)
@@ -76,7 +79,7 @@ func (d *Decisions) Settle(ctx context.Context, request SettleRequest) (Settled,
 	switch db.UniqueViolation(err) {
 	case "conversions_live_click", "conversions_live_member", "conversions_live_repeat":
 		// Rule 25: net reward over a life is never more than one.
-		settled, err = d.refuse(ctx, request, "another conversion of the same event is live")
+		settled, err = d.refuse(ctx, request, errorOtherLive)
 	}
 	if Permanent(err) && !errors.Is(err, ErrNoConversion) {
 		if request.Actor != "" { // a person is told
@@ -172,6 +175,7 @@ func (s *settler) move(ctx context.Context, status domain.Status, reason domain.
 	row := &s.row
 	row.Status, row.RejectionReason, row.NeedsReview, row.DecidedAt = status, reason, false, &s.now
 	row.Sequence++
+	row.AwaitsVerdict, row.ByAdvertiser = false, s.request.Actor == actorAdvertiser
 	row.IsCounted = status.Live() && !row.IsTest
 	takes := row.IsCounted && !s.before.IsCounted
 	if takes { // rule 25: it counts in the current period
@@ -216,7 +220,8 @@ func (s *settler) writeMove(ctx context.Context, batch *db.Batch) error {
 		moved, err := queries.MoveConversion(ctx, q, dbgen.MoveConversionParams{
 			Status: row.Status, RejectionReason: row.RejectionReason, Sequence: row.Sequence, ReleaseAt: row.ReleaseAt,
 			NeedsReview: row.NeedsReview, DecidedAt: row.DecidedAt, IsCounted: row.IsCounted, CountedDay: row.CountedDay,
-			CountedWeek: row.CountedWeek, CountedMonth: row.CountedMonth, TenantID: row.TenantID, ID: row.ID, WasSequence: s.before.Sequence,
+			CountedWeek: row.CountedWeek, CountedMonth: row.CountedMonth, ByAdvertiser: row.ByAdvertiser,
+			TenantID: row.TenantID, ID: row.ID, WasSequence: s.before.Sequence,
 		})
 		if err == nil && moved != 1 {
 			err = fmt.Errorf("conversion %s moved under its lock", row.ID)
@@ -235,7 +240,7 @@ func (s *settler) writeMove(ctx context.Context, batch *db.Batch) error {
 		from: s.before.Status, to: row.Status, reason: row.RejectionReason, sequence: row.Sequence, at: s.now, actor: actor,
 		note: request.Note, overrideCaps: request.OverrideCaps, requestID: request.RequestID,
 	}, offer)
-	if err != nil || request.Actor == "" { // invariant 12; a machine's transitions are their own record
+	if err != nil || !isPerson(request.Actor) { // invariant 12; a machine's transitions are their own record
 		return err
 	}
 	return auditReview(ctx, batch, &s.before, row, *request, s.now)

@@ -18,9 +18,14 @@ const (
 	actorTimer    = "timer"
 )
 
+// isPerson says whether somebody is to answer for a move.
+func isPerson(actor string) bool { return actor != "" && actor != actorAdvertiser }
+
 // ByItself says that no person moved a conversion: a postback did, or its time. News of a release that
 // did not tell leaves it open.
-func ByItself(actor string) bool { return actor == actorPostback || actor == actorTimer }
+func ByItself(actor string) bool {
+	return actor == actorPostback || actor == actorTimer || actor == actorAdvertiser
+}
 
 // messageID is the id of what a request to a conversion leaves behind: news, entries, messages. The
 // request is what names the step: its sequence depends on what people did in between, which a replay
@@ -114,6 +119,7 @@ func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Convers
 		ID: id, TenantID: row.TenantID, ConversionID: row.ID, ClickID: row.ClickID, Sequence: t.sequence, FromStatus: t.from,
 		Status: t.to, Reason: t.reason, At: t.at, Actor: t.actor, IsTest: row.IsTest,
 		RewardWasSent: t.from == domain.StatusSuccess, Conversion: document,
+		EndsWait: row.ByAdvertiser && t.from == domain.StatusPending && row.Side != domain.SidePublisher,
 	})
 	if err != nil {
 		return err

@@ -31,6 +31,9 @@ type writer struct {
 // write writes what was decided. facts are nil for a refusal before the rules.
 func (w *writer) write(ctx context.Context, decision domain.Decision, facts *domain.Facts) (Decided, error) {
 	w.judged = facts
+	if decision.Move != "" {
+		return w.carryOut(ctx, decision)
+	}
 	if decision.New != nil && len(decision.New.Slots) > 0 && decision.New.Status.Live() {
 		decided, exhausted, err := w.writeWithSlots(ctx, decision)
 		if err != nil || exhausted == domain.ReasonNone {
@@ -99,6 +102,9 @@ func (w *writer) writeRows(ctx context.Context, batch *db.Batch, decision domain
 	if err := w.logPostback(ctx, batch, answer); err != nil {
 		return Decided{}, err
 	}
+	if err := w.keepFinding(ctx, batch, decision); err != nil {
+		return Decided{}, err
+	}
 	if err := w.owe(ctx, batch, &decided); err != nil {
 		return Decided{}, err
 	}
@@ -149,7 +155,8 @@ func (w *writer) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, erro
 		CountedDay: periods.Day, CountedWeek: periods.Week, CountedMonth: periods.Month,
 		CnvConversionID: w.postback.ConversionID, CnvEventID: w.postback.EventID, CnvAmount: readableAmount(w.postback),
 		CnvSubs: w.postback.Subs, CnvGoalID: w.postback.GoalID, CnvGoalName: w.postback.GoalName, IsTest: click.IsTest,
-		Side: click.Side, CnvCurrency: w.postback.Currency, CnvCompletedAt: w.postback.CompletedAt,
+		Side: click.Side, CnvCurrency: w.postback.Currency, CnvCompletedAt: w.postback.CompletedAt, CnvStatus: w.postback.Status,
+		AwaitsVerdict: n.AwaitsVerdict, ByAdvertiser: n.Reason == domain.ReasonAdvertiser,
 	}
 	if row.PubMemberID == nil {
 		row.MemberKey = memberOf(click)
@@ -180,6 +187,9 @@ func (w *writer) insertConversion(ctx context.Context, batch *db.Batch, row *dbg
 	}
 	if w.postback.Upload != nil {
 		move.actor = w.postback.Upload.Actor
+	}
+	if row.ByAdvertiser {
+		move.actor, move.note = actorAdvertiser, "status="+w.postback.Status
 	}
 	return w.scene.writeTransition(ctx, batch, row, move, w.scene.current)
 }

@@ -197,8 +197,8 @@ func (s *Server) postbackURLOf(key string, exchangeTenantID *uuid.UUID) string {
 	return s.postbackURL(key)
 }
 
-func (s *Server) listAdvertisers(ctx context.Context, in *ListInput) (*pageOutput[advertiserDocument], error) {
-	return listIn(ctx, s, listing[advertiserDocument]{
+func (s *Server) advertiserListing() listing[advertiserDocument] {
+	return listing[advertiserDocument]{
 		from:    "advertisers",
 		columns: "id, name, email, key, security_token_hash IS NOT NULL, signing_secret_sealed IS NOT NULL, ip_allowlist, created_at, exchange_tenant_id",
 		where:   ownRows,
@@ -214,5 +214,9 @@ func (s *Server) listAdvertisers(ctx context.Context, in *ListInput) (*pageOutpu
 			a.PostbackURL = s.postbackURLOf(key, a.ExchangeTenantID)
 			return a, err
 		},
-	}, *in)
+	}
+}
+
+func (s *Server) listAdvertisers(ctx context.Context, in *ListInput) (*pageOutput[advertiserDocument], error) {
+	return listIn(ctx, s, s.advertiserListing(), *in)
 }

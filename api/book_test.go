@@ -191,13 +191,17 @@ func (b *book) click(member string, change ...func(*domain.Click)) uuid.UUID {
 }
 
 // postback decides one postback now.
-func (b *book) postback(clickID uuid.UUID, eventID string) domain.Answer {
+func (b *book) postback(clickID uuid.UUID, eventID string, change ...func(*domain.Postback)) domain.Answer {
 	b.t.Helper()
 	at := time.Now().UTC()
-	decided, err := b.decisions.Decide(b.t.Context(), b.tenantID, domain.Postback{
+	postback := domain.Postback{
 		ID: b.api.Keys.NewID(at), ReceivedAt: at, Method: "GET", Path: "/track", SourceIP: "203.0.113.9", ClickID: &clickID, EventID: eventID,
 		Params: map[string]string{"gk_click_id": clickID.String(), "cnv_event_id": eventID, "security_token": "***"},
-	})
+	}
+	for _, f := range change {
+		f(&postback)
+	}
+	decided, err := b.decisions.Decide(b.t.Context(), b.tenantID, postback)
 	require.NoError(b.t, err)
 	return decided.Answer
 }

@@ -62,12 +62,12 @@ type ledgerLineView struct {
 
 // conversionHistory is a conversion with every transition: who, when, why.
 type conversionHistory struct {
-	conversionView
+	ConversionView
 	History []transitionView `json:"history"`
 }
 
 type conversionDetail struct {
-	conversionHistory
+	ConversionHistory
 	RevenueRule *appliedRuleView `json:"revenueRule" doc:"What gave the revenue at the decision; null where the click has no partner."`
 	PayoutRule  *appliedRuleView `json:"payoutRule" doc:"What gave the payout at the decision; null where the click has no partner."`
 	Ledger      []ledgerLineView `json:"ledger"`
@@ -91,7 +91,7 @@ func (s *Server) getConversion(ctx context.Context, in *ByID) (*conversionOutput
 		if err != nil {
 			return err
 		}
-		out.Body.conversionHistory = histories[0]
+		out.Body.ConversionHistory = histories[0]
 		if out.Body.RevenueRule, err = appliedRuleOf(row.RevenueRule); err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func conversionHistories(ctx context.Context, tx pgx.Tx, rows []dbgen.Conversion
 	}
 	histories := make([]conversionHistory, len(views))
 	for i, view := range views {
-		histories[i] = conversionHistory{conversionView: view, History: append([]transitionView{}, steps[view.ID]...)}
+		histories[i] = conversionHistory{ConversionView: view, History: append([]transitionView{}, steps[view.ID]...)}
 	}
 	return histories, nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"reflect"
-	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -75,26 +73,9 @@ type editSharedOfferOutput struct {
 	Body   editedOffer
 }
 
-// proposedEdit is the answer to a proposal: nothing of the offer has changed.
-type proposedEdit struct {
-	ProposalID *uuid.UUID `json:"proposalId" doc:"GET …/proposals lists it."`
-	Warnings   []string   `json:"warnings"`
-}
-
-// describeProposed says in the OpenAPI document that a PATCH may be answered with a proposal.
-func describeProposed(r *router, path string) {
-	doc := r.api.OpenAPI()
-	doc.Paths[path].Patch.Responses[strconv.Itoa(http.StatusAccepted)] = &huma.Response{
-		Description: "With propose: the edit is proposed to the other side",
-		Content: map[string]*huma.MediaType{
-			"application/json": {Schema: doc.Components.Schemas.Schema(reflect.TypeFor[proposedEdit](), true, "")},
-		},
-	}
-}
-
 // editedOffer is an offer after an edit, or of a proposal its id alone.
 type editedOffer struct {
-	offerView
+	OfferView
 	Warnings   []string   `json:"warnings"`
 	ProposalID *uuid.UUID `json:"proposalId,omitempty" doc:"With 202, which has nothing else but warnings: GET …/proposals lists it."`
 }
@@ -102,7 +83,10 @@ type editedOffer struct {
 // MarshalJSON leaves the offer out of the answer to a proposal.
 func (e editedOffer) MarshalJSON() ([]byte, error) {
 	if e.ProposalID != nil {
-		return json.Marshal(proposedEdit{e.ProposalID, e.Warnings})
+		return json.Marshal(struct {
+			ProposalID *uuid.UUID `json:"proposalId"`
+			Warnings   []string   `json:"warnings"`
+		}{e.ProposalID, e.Warnings})
 	}
 	type whole editedOffer
 	return json.Marshal(whole(e))
@@ -126,7 +110,7 @@ func (s *Server) editSharedOffer(ctx context.Context, in *editSharedOfferInput) 
 		if out.Body.Warnings, err = s.patchShared(ctx, tx, before, in.Body); err != nil {
 			return err
 		}
-		out.Body.offerView, err = s.viewShared(ctx, tx, in.ID)
+		out.Body.OfferView, err = s.viewShared(ctx, tx, in.ID)
 		out.ETag = etag(out.Body.Version)
 		return err
 	})

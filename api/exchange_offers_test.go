@@ -124,7 +124,7 @@ func offerFieldCases() []fieldCase {
 		{"stateIds", e, both([]any{"US-CA"}, []any{"US-NY"})}, {"zipCodes", e, both([]any{"10115"}, []any{"90210"})}, {"genderIds", e, both([]any{"male"}, []any{"female"})},
 		{"placementIds", p, ownRows("/api/v1/placements")}, {"showForUnknownGender", e, flipped()}, {"deviceType", e, both([]any{"IOS"}, []any{"Android"})},
 		{"initialEpc", p, both("2.00", "3.00")}, {"isEpcLocked", p, both(true, true)}, {"enforceEncryptedTracking", a, both(true, false)},
-		{"sessionDays", a, both(10, 20)}, {"outOfOrderGraceMinutes", a, both(10, 20)}, {"trustCompletionTime", a, both(true, false)},
+		{"sessionDays", a, both(10, 20)}, {"outOfOrderGraceMinutes", a, both(10, 20)}, {"trustCompletionTime", a, both(true, false)}, {"trustAdvertiserStatus", a, both(true, false)},
 		{"overCapPolicy", a, both("pending", "reject")}, {"fallbackUrl", e, both("https://a.example/", "https://p.example/")},
 		{"minClickToConversionSeconds", a, both(1, 2)},
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -113,7 +112,9 @@ func (s *Server) keepProposal(
 	ctx context.Context, tx pgx.Tx, share *activities.Share, version int64, patch []byte, minted []uuid.UUID, changes []domain.OfferChange,
 ) (uuid.UUID, error) {
 	queries := dbgen.New()
-	open, err := queries.CountOpenProposals(ctx, tx, share.ID, share.OfferID, share.Side)
+	open, err := queries.CountOpenProposals(ctx, tx, dbgen.CountOpenProposalsParams{
+		TenantID: share.Tenant(share.Side), PartnershipID: share.ID, OfferID: share.OfferID, Side: share.Side,
+	})
 	if err != nil {
 		return uuid.Nil, err
 	}
@@ -129,12 +130,12 @@ func (s *Server) keepProposal(
 		row.EventIds = []uuid.UUID{}
 	}
 	known, err := queries.OpenProposal(ctx, tx, dbgen.OpenProposalParams{
-		PartnershipID: share.ID, OfferID: share.OfferID, Side: row.Side, Fingerprint: row.Fingerprint,
+		TenantID: share.Tenant(share.Side), PartnershipID: share.ID, OfferID: share.OfferID, Side: row.Side, Fingerprint: row.Fingerprint,
 	})
 	switch {
 	case err == nil:
 		return known, nil // the request came again
-	case !errors.Is(err, pgx.ErrNoRows):
+	case orNotFound(err) == err:
 		return uuid.Nil, err
 	case open >= maxOpenProposals:
 		return uuid.Nil, conflict(fmt.Sprintf("%d proposals for this offer are open already. Withdraw one, or wait for the other side.", open))
@@ -298,7 +299,7 @@ func (s *Server) endProposal(
 	}
 	decided, err := dbgen.New().DecideProposal(ctx, tx, dbgen.DecideProposalParams{
 		State: string(state), DecidedAt: at, DecidedBy: proposal.DecidedBy, DecidedSide: string(share.Side), Reason: reason,
-		MadeVersion: proposal.MadeVersion, ID: row.ID, OfferID: row.OfferID, TenantID: principal(ctx).TenantID,
+		MadeVersion: proposal.MadeVersion, TenantID: share.Tenant(share.Side), ID: row.ID, OfferID: row.OfferID,
 	})
 	if err != nil {
 		return err

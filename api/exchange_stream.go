@@ -318,11 +318,9 @@ func describeLiveStream(r *router, path string) {
 	operation.Parameters = append(operation.Parameters,
 		&huma.Param{Name: "Last-Event-ID", In: "header", Schema: id, Description: "The id of the last event that was received: the stream goes on behind it. Without it only what is new is sent."},
 		&huma.Param{Name: "last_event_id", In: "query", Schema: id, Description: "The same, for clients that cannot set headers."})
-	operation.Responses = map[string]*huma.Response{
-		"200": {
-			Description: "Server-sent events: change, conversion, status, request; reset where events are missing that are not kept any more. The data of each is one JSON document.",
-			Content:     map[string]*huma.MediaType{eventStreamType: {Schema: &huma.Schema{Type: huma.TypeString}}},
-		},
-		"503": {Description: "Too many live streams are open, or the stream server does not answer: try again after Retry-After."},
+	operation.Responses["200"] = &huma.Response{
+		Description: "Server-sent events: change, conversion, status, request; reset where events are missing that are not kept any more. The data of each is one JSON document.",
+		Content:     map[string]*huma.MediaType{eventStreamType: {Schema: &huma.Schema{Type: huma.TypeString}}},
 	}
+	operation.Responses["503"].Description = "Too many live streams are open, or the stream server does not answer: try again after Retry-After."
 }

@@ -36,7 +36,7 @@ type failedMessage struct {
 
 type failedMessageOutput struct {
 	Body struct {
-		failedMessage
+		FailedMessage
 		Payload json.RawMessage `json:"payload" doc:"The message. Secrets in it are hashed or sealed, as they are everywhere."`
 		Raw     []byte          `json:"raw,omitempty" doc:"The message's bytes in base64, where it is no JSON."`
 	}
@@ -101,7 +101,7 @@ func (s *Server) failedMessage(ctx context.Context, get func(tx pgx.Tx) (dbgen.F
 		if err != nil {
 			return orNotFound(err)
 		}
-		out.Body.failedMessage = failedMessage{
+		out.Body.FailedMessage = failedMessage{
 			TenantID: m.TenantID, ID: m.ID, Source: m.Source, Subject: m.Subject, About: m.About, Error: m.Error, Attempts: m.Attempts, State: m.State,
 			FirstFailedAt: m.FirstFailedAt, FailedAt: m.FailedAt, ResentAt: m.ResentAt, ResentBy: m.ResentBy,
 		}

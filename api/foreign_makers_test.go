@@ -103,6 +103,10 @@ func makers() map[string]func(r *rich) string {
 		"postback": func(r *rich) string {
 			return r.postback(uuid.MustParse(r.own("click")), eventInstall).PostbackID.String()
 		},
+		"verdict finding": func(r *rich) string {
+			r.own("postback") // what it is about
+			return r.postback(uuid.MustParse(r.own("click")), eventInstall, func(p *domain.Postback) { p.Status = "undecided" }).PostbackID.String()
+		},
 		"conversion": func(r *rich) string { return r.converted(r.member, eventBuy).String() },
 		"member":     func(r *rich) string { return r.member },
 		"job": func(r *rich) string {
@@ -144,6 +148,7 @@ var nounOfPath = map[string]string{
 	"/api/v1/exchange/conversions/{id}":                  "shared conversion",
 
 	"/api/v1/exchange/offers/{id}/proposals/{proposalId}": "proposal",
+	"/api/v1/operator/failed-messages/{id}":               "failed message",
 }
 
 // words are path parameters that name no row of a tenant, with one that is right.
@@ -198,11 +203,11 @@ var bodies = map[string]func(r *rich) map[string]any{
 	"POST /api/v1/advertisers": named, "POST /api/v1/partners": named, "POST /api/v1/placements": named,
 	"POST /api/v1/sdk-offer-management/{product}/offers":     offerBody,
 	"PUT /api/v1/sdk-offer-management/{product}/offers/{id}": offerBody,
+	"POST /api/v1/exchange/offers/{id}/apply":                func(*rich) map[string]any { return map[string]any{"fields": []any{"name"}} },
 	"POST /api/v1/exchange/shares": func(r *rich) map[string]any {
 		return map[string]any{"offerId": r.own("offer"), "publisherTenantId": r.own("publisher tenant")}
 	},
-	"POST /api/v1/exchange/offers/{id}/apply": func(*rich) map[string]any { return map[string]any{"fields": []any{"headline"}} },
-	"POST /api/v1/tokens":                     func(*rich) map[string]any { return map[string]any{"name": "t", "scope": "readonly"} },
+	"POST /api/v1/tokens": func(*rich) map[string]any { return map[string]any{"name": "t", "scope": "readonly"} },
 	"POST /api/v1/conversions/review": func(r *rich) map[string]any {
 		return map[string]any{"action": "approve", "ids": []any{r.own("conversion")}}
 	},

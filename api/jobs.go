@@ -60,7 +60,7 @@ const shownFailures = 100
 
 type jobOutput struct {
 	Body struct {
-		jobView
+		JobView
 		Failures []jobFailure `json:"failures" doc:"The first 100; GET …/items?filter.state=failed lists all."`
 	}
 }
@@ -75,7 +75,7 @@ func readJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, out *jobOutput) error
 	if err != nil {
 		return orNotFound(err)
 	}
-	out.Body.jobView = jobOf(&job)
+	out.Body.JobView = jobOf(&job)
 	out.Body.Failures = []jobFailure{}
 	if job.Failed == 0 {
 		return nil
@@ -128,7 +128,8 @@ var jobItemListing = listing[jobItemView]{
 	columns: "i.number, i.state, i.conversion_id, i.offer_id, i.postback_id, i.line, i.field, i.error",
 	fields: map[string]listField{
 		"number": {column: "i.number", kind: fieldInt}, "state": {column: "i.state"},
-		"conversionId": {column: "i.conversion_id", kind: fieldUUID}, "offerId": {column: "i.offer_id", kind: fieldUUID}, "field": {column: "i.field"}, "error": {column: "i.error"},
+		"conversionId": {column: "i.conversion_id", kind: fieldUUID}, "offerId": {column: "i.offer_id", kind: fieldUUID},
+		"field": {column: "i.field"}, "error": {column: "i.error"},
 	},
 	order: "number", id: "i.number",
 	scan: func(row pgx.CollectableRow) (i jobItemView, err error) {

@@ -164,7 +164,7 @@ type updateOfferInput struct {
 type updateOfferOutput struct {
 	ETag string `header:"ETag"`
 	Body struct {
-		offerView
+		OfferView
 		Warnings []string `json:"warnings"`
 		// Shares is left out of an offer that has none, or when nothing of the edit is for them.
 		Shares *offerShares `json:"shares,omitempty" doc:"The offer is shared: the edit can be applied to its shares in one step."`
@@ -195,7 +195,7 @@ func (s *Server) updateOffer(ctx context.Context, in *updateOfferInput) (*update
 		if out.Body.Shares, err = sharesOf(ctx, tx, before, &after); err != nil {
 			return err
 		}
-		out.Body.offerView, err = s.viewOffer(ctx, tx, in.ID)
+		out.Body.OfferView, err = s.viewOffer(ctx, tx, in.ID)
 		out.ETag = etag(out.Body.Version)
 		return err
 	})

@@ -24,7 +24,7 @@ func describe(doc *huma.OpenAPI) {
 
 // openAPIDocument serves the document that the route table makes.
 func (s *Server) openAPIDocument(doc *huma.OpenAPI) gin.HandlerFunc {
-	marshal := sync.OnceValues(doc.MarshalJSON)
+	marshal := sync.OnceValues(func() ([]byte, error) { return documentOf(doc) })
 	return func(c *gin.Context) {
 		text, err := marshal()
 		if err != nil {

@@ -112,6 +112,7 @@ func (t *Tracking) decide(c *gin.Context, form *conversionForm, postback *domain
 	} else if decided != nil {
 		answer = awaitAnswer(ctx, decided, answer)
 	}
+	answer.Verdict = postback.Verdict()
 	form.answer(c, answer, errs)
 }
 
@@ -216,6 +217,7 @@ func fill(p *domain.Postback, read *sentValues) domain.FieldErrors {
 	p.Amount = cleanText(values["cnv_amount"])
 	p.Currency = strings.ToUpper(cleanText(values["cnv_currency"]))
 	p.ConversionID = cleanText(values["cnv_conversion_id"])
+	p.Status = strings.TrimSpace(cleanText(values["cnv_status"]))
 	for n, name := range []string{"cnv_sub_1", "cnv_sub_2", "cnv_sub_3", "cnv_sub_4", "cnv_sub_5"} {
 		if values[name] != "" {
 			p.Subs = append(p.Subs, make([]string, n+1-len(p.Subs))...)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -39,6 +40,12 @@ type route struct {
 	hidden     bool
 	// precondition is looked at where the handler does not come to it.
 	precondition func(huma.Context) error
+	// What the OpenAPI document says besides: see openapi_answers.go.
+	fields     map[string]listField
+	orAccepted string
+	finds      bool
+	sent       []SentField
+	answers    []rawAnswer
 	// portals are what partners and advertisers get; portalOf marks such a handler with its scope.
 	portals  []portal
 	portalOf string
@@ -85,6 +92,7 @@ func newRouter(s *Server, engine *gin.Engine) *router {
 	config.CreateHooks = nil // no $schema members in answers
 	config.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
 	config.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[uuid.UUID](), reflect.TypeFor[uuidSchema]())
+	config.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[json.Number](), reflect.TypeFor[float64]())
 	describe(config.OpenAPI)
 	r.api = huma.NewAPI(config, adapter{r})
 	return r
@@ -156,10 +164,12 @@ func handle[I, O any](r *router, method, path, id string, who access, summary st
 	op.DefaultStatus = line.status
 	op.MaxBodyBytes = line.maxBody
 	op.BodyReadTimeout = -1 // readBody has read it
+	op.Errors = line.refusals(method, path)
 	for _, own := range line.portals {
 		own.register(op)
 	}
 	registerTyped(r, op, handler)
+	r.describeAnswers(method, path, &line)
 	for _, own := range line.portals {
 		if own.body != nil {
 			r.describePortal(path, own.scope, own.body)
@@ -188,7 +198,7 @@ func raw(r *router, method, path, id string, who access, summary string, handler
 				Name: name[1], In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString},
 			})
 		}
-		op.Responses = map[string]*huma.Response{"default": {Description: "See the description of the HTTP surface."}}
+		r.describeRaw(&op, &line)
 		r.api.OpenAPI().AddOperation(&op)
 	}
 	r.register(method, path, line, handler)

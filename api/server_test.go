@@ -32,6 +32,13 @@ type site struct {
 	api   *api.Server
 	// database is the superuser's address.
 	database string
+	// conform looks at every answer, where a test sets its check.
+	conform *watcher
+}
+
+// watcher is shared by all copies of a site.
+type watcher struct {
+	check func(method, address string, a *answer)
 }
 
 func newSite(t *testing.T, change ...func(*api.Server)) *site {
@@ -59,7 +66,7 @@ func newSiteOn(t *testing.T, database, address string, change ...func(*api.Serve
 	require.NoError(t, err)
 	web := httptest.NewServer(handler)
 	t.Cleanup(web.Close)
-	return &site{t: t, url: web.URL, store: store, api: server, database: database}
+	return &site{t: t, url: web.URL, store: store, api: server, database: database, conform: &watcher{}}
 }
 
 // exec runs SQL as the superuser.
@@ -77,6 +84,15 @@ type caller struct {
 	*site
 	t       testing.TB
 	headers map[string]string
+	// stays follows no redirects.
+	stays bool
+}
+
+// direct is the caller that follows no redirects.
+func (c *caller) direct() *caller {
+	out := c.with()
+	out.stays = true
+	return out
 }
 
 func (s *site) as(token string, headers ...string) *caller {
@@ -135,12 +151,20 @@ func (c *caller) send(method, path string, body any) *answer {
 	for name, value := range c.headers {
 		request.Header.Set(name, value)
 	}
-	response, err := http.DefaultClient.Do(request)
+	client := http.DefaultClient
+	if c.stays {
+		client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	response, err := client.Do(request)
 	require.NoError(c.t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	require.NoError(c.t, err)
-	return &answer{t: c.t, status: response.StatusCode, header: response.Header, body: text}
+	got := &answer{t: c.t, status: response.StatusCode, header: response.Header, body: text}
+	if c.conform.check != nil {
+		c.conform.check(method, path, got)
+	}
+	return got
 }
 
 func (c *caller) get(path string) *answer            { c.t.Helper(); return c.send("GET", path, nil) }

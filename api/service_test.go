@@ -74,7 +74,7 @@ func TestOpenAPI(t *testing.T) {
 	require.NotEmpty(t, create.Security)
 	require.Contains(t, create.RequestBody.Content, "application/json")
 	require.Contains(t, create.Responses, "201")
-	require.Contains(t, create.Responses["default"].Content, "application/problem+json")
+	require.Contains(t, create.Responses["400"].Content, "application/problem+json")
 }
 
 // Row-level security holds when a query forgets its tenant.

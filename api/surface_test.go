@@ -43,7 +43,8 @@ func (s *site) surface() *surface {
 		Components struct{ Schemas map[string]*schema }
 	}
 	s.as("").get("/openapi.json").into(http.StatusOK, &document)
-	all := s.operations()
+	// Those of the operator alone hold nothing that is a tenant's to ask for.
+	all := slices.DeleteFunc(s.operations(), func(o operation) bool { return strings.HasPrefix(o.path, "/api/v1/operator/") })
 	for i, o := range all {
 		line := document.Paths[o.path][strings.ToLower(o.method)]
 		all[i].parameters, all[i].schemas = line.Parameters, document.Components.Schemas
@@ -76,7 +77,7 @@ func (s *surface) idFields(o operation) []string {
 			walk(at.Items, path+"[]", depth+1)
 		}
 	}
-	if o.schema != nil {
+	if o.schema != nil && !strings.Contains(o.schema.Ref, "schemas/Offer") { // untyped has those of offers
 		walk(o.schema, "", 0)
 	}
 	return fields
@@ -86,7 +87,7 @@ func (s *surface) idFields(o operation) []string {
 func (s *surface) idQueries(o operation) map[string]bool {
 	names := map[string]bool{}
 	for _, p := range o.parameters {
-		if p.In == "query" && (p.Schema.Format == "uuid" || nameOfID.MatchString(p.Name)) && notAnID[p.Name] == "" {
+		if p.In == "query" && !strings.HasPrefix(p.Name, "filter.") && (p.Schema.Format == "uuid" || nameOfID.MatchString(p.Name)) && notAnID[p.Name] == "" {
 			names[p.Name] = true
 		}
 	}

@@ -37,7 +37,7 @@ type finding struct {
 }
 
 type tracedPostback struct {
-	postbackView
+	PostbackView
 	DecideBy *time.Time `json:"decideBy" doc:"When the grace of a held one ends (rule 14)."`
 }
 
@@ -132,7 +132,7 @@ func (t *clickTrace) loadPostbacks(ctx context.Context, tx pgx.Tx) error {
 		if err != nil {
 			return err
 		}
-		t.Postbacks[i] = tracedPostback{postbackView: view, DecideBy: decideBy[view.ID]}
+		t.Postbacks[i] = tracedPostback{PostbackView: view, DecideBy: decideBy[view.ID]}
 	}
 	return nil
 }

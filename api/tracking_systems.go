@@ -32,8 +32,16 @@ type trackingSystemDocument struct {
 	PerEvent       bool                `json:"perEvent" doc:"Whether the provider takes a URL for each event; else its macro names the event, and must give the event's eventId."`
 	Certainty      domain.Certainty    `json:"certainty" enum:"documented,reported,unconfirmed" doc:"How the names are known: from the provider's documentation, from others', or not for sure."`
 	Notes          string              `json:"notes"`
+	Rejections     *rejectionPostback  `json:"rejections,omitempty" doc:"How the provider posts what it has rejected, as fraud for instance; left out where that is not known of it."`
 	RedirectLink   string              `json:"redirectLink,omitempty" doc:"The offer's own link, which members click."`
 	Events         []trackingEvent     `json:"events,omitempty" doc:"The offer's events, with the URL for each."`
+}
+
+// rejectionPostback maps a provider's reject reasons onto a verdict (rule 77).
+type rejectionPostback struct {
+	PostbackURL string           `json:"postbackUrl" doc:"To set where the provider posts what it rejects: whatever its reason, the conversion is rejected or taken back."`
+	ReasonMacro string           `json:"reasonMacro,omitempty" doc:"The provider's macro of its reason, which is kept in cnv_sub_5."`
+	Certainty   domain.Certainty `json:"certainty" enum:"documented,reported,unconfirmed" doc:"How this is known."`
 }
 
 type trackingParameter struct {
@@ -42,10 +50,11 @@ type trackingParameter struct {
 }
 
 type trackingEvent struct {
-	ID          uuid.UUID `json:"id"`
-	EventID     string    `json:"eventId"`
-	Name        string    `json:"name"`
-	PostbackURL string    `json:"postbackUrl"`
+	ID           uuid.UUID `json:"id"`
+	EventID      string    `json:"eventId"`
+	Name         string    `json:"name"`
+	PostbackURL  string    `json:"postbackUrl"`
+	RejectionURL string    `json:"rejectionPostbackUrl,omitempty" doc:"For what the provider rejects of this event."`
 }
 
 // getTrackingSystem shows an attribution provider's preset, filled in for an offer when one is named.
@@ -61,6 +70,11 @@ func (s *Server) getTrackingSystem(ctx context.Context, in *trackingSystemInput)
 	}}
 	for _, m := range system.Macros {
 		out.Body.Parameters = append(out.Body.Parameters, trackingParameter{m.Parameter, m.Macro})
+	}
+	if system.Rejection != nil {
+		out.Body.Rejections = &rejectionPostback{
+			PostbackURL: system.RejectionURL(s.postbackURL(anyAdvertiser), "", false), ReasonMacro: system.Rejection.ReasonMacro, Certainty: system.Rejection.Certainty,
+		}
 	}
 	if in.OfferID == uuid.Nil {
 		return out, nil
@@ -97,6 +111,9 @@ func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemD
 	}
 	doc.TrackingLink = system.TrackingLink(offer.TrackingSystemLink)
 	doc.PostbackURL = system.PostbackURL(address, "", withToken)
+	if doc.Rejections != nil {
+		doc.Rejections.PostbackURL = system.RejectionURL(address, "", withToken)
+	}
 	if offer.OfferType == domain.OfferTypeSingleEvent {
 		return nil
 	}
@@ -105,9 +122,10 @@ func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemD
 		if event.Status == domain.GoalStatusDeleted {
 			continue
 		}
-		shown := trackingEvent{ID: event.ID, EventID: event.EventID, Name: event.Name, PostbackURL: doc.PostbackURL}
+		shown := trackingEvent{ID: event.ID, EventID: event.EventID, Name: event.Name, PostbackURL: doc.PostbackURL, RejectionURL: system.RejectionURL(address, "", withToken)}
 		if system.PerEvent {
 			shown.PostbackURL = system.PostbackURL(address, event.EventID, withToken)
+			shown.RejectionURL = system.RejectionURL(address, event.EventID, withToken)
 		}
 		doc.Events = append(doc.Events, shown)
 	}

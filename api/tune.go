@@ -157,15 +157,15 @@ func maskedCode(code string) string { return truncated(code, 6) + replaced }
 type tuneAnswer struct {
 	Success bool   `json:"success"`
 	ErrMsg  string `json:"err_msg,omitempty"`
-	postbackAnswer
+	PostbackAnswer
 }
 
 // sendTuneAnswer tells success or its reason with 200 whatever was decided: senders of that protocol
 // expect nothing else. Success is what needs nothing more of the sender.
 func sendTuneAnswer(c *gin.Context, answer domain.Answer, errs domain.FieldErrors) {
-	told := tuneAnswer{postbackAnswer: postbackAnswer{answer, answer.RecordedAs(), errs}}
-	switch answer.Outcome {
-	case domain.OutcomeAccepted, domain.OutcomeHeld, domain.OutcomeQueued:
+	told := tuneAnswer{PostbackAnswer: postbackAnswer{answer, answer.RecordedAs(), errs}}
+	switch {
+	case answer.Outcome == domain.OutcomeAccepted, answer.Outcome == domain.OutcomeHeld, answer.Outcome == domain.OutcomeQueued, answer.CarriedOut():
 		told.Success = true
 	default:
 		told.ErrMsg = string(answer.Reason)

@@ -42,9 +42,9 @@ func takesCSV(r *router, path string) {
 	operation.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"text/csv": {
 		Schema: &huma.Schema{Type: huma.TypeString, Description: "ClickId,EventID,UserCompletedAt,Revenue,Reward: the first line names the columns."},
 	}}}
-	operation.Responses = map[string]*huma.Response{"202": {Description: "The job.", Content: map[string]*huma.MediaType{"application/json": {
+	operation.Responses["202"] = &huma.Response{Description: "The job.", Content: map[string]*huma.MediaType{"application/json": {
 		Schema: &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"jobId": {Type: huma.TypeString, Format: "uuid"}}},
-	}}}}
+	}}}
 }
 
 // upload is one file on its way.

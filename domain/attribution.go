@@ -46,6 +46,10 @@ type Decision struct {
 	Reason  Reason
 	// Existing is the conversion that is answered where none is made.
 	Existing *Conversion
+	// Move is what an advertiser's verdict does to Existing (rule 77).
+	Move Action
+	// Finding says that a verdict about Existing was not believed, which a person should look at.
+	Finding bool
 	// New is the conversion to write, for accepted and for a first rejection.
 	New *NewConversion
 	// EventID is set when held or counted, DecideBy when held (rule 14).
@@ -65,6 +69,8 @@ type NewConversion struct {
 	CompletionTrusted bool
 	ReleaseAt         *time.Time
 	NeedsReview       bool
+	// AwaitsVerdict says that it is Pending by the advertiser's word (rule 77).
+	AwaitsVerdict bool
 	// Expected says of a Pending one that it will succeed in the ordinary way of its offer, by its timer or
 	// by a person who approves every one (rules 21, 22), and so counts as earned in the EPC (rule 43). What
 	// waits for a person because something is special about it does not (rules 31, 48, 64, 77, 78).
@@ -86,7 +92,7 @@ type NewConversion struct {
 	OverCap bool
 }
 
-// Decide applies rules 3 to 22, 35 to 38, 62 to 66, 69 and 70 to one postback whose click is known
+// Decide applies rules 3 to 22, 35 to 38, 62 to 66, 69, 70 and 77 to one postback whose click is known
 // and whose sender has passed rule 67. Caps and budget are left to the caller, which takes the Slots
 // in the deciding transaction and calls OverCap when one is exhausted.
 func Decide(f Facts) Decision {
@@ -99,6 +105,9 @@ func Decide(f Facts) Decision {
 	}
 	if f.open(event) && event.RecordAs == RecordAsClick { // rule 70
 		return Decision{Outcome: OutcomeAccepted, EventID: event.ID, Counted: true}
+	}
+	if d, done := f.verdict(event); done && (d.New == nil || f.open(event)) { // rule 77
+		return d
 	}
 	if d, done := f.duplicate(event); done { // of a closed goal, too: it keeps its history (rule 69)
 		return d
@@ -168,7 +177,7 @@ func (f *Facts) duplicate(event *Event) (Decision, bool) {
 		case c.EventID != event.ID:
 		case c.Status.Live() && f.repeats(event, c):
 			return Decision{Outcome: OutcomeDuplicate, Reason: ReasonDuplicate, Existing: c}, true
-		case c.Status == StatusRejected && !c.Reason.Heals() && c.Reason != ReasonSessionClosed && f.repeats(event, c):
+		case c.Status == StatusRejected && !c.Reason.Heals() && c.Reason != ReasonSessionClosed && f.covers(event, c):
 			return Decision{Outcome: OutcomeRejected, Reason: c.Reason, Existing: c}, true
 		}
 	}
@@ -195,6 +204,10 @@ func (f *Facts) repeats(event *Event, c *Conversion) bool {
 // sameAsSent says whether the postback carries what the one of a conversion did (rule 7). Amounts are
 // compared as values; no currency is the tenant's.
 func (f *Facts) sameAsSent(c *Conversion) bool {
+	return f.Postback.Verdict() == c.Sent.Verdict && f.sameFigures(c)
+}
+
+func (f *Facts) sameFigures(c *Conversion) bool {
 	sent, was := &f.Postback, &c.Sent
 	return sameAmount(sent.Amount, was.Amount) &&
 		cmp.Or(sent.Currency, f.Currency) == cmp.Or(was.Currency, f.Currency) &&
@@ -205,8 +218,8 @@ func (f *Facts) sameAsSent(c *Conversion) bool {
 func sameAmount(a, b string) bool {
 	first, err := ParseAmount(a)
 	second, otherErr := ParseAmount(b)
-	if err != nil || otherErr != nil {
-		return a == b
+	if err != nil || otherErr != nil { // what cannot be read is left out
+		return err != nil && otherErr != nil
 	}
 	return first == second
 }
@@ -242,7 +255,7 @@ func (f *Facts) Reject(n NewConversion, reason Reason) Decision {
 		}
 	}
 	// ClosesSession stays: a person may yet make it live (rule 25).
-	n.Status, n.Reason, n.ReleaseAt, n.NeedsReview, n.Expected = StatusRejected, reason, nil, false, false
+	n.Status, n.Reason, n.ReleaseAt, n.NeedsReview, n.Expected, n.AwaitsVerdict = StatusRejected, reason, nil, false, false, false
 	return Decision{Outcome: OutcomeRejected, Reason: reason, New: &n}
 }
 
@@ -252,7 +265,7 @@ func (f *Facts) OverCap(n NewConversion, reason Reason) Decision {
 	if !reason.IsCap() || f.Current.OverCapPolicy != OverCapPolicyPending {
 		return f.Reject(n, reason)
 	}
-	n.Status, n.ReleaseAt, n.NeedsReview, n.Expected, n.OverCap, n.Slots = StatusPending, nil, true, false, true, nil
+	n.Status, n.ReleaseAt, n.NeedsReview, n.Expected, n.OverCap, n.Slots, n.AwaitsVerdict = StatusPending, nil, true, false, true, nil, false
 	return Decision{Outcome: OutcomeAccepted, New: &n}
 }
 
@@ -291,9 +304,15 @@ func (f *Facts) uniquePer(event *Event) UniquePer {
 // and the first live one's (rule 8).
 func (f *Facts) settleStatus(event *Event, n *NewConversion) {
 	n.Status = StatusSuccess
-	if event.RequiresApproval || f.Current.RewardType == RewardTypeManual {
-		n.Status, n.NeedsReview, n.Expected = StatusPending, true, !event.RequiresApproval
-	} else if event.PendingTime != nil && *event.PendingTime > 0 {
+	switch verdict := f.Postback.Verdict(); {
+	case event.RequiresApproval || f.Current.RewardType == RewardTypeManual:
+		n.Status, n.NeedsReview = StatusPending, true
+		n.Expected = !event.RequiresApproval && !f.doubted() && verdict != VerdictPending
+	case verdict == VerdictPending && f.believed(): // rule 77: until a person or a later verdict
+		n.Status, n.NeedsReview, n.AwaitsVerdict = StatusPending, true, true
+	case f.doubted(): // rule 77: until a person
+		n.Status, n.NeedsReview = StatusPending, true
+	case event.PendingTime != nil && *event.PendingTime > 0:
 		releaseAt := n.CreatedAt.Add(event.PendingTime.Days())
 		n.Status, n.ReleaseAt, n.Expected = StatusPending, &releaseAt, true
 	}

@@ -34,7 +34,10 @@ type Conversion struct {
 	ReleaseAt         *time.Time
 	NeedsReview       bool
 	Expected          bool
-	CnvConversionID   string
+	// AwaitsVerdict says that it is Pending by the advertiser's word (rule 77); ByAdvertiser that its
+	// last move was the advertiser's.
+	AwaitsVerdict, ByAdvertiser bool
+	CnvConversionID             string
 	// Sent is what its postback carried, as sent.
 	Sent            Sent
 	ClosesSession   bool
@@ -48,6 +51,7 @@ type Sent struct {
 	Amount, Currency string
 	CompletedAt      *time.Time
 	Subs             []string
+	Verdict          AdvertiserVerdict
 }
 
 // Action is what moves a conversion after its decision.
@@ -59,6 +63,8 @@ const (
 	ActionApprove Action = "approve"
 	ActionReject  Action = "reject"
 	ActionReverse Action = "reverse"
+	// ActionDecline is the advertiser's: its verdict takes back what is live (rule 77).
+	ActionDecline Action = "decline"
 )
 
 // Errors of Move. Their texts are shown to people.
@@ -80,15 +86,7 @@ func Move(c Conversion, action Action, now time.Time) (Status, Reason, error) {
 	}
 	switch action {
 	case ActionRelease:
-		switch {
-		case c.Status != StatusPending:
-			return "", "", ErrNothingToDo
-		case c.NeedsReview || c.ReleaseAt == nil: // rule 22: the timer does not approve
-			return "", "", ErrAwaitsReview
-		case now.Before(*c.ReleaseAt): // rule 21
-			return "", "", ErrNotDue
-		}
-		return StatusSuccess, ReasonNone, nil
+		return release(c, now)
 	case ActionApprove: // rule 25: any Rejected may become Success by a person
 		if c.Status == StatusSuccess {
 			return "", "", ErrNothingToDo
@@ -110,7 +108,28 @@ func Move(c Conversion, action Action, now time.Time) (Status, Reason, error) {
 			return "", "", ErrOnlySuccessful
 		}
 		return StatusRejected, ReasonReversed, nil
+	case ActionDecline: // rule 77
+		switch c.Status {
+		case StatusRejected:
+			return "", "", ErrNothingToDo
+		case StatusSuccess:
+			return StatusRejected, ReasonReversed, nil
+		}
+		return StatusRejected, ReasonAdvertiser, nil
 	default:
 		return "", "", errors.New("unknown action " + string(action))
 	}
+}
+
+// release is what the timer does (rules 21, 22).
+func release(c Conversion, now time.Time) (Status, Reason, error) {
+	switch {
+	case c.Status != StatusPending:
+		return "", "", ErrNothingToDo
+	case c.NeedsReview || c.ReleaseAt == nil: // rule 22: the timer does not approve
+		return "", "", ErrAwaitsReview
+	case now.Before(*c.ReleaseAt): // rule 21
+		return "", "", ErrNotDue
+	}
+	return StatusSuccess, ReasonNone, nil
 }

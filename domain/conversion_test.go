@@ -121,7 +121,7 @@ func TestOutcomesTable(t *testing.T) {
 		"rule 10: heals": {[]Reason{ReasonOutOfSequence, ReasonTooSoon, ReasonMissingAmount, ReasonCurrencyMismatch, ReasonCapDaily,
 			ReasonCapWeekly, ReasonCapMonthly, ReasonCapTotal, ReasonBudgetExhausted, ReasonDeadlinePassed}, OutcomeRejected, 200, true},
 		"rule 10: does not heal": {[]Reason{ReasonSessionClosed, ReasonFraudVelocity, ReasonFraudTime, ReasonFraudAccount, ReasonFraudGeo,
-			ReasonBlocked, ReasonManual, ReasonReversed}, OutcomeRejected, 200, false},
+			ReasonBlocked, ReasonManual, ReasonReversed, ReasonAdvertiser}, OutcomeRejected, 200, false},
 	}
 	for name, r := range rows {
 		t.Run(name, func(t *testing.T) {

@@ -21,7 +21,7 @@ var (
 func CheckScheme(scheme string) error {
 	switch {
 	case !schemeForm.MatchString(scheme):
-		return errors.New("must be a scheme such as myapp: a letter, then at most 31 letters, digits, +, - or .")
+		return errors.New("must be a scheme such as myapp: a letter, then at most 31 letters, digits, dots, plus signs or hyphens")
 	case slices.Contains(forbiddenSchemes, scheme):
 		return errors.New("must not be a scheme that runs or shows something in a browser")
 	default:

@@ -17,6 +17,9 @@ func (f *Facts) Detail(d *Decision) string {
 	case OutcomeHeld:
 		return f.heldDetail(d)
 	case OutcomeDuplicate:
+		if d.Finding {
+			return f.doubtDetail()
+		}
 		if d.Existing != nil && d.Existing.ClickID != f.Click.ID {
 			return "The same member has this event already, by another click."
 		}
@@ -28,16 +31,33 @@ func (f *Facts) Detail(d *Decision) string {
 
 func acceptedDetail(d *Decision) string {
 	switch {
+	case d.Move == ActionApprove:
+		return "Approved by the advertiser's verdict."
 	case d.Counted:
 		return "The goal is recorded as a click: it is counted, and no conversion is made."
 	case d.New == nil || d.New.Status != StatusPending:
 		return ""
+	case d.New.AwaitsVerdict:
+		return "Pending until a later verdict, or a person."
 	case d.New.OverCap:
 		return "A cap is reached: pending until a person approves it."
 	case d.New.ReleaseAt == nil:
 		return "Pending until a person approves it."
 	default:
 		return "Pending until " + instantText(*d.New.ReleaseAt) + "."
+	}
+}
+
+// doubtDetail says why a verdict changed nothing (rule 77).
+func (f *Facts) doubtDetail() string {
+	name := f.Postback.named("cnv_status")
+	switch {
+	case f.Postback.Verdict() == VerdictUnknown:
+		return fmt.Sprintf("%s %q is no verdict that is known: nothing was changed, and a person is to look at it.", name, clip(f.Postback.Status))
+	case f.believed():
+		return "Several conversions could be meant by " + name + ": nothing was changed, and a person is to look at it. Send cnv_conversion_id."
+	default:
+		return "The sender of " + name + " is not authenticated: nothing was changed, and a person is to look at it."
 	}
 }
 
@@ -155,7 +175,7 @@ func (f *Facts) eventOf(d *Decision) *Event {
 // detail is what a reason says by itself.
 func (r Reason) detail() string { return reasonDetails[r] }
 
-var reasonDetails = map[Reason]string{
+var reasonDetails = map[Reason]string{ //nolint:gosec // it speaks of tokens and holds none
 	ReasonMalformed:       "What was sent cannot be read.",
 	ReasonBadSignature:    "The security token or signature that this advertiser requires is missing or wrong.",
 	ReasonIPNotAllowed:    "The sender's address is not on this advertiser's list.",
@@ -176,7 +196,8 @@ var reasonDetails = map[Reason]string{
 	ReasonFraudGeo:        "Refused by a fraud check.",
 	ReasonBlocked:         "The sender or its member is blocked.",
 	ReasonManual:          "A person rejected it.",
-	ReasonReversed:        "A person took it back.",
+	ReasonReversed:        "It was taken back.",
+	ReasonAdvertiser:      "The advertiser rejected it.",
 }
 
 // RefusalDetail explains the refusal of a postback that no decision was needed for: what the edge said,

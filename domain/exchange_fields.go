@@ -128,6 +128,7 @@ var offerFields = []OfferField{
 	{"sessionDays", OwnerAdvertiser},
 	{"outOfOrderGraceMinutes", OwnerAdvertiser},
 	{"trustCompletionTime", OwnerAdvertiser},
+	{"trustAdvertiserStatus", OwnerAdvertiser},
 	{"overCapPolicy", OwnerAdvertiser},
 	{"fallbackUrl", OwnerEither},
 	{"minClickToConversionSeconds", OwnerAdvertiser},

@@ -61,7 +61,7 @@ func TestRule57Owners(t *testing.T) {
 			budgetType budget ` +
 			// What decides whether and when a conversion counts.
 			`offerEvents[].eventId slug offerEvents[].slug offerEvents[].sequenceNumber offerEvents[].minTimeFromPreviousEvent
-			offerEvents[].deadlineDays sessionDays outOfOrderGraceMinutes trustCompletionTime
+			offerEvents[].deadlineDays sessionDays outOfOrderGraceMinutes trustCompletionTime trustAdvertiserStatus
 			allowRepetitions offerEvents[].allowRepetitions dedupeSeconds offerEvents[].dedupeSeconds oncePerSession offerEvents[].oncePerSession
 			isEndPoint offerEvents[].isEndPoint pendingTime offerEvents[].pendingTime rewardType requiresApproval offerEvents[].requiresApproval
 			recordAs offerEvents[].recordAs goalStatus offerEvents[].status minClickToConversionSeconds overCapPolicy`,

@@ -120,6 +120,8 @@ func (p *play) decide(postback Postback, now time.Time, decideBy *time.Time) Dec
 	switch {
 	case d.New != nil:
 		p.keep(postback, *d.New)
+	case d.Move != "":
+		p.move(d.Existing.ID, d.Move, now)
 	case d.Outcome == OutcomeHeld && decideBy == nil:
 		p.held = append(p.held, heldPlay{postback, d.DecideBy})
 	}
@@ -141,11 +143,22 @@ func (p *play) keep(postback Postback, n NewConversion) {
 	p.facts.Session = append(p.facts.Session, Conversion{
 		ID: uuid.New(), ClickID: p.facts.Click.ID, EventID: n.EventID, Status: n.Status, Reason: n.Reason, Sequence: 1,
 		ReceivedAt: postback.ReceivedAt, CompletedAt: n.CompletedAt, CompletionTrusted: n.CompletionTrusted, ReleaseAt: n.ReleaseAt,
-		NeedsReview: n.NeedsReview, CnvConversionID: postback.ConversionID, Sent: Sent{postback.Amount, postback.Currency, postback.CompletedAt, postback.Subs},
+		NeedsReview: n.NeedsReview, AwaitsVerdict: n.AwaitsVerdict, CnvConversionID: postback.ConversionID, Sent: Sent{postback.Amount, postback.Currency, postback.CompletedAt, postback.Subs, postback.Verdict()},
 		ClosesSession: n.ClosesSession,
 		Revenue:       n.Revenue, Payout: n.Payout, Reward: n.Reward,
 	})
 	slices.SortStableFunc(p.facts.Session, func(a, b Conversion) int { return a.ReceivedAt.Compare(b.ReceivedAt) })
+}
+
+// move carries out a verdict.
+func (p *play) move(id uuid.UUID, action Action, now time.Time) {
+	i := slices.IndexFunc(p.facts.Session, func(c Conversion) bool { return c.ID == id })
+	c := &p.facts.Session[i]
+	status, reason, err := Move(*c, action, now)
+	if err != nil {
+		panic(err)
+	}
+	c.Status, c.Reason, c.NeedsReview, c.AwaitsVerdict, c.ByAdvertiser, c.Sequence = status, reason, false, false, true, c.Sequence+1
 }
 
 // last moves the newest conversion as the state machine allows.
@@ -193,8 +206,12 @@ func requireConsistent(t *testing.T, d Decision) {
 	t.Helper()
 	switch d.Outcome {
 	case OutcomeAccepted:
-		require.Equal(t, d.Counted, d.New == nil, "rule 70: a conversion, or counted")
+		require.Equal(t, d.Counted, d.New == nil && d.Move == "", "rule 70: a conversion, or counted")
 		if d.Counted {
+			return
+		}
+		if d.New == nil {
+			require.Equal(t, ActionApprove, d.Move, "rule 77")
 			return
 		}
 		require.True(t, d.New.Status.Live())

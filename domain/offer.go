@@ -165,10 +165,12 @@ type Offer struct {
 	// SessionDays in Micros of a day: the window where no deadline is set (rule 18).
 	SessionDays Micros `json:"sessionDays"`
 	// OutOfOrderGraceMinutes in Micros of a minute (rule 14).
-	OutOfOrderGraceMinutes Micros        `json:"outOfOrderGraceMinutes"`
-	TrustCompletionTime    bool          `json:"trustCompletionTime"`
-	OverCapPolicy          OverCapPolicy `json:"overCapPolicy"`
-	FallbackURL            string        `json:"fallbackUrl"`
+	OutOfOrderGraceMinutes Micros `json:"outOfOrderGraceMinutes"`
+	TrustCompletionTime    bool   `json:"trustCompletionTime"`
+	// TrustAdvertiserStatus believes verdicts of whoever posts (rule 77).
+	TrustAdvertiserStatus bool          `json:"trustAdvertiserStatus"`
+	OverCapPolicy         OverCapPolicy `json:"overCapPolicy"`
+	FallbackURL           string        `json:"fallbackUrl"`
 	// MinClickToConversionSeconds in Micros of a second (rule 47): use MinClickToConversion.
 	MinClickToConversionSeconds Micros `json:"minClickToConversionSeconds"`
 }

@@ -265,6 +265,7 @@ func (f *docFields) settings(o *Offer) {
 	o.SessionDays = f.numberOr("sessionDays", DefaultSessionDays, rangeWindow)
 	o.OutOfOrderGraceMinutes = f.numberOr("outOfOrderGraceMinutes", DefaultGraceMinutes, rangeGrace)
 	o.TrustCompletionTime = f.flag("trustCompletionTime", false)
+	o.TrustAdvertiserStatus = f.flag("trustAdvertiserStatus", false)
 	o.OverCapPolicy = OverCapPolicyReject
 	policies := []string{string(OverCapPolicyReject), string(OverCapPolicyPending)}
 	if policy := f.word("overCapPolicy", false, policies); policy != "" {

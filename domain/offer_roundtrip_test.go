@@ -152,7 +152,7 @@ func drawOffer(t *rapid.T) Offer {
 		ExpiresAt:  drawOptional(t, "expires", func() time.Time { return launch.Add(time.Hour) }),
 		Targeting:  drawTargeting(t),
 		InitialEPC: drawMicros(t, "epc", rangeMoney), IsEPCLocked: rapid.Bool().Draw(t, "locked"),
-		EnforceEncryptedTracking: rapid.Bool().Draw(t, "encrypted"), TrustCompletionTime: rapid.Bool().Draw(t, "trust"),
+		EnforceEncryptedTracking: rapid.Bool().Draw(t, "encrypted"), TrustCompletionTime: rapid.Bool().Draw(t, "trust"), TrustAdvertiserStatus: rapid.Bool().Draw(t, "trust verdicts"),
 		SessionDays: drawMicros(t, "session", rangeWindow), OutOfOrderGraceMinutes: drawMicros(t, "grace", rangeGrace),
 		OverCapPolicy: rapid.SampledFrom([]OverCapPolicy{OverCapPolicyReject, OverCapPolicyPending}).Draw(t, "policy"),
 		FallbackURL:   rapid.SampledFrom([]string{"", "https://f.example/"}).Draw(t, "fallback"), MinClickToConversionSeconds: drawMicros(t, "min", rangeSeconds),

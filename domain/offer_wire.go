@@ -66,6 +66,7 @@ type SettingsDocument struct {
 	SessionDays                 json.Number   `json:"sessionDays"`
 	OutOfOrderGraceMinutes      json.Number   `json:"outOfOrderGraceMinutes"`
 	TrustCompletionTime         bool          `json:"trustCompletionTime"`
+	TrustAdvertiserStatus       bool          `json:"trustAdvertiserStatus"`
 	OverCapPolicy               OverCapPolicy `json:"overCapPolicy"`
 	FallbackURL                 string        `json:"fallbackUrl"`
 	MinClickToConversionSeconds json.Number   `json:"minClickToConversionSeconds"`
@@ -148,6 +149,7 @@ func (o Offer) Document() OfferDocument {
 			SessionDays:                 o.SessionDays.number(),
 			OutOfOrderGraceMinutes:      o.OutOfOrderGraceMinutes.number(),
 			TrustCompletionTime:         o.TrustCompletionTime,
+			TrustAdvertiserStatus:       o.TrustAdvertiserStatus,
 			OverCapPolicy:               o.OverCapPolicy,
 			FallbackURL:                 o.FallbackURL,
 			MinClickToConversionSeconds: o.MinClickToConversionSeconds.number(),

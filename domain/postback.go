@@ -43,6 +43,8 @@ type Postback struct {
 	// CompletedAt is the advertiser's claim; rule 19 says when it is believed.
 	CompletedAt *time.Time `json:"completedAt,omitempty"`
 	Subs        []string   `json:"subs,omitempty"`
+	// Status is the advertiser's verdict as sent; rule 77 reads it.
+	Status string `json:"status,omitempty"`
 
 	// Address is what the address itself says, in the compatible forms; nil on the plain ones.
 	Address *Address `json:"address,omitempty"`
@@ -82,6 +84,13 @@ type Answer struct {
 	Detail string `json:"detail,omitempty"`
 	// Warnings name what could not be read and was left out (rule 71).
 	Warnings FieldErrors `json:"warnings,omitempty"`
+	// Verdict is what the sender said; whoever answers it knows.
+	Verdict AdvertiserVerdict `json:"-"`
+}
+
+// CarriedOut says whether what the advertiser's verdict asks for is so: its rejection stands (rule 77).
+func (a *Answer) CarriedOut() bool {
+	return a.Verdict == VerdictRejected && a.Outcome == OutcomeRejected && (a.Reason == ReasonAdvertiser || a.Reason == ReasonReversed)
 }
 
 // RecordedAs is click for a postback that was only counted: accepted, and no conversion made of it

@@ -25,6 +25,16 @@ type TrackingSystem struct {
 	Certainty Certainty
 	// Notes are for whoever sets it up.
 	Notes string
+	// Rejection is nil where the provider is not known to post what it rejects.
+	Rejection *PostbackOfRejections
+}
+
+// PostbackOfRejections is how a provider posts what it has rejected. It is given a URL of its own, so that
+// each of its reasons means the same verdict (rule 77).
+type PostbackOfRejections struct {
+	// ReasonMacro is filled with the provider's reason, for the log; empty where its name is not known.
+	ReasonMacro string
+	Certainty   Certainty
 }
 
 // PostbackMacro is one of our postback's parameters and the provider's macro that fills it.
@@ -51,6 +61,8 @@ const (
 	ParamAmount        = "cnv_amount"
 	ParamCurrency      = "cnv_currency"
 	ParamConversionID  = "cnv_conversion_id"
+	ParamStatus        = "cnv_status"
+	ParamReason        = "cnv_sub_5"
 	ParamSecurityToken = "security_token"
 
 	tokenPlaceholder = "YOUR_SECURITY_TOKEN"
@@ -58,7 +70,8 @@ const (
 
 // The presets, a line for each of the 44 values that an offer may name, in the order of the source's
 // table: name, link, click parameter, macros of click id, event, amount, currency and conversion id,
-// certainty, whether a URL per event is set, notes.
+// certainty, whether a URL per event is set, notes; and of those that post what they reject, how that is
+// known, and the macro of the reason.
 //
 //go:embed tracking_systems.tsv
 var trackingSystemTable string
@@ -73,6 +86,9 @@ var trackingSystems = sync.OnceValue(func() []TrackingSystem {
 			if macro := row[3+n]; macro != "" {
 				system.Macros = append(system.Macros, PostbackMacro{parameter, macro})
 			}
+		}
+		if row[11] != "" {
+			system.Rejection = &PostbackOfRejections{Certainty: Certainty(row[11]), ReasonMacro: row[12]}
 		}
 		systems = append(systems, system)
 	}
@@ -155,6 +171,18 @@ func (s TrackingSystem) PostbackURL(address, eventID string, withToken bool) str
 		pairs = append(pairs, ParamSecurityToken+"="+tokenPlaceholder)
 	}
 	return address + "?" + strings.Join(pairs, "&")
+}
+
+// RejectionURL is the PostbackURL for what the provider rejects; empty where it is not known to post that.
+func (s TrackingSystem) RejectionURL(address, eventID string, withToken bool) string {
+	if s.Rejection == nil {
+		return ""
+	}
+	link := s.PostbackURL(address, eventID, withToken) + "&" + ParamStatus + "=" + string(VerdictRejected)
+	if s.Rejection.ReasonMacro != "" {
+		link += "&" + ParamReason + "=" + s.Rejection.ReasonMacro
+	}
+	return link
 }
 
 // Advice is the notes, with what is to be checked.

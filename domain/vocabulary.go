@@ -37,6 +37,7 @@ const (
 	ReasonBlocked            Reason = "blocked"
 	ReasonManual             Reason = "manual"
 	ReasonReversed           Reason = "reversed"
+	ReasonAdvertiser         Reason = "advertiser"
 )
 
 // Reasons of clicks that cannot convert (rule 46).
@@ -100,7 +101,7 @@ func HTTPStatus(outcome Outcome, reason Reason) int {
 // Heals says whether a later valid postback for the same click and event may become a conversion
 // of its own after a rejection for this reason (rule 10). A deadline heals only with proof of
 // timely completion, which the window rule itself demands; manual and reversed heal by a person
-// only (rule 25).
+// only (rule 25), advertiser by its later verdict too (rule 77).
 func (r Reason) Heals() bool {
 	switch r {
 	case ReasonOutOfSequence, ReasonTooSoon, ReasonMissingAmount, ReasonCurrencyMismatch,

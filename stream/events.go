@@ -34,6 +34,8 @@ type ConversionEvent struct {
 	Actor string `json:"actor,omitempty"`
 	// RewardWasSent says that Success was reached before: its reversal is always sent (rule 50).
 	RewardWasSent bool `json:"rewardWasSent,omitempty"`
+	// EndsWait says that an advertiser's verdict settled what a workflow waits for (rule 77).
+	EndsWait bool `json:"endsWait,omitempty"`
 	// Conversion is the callback document as it stood at the transition (http.md).
 	Conversion json.RawMessage `json:"conversion"`
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -19,7 +21,33 @@ func (w *Worker) handleConversion(ctx context.Context, msg jetstream.Msg) error 
 	if err := json.Unmarshal(msg.Data(), &event); err != nil {
 		return fmt.Errorf("%w: conversion event: %w", stream.ErrBad, err)
 	}
-	return w.Deliveries.HandleConversion(ctx, event)
+	if err := w.Deliveries.HandleConversion(ctx, event); err != nil || !event.EndsWait {
+		return err
+	}
+	return w.endSettledWait(ctx, &event)
+}
+
+const (
+	// waitStarted is by when the run of a Pending conversion is there, or will not come.
+	waitStarted = 5 * time.Second
+	// endWaitWithin bounds how long the end of a wait is tried: what is left is a run that waits for a
+	// person, and does nothing.
+	endWaitWithin = time.Hour
+)
+
+// endSettledWait ends the run of a conversion that its advertiser's verdict has settled (rule 77). It
+// comes after the news, which it must not keep back.
+func (w *Worker) endSettledWait(ctx context.Context, event *stream.ConversionEvent) error {
+	age := time.Since(event.At)
+	if age < waitStarted {
+		return fmt.Errorf("%w: the wait of conversion %s may be starting", stream.ErrNotYet, event.ConversionID)
+	}
+	err := w.endConversion(ctx, event.ConversionID, "settled by the advertiser's verdict")
+	if err != nil && age > endWaitWithin {
+		slog.WarnContext(ctx, "the wait of a settled conversion could not be ended", "conversion", event.ConversionID, "error", err)
+		return nil
+	}
+	return err
 }
 
 // handleDelivery sends a test, or a message again.

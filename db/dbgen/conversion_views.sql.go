@@ -46,7 +46,7 @@ func (q *Queries) BlockedByLive(ctx context.Context, db DBTX, tenantID uuid.UUID
 }
 
 const conversionsByIDs = `-- name: ConversionsByIDs :many
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected FROM conversions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, by_advertiser, is_expected FROM conversions WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 `
 
 func (q *Queries) ConversionsByIDs(ctx context.Context, db DBTX, tenantID uuid.UUID, ids []uuid.UUID) ([]Conversion, error) {
@@ -105,6 +105,7 @@ func (q *Queries) ConversionsByIDs(ctx context.Context, db DBTX, tenantID uuid.U
 			&i.CnvCompletedAt,
 			&i.CnvStatus,
 			&i.AwaitsVerdict,
+			&i.ByAdvertiser,
 			&i.IsExpected,
 		); err != nil {
 			return nil, err

@@ -15,7 +15,7 @@ import (
 )
 
 const conversionsOfClick = `-- name: ConversionsOfClick :many
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected FROM conversions WHERE tenant_id = $1 AND click_id = $2 ORDER BY received_at, id
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, by_advertiser, is_expected FROM conversions WHERE tenant_id = $1 AND click_id = $2 ORDER BY received_at, id
 `
 
 func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid.UUID, clickID uuid.UUID) ([]Conversion, error) {
@@ -74,6 +74,7 @@ func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid
 			&i.CnvCompletedAt,
 			&i.CnvStatus,
 			&i.AwaitsVerdict,
+			&i.ByAdvertiser,
 			&i.IsExpected,
 		); err != nil {
 			return nil, err
@@ -87,7 +88,7 @@ func (q *Queries) ConversionsOfClick(ctx context.Context, db DBTX, tenantID uuid
 }
 
 const getConversion = `-- name: GetConversion :one
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected FROM conversions WHERE tenant_id = $1 AND id = $2
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, by_advertiser, is_expected FROM conversions WHERE tenant_id = $1 AND id = $2
 `
 
 func (q *Queries) GetConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Conversion, error) {
@@ -140,6 +141,7 @@ func (q *Queries) GetConversion(ctx context.Context, db DBTX, tenantID uuid.UUID
 		&i.CnvCompletedAt,
 		&i.CnvStatus,
 		&i.AwaitsVerdict,
+		&i.ByAdvertiser,
 		&i.IsExpected,
 	)
 	return i, err
@@ -150,9 +152,9 @@ INSERT INTO conversions (tenant_id, id, click_id, postback_id, offer_id, offer_v
   pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros,
   received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session,
   is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule,
-  payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected)
+  payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, by_advertiser, is_expected)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-  $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47)
+  $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48)
 `
 
 type InsertConversionParams struct {
@@ -202,6 +204,7 @@ type InsertConversionParams struct {
 	CnvCompletedAt    *time.Time
 	CnvStatus         string
 	AwaitsVerdict     bool
+	ByAdvertiser      bool
 	IsExpected        *bool
 }
 
@@ -253,6 +256,7 @@ func (q *Queries) InsertConversion(ctx context.Context, db DBTX, arg InsertConve
 		arg.CnvCompletedAt,
 		arg.CnvStatus,
 		arg.AwaitsVerdict,
+		arg.ByAdvertiser,
 		arg.IsExpected,
 	)
 	return err
@@ -295,7 +299,7 @@ func (q *Queries) InsertTransition(ctx context.Context, db DBTX, arg InsertTrans
 }
 
 const liveConversionsOfMember = `-- name: LiveConversionsOfMember :many
-SELECT c.tenant_id, c.id, c.click_id, c.postback_id, c.offer_id, c.offer_version, c.event_id, c.advertiser_id, c.partner_id, c.pub_member_id, c.status, c.rejection_reason, c.sequence, c.currency, c.amount_micros, c.revenue_micros, c.payout_micros, c.reward_micros, c.received_at, c.created_at, c.user_completed_at, c.completion_trusted, c.release_at, c.needs_review, c.decided_at, c.unique_per, c.closes_session, c.is_counted, c.counted_day, c.counted_week, c.counted_month, c.cnv_conversion_id, c.cnv_event_id, c.cnv_amount, c.cnv_subs, c.is_test, c.revenue_rule, c.payout_rule, c.cnv_goal_id, c.cnv_goal_name, c.side, c.member_key, c.cnv_currency, c.cnv_completed_at, c.cnv_status, c.awaits_verdict, c.is_expected FROM conversions c WHERE c.tenant_id = $1 AND c.id = ANY(ARRAY(
+SELECT c.tenant_id, c.id, c.click_id, c.postback_id, c.offer_id, c.offer_version, c.event_id, c.advertiser_id, c.partner_id, c.pub_member_id, c.status, c.rejection_reason, c.sequence, c.currency, c.amount_micros, c.revenue_micros, c.payout_micros, c.reward_micros, c.received_at, c.created_at, c.user_completed_at, c.completion_trusted, c.release_at, c.needs_review, c.decided_at, c.unique_per, c.closes_session, c.is_counted, c.counted_day, c.counted_week, c.counted_month, c.cnv_conversion_id, c.cnv_event_id, c.cnv_amount, c.cnv_subs, c.is_test, c.revenue_rule, c.payout_rule, c.cnv_goal_id, c.cnv_goal_name, c.side, c.member_key, c.cnv_currency, c.cnv_completed_at, c.cnv_status, c.awaits_verdict, c.by_advertiser, c.is_expected FROM conversions c WHERE c.tenant_id = $1 AND c.id = ANY(ARRAY(
   SELECT m.id FROM conversions m WHERE m.tenant_id = $1 AND coalesce(m.member_key, m.pub_member_id) = $2::text AND m.event_id = $3
     AND m.status <> 'Rejected' AND m.unique_per = 'member' AND m.click_id <> $4
   UNION ALL
@@ -375,6 +379,7 @@ func (q *Queries) LiveConversionsOfMember(ctx context.Context, db DBTX, arg Live
 			&i.CnvCompletedAt,
 			&i.CnvStatus,
 			&i.AwaitsVerdict,
+			&i.ByAdvertiser,
 			&i.IsExpected,
 		); err != nil {
 			return nil, err
@@ -388,7 +393,7 @@ func (q *Queries) LiveConversionsOfMember(ctx context.Context, db DBTX, arg Live
 }
 
 const lockConversion = `-- name: LockConversion :one
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected FROM conversions WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, by_advertiser, is_expected FROM conversions WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 `
 
 func (q *Queries) LockConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Conversion, error) {
@@ -441,6 +446,7 @@ func (q *Queries) LockConversion(ctx context.Context, db DBTX, tenantID uuid.UUI
 		&i.CnvCompletedAt,
 		&i.CnvStatus,
 		&i.AwaitsVerdict,
+		&i.ByAdvertiser,
 		&i.IsExpected,
 	)
 	return i, err
@@ -449,8 +455,8 @@ func (q *Queries) LockConversion(ctx context.Context, db DBTX, tenantID uuid.UUI
 const moveConversion = `-- name: MoveConversion :execrows
 UPDATE conversions SET status = $1, rejection_reason = $2, sequence = $3, release_at = $4,
   needs_review = $5, decided_at = $6, is_counted = $7, counted_day = $8,
-  counted_week = $9, counted_month = $10, awaits_verdict = false
-WHERE tenant_id = $11 AND id = $12 AND sequence = $13
+  counted_week = $9, counted_month = $10, awaits_verdict = false, by_advertiser = $11
+WHERE tenant_id = $12 AND id = $13 AND sequence = $14
 `
 
 type MoveConversionParams struct {
@@ -464,6 +470,7 @@ type MoveConversionParams struct {
 	CountedDay      time.Time
 	CountedWeek     time.Time
 	CountedMonth    time.Time
+	ByAdvertiser    bool
 	TenantID        uuid.UUID
 	ID              uuid.UUID
 	WasSequence     int64
@@ -482,6 +489,7 @@ func (q *Queries) MoveConversion(ctx context.Context, db DBTX, arg MoveConversio
 		arg.CountedDay,
 		arg.CountedWeek,
 		arg.CountedMonth,
+		arg.ByAdvertiser,
 		arg.TenantID,
 		arg.ID,
 		arg.WasSequence,

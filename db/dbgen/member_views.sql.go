@@ -14,7 +14,7 @@ import (
 )
 
 const conversionsOfMember = `-- name: ConversionsOfMember :many
-SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected FROM conversions WHERE tenant_id = $1 AND pub_member_id = $2::text AND offer_id = ANY($3::uuid[])
+SELECT tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, by_advertiser, is_expected FROM conversions WHERE tenant_id = $1 AND pub_member_id = $2::text AND offer_id = ANY($3::uuid[])
 ORDER BY created_at, id
 `
 
@@ -74,6 +74,7 @@ func (q *Queries) ConversionsOfMember(ctx context.Context, db DBTX, tenantID uui
 			&i.CnvCompletedAt,
 			&i.CnvStatus,
 			&i.AwaitsVerdict,
+			&i.ByAdvertiser,
 			&i.IsExpected,
 		); err != nil {
 			return nil, err
@@ -172,7 +173,7 @@ func (q *Queries) PointsOfMember(ctx context.Context, db DBTX, tenantID uuid.UUI
 }
 
 const standingOfMember = `-- name: StandingOfMember :many
-SELECT DISTINCT ON (offer_id, event_id) tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, is_expected FROM conversions
+SELECT DISTINCT ON (offer_id, event_id) tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, partner_id, pub_member_id, status, rejection_reason, sequence, currency, amount_micros, revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, completion_trusted, release_at, needs_review, decided_at, unique_per, closes_session, is_counted, counted_day, counted_week, counted_month, cnv_conversion_id, cnv_event_id, cnv_amount, cnv_subs, is_test, revenue_rule, payout_rule, cnv_goal_id, cnv_goal_name, side, member_key, cnv_currency, cnv_completed_at, cnv_status, awaits_verdict, by_advertiser, is_expected FROM conversions
 WHERE tenant_id = $1 AND pub_member_id = $2::text AND NOT is_test AND (offer_id = $3::uuid) IS NOT FALSE
 ORDER BY offer_id, event_id, status = 'Rejected', created_at DESC, id DESC
 `
@@ -235,6 +236,7 @@ func (q *Queries) StandingOfMember(ctx context.Context, db DBTX, tenantID uuid.U
 			&i.CnvCompletedAt,
 			&i.CnvStatus,
 			&i.AwaitsVerdict,
+			&i.ByAdvertiser,
 			&i.IsExpected,
 		); err != nil {
 			return nil, err

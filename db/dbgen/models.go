@@ -222,6 +222,7 @@ type Conversion struct {
 	CnvCompletedAt    *time.Time
 	CnvStatus         string
 	AwaitsVerdict     bool
+	ByAdvertiser      bool
 	IsExpected        *bool
 }
 

@@ -111,7 +111,7 @@ func (q *Queries) OfferOfEvent(ctx context.Context, db DBTX, tenantID uuid.UUID,
 }
 
 const partnerNewsOf = `-- name: PartnerNewsOf :one
-SELECT c.tenant_id, c.id, c.click_id, c.postback_id, c.offer_id, c.offer_version, c.event_id, c.advertiser_id, c.partner_id, c.pub_member_id, c.status, c.rejection_reason, c.sequence, c.currency, c.amount_micros, c.revenue_micros, c.payout_micros, c.reward_micros, c.received_at, c.created_at, c.user_completed_at, c.completion_trusted, c.release_at, c.needs_review, c.decided_at, c.unique_per, c.closes_session, c.is_counted, c.counted_day, c.counted_week, c.counted_month, c.cnv_conversion_id, c.cnv_event_id, c.cnv_amount, c.cnv_subs, c.is_test, c.revenue_rule, c.payout_rule, c.cnv_goal_id, c.cnv_goal_name, c.side, c.member_key, c.cnv_currency, c.cnv_completed_at, c.cnv_status, c.awaits_verdict, c.is_expected, coalesce(k.pub_click_id, '')::text AS pub_click_id, coalesce(k.pub_subs, '{}')::text[] AS pub_subs, coalesce(k.source, '')::text AS source,
+SELECT c.tenant_id, c.id, c.click_id, c.postback_id, c.offer_id, c.offer_version, c.event_id, c.advertiser_id, c.partner_id, c.pub_member_id, c.status, c.rejection_reason, c.sequence, c.currency, c.amount_micros, c.revenue_micros, c.payout_micros, c.reward_micros, c.received_at, c.created_at, c.user_completed_at, c.completion_trusted, c.release_at, c.needs_review, c.decided_at, c.unique_per, c.closes_session, c.is_counted, c.counted_day, c.counted_week, c.counted_month, c.cnv_conversion_id, c.cnv_event_id, c.cnv_amount, c.cnv_subs, c.is_test, c.revenue_rule, c.payout_rule, c.cnv_goal_id, c.cnv_goal_name, c.side, c.member_key, c.cnv_currency, c.cnv_completed_at, c.cnv_status, c.awaits_verdict, c.by_advertiser, c.is_expected, coalesce(k.pub_click_id, '')::text AS pub_click_id, coalesce(k.pub_subs, '{}')::text[] AS pub_subs, coalesce(k.source, '')::text AS source,
   coalesce(decided.document->>'name', '')::text AS offer_name,
   coalesce(jsonb_path_query_first(decided.document, '$.events[*] ? (@.id == $id)', jsonb_build_object('id', c.event_id)), '{}')::jsonb AS event,
   present.document AS offer_now, t.goals_enabled
@@ -188,6 +188,7 @@ func (q *Queries) PartnerNewsOf(ctx context.Context, db DBTX, tenantID uuid.UUID
 		&i.Conversion.CnvCompletedAt,
 		&i.Conversion.CnvStatus,
 		&i.Conversion.AwaitsVerdict,
+		&i.Conversion.ByAdvertiser,
 		&i.Conversion.IsExpected,
 		&i.PubClickID,
 		&i.PubSubs,

@@ -14,11 +14,25 @@ import (
 )
 
 const countOpenProposals = `-- name: CountOpenProposals :one
-SELECT count(*) FROM offer_proposals WHERE partnership_id = $1 AND offer_id = $2 AND side = $3 AND state = 'open'
+SELECT count(*) FROM offer_proposals r
+JOIN partnerships p ON p.id = r.partnership_id AND $1::uuid IN (p.advertiser_tenant_id, p.publisher_tenant_id)
+WHERE r.partnership_id = $2 AND r.offer_id = $3 AND r.side = $4 AND r.state = 'open'
 `
 
-func (q *Queries) CountOpenProposals(ctx context.Context, db DBTX, partnershipID uuid.UUID, offerID uuid.UUID, side domain.Side) (int64, error) {
-	row := db.QueryRow(ctx, countOpenProposals, partnershipID, offerID, side)
+type CountOpenProposalsParams struct {
+	TenantID      uuid.UUID
+	PartnershipID uuid.UUID
+	OfferID       uuid.UUID
+	Side          domain.Side
+}
+
+func (q *Queries) CountOpenProposals(ctx context.Context, db DBTX, arg CountOpenProposalsParams) (int64, error) {
+	row := db.QueryRow(ctx, countOpenProposals,
+		arg.TenantID,
+		arg.PartnershipID,
+		arg.OfferID,
+		arg.Side,
+	)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
@@ -27,8 +41,9 @@ func (q *Queries) CountOpenProposals(ctx context.Context, db DBTX, partnershipID
 const decideProposal = `-- name: DecideProposal :execrows
 UPDATE offer_proposals r SET state = $1, decided_at = $2::timestamptz, decided_by = $3, decided_side = $4,
   reason = $5, made_version = $6
-WHERE r.id = $7 AND r.offer_id = $8 AND r.state = 'open'
-  AND EXISTS (SELECT 1 FROM partnerships p WHERE p.id = r.partnership_id AND $9::uuid IN (p.advertiser_tenant_id, p.publisher_tenant_id))
+FROM partnerships p
+WHERE p.id = r.partnership_id AND $7::uuid IN (p.advertiser_tenant_id, p.publisher_tenant_id)
+  AND r.id = $8 AND r.offer_id = $9 AND r.state = 'open'
 `
 
 type DecideProposalParams struct {
@@ -38,9 +53,9 @@ type DecideProposalParams struct {
 	DecidedSide string
 	Reason      string
 	MadeVersion *int64
+	TenantID    uuid.UUID
 	ID          uuid.UUID
 	OfferID     uuid.UUID
-	TenantID    uuid.UUID
 }
 
 // Under the lock on the offer's row.
@@ -52,9 +67,9 @@ func (q *Queries) DecideProposal(ctx context.Context, db DBTX, arg DecideProposa
 		arg.DecidedSide,
 		arg.Reason,
 		arg.MadeVersion,
+		arg.TenantID,
 		arg.ID,
 		arg.OfferID,
-		arg.TenantID,
 	)
 	if err != nil {
 		return 0, err
@@ -138,11 +153,13 @@ func (q *Queries) InsertProposal(ctx context.Context, db DBTX, arg InsertProposa
 }
 
 const openProposal = `-- name: OpenProposal :one
-SELECT id FROM offer_proposals
-WHERE partnership_id = $1 AND offer_id = $2 AND side = $3 AND fingerprint = $4 AND state = 'open'
+SELECT r.id FROM offer_proposals r
+JOIN partnerships p ON p.id = r.partnership_id AND $1::uuid IN (p.advertiser_tenant_id, p.publisher_tenant_id)
+WHERE r.partnership_id = $2 AND r.offer_id = $3 AND r.side = $4 AND r.fingerprint = $5 AND r.state = 'open'
 `
 
 type OpenProposalParams struct {
+	TenantID      uuid.UUID
 	PartnershipID uuid.UUID
 	OfferID       uuid.UUID
 	Side          domain.Side
@@ -151,6 +168,7 @@ type OpenProposalParams struct {
 
 func (q *Queries) OpenProposal(ctx context.Context, db DBTX, arg OpenProposalParams) (uuid.UUID, error) {
 	row := db.QueryRow(ctx, openProposal,
+		arg.TenantID,
 		arg.PartnershipID,
 		arg.OfferID,
 		arg.Side,
