@@ -50,11 +50,11 @@ type trackingParameter struct {
 }
 
 type trackingEvent struct {
-	ID          uuid.UUID `json:"id"`
-	EventID     string    `json:"eventId"`
-	Name        string    `json:"name"`
-	PostbackURL string    `json:"postbackUrl"`
-	RejectionURL string `json:"rejectionPostbackUrl,omitempty" doc:"For what the provider rejects of this event."`
+	ID           uuid.UUID `json:"id"`
+	EventID      string    `json:"eventId"`
+	Name         string    `json:"name"`
+	PostbackURL  string    `json:"postbackUrl"`
+	RejectionURL string    `json:"rejectionPostbackUrl,omitempty" doc:"For what the provider rejects of this event."`
 }
 
 // getTrackingSystem shows an attribution provider's preset, filled in for an offer when one is named.
