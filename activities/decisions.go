@@ -196,7 +196,10 @@ func conversionFacts(row *dbgen.Conversion) domain.Conversion {
 		ID: row.ID, Side: row.Side, ClickID: row.ClickID, EventID: row.EventID, Status: row.Status, Reason: row.RejectionReason,
 		Sequence: row.Sequence, ReceivedAt: row.ReceivedAt, CompletedAt: row.UserCompletedAt,
 		CompletionTrusted: row.CompletionTrusted, ReleaseAt: row.ReleaseAt, NeedsReview: row.NeedsReview, Expected: isExpected(row),
-		Sent:          domain.Sent{Amount: row.CnvAmount, Currency: row.CnvCurrency, CompletedAt: row.CnvCompletedAt, Subs: row.CnvSubs, Verdict: domain.ReadVerdict(row.CnvStatus)},
+		Sent: domain.Sent{
+			Amount: row.CnvAmount, Currency: row.CnvCurrency, CompletedAt: row.CnvCompletedAt, Subs: row.CnvSubs,
+			Verdict: domain.ReadVerdict(row.CnvStatus),
+		},
 		AwaitsVerdict: row.AwaitsVerdict, ByAdvertiser: row.ByAdvertiser,
 		CnvConversionID: row.CnvConversionID, ClosesSession: row.ClosesSession, IsCounted: row.IsCounted,
 		Revenue: row.RevenueMicros, Payout: row.PayoutMicros, Reward: row.RewardMicros,

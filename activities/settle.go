@@ -220,7 +220,8 @@ func (s *settler) writeMove(ctx context.Context, batch *db.Batch) error {
 		moved, err := queries.MoveConversion(ctx, q, dbgen.MoveConversionParams{
 			Status: row.Status, RejectionReason: row.RejectionReason, Sequence: row.Sequence, ReleaseAt: row.ReleaseAt,
 			NeedsReview: row.NeedsReview, DecidedAt: row.DecidedAt, IsCounted: row.IsCounted, CountedDay: row.CountedDay,
-			CountedWeek: row.CountedWeek, CountedMonth: row.CountedMonth, ByAdvertiser: row.ByAdvertiser, TenantID: row.TenantID, ID: row.ID, WasSequence: s.before.Sequence,
+			CountedWeek: row.CountedWeek, CountedMonth: row.CountedMonth, ByAdvertiser: row.ByAdvertiser,
+			TenantID: row.TenantID, ID: row.ID, WasSequence: s.before.Sequence,
 		})
 		if err == nil && moved != 1 {
 			err = fmt.Errorf("conversion %s moved under its lock", row.ID)

@@ -182,7 +182,7 @@ func firstCreative(offer *domain.Offer) *int32 {
 	if len(offer.Creatives) == 0 {
 		return nil
 	}
-	order := int32(offer.Creatives[0].Order) //nolint:gosec // a document's orders are small
+	order := int32(offer.Creatives[0].Order)
 	return &order
 }
 

@@ -162,10 +162,10 @@ func TestRule46ClickRefused(t *testing.T) {
 		"state claimed":    {func(e *edge) { e.offer.Targeting.States = []string{"US-CA"} }, "pub_geo_country=US&pub_geo_state=CA", iPhone, ""},
 		"too young":        {func(e *edge) { e.offer.Targeting.MinAge = &young }, "pub_age=17", iPhone, domain.ReasonOutOfTarget},
 		"old enough":       {func(e *edge) { e.offer.Targeting.MinAge = &young }, "pub_age=18", iPhone, ""},
-		"curl is no bot":   {func(*edge) {}, "", "curl/8.5.0", ""},
+		"curl":             {func(*edge) {}, "", "curl/8.5.0", domain.ReasonFraudBot},
 		"no user agent":    {func(*edge) {}, "", "", ""},
-		"go is no bot":     {func(*edge) {}, "", "Go-http-client/1.1", ""},
-		"headless browser": {func(*edge) {}, "", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/120.0.0.0 Safari/537.36", ""},
+		"a Go program":     {func(*edge) {}, "", "Go-http-client/1.1", domain.ReasonFraudBot},
+		"headless browser": {func(*edge) {}, "", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/120.0.0.0 Safari/537.36", domain.ReasonFraudBot},
 		"bots admitted":    {func(e *edge) { e.tenant.FraudChecks = []byte(`{"bot":"off"}`) }, "", "WhatsApp/2.23.20.0", ""},
 	} {
 		e := newEdge(t)

@@ -4,16 +4,13 @@ import (
 	"context"
 	"encoding/csv"
 	"fmt"
-	"log/slog"
 	"mime"
-	"net/http"
 	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -26,6 +23,13 @@ func alsoCSV[T any](r *router, path string) {
 	r.api.OpenAPI().Paths[path].Get.Responses["200"].Content = map[string]*huma.MediaType{
 		"application/json": {Schema: schemas.Schema(reflect.TypeFor[T](), true, "")},
 		"text/csv":         {Schema: &huma.Schema{Type: huma.TypeString, Description: "All rows that the filters leave, without pages or totals."}},
+	}
+}
+
+// answersJSON says in the OpenAPI document that what a route writes by itself is a T.
+func answersJSON[T any](r *router, path string) {
+	r.api.OpenAPI().Paths[path].Get.Responses["200"].Content = map[string]*huma.MediaType{
+		"application/json": {Schema: r.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")},
 	}
 }
 
@@ -107,12 +111,8 @@ func harmlessCell(text string) string {
 	return text
 }
 
-const (
-	// csvBatch rows are read in one transaction and held in memory at a time.
-	csvBatch = 500
-	// csvPatience is how long a client may take for one batch.
-	csvPatience = time.Minute
-)
+// csvBatch rows are read in one transaction and held in memory at a time.
+const csvBatch = 500
 
 // csvPlace is the last row of a batch: the next one starts behind it.
 type csvPlace struct {
@@ -135,17 +135,11 @@ func (b *conversionBook[T]) csv(ctx context.Context, s *Server, in ListInput, ar
 		response.SetHeader("Content-Type", "text/csv; charset=utf-8")
 		response.SetHeader("Content-Disposition", `attachment; filename="conversions.csv"`)
 		response.SetHeader("Cache-Control", "no-store")
-		if err := b.writeCSV(ctx, s, response, in, args, first, after); err != nil {
-			slog.WarnContext(ctx, "export broke off", "request_id", requestIDOf(ctx), "error", err)
-			panic(http.ErrAbortHandler) // half a file must not look like a whole one
-		}
+		inBatches(ctx, response, func(out *batchWriter) error { return b.writeCSV(ctx, s, out, in, args, first, after) })
 	}, nil
 }
 
-func (b *conversionBook[T]) writeCSV(ctx context.Context, s *Server, response huma.Context, in ListInput, args []any, batch []T, after *csvPlace) (err error) {
-	writer := humagin.Unwrap(response).Writer
-	control := http.NewResponseController(writer)
-	defer func() { _ = control.SetWriteDeadline(time.Time{}) }() // not every writer has deadlines
+func (b *conversionBook[T]) writeCSV(ctx context.Context, s *Server, writer *batchWriter, in ListInput, args []any, batch []T, after *csvPlace) (err error) {
 	out := csv.NewWriter(writer)
 	cells := make([]string, len(b.columns))
 	for i, column := range b.columns {
@@ -153,7 +147,7 @@ func (b *conversionBook[T]) writeCSV(ctx context.Context, s *Server, response hu
 	}
 	_ = out.Write(cells) // out.Error has it
 	for {
-		_ = control.SetWriteDeadline(time.Now().Add(csvPatience))
+		writer.begin()
 		for i := range batch {
 			for n, column := range b.columns {
 				cells[n] = harmlessCell(column.cell(&batch[i]))

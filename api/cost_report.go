@@ -1,15 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -25,15 +24,16 @@ type costReportInput struct {
 	To   string `query:"date_to" doc:"Required, likewise; counted whole, at most 92 days after the first."`
 }
 
-// costReportOutput has rows as the provider names their fields.
-type costReportOutput[T any] struct {
-	Body struct {
-		DateFrom string `json:"date_from"`
-		DateTo   string `json:"date_to"`
-		Timezone string `json:"timezone" doc:"The zone of the days: the tenant's."`
-		Data     []T    `json:"data"`
-	}
+// costReport has rows as the provider names their fields.
+type costReport[T any] struct {
+	DateFrom string `json:"date_from"`
+	DateTo   string `json:"date_to"`
+	Timezone string `json:"timezone" doc:"The zone of the days: the tenant's."`
+	Data     []T    `json:"data"`
 }
+
+// costReportOutput writes a costReport by itself: see answersJSON for its place in the OpenAPI document.
+type costReportOutput struct{ Body func(huma.Context) }
 
 // costKey is what cost is broken down by.
 type costKey struct {
@@ -89,8 +89,8 @@ type appsFlyerRow struct {
 	Currency    string  `json:"currency"`
 }
 
-func (s *Server) singularCostReport(ctx context.Context, in *costReportInput) (*costReportOutput[singularRow], error) {
-	return costReport(ctx, s, in, "Singular", func(r *costRow) singularRow {
+func (s *Server) singularCostReport(ctx context.Context, in *costReportInput) (*costReportOutput, error) {
+	return reportCost(ctx, s, in, "Singular", func(r *costRow) singularRow {
 		return singularRow{
 			Date: r.date, App: r.app.AppName, SitePublicID: r.app.StoreID, OS: r.app.OS(), CampaignID: r.offerID.String(), CampaignName: r.campaign,
 			Country: r.country, CostModel: r.app.CostModel, Clicks: r.clicks, Installs: r.installs, Conversions: r.conversions,
@@ -99,8 +99,8 @@ func (s *Server) singularCostReport(ctx context.Context, in *costReportInput) (*
 	})
 }
 
-func (s *Server) appsFlyerCostReport(ctx context.Context, in *costReportInput) (*costReportOutput[appsFlyerRow], error) {
-	return costReport(ctx, s, in, "AppsFlyer", func(r *costRow) appsFlyerRow {
+func (s *Server) appsFlyerCostReport(ctx context.Context, in *costReportInput) (*costReportOutput, error) {
+	return reportCost(ctx, s, in, "AppsFlyer", func(r *costRow) appsFlyerRow {
 		return appsFlyerRow{
 			Date: r.date, AppID: r.app.StoreID, AppName: r.app.AppName, Platform: r.app.OS(), CampaignID: r.offerID.String(), Campaign: r.campaign,
 			Geo: r.country, CostModel: r.app.CostModel, Clicks: r.clicks, Installs: r.installs, Conversions: r.conversions,
@@ -109,42 +109,59 @@ func (s *Server) appsFlyerCostReport(ctx context.Context, in *costReportInput) (
 	})
 }
 
-// costReport is what an attribution provider pulls: by day, app, offer and country what was clicked
+// reportCost is what an attribution provider pulls: by day, app, offer and country what was clicked
 // and converted and what the advertiser pays for it, which is the publisher's revenue, or an own shared
-// offer's cost (rule 57).
-func costReport[T any](ctx context.Context, s *Server, in *costReportInput, provider string, worded func(*costRow) T) (*costReportOutput[T], error) {
-	out := &costReportOutput[T]{}
-	out.Body.DateFrom, out.Body.DateTo, out.Body.Data = in.From, in.To, []T{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
-		tenant, err := dbgen.New().GetTenant(ctx, tx, principal(ctx).TenantID)
-		if err != nil {
-			return orNotFound(err)
+// offer's cost (rule 57). It is as long as it is: it is read and written page by page. The first page is
+// read before the answer begins: what is wrong by then is still a problem.
+func reportCost[T any](ctx context.Context, s *Server, in *costReportInput, provider string, worded func(*costRow) T) (*costReportOutput, error) {
+	pages, err := s.costPages(ctx, in, provider)
+	if err != nil {
+		return nil, err
+	}
+	first, err := pages.next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	frame := costReport[T]{DateFrom: in.From, DateTo: in.To, Timezone: pages.query.zone.String(), Data: []T{}}
+	return &costReportOutput{Body: func(response huma.Context) {
+		response.SetHeader("Content-Type", "application/json")
+		inBatches(ctx, response, func(out *batchWriter) error { return writeCost(ctx, out, frame, pages, first, worded) })
+	}}, nil
+}
+
+// costReportEnd is what stands behind the rows of a report.
+const costReportEnd = "]}\n"
+
+// writeCost writes a report as it would be encoded whole.
+func writeCost[T any](ctx context.Context, out *batchWriter, frame costReport[T], pages *costPages, rows []costRow, worded func(*costRow) T) error {
+	var text bytes.Buffer
+	if err := jsonFormat.Marshal(&text, frame); err != nil {
+		return err
+	}
+	text.Truncate(text.Len() - len(costReportEnd))
+	for separator := ""; ; {
+		for i := range rows {
+			text.WriteString(separator)
+			if err := jsonFormat.Marshal(&text, worded(&rows[i])); err != nil {
+				return err
+			}
+			text.Truncate(text.Len() - len("\n"))
+			separator = ","
 		}
-		q, err := in.query(tenant)
-		if err != nil {
+		last := pages.done()
+		if last {
+			text.WriteString(costReportEnd)
+		}
+		out.begin()
+		if _, err := text.WriteTo(out); err != nil || last {
 			return err
 		}
-		out.Body.Timezone = q.zone.String()
-		if id := principal(ctx).AdvertiserID; id != nil {
-			q.Advertisers = []uuid.UUID{*id}
-		}
-		offers, err := offersWithCost(ctx, tx, provider)
-		if err != nil || len(offers) == 0 { // no offers in the query would be all
+		out.Flush()
+		var err error
+		if rows, err = pages.next(ctx); err != nil {
 			return err
 		}
-		q.Offers = slices.Collect(maps.Keys(offers))
-		rows, err := q.rows(ctx, tx)
-		if errors.Is(err, errTooManyRows) {
-			return badField("date_to", fmt.Sprintf("gives more than %d rows: ask for fewer days at a time", maxReportRows))
-		}
-		if err != nil {
-			return err
-		}
-		for _, row := range costRows(q, rows, offers) {
-			out.Body.Data = append(out.Body.Data, worded(&row))
-		}
-		return nil
-	})
+	}
 }
 
 // query checks the dates.
@@ -214,7 +231,7 @@ func costRows(q *reportQuery, rows []dbgen.PerformanceRow, offers map[uuid.UUID]
 		of := costKey{date: q.period(key("period")), country: key("country"), currency: rows[i].Currency, offerID: id, app: app}
 		sum := sums[of]
 		if sum == nil {
-			sum = &costRow{costKey: of, campaign: cmp.Or(offer.AdvertiserCampaignName, offer.Name)}
+			sum = &costRow{costKey: of, campaign: campaignOf(offer)}
 			sums[of] = sum
 		}
 		t := tallyOf(&rows[i])
@@ -237,7 +254,8 @@ func inOrder(sums map[costKey]*costRow) []costRow {
 	}
 	slices.SortFunc(rows, func(a, b costRow) int {
 		return cmp.Or(cmp.Compare(a.date, b.date), cmp.Compare(a.campaign, b.campaign), cmp.Compare(a.offerID.String(), b.offerID.String()),
-			cmp.Compare(a.app.StoreID, b.app.StoreID), cmp.Compare(a.app.CostModel, b.app.CostModel), cmp.Compare(a.country, b.country))
+			cmp.Compare(a.app.StoreID, b.app.StoreID), cmp.Compare(a.app.CostModel, b.app.CostModel), cmp.Compare(a.country, b.country),
+			cmp.Compare(a.currency, b.currency))
 	})
 	return rows
 }

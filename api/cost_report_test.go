@@ -1,7 +1,11 @@
 package api_test
 
 import (
+	"cmp"
+	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,4 +105,112 @@ func TestCostReport(t *testing.T) {
 	}
 	require.Equal(t, http.StatusNotFound, b.me.get(path("adjust", today, today)).status)
 	require.Equal(t, http.StatusForbidden, b.me.token("partner", "partnerId", b.me.made("/api/v1/partners", map[string]any{"name": "P"})).get(path("singular", today, today)).status)
+}
+
+// costTraffic gives the book's offer copies, and each of them in each country and on two devices a click and
+// an install of 1.50 on each of some days; it returns how many there are.
+func (b *book) costTraffic(copies int, days ...string) (installs int) {
+	b.t.Helper()
+	countries, _ := domain.Lookup("countries")
+	codes := make([]string, len(countries))
+	for i, c := range countries {
+		codes[i] = c.Code
+	}
+	b.exec(fmt.Sprintf(`
+		CREATE TEMP TABLE copies AS SELECT gen_random_uuid() AS id FROM generate_series(1, %[2]d);
+		INSERT INTO offers (tenant_id, id, advertiser_id, version, name, offer_type, is_paused, launch_at, created_at, updated_at)
+			SELECT o.tenant_id, c.id, o.advertiser_id, 1, o.name, o.offer_type, false, o.launch_at, now(), now() FROM offers o, copies c WHERE o.id = '%[1]s';
+		INSERT INTO offer_access (tenant_id, offer_id, side, created_at) SELECT a.tenant_id, c.id, a.side, now() FROM offer_access a, copies c WHERE a.offer_id = '%[1]s';
+		INSERT INTO offer_versions (tenant_id, offer_id, version, document, created_at, created_by)
+			SELECT v.tenant_id, c.id, 1, v.document || jsonb_build_object('id', c.id), now(), '' FROM offer_versions v JOIN offers o ON o.id = v.offer_id AND o.version = v.version, copies c
+			WHERE o.id = '%[1]s';
+		CREATE TEMP TABLE traffic AS SELECT c.id AS offer_id, day::date + time '10:00' AT TIME ZONE 'UTC' AS bucket, country, device
+			FROM copies c, unnest('{%[4]s}'::text[]) AS day, unnest('{%[5]s}'::text[]) AS country, unnest('{Android,iOS}'::text[]) AS device;
+		INSERT INTO click_rollups (tenant_id, offer_id, bucket, advertiser_id, country, device, clicks, refused, visitors)
+			SELECT o.tenant_id, offer_id, bucket, o.advertiser_id, country, device, 1, 0, '{}' FROM traffic, offers o WHERE o.id = '%[1]s';
+		INSERT INTO conversion_rollups (tenant_id, offer_id, bucket, advertiser_id, country, device, event_id, currency, pending, success, rejected,
+				revenue_micros, payout_micros, reward_micros, pending_revenue_micros, pending_payout_micros, pending_reward_micros)
+			SELECT o.tenant_id, offer_id, bucket, o.advertiser_id, country, device, '%[3]s', 'USD', 0, 1, 0, 1500000, 0, 0, 0, 0, 0 FROM traffic, offers o WHERE o.id = '%[1]s';
+		ANALYZE click_rollups; ANALYZE conversion_rollups`,
+		b.offer.ID, copies, b.offer.DefaultEvent().ID, strings.Join(days, ","), strings.Join(codes, ",")))
+	return copies * len(days) * len(codes) * 2
+}
+
+// Rule 57: a provider pulls whole days, however many rows they have; each row comes once, in order, and the
+// document is the same as a short one. A report that breaks off in the middle does not look whole.
+func TestRule57ACostReportIsAsLongAsItIs(t *testing.T) {
+	t.Parallel()
+	b := newBook(t)
+	b.withCostData("Singular")
+	installs := b.costTraffic(60, "2026-05-13", "2026-05-15")
+	require.Greater(t, installs, 50_000)
+	path := func(from, to string) string {
+		return "/api/v1/integrations/cost-report/singular/json?date_from=" + from + "&date_to=" + to
+	}
+	type row struct {
+		Date, Country, Cost           string
+		SitePublicID                  string `json:"site_public_id"`
+		CampaignID                    string `json:"campaign_id"`
+		CostModel                     string `json:"cost_model"`
+		Clicks, Installs, Conversions int64
+	}
+	var got struct {
+		Timezone string
+		Data     []row
+	}
+	b.me.get(path("2026-05-12", "2026-05-16")).into(http.StatusOK, &got)
+	require.Equal(t, "UTC", got.Timezone)
+	require.Len(t, got.Data, installs)
+	var sum domain.Micros
+	for i, r := range got.Data {
+		cost, err := domain.ParseMicros(r.Cost)
+		require.NoError(t, err)
+		sum += cost
+		if i > 0 {
+			before := got.Data[i-1]
+			require.Negative(t, cmp.Or(cmp.Compare(before.Date, r.Date), cmp.Compare(before.CampaignID, r.CampaignID),
+				cmp.Compare(before.SitePublicID, r.SitePublicID), cmp.Compare(before.Country, r.Country)), "row %d is out of order, or there twice", i)
+		}
+	}
+	require.Equal(t, domain.Micros(installs)*1_500_000, sum)
+	require.Equal(t, "2026-05-13", got.Data[0].Date)
+	require.Equal(t, "2026-05-15", got.Data[installs-1].Date)
+
+	// Sums that no column holds break the fourth day.
+	b.exec(`INSERT INTO conversion_rollups (tenant_id, offer_id, bucket, advertiser_id, country, device, event_id, currency, pending, success, rejected,
+			revenue_micros, payout_micros, reward_micros, pending_revenue_micros, pending_payout_micros, pending_reward_micros)
+		SELECT tenant_id, offer_id, timestamptz '2026-05-16T10:00Z', advertiser_id, country, device, event_id, currency, 0, 1, 0, 9000000000000000000, 0, 0, 0, 0, 0
+			FROM (SELECT DISTINCT ON (offer_id) * FROM conversion_rollups) r
+		UNION ALL SELECT tenant_id, offer_id, timestamptz '2026-05-16T10:15Z', advertiser_id, country, device, event_id, currency, 0, 1, 0, 9000000000000000000, 0, 0, 0, 0, 0
+			FROM (SELECT DISTINCT ON (offer_id) * FROM conversion_rollups) r`)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+path("2026-05-13", "2026-05-16"), nil)
+	require.NoError(t, err)
+	for name, value := range b.me.headers {
+		request.Header.Set(name, value)
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	_, err = io.Copy(io.Discard, response.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	b.me.get(path("2026-05-16", "2026-05-17")).refused(http.StatusUnprocessableEntity)
+}
+
+// What is written in parts is byte for byte what one encoding would be.
+func TestACostReportIsOneDocument(t *testing.T) {
+	t.Parallel()
+	b := newBook(t)
+	path := "/api/v1/integrations/cost-report/singular/json?date_from=2026-05-12&date_to=2026-05-14"
+	answer := b.me.get(path)
+	require.Equal(t, "application/json", answer.header.Get("Content-Type"))
+	require.Equal(t, `{"date_from":"2026-05-12","date_to":"2026-05-14","timezone":"UTC","data":[]}`+"\n", string(answer.body))
+	b.withCostData("Singular")
+	b.exec(fmt.Sprintf(`INSERT INTO click_rollups (tenant_id, offer_id, bucket, advertiser_id, country, device, clicks, refused, visitors)
+		SELECT tenant_id, id, day::timestamptz, advertiser_id, 'DE', 'Android', 3, 0, '{}' FROM offers, unnest('{2026-05-12T10:00Z,2026-05-14T10:00Z}'::text[]) AS day WHERE id = '%s'`, b.offer.ID))
+	line := func(day string) string {
+		return `{"date":"` + day + `","app":"Coin Game","site_public_id":"com.example.coins","os":"Android","campaign_id":"` + b.offer.ID.String() +
+			`","campaign_name":"Coins Q2","country":"DE","cost_model":"CPI","clicks":3,"installs":0,"conversions":0,"cost":"0.00","currency":"USD"}`
+	}
+	require.Equal(t, `{"date_from":"2026-05-12","date_to":"2026-05-14","timezone":"UTC","data":[`+line("2026-05-12")+","+line("2026-05-14")+"]}\n", string(b.me.get(path).body))
 }

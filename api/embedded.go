@@ -1,13 +1,20 @@
 package api
 
-// Types that answers embed, under names that are exported: the generator of the OpenAPI document leaves
-// out the fields of an embedded type whose name is not.
+// The generator of the OpenAPI document leaves out the fields of an embedded type whose name is not
+// exported: answers embed these types under exported names.
 type (
-	ConversionView    = conversionView
+	// ConversionView is a conversion as the lists show it.
+	ConversionView = conversionView
+	// ConversionHistory is a conversion with its transitions.
 	ConversionHistory = conversionHistory
-	OfferView         = offerView
-	FailedMessage     = failedMessage
-	JobView           = jobView
-	PostbackView      = postbackView
-	PostbackAnswer    = postbackAnswer
+	// OfferView is an offer with what the document does not hold.
+	OfferView = offerView
+	// FailedMessage is a message that no retry mends.
+	FailedMessage = failedMessage
+	// JobView is a job with its progress.
+	JobView = jobView
+	// PostbackView is a row of the postback log.
+	PostbackView = postbackView
+	// PostbackAnswer is what a postback's sender is told.
+	PostbackAnswer = postbackAnswer
 )

@@ -128,7 +128,8 @@ var jobItemListing = listing[jobItemView]{
 	columns: "i.number, i.state, i.conversion_id, i.offer_id, i.postback_id, i.line, i.field, i.error",
 	fields: map[string]listField{
 		"number": {column: "i.number", kind: fieldInt}, "state": {column: "i.state"},
-		"conversionId": {column: "i.conversion_id", kind: fieldUUID}, "offerId": {column: "i.offer_id", kind: fieldUUID}, "field": {column: "i.field"}, "error": {column: "i.error"},
+		"conversionId": {column: "i.conversion_id", kind: fieldUUID}, "offerId": {column: "i.offer_id", kind: fieldUUID},
+		"field": {column: "i.field"}, "error": {column: "i.error"},
 	},
 	order: "number", id: "i.number",
 	scan: func(row pgx.CollectableRow) (i jobItemView, err error) {

@@ -132,6 +132,3 @@ func filtered[T any](l listing[T]) option { return func(r *route) { r.fields = l
 
 // orAccepted is 202 beside the status of success, with the same type of body.
 func orAccepted(description string) option { return func(r *route) { r.orAccepted = description } }
-
-// finds is for routes without an id in the path that answer 404 all the same.
-var finds option = func(r *route) { r.finds = true }

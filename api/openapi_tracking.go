@@ -71,7 +71,8 @@ var (
 	saysTune = says(
 		answers(http.StatusOK, "success=true; or success=false; err_msg=<reason>; and JSON with format=json.",
 			map[string]reflect.Type{"text/plain": nil, "application/json": reflect.TypeFor[tuneAnswer](), "image/gif": nil, "text/html": nil}),
-		answers(http.StatusServiceUnavailable, "Not on disk: send it again after Retry-After.", map[string]reflect.Type{"text/plain": nil, "image/gif": nil, "text/html": nil}, "Retry-After"))
+		answers(http.StatusServiceUnavailable, "Not on disk: send it again after Retry-After.",
+			map[string]reflect.Type{"text/plain": nil, "image/gif": nil, "text/html": nil}, "Retry-After"))
 	saysPixel = says(
 		answers(http.StatusOK, "An image, or an empty page; whatever becomes of it.", pixelIn),
 		answers(http.StatusServiceUnavailable, "Not on disk: the same, to be loaded again.", pixelIn, "Retry-After"))

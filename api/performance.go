@@ -179,6 +179,8 @@ type reportQuery struct {
 	unit    domain.ReportUnit
 	periods []domain.ReportPeriod
 	ratio   *domain.Micros
+	// most is how many rows there may be.
+	most int32
 }
 
 // query checks what was asked for.
@@ -204,10 +206,10 @@ func (in *performanceInput) query(tenant dbgen.Tenant) (*reportQuery, error) {
 func newReportQuery(tenant dbgen.Tenant, zone *time.Location) *reportQuery {
 	return &reportQuery{
 		PerformanceParams: dbgen.PerformanceParams{
-			TenantID: tenant.TenantID, Currency: tenant.Currency, AtMost: maxReportRows + 2,
+			TenantID: tenant.TenantID, Currency: tenant.Currency,
 			Subs: []int32{}, Starts: []time.Time{}, Offers: []uuid.UUID{}, Partners: []uuid.UUID{}, Advertisers: []uuid.UUID{}, Countries: []string{},
 		},
-		zone: zone, groupBy: []string{}, ratio: tenant.RewardRatioMicros,
+		zone: zone, groupBy: []string{}, ratio: tenant.RewardRatioMicros, most: maxReportRows,
 	}
 }
 
@@ -319,8 +321,9 @@ func (q *reportQuery) rows(ctx context.Context, tx pgx.Tx) ([]dbgen.PerformanceR
 	if q.GroupBy == nil {
 		q.GroupBy = []string{}
 	}
+	q.AtMost = q.most + 1
 	rows, err := dbgen.New().Performance(ctx, tx, q.PerformanceParams)
-	if err == nil && len(rows) > maxReportRows {
+	if err == nil && len(rows) > int(q.most) {
 		return nil, errTooManyRows
 	}
 	return rows, err

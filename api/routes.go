@@ -139,6 +139,8 @@ func (s *Server) routes(r *router) {
 	alsoFor[portalReport[advertiserReportRow]](r, "/api/v1/reports/performance", scopeAdvertiser)
 	handle(r, get, "/api/v1/integrations/cost-report/singular/json", "singularCostReport", read, "Report cost for Singular to pull", s.singularCostReport, forAdvertisers(r, s.singularCostReport))
 	handle(r, get, "/api/v1/integrations/cost-report/appsflyer/json", "appsFlyerCostReport", read, "Report cost for AppsFlyer to pull", s.appsFlyerCostReport, forAdvertisers(r, s.appsFlyerCostReport))
+	answersJSON[costReport[singularRow]](r, "/api/v1/integrations/cost-report/singular/json")
+	answersJSON[costReport[appsFlyerRow]](r, "/api/v1/integrations/cost-report/appsflyer/json")
 	handle(r, get, "/api/v1/verdict-findings", "listVerdictFindings", read, "List verdicts of advertisers that were not believed", s.listVerdictFindings, filtered(verdictFindingListing))
 	handle(r, get, "/api/v1/audit", "listAudit", read, "List who did what", s.listAudit, filtered(auditListing))
 

@@ -72,8 +72,8 @@ func (p Periods) End(period Period) (end time.Time, ok bool) {
 	}
 }
 
-// never is after every day that is counted.
-var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+// never is after every day that is counted: the start of the year 9999 in UTC.
+var never = time.Unix(253370764800, 0).UTC()
 
 // EndOrNever is the first day after one of the periods; for the lifetime period a day that never comes.
 func (p Periods) EndOrNever(period Period) time.Time {

@@ -86,15 +86,7 @@ func Move(c Conversion, action Action, now time.Time) (Status, Reason, error) {
 	}
 	switch action {
 	case ActionRelease:
-		switch {
-		case c.Status != StatusPending:
-			return "", "", ErrNothingToDo
-		case c.NeedsReview || c.ReleaseAt == nil: // rule 22: the timer does not approve
-			return "", "", ErrAwaitsReview
-		case now.Before(*c.ReleaseAt): // rule 21
-			return "", "", ErrNotDue
-		}
-		return StatusSuccess, ReasonNone, nil
+		return release(c, now)
 	case ActionApprove: // rule 25: any Rejected may become Success by a person
 		if c.Status == StatusSuccess {
 			return "", "", ErrNothingToDo
@@ -127,4 +119,17 @@ func Move(c Conversion, action Action, now time.Time) (Status, Reason, error) {
 	default:
 		return "", "", errors.New("unknown action " + string(action))
 	}
+}
+
+// release is what the timer does (rules 21, 22).
+func release(c Conversion, now time.Time) (Status, Reason, error) {
+	switch {
+	case c.Status != StatusPending:
+		return "", "", ErrNothingToDo
+	case c.NeedsReview || c.ReleaseAt == nil: // rule 22: the timer does not approve
+		return "", "", ErrAwaitsReview
+	case now.Before(*c.ReleaseAt): // rule 21
+		return "", "", ErrNotDue
+	}
+	return StatusSuccess, ReasonNone, nil
 }
