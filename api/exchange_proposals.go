@@ -278,8 +278,8 @@ func decidable(proposal *proposalDocument, share *activities.Share, state domain
 		return "", nil
 	case proposal.State != domain.ProposalOpen:
 		return "", conflict("The proposal is " + string(proposal.State) + " already.")
-	case share.EndedAt != nil && state == domain.ProposalAccepted:
-		return "", editRefusal(activities.ErrPartnershipEnded)
+	case share.Closed() != nil && state == domain.ProposalAccepted:
+		return "", editRefusal(share.Closed())
 	}
 	return state, nil
 }

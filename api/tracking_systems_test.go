@@ -73,6 +73,9 @@ var providers = map[string]provider{
 	"GoKart":          {"pub_click_id", "{pub_click_id}", "{cnv_event_id}", "{cnv_amount}", "{currency}", "{gk_conversion_id}"},
 }
 
+// rejecting are the providers that post what they reject, and the macro of the reason where it is known.
+var rejecting = map[string]string{"AppsFlyer": "(blocked-reason)", "Singular": "", "Adjust": "{rejection_reason}"}
+
 // fire fills a postback URL as the provider does: its own macros and nothing else.
 func (p provider) fire(postbackURL, click, event string) string {
 	values := map[string]string{p.click: click, p.event: event, p.amount: "12.34", p.currency: "USD", p.conversion: "c-1"}
@@ -188,7 +191,8 @@ type shownPreset struct {
 
 	PerEvent   bool
 	Parameters []struct{ Name, Macro string }
-	Events     []struct{ ID, EventID, Name, PostbackURL string }
+	Events     []struct{ ID, EventID, Name, PostbackURL, RejectionPostbackURL string }
+	Rejections *struct{ PostbackURL, ReasonMacro, Certainty string }
 }
 
 // Every attribution provider, there and back: an offer with the preset's link is clicked, the provider
@@ -252,6 +256,22 @@ func TestEveryTrackingSystemThereAndBack(t *testing.T) {
 			s.call(preset.Method, strings.TrimPrefix(fired, shopfrontURL), nil, 200, &answer)
 			require.Equal(t, "duplicate", answer.Outcome)
 			require.Equal(t, first, answer.ConversionID)
+			macro, rejects := rejecting[name]
+			require.Equal(t, rejects, preset.Rejections != nil)
+			if !rejects {
+				require.Empty(t, filled.Events[1].RejectionPostbackURL)
+				return
+			}
+			require.Equal(t, macro, preset.Rejections.ReasonMacro)
+			fired = outside.fire(filled.Events[1].RejectionPostbackURL, click, "buy & win")
+			fired = strings.ReplaceAll(fired, "YOUR_SECURITY_TOKEN", url.QueryEscape(secret))
+			if macro != "" {
+				require.Contains(t, fired, macro)
+				fired = strings.ReplaceAll(fired, macro, "click_flood")
+			}
+			require.NotRegexp(t, `[{}()\[\]#$!|]`, fired, "a macro that is not the provider's")
+			s.call(preset.Method, strings.TrimPrefix(fired, shopfrontURL), nil, 200, &answer)
+			require.Equal(t, []any{"rejected", "reversed", first}, []any{answer.Outcome, answer.Reason, answer.ConversionID}, "rule 77")
 		})
 	}
 }

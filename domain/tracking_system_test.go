@@ -50,6 +50,9 @@ func TestThePageOfAttributionProvidersIsTheirTable(t *testing.T) {
 		row := "| " + system.Name + " | `" + system.ClickParameter + "` | `" + system.Macros[0].Macro + "` |"
 		require.Contains(t, string(page), row)
 		require.Regexp(t, regexp.QuoteMeta(row)+".* "+string(system.Certainty)+" \\|\n", string(page))
+		if system.Rejection != nil {
+			require.Regexp(t, `\| `+system.Name+` \| .* \| .*`+regexp.QuoteMeta(system.Rejection.ReasonMacro)+`.* \| `+string(system.Rejection.Certainty)+" \\|\n", string(page))
+		}
 	}
 }
 
@@ -74,6 +77,10 @@ func TestPostbackURLOfAPreset(t *testing.T) {
 	require.Equal(t, "https://o.example/track/k?gk_click_id=#s2#&cnv_event_id={event}&cnv_amount=#price#", system.PostbackURL("https://o.example/track/k", "", false))
 	require.Equal(t, "https://o.example/track/k?gk_click_id=#s2#&cnv_amount=#price#&cnv_event_id=Level+5+%26+up&security_token=YOUR_SECURITY_TOKEN",
 		system.PostbackURL("https://o.example/track/k", "Level 5 & up", true))
+	require.Empty(t, system.RejectionURL("https://o.example/track/k", "", true))
+	system.Rejection = &PostbackOfRejections{ReasonMacro: "{why}"}
+	require.Equal(t, "https://o.example/track/k?gk_click_id=#s2#&cnv_amount=#price#&cnv_event_id=buy&security_token=YOUR_SECURITY_TOKEN&cnv_status=rejected&cnv_sub_5={why}",
+		system.RejectionURL("https://o.example/track/k", "buy", true))
 }
 
 // Rule 57: cost belongs to the app of the device's store, and there to the model that fits.

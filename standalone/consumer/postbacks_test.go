@@ -28,6 +28,7 @@ func TestPostbacks(t *testing.T) {
 		{"a workflow that is over is not needed for a Pending conversion", closedRunPending},
 		{"Rule 14: a workflow that is over is not needed for the end of a grace", closedRunHeld},
 		{"Rule 1: a click on its way is waited for", clickOnItsWay},
+		{"Rule 77: the advertiser's verdict ends the wait of what it settles", verdictEndsTheWait},
 		{"starts that their stream refuses are owed and made up for", refusedStarts},
 		{"Rule 1: without its click it is refused once the clicks have passed its time", noClick},
 	} {

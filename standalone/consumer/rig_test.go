@@ -131,7 +131,7 @@ func (r *rig) cast(address string) {
 	}{"Ordered": {&r.ordered, 60}, "Hasty": {&r.hasty, json.Number("0.05")}} {
 		_, *made.link, err = r.tenant.NewOffer(ctx, blackbox.MultiEvent(advertiser.ID, age, []map[string]any{
 			blackbox.Event("First", 1, nil), blackbox.Event("Second", 2, nil), blackbox.Event("Third", nil, map[string]any{"pendingTime": 1}),
-		}, map[string]any{"name": name, "outOfOrderGraceMinutes": made.grace}))
+		}, map[string]any{"name": name, "outOfOrderGraceMinutes": made.grace, "trustAdvertiserStatus": true}))
 		require.NoError(t, err)
 	}
 }
@@ -222,6 +222,13 @@ func (r *rig) waits(t *testing.T, workflowID string) bool {
 	t.Helper()
 	found, err := r.temporal.DescribeWorkflowExecution(t.Context(), workflowID, "")
 	return err == nil && found.WorkflowExecutionInfo.Status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+}
+
+// ended says whether a workflow of that id was ended from outside.
+func (r *rig) ended(t *testing.T, workflowID string) bool {
+	t.Helper()
+	found, err := r.temporal.DescribeWorkflowExecution(t.Context(), workflowID, "")
+	return err == nil && found.WorkflowExecutionInfo.Status == enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED
 }
 
 func (r *rig) until(t *testing.T, what string, ok func() bool) {

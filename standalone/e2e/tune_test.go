@@ -90,6 +90,38 @@ func TestTuneProtocol(t *testing.T) {
 	}
 }
 
+// Rule 77 in the older protocol: the advertiser takes back what it had confirmed, and is told that it is
+// so; the tenant hears of it.
+func TestRule77TuneRejectedTakesASuccessBack(t *testing.T) {
+	s, r := newShop(t, nil), newReceiver(t)
+	s.putEndpoint(t, map[string]any{"url": r.URL + "/hook", "events": []string{"success", "rejected"}})
+	offer, _ := s.single(t, map[string]any{"trustAdvertiserStatus": true})
+	partner, err := s.NewPartner(t.Context(), nil)
+	check(t, err)
+	id := newBrowser(t, "Mozilla/5.0 (Linux; Android 14) taken back").clicks(t, pairs("offer_id", offer, "aff_id", partner, "pub_member_id", "back"))
+	server := newBrowser(t, "advertiser")
+	server.told(t, "/aff_lsr?transaction_id="+id, success)
+	first := r.next(t, 1)
+	if first.Conversion.Status != "Success" {
+		t.Fatalf("%s", first.body)
+	}
+	for range 2 { // said again it is as true
+		server.told(t, "/aff_lsr?status=rejected&transaction_id="+id, success)
+	}
+	got := r.next(t, 2)
+	if got.Conversion.ConversionID != first.Conversion.ConversionID || got.Conversion.Status != "Rejected" || got.Sequence != 2 {
+		t.Errorf("%s", got.body)
+	}
+	server.told(t, "/aff_lsr?transaction_id="+id, "success=false; err_msg=reversed;")
+	var trace struct {
+		Conversions []struct{ Status, RejectionReason string }
+	}
+	check(t, s.Call(t.Context(), http.MethodGet, "/api/v1/clicks/"+id, nil, &trace))
+	if len(trace.Conversions) != 1 || trace.Conversions[0].Status != "Rejected" || trace.Conversions[0].RejectionReason != "reversed" {
+		t.Errorf("%+v", trace)
+	}
+}
+
 // The oldest set-ups know no transaction id: offer and partner mean the visitor's last click, unless
 // it might be another member's.
 func TestTuneWithoutTransactionID(t *testing.T) {
