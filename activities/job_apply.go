@@ -18,12 +18,13 @@ type ShareEdit struct {
 	TenantID uuid.UUID
 	OfferID  uuid.UUID
 	Actor    string
+	JobID    uuid.UUID
 	Patch    json.RawMessage
 }
 
-// apply edits one share. Done again after a crash it changes nothing, and says so.
+// apply edits one share. Done again after a crash it changes nothing, and says what the first time did.
 func (j *Jobs) apply(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingItemsRow, ended *endedItem) error {
-	changed, refusal, err := j.Apply(ctx, ShareEdit{TenantID: job.TenantID, OfferID: *item.OfferID, Actor: job.Actor, Patch: job.Fields})
+	changed, refusal, err := j.Apply(ctx, ShareEdit{TenantID: job.TenantID, OfferID: *item.OfferID, Actor: job.Actor, JobID: job.ID, Patch: job.Fields})
 	switch {
 	case err != nil:
 		return err

@@ -50,6 +50,11 @@ type notice struct {
 	Changes   []noticeChange `json:"changes,omitempty"`
 	Ended     bool           `json:"ended,omitempty"`
 	EndReason string         `json:"endReason,omitempty"`
+	// State is what a share became by the edit, requested or active; WasRequested says of an end that it was
+	// never accepted (rule 55). PartnershipID is then given.
+	State         string     `json:"state,omitempty"`
+	WasRequested  bool       `json:"wasRequested,omitempty"`
+	PartnershipID *uuid.UUID `json:"partnershipId,omitempty"`
 	// Request is a publisher's, about a conversion.
 	Request *noticeRequest `json:"request,omitempty"`
 	// Proposal is how an edit stands that one side proposed: its changes are Changes.
@@ -112,7 +117,10 @@ func (d *Deliveries) noticeOfEdit(ctx context.Context, partnershipID uuid.UUID, 
 		}
 		// The end is the last edit: nothing is edited after it (rule 60).
 		if about.EndedAt != nil && !n.At.Before(*about.EndedAt) {
-			n.Ended, n.EndReason = true, about.EndReason
+			n.Ended, n.EndReason, n.WasRequested = true, about.EndReason, about.IsRequested
+		}
+		if n.State != "" || n.WasRequested {
+			n.PartnershipID = &partnershipID
 		}
 		return d.notify(ctx, tx, tenantID, partnershipID, version, n)
 	})
@@ -211,6 +219,9 @@ func noticeFrom(ctx context.Context, tx pgx.Tx, tenantID, partnershipID uuid.UUI
 func (n *notice) setEdit(version int64, changes []dbgen.ChangesOfVersionRow) {
 	n.Version, n.By, n.At = version, changes[0].By, changes[0].At
 	for _, change := range changes {
+		if change.Field == domain.FieldState && json.Unmarshal(change.New, &n.State) == nil {
+			continue
+		}
 		n.Changes = append(n.Changes, noticeChange{Field: change.Field, Old: change.Old, New: change.New})
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/outbound"
+	"github.com/offerflow/offerflow/stream"
 )
 
 //go:embed mails
@@ -83,6 +84,14 @@ func (n *notice) view(publicURL string) noticeView {
 		n.viewRequest(&view, publicURL, who, name)
 	case n.Proposal != nil:
 		n.viewProposal(&view, publicURL, who, name)
+	case n.State != "":
+		n.viewState(&view, who, name)
+	case n.Ended && n.WasRequested:
+		view.Heading = fmt.Sprintf("%s %s %s", who, map[domain.Side]string{
+			domain.SidePublisher: "declined your offer", domain.SideAdvertiser: "took back its offer",
+		}[n.Side], name)
+		view.Subject = view.Heading
+		view.Facts = append(view.Facts, noticeFact{"Reason", readable(n.EndReason, maxValue)})
 	case n.Ended:
 		view.Heading = fmt.Sprintf("%s ended the partnership on %s", who, name)
 		view.Subject = view.Heading
@@ -94,6 +103,9 @@ func (n *notice) view(publicURL string) noticeView {
 	if n.Version != 0 {
 		view.Facts = append(view.Facts, noticeFact{"Version", fmt.Sprint(n.Version)})
 		view.Link += fmt.Sprintf("?filter.version=%d", n.Version)
+	}
+	if n.PartnershipID != nil {
+		view.LinkText, view.Link = "Partnership", fmt.Sprintf("%s/api/v1/exchange/partnerships/%s", publicURL, *n.PartnershipID)
 	}
 	for _, change := range n.Changes {
 		view.Changes = append(view.Changes, change.view())
@@ -111,6 +123,18 @@ func (n *notice) viewRequest(view *noticeView, publicURL, who, name string) {
 		noticeFact{"Reason", readable(request.Reason, maxValue)})
 	view.LinkText, view.Link = "Conversion", fmt.Sprintf("%s/api/v1/conversions/%s", publicURL, request.ConversionID)
 	view.Footer = "Nothing has changed: the decision is yours, by review. " + view.Footer
+}
+
+// viewState is a share that waits to be accepted, or that was.
+func (n *notice) viewState(view *noticeView, who, name string) {
+	if n.State == stream.PartnershipRequested {
+		view.Heading = fmt.Sprintf("%s wants to share %s with you", who, name)
+		view.Footer = "It is not live before you accept it. " + view.Footer
+	} else {
+		view.Heading = fmt.Sprintf("%s accepted your offer %s", who, name)
+		view.Footer = "It is live from now on. " + view.Footer
+	}
+	view.Subject = view.Heading
 }
 
 // viewProposal is an edit that a side proposes, for the other to accept or decline; or one that was declined.

@@ -22,12 +22,28 @@ type Share struct {
 	Side    domain.Side
 	Name    string
 	EndedAt *time.Time
+	// IsRequested says that the publisher has yet to accept it.
+	IsRequested bool
 	// OnBehalf says whose proposal the editor makes, where it does.
 	OnBehalf string
 }
 
 // ErrPartnershipEnded refuses an edit of what both sides only read from then on.
 var ErrPartnershipEnded = errors.New("the partnership has ended: its offer is not edited any more")
+
+// ErrNotAccepted refuses an edit of what the publisher has yet to accept (rule 55).
+var ErrNotAccepted = errors.New("the publisher has not accepted the share: its offer is not edited before that")
+
+// Closed says why neither side edits the offer now; nil where both do.
+func (s *Share) Closed() error {
+	switch {
+	case s.EndedAt != nil:
+		return ErrPartnershipEnded
+	case s.IsRequested:
+		return ErrNotAccepted
+	}
+	return nil
+}
 
 // ForeignFields refuses an edit whole, for the fields that are not the editor's (rule 57).
 type ForeignFields struct{ Fields domain.FieldErrors }
@@ -48,7 +64,7 @@ func ShareOf(ctx context.Context, tx dbgen.DBTX, tenantID, offerID uuid.UUID) (*
 		Partnership: domain.Partnership{
 			ID: row.ID, OfferID: row.OfferID, AdvertiserTenantID: row.AdvertiserTenantID, PublisherTenantID: row.PublisherTenantID,
 		},
-		Side: row.Side, Name: row.PublisherName, EndedAt: row.EndedAt,
+		Side: row.Side, Name: row.PublisherName, EndedAt: row.EndedAt, IsRequested: row.IsRequested,
 	}
 	if row.Side == domain.SideAdvertiser {
 		share.Name = row.AdvertiserName
@@ -62,7 +78,7 @@ func (s *Share) RewardRatio(ctx context.Context, system dbgen.DBTX, own *domain.
 	if s.Side == domain.SidePublisher {
 		return own, nil
 	}
-	publisher, err := queries.SystemShareTarget(ctx, system, s.PublisherTenantID)
+	publisher, err := queries.SystemShareTarget(ctx, system, s.AdvertiserTenantID, s.PublisherTenantID)
 	if err != nil {
 		return nil, err
 	}
@@ -72,10 +88,10 @@ func (s *Share) RewardRatio(ctx context.Context, system dbgen.DBTX, own *domain.
 	return publisher.RewardRatioMicros, nil
 }
 
-// Check says what an edit changes; ErrPartnershipEnded and ForeignFields are its refusals.
+// Check says what an edit changes; those of Closed and ForeignFields are its refusals.
 func (s *Share) Check(before, after *domain.Offer) ([]domain.OfferChange, error) {
-	if s.EndedAt != nil {
-		return nil, ErrPartnershipEnded
+	if err := s.Closed(); err != nil {
+		return nil, err
 	}
 	changes, foreign, err := domain.CheckEdit(s.Side, before, after)
 	if err == nil && len(foreign) > 0 {
@@ -86,8 +102,8 @@ func (s *Share) Check(before, after *domain.Offer) ([]domain.OfferChange, error)
 
 // CheckFigure is Check for a change of an event's figure, before there is one.
 func (s *Share) CheckFigure(field domain.ScheduledField) error {
-	if s.EndedAt != nil {
-		return ErrPartnershipEnded
+	if err := s.Closed(); err != nil {
+		return err
 	}
 	if owner := domain.OwnerOf(string(field)); owner == domain.FieldOwner(s.Side.Other()) {
 		return &ForeignFields{domain.FieldErrors{{Field: string(field), Reason: "only the " + string(owner) + " edits this"}}}

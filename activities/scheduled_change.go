@@ -137,7 +137,7 @@ func (s *ScheduledChanges) figure(
 	}
 	changes, err = share.Check(before, &after)
 	var foreign *ForeignFields
-	if errors.Is(err, ErrPartnershipEnded) || errors.As(err, &foreign) {
+	if errors.Is(err, ErrPartnershipEnded) || errors.Is(err, ErrNotAccepted) || errors.As(err, &foreign) {
 		return after, nil, err, nil
 	}
 	return after, changes, nil, err
@@ -162,7 +162,7 @@ func (s *ScheduledChanges) save(ctx context.Context, tx pgx.Tx, tenantID uuid.UU
 	}
 	_, err = queries.UpdateOffer(ctx, tx, dbgen.UpdateOfferParams{
 		AdvertiserID: row.AdvertiserID, Version: after.Version, Name: row.Name, OfferType: row.OfferType, IsPaused: row.IsPaused,
-		LaunchAt: row.LaunchAt, ExpiresAt: row.ExpiresAt, UpdatedAt: at, ID: row.ID, WasVersion: before.Version,
+		LaunchAt: row.LaunchAt, ExpiresAt: row.ExpiresAt, IsRequested: row.IsRequested, UpdatedAt: at, ID: row.ID, WasVersion: before.Version,
 	})
 	if err != nil {
 		return err

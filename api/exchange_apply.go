@@ -116,7 +116,7 @@ func (s *Server) applyToShares(ctx context.Context, in *applyToSharesInput) (*ap
 // ApplyToShare edits one share for a job, as PATCH would by the person who asked for the job. refusal says
 // why this one is not edited; err is what may work later.
 func (s *Server) ApplyToShare(ctx context.Context, edit activities.ShareEdit) (changed bool, refusal string, err error) {
-	ctx = withPrincipal(ctx, Principal{TenantID: edit.TenantID, Scope: scopeManagement, Actor: edit.Actor})
+	ctx = withPrincipal(ctx, Principal{TenantID: edit.TenantID, Scope: scopeManagement, Actor: edit.Actor + ", job " + edit.JobID.String()})
 	err = s.tenant(ctx, func(tx pgx.Tx) error {
 		before, err := lockOffer(ctx, tx, edit.OfferID)
 		if err != nil {
@@ -129,7 +129,12 @@ func (s *Server) ApplyToShare(ctx context.Context, edit activities.ShareEdit) (c
 			return err
 		}
 		now, err := dbgen.New().GetOffer(ctx, tx, edit.OfferID)
-		changed = now.Version != before.Version
+		if err != nil {
+			return err
+		}
+		if changed = now.Version != before.Version; !changed { // the edit may be there from before a crash
+			changed, err = dbgen.New().OfferWasEditedBy(ctx, tx, edit.OfferID, principal(ctx).Actor)
+		}
 		return err
 	})
 	s.nudge()

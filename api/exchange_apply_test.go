@@ -145,3 +145,48 @@ func TestRule56EventsAreAppliedByTheirNames(t *testing.T) {
 	require.Equal(t, []int{2, 0, 2}, []int{job.Total, job.Changed, job.Failed})
 	require.Contains(t, job.Failures[0].Error, "sell")
 }
+
+// Rule 56: an item that a crash kept from being written down is done again: the share gets one version, and the
+// job says that it was changed. A share that had the values before is unchanged.
+func TestRule56AShareIsEditedOnceHoweverOftenTheJobTries(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t)
+	source := x.offer(nil)
+	first, same := x.share(source, x.publisher), x.share(source, x.second)
+	x.advertiser.edit(same.SharedOfferID, map[string]any{"headline": "New"}).into(http.StatusOK, nil)
+	edit := activities.ShareEdit{TenantID: uuid.MustParse(x.advertiser.id), Actor: "token t", JobID: uuid.New(), Patch: []byte(`{"headline":"New"}`)}
+	for range 2 {
+		for id, want := range map[string]bool{first.SharedOfferID: true, same.SharedOfferID: false} {
+			edit.OfferID = uuid.MustParse(id)
+			changed, refusal, err := x.api.ApplyToShare(t.Context(), edit)
+			require.NoError(t, err)
+			require.Empty(t, refusal)
+			require.Equal(t, want, changed)
+			_, version := x.advertiser.sharedOffer(id)
+			require.EqualValues(t, 2, version)
+		}
+	}
+	require.Contains(t, x.publisher.changes(first.SharedOfferID, "").Items[0].By, "Games Inc (token t, job "+edit.JobID.String()+")")
+	edit.OfferID, edit.JobID = uuid.MustParse(first.SharedOfferID), uuid.New()
+	changed, _, err := x.api.ApplyToShare(t.Context(), edit)
+	require.NoError(t, err)
+	require.False(t, changed, "another job's")
+}
+
+// Rule 55: a share that waits to be accepted is not edited by a job either.
+func TestRule55ARequestedShareIsNotApplied(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t)
+	source := x.offer(nil)
+	live, waits := x.share(source, x.publisher), x.request(source, x.second)
+	var made struct{ JobID string }
+	x.advertiser.applyTo(source, map[string]any{"headline": "New"}).into(http.StatusAccepted, &made)
+	x.applied(x.advertiser.id, made.JobID)
+	var job applyJob
+	x.advertiser.get(jobsPath+made.JobID).into(http.StatusOK, &job)
+	require.Equal(t, []int{2, 1, 1}, []int{job.Total, job.Changed, job.Failed})
+	require.Equal(t, waits.SharedOfferID, *job.Failures[0].OfferID)
+	require.Contains(t, job.Failures[0].Error, "has not accepted")
+	_, version := x.advertiser.sharedOffer(live.SharedOfferID)
+	require.EqualValues(t, 2, version)
+}

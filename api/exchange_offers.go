@@ -147,7 +147,7 @@ func (s *Server) patchShared(ctx context.Context, tx pgx.Tx, before *domain.Offe
 	if err != nil {
 		return nil, err
 	}
-	if foreign := domain.IgnoredForeign(share.Side, patch, before); len(foreign) > 0 && share.EndedAt == nil {
+	if foreign := domain.IgnoredForeign(share.Side, patch, before); len(foreign) > 0 && share.Closed() == nil {
 		return nil, otherSides(foreign)
 	}
 	tenant.GoalsEnabled = true // a patch is of the whole document, as this side sees it here

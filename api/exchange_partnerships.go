@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
@@ -23,7 +24,8 @@ type partnershipDocument struct {
 	Side            domain.Side  `json:"side" enum:"advertiser,publisher" doc:"This tenant's."`
 	OtherTenantID   uuid.UUID    `json:"otherTenantId"`
 	OtherTenantName string       `json:"otherTenantName"`
-	State           string       `json:"state" enum:"active,ended"`
+	State           string       `json:"state" enum:"requested,active,ended"`
+	Status          string       `json:"status" enum:"requested,active,ended" doc:"The same, by the name that a share's answer has."`
 	CreatedAt       time.Time    `json:"createdAt"`
 	EndedAt         *time.Time   `json:"endedAt"`
 	EndedSide       *domain.Side `json:"endedSide" enum:"advertiser,publisher"`
@@ -33,7 +35,7 @@ type partnershipDocument struct {
 type partnershipOutput struct{ Body partnershipDocument }
 
 // partnershipOf is a partnership as one of its two tenants sees it.
-func partnershipOf(p *dbgen.Partnership, offerName string, tenantID uuid.UUID) partnershipDocument {
+func partnershipOf(p *dbgen.Partnership, offerName string, isRequested bool, tenantID uuid.UUID) partnershipDocument {
 	d := partnershipDocument{
 		ID: p.ID, OfferID: p.OfferID, OfferName: offerName, Side: domain.SidePublisher, OtherTenantID: p.AdvertiserTenantID,
 		OtherTenantName: p.AdvertiserName, State: stream.PartnershipActive, CreatedAt: p.CreatedAt, EndedAt: p.EndedAt, EndReason: p.EndReason,
@@ -42,16 +44,21 @@ func partnershipOf(p *dbgen.Partnership, offerName string, tenantID uuid.UUID) p
 		d.Side, d.OtherTenantID, d.OtherTenantName = domain.SideAdvertiser, p.PublisherTenantID, p.PublisherName
 		d.SourceOfferID = &p.SourceOfferID
 	}
+	if isRequested {
+		d.State = stream.PartnershipRequested
+	}
 	if p.EndedAt != nil {
 		side := domain.Side(p.EndedSide)
 		d.State, d.EndedSide = stream.PartnershipEnded, &side
 	}
+	d.Status = d.State
 	return d
 }
 
 const (
 	isAdvertiser     = "p.advertiser_tenant_id = current_tenant()"
-	partnershipState = "CASE WHEN p.ended_at IS NULL THEN '" + stream.PartnershipActive + "' ELSE '" + stream.PartnershipEnded + "' END"
+	partnershipState = "CASE WHEN p.ended_at IS NOT NULL THEN '" + stream.PartnershipEnded + "' WHEN o.is_requested THEN '" +
+		stream.PartnershipRequested + "' ELSE '" + stream.PartnershipActive + "' END"
 )
 
 func partnershipListing(tenantID uuid.UUID) listing[partnershipDocument] {
@@ -60,7 +67,7 @@ func partnershipListing(tenantID uuid.UUID) listing[partnershipDocument] {
 		from: `((SELECT * FROM partnerships WHERE advertiser_tenant_id = $1 ORDER BY id DESC)
 			UNION ALL (SELECT * FROM partnerships WHERE publisher_tenant_id = $1 ORDER BY id DESC)) p JOIN offers o ON o.id = p.offer_id`,
 		columns: `p.id, p.offer_id, p.source_offer_id, p.advertiser_tenant_id, p.advertiser_name, p.publisher_tenant_id, p.publisher_name,
-			p.created_at, p.ended_at, p.ended_side, p.end_reason, o.name`,
+			p.created_at, p.ended_at, p.ended_side, p.end_reason, o.name, o.is_requested`,
 		fields: map[string]listField{
 			"id": {column: "p.id", kind: fieldUUID}, "offerId": {column: "p.offer_id", kind: fieldUUID},
 			"sourceOfferId":   {column: "CASE WHEN " + isAdvertiser + " THEN p.source_offer_id END", kind: fieldUUID},
@@ -68,16 +75,17 @@ func partnershipListing(tenantID uuid.UUID) listing[partnershipDocument] {
 			"side":            {column: "CASE WHEN " + isAdvertiser + " THEN 'advertiser' ELSE 'publisher' END"},
 			"otherTenantId":   {column: "CASE WHEN " + isAdvertiser + " THEN p.publisher_tenant_id ELSE p.advertiser_tenant_id END", kind: fieldUUID},
 			"otherTenantName": {column: "CASE WHEN " + isAdvertiser + " THEN p.publisher_name ELSE p.advertiser_name END", kind: fieldSearch},
-			"state":           {column: partnershipState}, "createdAt": {column: "p.created_at", kind: fieldTime},
+			"state":           {column: partnershipState}, "status": {column: partnershipState}, "createdAt": {column: "p.created_at", kind: fieldTime},
 			"endedAt": {column: "p.ended_at", kind: fieldTime}, "endedSide": {column: "p.ended_side"},
 		},
 		order: "id", id: "p.id",
 		scan: func(row pgx.CollectableRow) (partnershipDocument, error) {
 			var p dbgen.Partnership
 			var offerName string
+			var isRequested bool
 			err := row.Scan(&p.ID, &p.OfferID, &p.SourceOfferID, &p.AdvertiserTenantID, &p.AdvertiserName, &p.PublisherTenantID, &p.PublisherName,
-				&p.CreatedAt, &p.EndedAt, &p.EndedSide, &p.EndReason, &offerName)
-			return partnershipOf(&p, offerName, tenantID), err
+				&p.CreatedAt, &p.EndedAt, &p.EndedSide, &p.EndReason, &offerName, &isRequested)
+			return partnershipOf(&p, offerName, isRequested, tenantID), err
 		},
 	}
 }
@@ -97,7 +105,7 @@ func (s *Server) getPartnership(ctx context.Context, in *ByID) (*partnershipOutp
 			return orNotFound(err)
 		}
 		offer, err := dbgen.New().GetOffer(ctx, tx, row.OfferID)
-		out.Body = partnershipOf(&row, offer.Name, tenantID)
+		out.Body = partnershipOf(&row, offer.Name, offer.IsRequested, tenantID)
 		return err
 	})
 }
@@ -127,34 +135,52 @@ func (s *Server) endPartnership(ctx context.Context, in *endPartnershipInput) (*
 	}
 	out := &partnershipOutput{}
 	err := s.tenant(ctx, func(tx pgx.Tx) error {
-		tenantID := principal(ctx).TenantID
-		row, err := dbgen.New().GetPartnership(ctx, tx, in.ID, tenantID)
+		row, offer, err := lockPartnership(ctx, tx, in.ID)
 		if err != nil {
-			return orNotFound(err)
-		}
-		offer, err := lockOffer(ctx, tx, row.OfferID) // whoever ends it waits here for whoever does at the same time
-		if err != nil {
-			return err
-		}
-		if row, err = dbgen.New().GetPartnership(ctx, tx, in.ID, tenantID); err != nil {
 			return err
 		}
 		if row.EndedAt == nil {
-			err = s.end(ctx, tx, &row, offer, reason)
+			err = s.end(ctx, tx, row, offer, reason)
 		}
-		out.Body = partnershipOf(&row, offer.Name, tenantID)
+		out.Body = partnershipOf(row, offer.Name, offer.IsRequested, principal(ctx).TenantID)
 		return err
 	})
 	s.nudge()
 	return out, err
 }
 
-// end saves the offer's last version, then closes the partnership to edits.
+// lockPartnership is a partnership under the lock on its offer's row, where whoever accepts or ends it waits
+// for whoever does at the same time.
+func lockPartnership(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*dbgen.Partnership, *domain.Offer, error) {
+	tenantID := principal(ctx).TenantID
+	row, err := dbgen.New().GetPartnership(ctx, tx, id, tenantID)
+	if err != nil {
+		return nil, nil, orNotFound(err)
+	}
+	offer, err := lockOffer(ctx, tx, row.OfferID)
+	if err != nil {
+		return nil, nil, err
+	}
+	row, err = dbgen.New().GetPartnership(ctx, tx, id, tenantID)
+	return &row, offer, err
+}
+
+// end saves the offer's last version, then closes the partnership to edits. One that was never accepted is
+// ended so too: declined by the publisher, or taken back by the advertiser.
 func (s *Server) end(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offer *domain.Offer, reason string) error {
-	at, before := now(), partnershipOf(p, offer.Name, principal(ctx).TenantID)
+	at, before := now(), partnershipOf(p, offer.Name, offer.IsRequested, principal(ctx).TenantID)
 	last := *offer
 	last.ExpiresAt = &at // also where it had expired: the end is an edit, of which the other side is told
-	if err := saveOffer(ctx, tx, "end", offer, &last); err != nil {
+	share, err := activities.ShareOf(ctx, tx, principal(ctx).TenantID, offer.ID)
+	if err != nil {
+		return err
+	}
+	share.IsRequested = false // which keeps other edits away, not the end
+	changes, err := share.Check(offer, &last)
+	if err != nil {
+		return err
+	}
+	if err := saveEdit(ctx, tx, "end", offer, &last, offerEdit{share: share, changes: changes}); err != nil {
 		return err
 	}
 	p.EndedAt, p.EndedBy, p.EndedSide, p.EndReason = &at, principal(ctx).Actor, string(before.Side), reason
@@ -164,7 +190,7 @@ func (s *Server) end(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offer
 	if err != nil || ended == 0 {
 		return err
 	}
-	after := partnershipOf(p, offer.Name, principal(ctx).TenantID)
+	after := partnershipOf(p, offer.Name, offer.IsRequested, principal(ctx).TenantID)
 	if err := audit(ctx, tx, "end", "partnership", p.ID.String(), before, after); err != nil {
 		return err
 	}

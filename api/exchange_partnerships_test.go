@@ -13,8 +13,8 @@ import (
 const partnershipsPath = exchangePath + "/partnerships"
 
 type partnership struct {
-	ID, OfferID, OfferName, Side, OtherTenantID, OtherTenantName, State, EndReason string
-	SourceOfferID, EndedAt, EndedSide                                              *string
+	ID, OfferID, OfferName, Side, OtherTenantID, OtherTenantName, State, Status, EndReason string
+	SourceOfferID, EndedAt, EndedSide                                                      *string
 }
 
 // Rule 60: one offer with two publishers is two partnerships; each publisher sees its own, the
@@ -30,12 +30,12 @@ func TestRule60PartnershipsApart(t *testing.T) {
 	x.publisher.get(partnershipsPath+"/"+coins.PartnershipID).into(http.StatusOK, &seen)
 	require.Equal(t, partnership{
 		ID: coins.PartnershipID, OfferID: coins.SharedOfferID, OfferName: "Coin Game", Side: "publisher",
-		OtherTenantID: x.advertiser.id, OtherTenantName: "Games Inc", State: "active",
+		OtherTenantID: x.advertiser.id, OtherTenantName: "Games Inc", State: "active", Status: "active",
 	}, seen, "what the offer was made from is not the publisher's to know")
 	x.advertiser.get(partnershipsPath+"/"+coins.PartnershipID).into(http.StatusOK, &seen)
 	require.Equal(t, partnership{
 		ID: coins.PartnershipID, OfferID: coins.SharedOfferID, OfferName: "Coin Game", Side: "advertiser", SourceOfferID: &source,
-		OtherTenantID: x.publisher.id, OtherTenantName: "Coins", State: "active",
+		OtherTenantID: x.publisher.id, OtherTenantName: "Coins", State: "active", Status: "active",
 	}, seen)
 
 	stranger := x.member("Stranger", "publisher")

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -21,6 +22,9 @@ type exchangeProfile struct {
 	Listed      bool   `json:"listed" doc:"Whether the directory names this tenant, so that offers can be shared with it."`
 	Description string `json:"description"`
 	Contact     string `json:"contact" doc:"Email address. Notices of the other side's edits go to it; where it is empty, to the tenant's own."`
+	// AcceptSharesFirst and BlockedTenantIDs are rule 55's.
+	AcceptSharesFirst bool        `json:"acceptSharesFirst" doc:"Whether an offer that is shared with this tenant waits until it is accepted."`
+	BlockedTenantIDs  []uuid.UUID `json:"blockedTenantIds" doc:"Tenants that may share nothing with this one, and do not find it in the directory. What they shared before goes on."`
 	// PassMacros of a tenant that never set them are empty.
 	PassMacros []string `json:"passMacros" doc:"What advertisers' destinations are told of this tenant's clicks: of pub_click_id, pub_session_id, source, pub_sub_1 to pub_sub_15. gk_click_id always is."`
 }
@@ -33,6 +37,9 @@ type exchangeProfileBody struct {
 	Description Optional[string]   `json:"description,omitempty"`
 	Contact     Optional[string]   `json:"contact,omitempty"`
 	PassMacros  Optional[[]string] `json:"passMacros,omitempty"`
+
+	AcceptSharesFirst Optional[bool]        `json:"acceptSharesFirst,omitempty"`
+	BlockedTenantIDs  Optional[[]uuid.UUID] `json:"blockedTenantIds,omitempty"`
 }
 
 type updateExchangeProfileInput struct{ Body exchangeProfileBody }
@@ -51,7 +58,13 @@ func exchangeProfileOf(ctx context.Context, tx pgx.Tx) (exchangeProfile, error) 
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = nil
 	}
-	profile := exchangeProfile{Listed: row.Listed, Description: row.Description, Contact: row.Contact, PassMacros: []string{}}
+	profile := exchangeProfile{
+		Listed: row.Listed, Description: row.Description, Contact: row.Contact, PassMacros: []string{},
+		AcceptSharesFirst: row.AcceptSharesFirst, BlockedTenantIDs: []uuid.UUID{},
+	}
+	if row.BlockedTenantIds != nil {
+		profile.BlockedTenantIDs = row.BlockedTenantIds
+	}
 	if err != nil {
 		return profile, err
 	}
@@ -69,12 +82,13 @@ func (s *Server) updateExchangeProfile(ctx context.Context, in *updateExchangePr
 		if err != nil {
 			return err
 		}
-		if out.Body, err = changedProfile(before, in.Body); err != nil {
+		if out.Body, err = changedProfile(before, in.Body, principal(ctx).TenantID); err != nil {
 			return err
 		}
 		tenantID := principal(ctx).TenantID
 		err = dbgen.New().PutExchangeProfile(ctx, tx, dbgen.PutExchangeProfileParams{
-			TenantID: tenantID, Listed: out.Body.Listed, Description: out.Body.Description, Contact: out.Body.Contact, UpdatedAt: now(),
+			TenantID: tenantID, Listed: out.Body.Listed, Description: out.Body.Description, Contact: out.Body.Contact,
+			AcceptSharesFirst: out.Body.AcceptSharesFirst, BlockedTenantIds: out.Body.BlockedTenantIDs, UpdatedAt: now(),
 		})
 		if err != nil {
 			return err
@@ -93,9 +107,12 @@ func (s *Server) updateExchangeProfile(ctx context.Context, in *updateExchangePr
 	return out, err
 }
 
-const maxDescription = 2000
+const (
+	maxDescription    = 2000
+	maxBlockedTenants = 1000
+)
 
-func changedProfile(profile exchangeProfile, body exchangeProfileBody) (exchangeProfile, error) {
+func changedProfile(profile exchangeProfile, body exchangeProfileBody, tenantID uuid.UUID) (exchangeProfile, error) {
 	var c checks
 	profile.Listed = body.Listed.or(profile.Listed)
 	profile.Description = strings.TrimSpace(body.Description.or(profile.Description))
@@ -106,7 +123,25 @@ func changedProfile(profile exchangeProfile, body exchangeProfileBody) (exchange
 	if body.PassMacros.given {
 		profile.PassMacros = c.passMacros(body.PassMacros.or(nil))
 	}
+	profile.AcceptSharesFirst = body.AcceptSharesFirst.or(profile.AcceptSharesFirst)
+	if body.BlockedTenantIDs.given {
+		profile.BlockedTenantIDs = c.blockedTenants(body.BlockedTenantIDs.or(nil), tenantID)
+	}
 	return profile, c.err()
+}
+
+// blockedTenants reads who is blocked, each once and in order. Whether there is such a tenant is not looked
+// up: it is nobody's to find out.
+func (c *checks) blockedTenants(ids []uuid.UUID, own uuid.UUID) []uuid.UUID {
+	if len(ids) > maxBlockedTenants {
+		c.add("blockedTenantIds", "may be at most %d", maxBlockedTenants)
+	}
+	blocked := append([]uuid.UUID{}, ids...)
+	if i := slices.Index(blocked, own); i >= 0 {
+		c.add("blockedTenantIds["+strconv.Itoa(i)+"]", "is this tenant itself")
+	}
+	slices.SortFunc(blocked, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(blocked)
 }
 
 // passMacros reads what may be passed on, each once and in order (rule 59).
@@ -135,10 +170,11 @@ type directoryEntry struct {
 	UpdatedAt   time.Time `json:"updatedAt"`
 }
 
-// directoryListing reads across tenants, by the system role: what they list, and nothing else.
+// directoryListing reads across tenants, by the system role: what they list, and nothing else. $1 is who
+// asks: those that block it are not there.
 var directoryListing = listing[directoryEntry]{
 	from:    "exchange_profiles p JOIN tenants t ON t.tenant_id = p.tenant_id",
-	columns: "t.tenant_id, t.name, t.product, p.description, p.contact, t.currency, p.updated_at", where: "p.listed",
+	columns: "t.tenant_id, t.name, t.product, p.description, p.contact, t.currency, p.updated_at", where: "p.listed AND NOT $1::uuid = ANY(p.blocked_tenant_ids)",
 	fields: map[string]listField{
 		"tenantId": {column: "t.tenant_id", kind: fieldUUID}, "name": {column: "t.name", kind: fieldSearch}, "product": {column: "t.product"},
 		"description": {column: "p.description", kind: fieldSearch}, "currency": {column: "t.currency"},
@@ -154,7 +190,7 @@ var directoryListing = listing[directoryEntry]{
 func (s *Server) listDirectory(ctx context.Context, in *ListInput) (*pageOutput[directoryEntry], error) {
 	out := &pageOutput[directoryEntry]{}
 	return out, s.system(ctx, func(tx pgx.Tx) (err error) {
-		out.Body, err = list(ctx, tx, directoryListing, *in)
+		out.Body, err = list(ctx, tx, directoryListing, *in, principal(ctx).TenantID)
 		return err
 	})
 }

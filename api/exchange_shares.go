@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -24,6 +25,7 @@ type shareOfferOutput struct {
 	Body struct {
 		SharedOfferID uuid.UUID `json:"sharedOfferId" doc:"The offer that both sides have from now on."`
 		PartnershipID uuid.UUID `json:"partnershipId"`
+		Status        string    `json:"status" enum:"active,requested" doc:"requested: the publisher accepts it before it is live."`
 	}
 }
 
@@ -32,7 +34,7 @@ type shareOfferOutput struct {
 // system role under the partnership's id, by which a repeated request finds it.
 func (s *Server) shareOffer(ctx context.Context, in *shareOfferInput) (*shareOfferOutput, error) {
 	id := effectID(ctx)
-	made, err := s.partnershipMade(ctx, id)
+	made, err := s.shareMade(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -42,33 +44,52 @@ func (s *Server) shareOffer(ctx context.Context, in *shareOfferInput) (*shareOff
 		}
 	}
 	out := &shareOfferOutput{}
-	out.Body.SharedOfferID, out.Body.PartnershipID = made.OfferID, made.ID
+	out.Body.SharedOfferID, out.Body.PartnershipID, out.Body.Status = made.OfferID, made.ID, stream.PartnershipActive
+	if made.isRequested {
+		out.Body.Status = stream.PartnershipRequested
+	}
 	return out, nil
 }
 
-// partnershipMade finds the partnership that a request made before, nil where there is none.
-func (s *Server) partnershipMade(ctx context.Context, id uuid.UUID) (made *dbgen.Partnership, err error) {
+// madeShare is a partnership as it was made.
+type madeShare struct {
+	dbgen.Partnership
+	isRequested bool
+}
+
+// shareMade finds the partnership that a request made before, nil where there is none. It is answered as
+// it was made: what became of it since does not change the answer.
+func (s *Server) shareMade(ctx context.Context, id uuid.UUID) (made *madeShare, err error) {
 	return made, s.tenant(ctx, func(tx pgx.Tx) error {
 		row, err := dbgen.New().GetPartnership(ctx, tx, id, principal(ctx).TenantID)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
+		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
-		case err == nil:
-			made = &row
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		first, err := dbgen.New().GetOfferVersion(ctx, tx, row.OfferID, 1)
+		if err != nil {
+			return err
+		}
+		var offer domain.Offer
+		if err := json.Unmarshal(first.Document, &offer); err != nil {
+			return err
+		}
+		made = &madeShare{row, offer.IsRequested}
+		return nil
 	})
 }
 
 // errShared rolls back a share that is there already.
 var errShared = errors.New("shared already")
 
-func (s *Server) share(ctx context.Context, id, offerID, publisherID uuid.UUID) (*dbgen.Partnership, error) {
+func (s *Server) share(ctx context.Context, id, offerID, publisherID uuid.UUID) (*madeShare, error) {
 	source, err := s.shareSource(ctx, offerID)
 	if err != nil {
 		return nil, err
 	}
-	var made dbgen.Partnership
+	var made madeShare
 	err = s.system(ctx, func(tx pgx.Tx) (err error) {
 		made, err = s.insertShare(ctx, tx, id, source, publisherID)
 		return err
@@ -77,7 +98,7 @@ func (s *Server) share(ctx context.Context, id, offerID, publisherID uuid.UUID) 
 	if !errors.Is(err, errShared) {
 		return &made, err
 	}
-	if before, err := s.partnershipMade(ctx, id); err != nil || before != nil {
+	if before, err := s.shareMade(ctx, id); err != nil || before != nil {
 		return before, err // the same request, which ran at the same time
 	}
 	p := conflict("The offer is shared with this publisher already. End that partnership first, or edit the offer of it.")
@@ -115,9 +136,9 @@ func (s *Server) shareSource(ctx context.Context, offerID uuid.UUID) (source sha
 
 // insertShare writes the shared offer with its first version, a key to it for each side, the
 // publisher's entry for the advertiser and its own link, the partnership, and the news.
-func (s *Server) insertShare(ctx context.Context, tx pgx.Tx, id uuid.UUID, source shareSource, publisherID uuid.UUID) (made dbgen.Partnership, err error) {
+func (s *Server) insertShare(ctx context.Context, tx pgx.Tx, id uuid.UUID, source shareSource, publisherID uuid.UUID) (made madeShare, err error) {
 	queries, tenant := dbgen.New(), source.tenant
-	publisher, err := queries.SystemShareTarget(ctx, tx, publisherID)
+	publisher, err := queries.SystemShareTarget(ctx, tx, tenant.TenantID, publisherID)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return made, err
 	}
@@ -128,11 +149,12 @@ func (s *Server) insertShare(ctx context.Context, tx pgx.Tx, id uuid.UUID, sourc
 		return made, err
 	}
 	offer := domain.SharedCopy(source.offer, newID(), with, newID)
+	offer.IsRequested = publisher.AcceptSharesFirst
 	linkID := s.Keys.NewID(at)
 	if err := insertSharedOffer(ctx, tx, &offer, publisherID, linkID, at); err != nil {
 		return made, err
 	}
-	made = dbgen.Partnership{
+	made.isRequested, made.Partnership = offer.IsRequested, dbgen.Partnership{
 		ID: id, OfferID: offer.ID, SourceOfferID: source.offer.ID, LinkID: &linkID, AdvertiserTenantID: tenant.TenantID, AdvertiserName: tenant.Name,
 		PublisherTenantID: publisherID, PublisherName: publisher.Name, CreatedAt: at, CreatedBy: principal(ctx).Actor,
 	}
@@ -146,7 +168,7 @@ func (s *Server) insertShare(ctx context.Context, tx pgx.Tx, id uuid.UUID, sourc
 	if err != nil {
 		return made, err
 	}
-	return made, partnershipBegan(ctx, tx, &made, &offer)
+	return made, partnershipBegan(ctx, tx, &made.Partnership, &offer)
 }
 
 func insertSharedOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer, publisherID, linkID uuid.UUID, at time.Time) error {
@@ -154,7 +176,7 @@ func insertSharedOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer, publ
 	err := queries.InsertOffer(ctx, tx, dbgen.InsertOfferParams{
 		TenantID: offer.TenantID, ID: offer.ID, AdvertiserID: offer.AdvertiserID, Version: offer.Version, Name: offer.Name,
 		OfferType: string(offer.OfferType), IsPaused: offer.IsPaused, LaunchAt: offer.LaunchAt, ExpiresAt: offer.ExpiresAt,
-		CreatedAt: at, UpdatedAt: at,
+		CreatedAt: at, UpdatedAt: at, IsRequested: offer.IsRequested,
 	})
 	sides := map[domain.Side]uuid.UUID{domain.SideAdvertiser: offer.TenantID, domain.SidePublisher: publisherID}
 	for side, tenantID := range sides {
@@ -179,7 +201,7 @@ func insertSharedOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer, publ
 // partnershipBegan writes the audit entry of each side, and the news for redirects and live streams.
 func partnershipBegan(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offer *domain.Offer) error {
 	for _, tenantID := range []uuid.UUID{p.AdvertiserTenantID, p.PublisherTenantID} {
-		err := auditIn(ctx, tx, tenantID, "share", "offer", offer.ID.String(), nil, partnershipOf(p, offer.Name, tenantID))
+		err := auditIn(ctx, tx, tenantID, "share", "offer", offer.ID.String(), nil, partnershipOf(p, offer.Name, offer.IsRequested, tenantID))
 		if err != nil {
 			return err
 		}
@@ -187,7 +209,14 @@ func partnershipBegan(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offe
 	if err := announceOffers(ctx, tx, &offer.ID); err != nil {
 		return err
 	}
+	state := stream.PartnershipActive
+	if offer.IsRequested {
+		state = stream.PartnershipRequested
+		if err := recordRequest(ctx, tx, p, offer); err != nil {
+			return err
+		}
+	}
 	return announceLive(ctx, tx, stream.LiveStatus, stream.LivePartnershipData{
-		PartnershipID: p.ID, OfferID: p.OfferID, State: stream.PartnershipActive, Side: domain.SideAdvertiser,
+		PartnershipID: p.ID, OfferID: p.OfferID, State: state, Side: domain.SideAdvertiser,
 	}, p.AdvertiserTenantID, p.PublisherTenantID)
 }

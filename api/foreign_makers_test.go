@@ -170,7 +170,7 @@ var nounOfField = map[string]string{
 // notAnID are fields that look like ids and name no row of a tenant.
 var notAnID = map[string]string{
 	"id": "shown only: a body may repeat its own", "key": "shown only", "concurrencyRequestId": "the importer's own word",
-	"publisherTenantId": "any tenant of the directory",
+	"publisherTenantId": "any tenant of the directory", "blockedTenantIds": "any tenant: nothing looks it up",
 }
 
 // perItem are requests that report each id by itself (rule 27), or what is wrong with it: a foreign one as

@@ -34,6 +34,8 @@ func editRefusal(err error) error {
 	switch {
 	case errors.Is(err, activities.ErrPartnershipEnded):
 		return conflict("The partnership has ended: its offer is not edited any more.")
+	case errors.Is(err, activities.ErrNotAccepted):
+		return conflict("The publisher has not accepted this share yet: its offer is edited once it has.")
 	case errors.As(err, &foreign):
 		return otherSides(foreign.Fields)
 	}
@@ -95,8 +97,8 @@ func (s *Server) editTerms(ctx context.Context, tx pgx.Tx, tenant dbgen.Tenant, 
 	if share == nil {
 		return r, nil
 	}
-	if share.EndedAt != nil {
-		return nil, editRefusal(activities.ErrPartnershipEnded)
+	if err := share.Closed(); err != nil {
+		return nil, editRefusal(err)
 	}
 	r.terms.Shared = true
 	r.terms.RewardRatio, err = share.RewardRatio(ctx, s.Store.SystemPool(), tenant.RewardRatioMicros)

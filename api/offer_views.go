@@ -87,7 +87,7 @@ func (s *Server) listOffers(ctx context.Context, in *listOffersInput) (*pageOutp
 }
 
 // offerStatus is domain.Offer.Status in SQL; $1 is the instant.
-const offerStatus = `CASE WHEN o.expires_at <= $1 THEN 'Expired' WHEN o.is_paused OR o.launch_at > $1 THEN 'Pending' ELSE 'Active' END`
+const offerStatus = `CASE WHEN o.expires_at <= $1 THEN 'Expired' WHEN o.is_paused OR o.is_requested OR o.launch_at > $1 THEN 'Pending' ELSE 'Active' END`
 
 const offerTables = `offers o JOIN offer_access x ON x.tenant_id = current_tenant() AND x.offer_id = o.id
 	JOIN offer_versions v ON v.offer_id = o.id AND v.version = o.version

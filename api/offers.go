@@ -234,7 +234,8 @@ func saveOffer(ctx context.Context, tx pgx.Tx, action string, before, after *dom
 
 // saveEdit is saveOffer for an edit that both sides have agreed to, or whose side may make it.
 func saveEdit(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer, edit offerEdit) error {
-	if same, err := sameOffer(before, after); err != nil || same {
+	same, err := sameOffer(before, after)
+	if err != nil || same && after.IsRequested == before.IsRequested {
 		return err
 	}
 	after.Version++
@@ -256,7 +257,7 @@ func writeOffer(ctx context.Context, tx pgx.Tx, action string, before, after *do
 	}
 	changed, err := dbgen.New().UpdateOffer(ctx, tx, dbgen.UpdateOfferParams{
 		AdvertiserID: after.AdvertiserID, Version: after.Version, Name: after.Name, OfferType: string(after.OfferType),
-		IsPaused: after.IsPaused, LaunchAt: after.LaunchAt, ExpiresAt: after.ExpiresAt, UpdatedAt: now(),
+		IsPaused: after.IsPaused, LaunchAt: after.LaunchAt, ExpiresAt: after.ExpiresAt, IsRequested: after.IsRequested, UpdatedAt: now(),
 		ID: after.ID, WasVersion: before.Version,
 	})
 	if err != nil {

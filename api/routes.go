@@ -181,6 +181,8 @@ func (s *Server) routes(r *router) {
 	handle(r, post, "/api/v1/exchange/shares", "shareOffer", manage, "Share an offer with a publisher", s.shareOffer, created, repeatable)
 	handle(r, get, "/api/v1/exchange/partnerships", "listPartnerships", read, "List partnerships, of either side", s.listPartnerships, filtered(partnershipListing(uuid.Nil)))
 	handle(r, get, "/api/v1/exchange/partnerships/{id}", "getPartnership", read, "Get a partnership", s.getPartnership)
+	handle(r, post, "/api/v1/exchange/partnerships/{id}/accept", "acceptShare", manage, "Accept a requested share, which makes it live", s.acceptShare)
+	handle(r, post, "/api/v1/exchange/partnerships/{id}/decline", "declineShare", manage, "Decline a requested share", s.declineShare)
 	handle(r, post, "/api/v1/exchange/partnerships/{id}/end", "endPartnership", manage, "End a partnership; earlier clicks still convert", s.endPartnership)
 	handle(r, get, "/api/v1/exchange/partnerships/{id}/reconciliation", "listReconciliations", read, "List how the books of a partnership compared", s.listReconciliations, filtered(reconciliationListing))
 	handle(r, post, "/api/v1/exchange/partnerships/{id}/reconciliation", "reconcileNow", manage, "Compare the books of a partnership now", s.reconcileNow, accepted)

@@ -142,7 +142,7 @@ func (s *Server) figureTerms(
 		return tenant.RewardRatioMicros, err
 	}
 	switch err := share.CheckFigure(field); {
-	case errors.Is(err, activities.ErrPartnershipEnded):
+	case errors.Is(err, activities.ErrPartnershipEnded), errors.Is(err, activities.ErrNotAccepted):
 		return nil, editRefusal(err)
 	case err != nil:
 		return nil, otherSides(domain.FieldErrors{{Field: "field", Reason: err.Error()}})

@@ -270,6 +270,8 @@ func (t *conversionTest) whyInactive(at time.Time) string {
 	switch {
 	case t.offer.ExpiresAt != nil && !at.Before(*t.offer.ExpiresAt):
 		return " since " + t.offer.ExpiresAt.UTC().Format(time.RFC3339)
+	case t.offer.IsRequested:
+		return " (the publisher has not accepted it)"
 	case t.offer.IsPaused:
 		return " (paused)"
 	default:

@@ -155,7 +155,7 @@ func OwnerOf(path string) FieldOwner {
 	if owner, known := offerFieldOwners()[name]; known {
 		return owner
 	}
-	return OwnerEither // what belongs to no field of the document is refused for what it is
+	return OwnerNobody // a name that the table lacks is edited by neither side until the table says whose it is
 }
 
 const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -88,7 +88,8 @@ func TestRule57Owners(t *testing.T) {
 	for path, owner := range map[string]FieldOwner{
 		"costData[0].appName": OwnerAdvertiser, "offerEvents[3].revenue": OwnerAdvertiser, "offerEvents[" + everyone().String() + "].status": OwnerAdvertiser,
 		"placementIds[4]": OwnerPublisher, "payoutTiers." + everyone().String(): OwnerPublisher, "offerEvents[1].useDefaultRatio": OwnerPublisher,
-		"creatives[0].url": OwnerEither, "body": OwnerEither, "offerEvents": OwnerEither, "offerEvents[1]": OwnerEither, "offerEvents[1].id": OwnerNobody,
+		"creatives[0].url": OwnerEither, "offerEvents[1].id": OwnerNobody,
+		"body": OwnerNobody, "offerEvents": OwnerNobody, "offerEvents[1]": OwnerNobody, "unheardOf": OwnerNobody, "offerEvents[1].unheardOf": OwnerNobody,
 	} {
 		require.Equal(t, owner, OwnerOf(path), path)
 	}

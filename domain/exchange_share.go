@@ -14,6 +14,10 @@ const (
 	ProductAdvertiser = "advertiser"
 )
 
+// FieldState is the change log's name of a partnership's state, which is no field of the offer: a share that
+// waits to be accepted, and the acceptance, are entries of it (rule 55).
+const FieldState = "state"
+
 // ExchangeTenant is what counts of a tenant when an offer is shared.
 type ExchangeTenant struct {
 	ID       uuid.UUID

@@ -145,6 +145,8 @@ type Offer struct {
 	ConversionType ConversionType `json:"conversionType"`
 	IsFeatured     bool           `json:"isFeatured"`
 	IsPaused       bool           `json:"isPaused"`
+	// IsRequested says that it is shared with a publisher who has yet to accept it (rule 55).
+	IsRequested bool `json:"isRequested,omitempty"`
 	// RewardType is asked for on SingleEvent; a MultiEvent offer is Automatic unless it says
 	// otherwise, whereupon it holds for each of its events (rule 22).
 	RewardType RewardType `json:"rewardType"`
@@ -288,13 +290,13 @@ const (
 	OfferStatusExpired = "Expired"
 )
 
-// Status is Expired from the expiration on, else Pending while paused or before the launch, else
-// Active. New clicks convert on an Active offer only (rules 20, 46).
+// Status is Expired from the expiration on, else Pending while paused, before the launch or until its
+// publisher accepts it, else Active. New clicks convert on an Active offer only (rules 20, 46).
 func (o *Offer) Status(now time.Time) string {
 	switch {
 	case o.ExpiresAt != nil && !now.Before(*o.ExpiresAt):
 		return OfferStatusExpired
-	case o.IsPaused, now.Before(o.LaunchAt):
+	case o.IsPaused, o.IsRequested, now.Before(o.LaunchAt):
 		return OfferStatusPending
 	default:
 		return OfferStatusActive

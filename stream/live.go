@@ -127,7 +127,7 @@ type LiveProposalData struct {
 	At     time.Time `json:"at"`
 }
 
-// LivePartnershipData is what both sides hear when a partnership begins or ends, or its offer is paused
+// LivePartnershipData is what both sides hear when a partnership is requested, begins or ends, or its offer is paused
 // or resumed: LiveStatus.
 type LivePartnershipData struct {
 	PartnershipID uuid.UUID `json:"partnershipId"`
@@ -143,6 +143,7 @@ type LivePartnershipData struct {
 
 // The states of a partnership.
 const (
-	PartnershipActive = "active"
-	PartnershipEnded  = "ended"
+	PartnershipRequested = "requested"
+	PartnershipActive    = "active"
+	PartnershipEnded     = "ended"
 )

@@ -45,7 +45,7 @@ func (q *Queries) EndPartnership(ctx context.Context, db DBTX, arg EndPartnershi
 
 const getExchangeProfile = `-- name: GetExchangeProfile :one
 
-SELECT tenant_id, listed, description, contact, updated_at FROM exchange_profiles WHERE tenant_id = $1
+SELECT tenant_id, listed, description, contact, updated_at, accept_shares_first, blocked_tenant_ids FROM exchange_profiles WHERE tenant_id = $1
 `
 
 // The Exchange as one of the two tenants sees it.
@@ -58,6 +58,8 @@ func (q *Queries) GetExchangeProfile(ctx context.Context, db DBTX, tenantID uuid
 		&i.Description,
 		&i.Contact,
 		&i.UpdatedAt,
+		&i.AcceptSharesFirst,
+		&i.BlockedTenantIds,
 	)
 	return i, err
 }
@@ -101,17 +103,20 @@ func (q *Queries) OfferSide(ctx context.Context, db DBTX, tenantID uuid.UUID, of
 }
 
 const putExchangeProfile = `-- name: PutExchangeProfile :exec
-INSERT INTO exchange_profiles (tenant_id, listed, description, contact, updated_at) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO exchange_profiles (tenant_id, listed, description, contact, accept_shares_first, blocked_tenant_ids, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (tenant_id) DO UPDATE SET listed = excluded.listed, description = excluded.description, contact = excluded.contact,
-  updated_at = excluded.updated_at
+  accept_shares_first = excluded.accept_shares_first, blocked_tenant_ids = excluded.blocked_tenant_ids, updated_at = excluded.updated_at
 `
 
 type PutExchangeProfileParams struct {
-	TenantID    uuid.UUID
-	Listed      bool
-	Description string
-	Contact     string
-	UpdatedAt   time.Time
+	TenantID          uuid.UUID
+	Listed            bool
+	Description       string
+	Contact           string
+	AcceptSharesFirst bool
+	BlockedTenantIds  []uuid.UUID
+	UpdatedAt         time.Time
 }
 
 func (q *Queries) PutExchangeProfile(ctx context.Context, db DBTX, arg PutExchangeProfileParams) error {
@@ -120,6 +125,8 @@ func (q *Queries) PutExchangeProfile(ctx context.Context, db DBTX, arg PutExchan
 		arg.Listed,
 		arg.Description,
 		arg.Contact,
+		arg.AcceptSharesFirst,
+		arg.BlockedTenantIds,
 		arg.UpdatedAt,
 	)
 	return err

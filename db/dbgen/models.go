@@ -294,11 +294,13 @@ type DeliveryAttempt struct {
 }
 
 type ExchangeProfile struct {
-	TenantID    uuid.UUID
-	Listed      bool
-	Description string
-	Contact     string
-	UpdatedAt   time.Time
+	TenantID          uuid.UUID
+	Listed            bool
+	Description       string
+	Contact           string
+	UpdatedAt         time.Time
+	AcceptSharesFirst bool
+	BlockedTenantIds  []uuid.UUID
 }
 
 type FailedMessage struct {
@@ -452,6 +454,7 @@ type Offer struct {
 	ExpiresAt    *time.Time
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+	IsRequested  bool
 }
 
 type OfferAccess struct {

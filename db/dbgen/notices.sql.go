@@ -168,7 +168,7 @@ func (q *Queries) NoticeAddress(ctx context.Context, db DBTX, tenantID uuid.UUID
 
 const noticeOf = `-- name: NoticeOf :one
 
-SELECT p.offer_id, o.name AS offer_name, p.advertiser_name, p.publisher_name, p.ended_at, p.end_reason
+SELECT p.offer_id, o.name AS offer_name, p.advertiser_name, p.publisher_name, p.ended_at, p.end_reason, o.is_requested
 FROM partnerships p
 JOIN offer_access a ON a.offer_id = p.offer_id AND a.tenant_id = $1
 JOIN offers o ON o.id = a.offer_id
@@ -182,6 +182,7 @@ type NoticeOfRow struct {
 	PublisherName  string
 	EndedAt        *time.Time
 	EndReason      string
+	IsRequested    bool
 }
 
 // Notices by email to one side of a partnership about what the other did (rule 56).
@@ -196,6 +197,7 @@ func (q *Queries) NoticeOf(ctx context.Context, db DBTX, tenantID uuid.UUID, par
 		&i.PublisherName,
 		&i.EndedAt,
 		&i.EndReason,
+		&i.IsRequested,
 	)
 	return i, err
 }

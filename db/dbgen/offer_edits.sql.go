@@ -42,6 +42,19 @@ func (q *Queries) InsertOfferChanges(ctx context.Context, db DBTX, arg InsertOff
 	return err
 }
 
+const offerWasEditedBy = `-- name: OfferWasEditedBy :one
+SELECT EXISTS (SELECT 1 FROM offer_versions v JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = v.offer_id
+  WHERE v.offer_id = $1 AND v.created_by = $2)::boolean
+`
+
+// Whether a version of an offer is an actor's.
+func (q *Queries) OfferWasEditedBy(ctx context.Context, db DBTX, offerID uuid.UUID, createdBy string) (bool, error) {
+	row := db.QueryRow(ctx, offerWasEditedBy, offerID, createdBy)
+	var column_1 bool
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const shareAdvertiser = `-- name: ShareAdvertiser :exec
 INSERT INTO advertisers (tenant_id, id, key, name, ip_allowlist, created_at, exchange_tenant_id)
 SELECT $1::uuid, a.id, $2, a.name, '{}', $3, a.tenant_id
@@ -75,13 +88,15 @@ func (q *Queries) ShareAdvertiser(ctx context.Context, db DBTX, arg ShareAdverti
 
 const shareOfOffer = `-- name: ShareOfOffer :one
 
-SELECT a.side, p.id, p.offer_id, p.source_offer_id, p.link_id, p.advertiser_tenant_id, p.advertiser_name, p.publisher_tenant_id, p.publisher_name, p.created_at, p.created_by, p.ended_at, p.ended_by, p.ended_side, p.end_reason, p.pass_macros FROM partnerships p
+SELECT a.side, o.is_requested, p.id, p.offer_id, p.source_offer_id, p.link_id, p.advertiser_tenant_id, p.advertiser_name, p.publisher_tenant_id, p.publisher_name, p.created_at, p.created_by, p.ended_at, p.ended_by, p.ended_side, p.end_reason, p.pass_macros FROM partnerships p
+JOIN offers o ON o.id = p.offer_id
 JOIN offer_access a ON a.tenant_id = $1 AND a.offer_id = p.offer_id
 WHERE p.offer_id = $2 AND $1 IN (p.advertiser_tenant_id, p.publisher_tenant_id)
 `
 
 type ShareOfOfferRow struct {
 	Side               domain.Side
+	IsRequested        bool
 	ID                 uuid.UUID
 	OfferID            uuid.UUID
 	SourceOfferID      uuid.UUID
@@ -106,6 +121,7 @@ func (q *Queries) ShareOfOffer(ctx context.Context, db DBTX, tenantID uuid.UUID,
 	var i ShareOfOfferRow
 	err := row.Scan(
 		&i.Side,
+		&i.IsRequested,
 		&i.ID,
 		&i.OfferID,
 		&i.SourceOfferID,

@@ -74,7 +74,7 @@ func (q *Queries) ForeignOfferEvents(ctx context.Context, db DBTX, tenantID uuid
 }
 
 const getOffer = `-- name: GetOffer :one
-SELECT o.tenant_id, o.id, o.advertiser_id, o.version, o.name, o.offer_type, o.is_paused, o.launch_at, o.expires_at, o.created_at, o.updated_at FROM offers o JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = o.id WHERE o.id = $1
+SELECT o.tenant_id, o.id, o.advertiser_id, o.version, o.name, o.offer_type, o.is_paused, o.launch_at, o.expires_at, o.created_at, o.updated_at, o.is_requested FROM offers o JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = o.id WHERE o.id = $1
 `
 
 // An offer is reached through the tenant's access row: the query asks for it, and the policy besides.
@@ -93,6 +93,7 @@ func (q *Queries) GetOffer(ctx context.Context, db DBTX, id uuid.UUID) (Offer, e
 		&i.ExpiresAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.IsRequested,
 	)
 	return i, err
 }
@@ -178,8 +179,8 @@ func (q *Queries) InsertLinkOnce(ctx context.Context, db DBTX, arg InsertLinkOnc
 }
 
 const insertOffer = `-- name: InsertOffer :exec
-INSERT INTO offers (tenant_id, id, advertiser_id, version, name, offer_type, is_paused, launch_at, expires_at, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO offers (tenant_id, id, advertiser_id, version, name, offer_type, is_paused, launch_at, expires_at, created_at, updated_at, is_requested)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type InsertOfferParams struct {
@@ -194,6 +195,7 @@ type InsertOfferParams struct {
 	ExpiresAt    *time.Time
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+	IsRequested  bool
 }
 
 func (q *Queries) InsertOffer(ctx context.Context, db DBTX, arg InsertOfferParams) error {
@@ -209,6 +211,7 @@ func (q *Queries) InsertOffer(ctx context.Context, db DBTX, arg InsertOfferParam
 		arg.ExpiresAt,
 		arg.CreatedAt,
 		arg.UpdatedAt,
+		arg.IsRequested,
 	)
 	return err
 }
@@ -260,7 +263,7 @@ func (q *Queries) InsertOfferVersion(ctx context.Context, db DBTX, arg InsertOff
 }
 
 const lockOffer = `-- name: LockOffer :one
-SELECT o.tenant_id, o.id, o.advertiser_id, o.version, o.name, o.offer_type, o.is_paused, o.launch_at, o.expires_at, o.created_at, o.updated_at FROM offers o JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = o.id WHERE o.id = $1 FOR UPDATE OF o
+SELECT o.tenant_id, o.id, o.advertiser_id, o.version, o.name, o.offer_type, o.is_paused, o.launch_at, o.expires_at, o.created_at, o.updated_at, o.is_requested FROM offers o JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = o.id WHERE o.id = $1 FOR UPDATE OF o
 `
 
 func (q *Queries) LockOffer(ctx context.Context, db DBTX, id uuid.UUID) (Offer, error) {
@@ -278,6 +281,7 @@ func (q *Queries) LockOffer(ctx context.Context, db DBTX, id uuid.UUID) (Offer, 
 		&i.ExpiresAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.IsRequested,
 	)
 	return i, err
 }
@@ -406,8 +410,8 @@ func (q *Queries) ShownLink(ctx context.Context, db DBTX, tenantID uuid.UUID, of
 
 const updateOffer = `-- name: UpdateOffer :execrows
 UPDATE offers SET advertiser_id = $1, version = $2, name = $3, offer_type = $4, is_paused = $5,
-  launch_at = $6, expires_at = $7, updated_at = $8
-WHERE id = $9 AND version = $10
+  launch_at = $6, expires_at = $7, updated_at = $8, is_requested = $9
+WHERE id = $10 AND version = $11
   AND EXISTS (SELECT 1 FROM offer_access a WHERE a.tenant_id = current_tenant() AND a.offer_id = offers.id)
 `
 
@@ -420,6 +424,7 @@ type UpdateOfferParams struct {
 	LaunchAt     time.Time
 	ExpiresAt    *time.Time
 	UpdatedAt    time.Time
+	IsRequested  bool
 	ID           uuid.UUID
 	WasVersion   int64
 }
@@ -434,6 +439,7 @@ func (q *Queries) UpdateOffer(ctx context.Context, db DBTX, arg UpdateOfferParam
 		arg.LaunchAt,
 		arg.ExpiresAt,
 		arg.UpdatedAt,
+		arg.IsRequested,
 		arg.ID,
 		arg.WasVersion,
 	)

@@ -81,8 +81,10 @@ func (q *Queries) SystemPartnership(ctx context.Context, db DBTX, id uuid.UUID) 
 }
 
 const systemShareTarget = `-- name: SystemShareTarget :one
-SELECT t.name, t.product, t.currency, t.reward_ratio_micros, coalesce(p.listed, false)::boolean AS listed
-FROM tenants t LEFT JOIN exchange_profiles p ON p.tenant_id = t.tenant_id WHERE t.tenant_id = $1
+SELECT t.name, t.product, t.currency, t.reward_ratio_micros,
+  coalesce(p.listed AND NOT $1::uuid = ANY(p.blocked_tenant_ids), false)::boolean AS listed,
+  coalesce(p.accept_shares_first, false)::boolean AS accept_shares_first
+FROM tenants t LEFT JOIN exchange_profiles p ON p.tenant_id = t.tenant_id WHERE t.tenant_id = $2
 `
 
 type SystemShareTargetRow struct {
@@ -91,11 +93,13 @@ type SystemShareTargetRow struct {
 	Currency          string
 	RewardRatioMicros *domain.Micros
 	Listed            bool
+	AcceptSharesFirst bool
 }
 
-// Who an offer is to be shared with, and whether the directory names it.
-func (q *Queries) SystemShareTarget(ctx context.Context, db DBTX, tenantID uuid.UUID) (SystemShareTargetRow, error) {
-	row := db.QueryRow(ctx, systemShareTarget, tenantID)
+// Who an offer is to be shared with, whether the directory names it to the tenant that shares, and
+// whether shares wait to be accepted.
+func (q *Queries) SystemShareTarget(ctx context.Context, db DBTX, forTenantID uuid.UUID, tenantID uuid.UUID) (SystemShareTargetRow, error) {
+	row := db.QueryRow(ctx, systemShareTarget, forTenantID, tenantID)
 	var i SystemShareTargetRow
 	err := row.Scan(
 		&i.Name,
@@ -103,6 +107,7 @@ func (q *Queries) SystemShareTarget(ctx context.Context, db DBTX, tenantID uuid.
 		&i.Currency,
 		&i.RewardRatioMicros,
 		&i.Listed,
+		&i.AcceptSharesFirst,
 	)
 	return i, err
 }

@@ -4,9 +4,10 @@
 SELECT * FROM exchange_profiles WHERE tenant_id = $1;
 
 -- name: PutExchangeProfile :exec
-INSERT INTO exchange_profiles (tenant_id, listed, description, contact, updated_at) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO exchange_profiles (tenant_id, listed, description, contact, accept_shares_first, blocked_tenant_ids, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (tenant_id) DO UPDATE SET listed = excluded.listed, description = excluded.description, contact = excluded.contact,
-  updated_at = excluded.updated_at;
+  accept_shares_first = excluded.accept_shares_first, blocked_tenant_ids = excluded.blocked_tenant_ids, updated_at = excluded.updated_at;
 
 -- name: SetPassMacros :exec
 UPDATE tenants SET pass_macros = @pass_macros::text[] WHERE tenant_id = @tenant_id;

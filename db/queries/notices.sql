@@ -2,7 +2,7 @@
 
 -- name: NoticeOf :one
 -- What a notice names, as the recipient sees it. The partnership is there for its two sides alone.
-SELECT p.offer_id, o.name AS offer_name, p.advertiser_name, p.publisher_name, p.ended_at, p.end_reason
+SELECT p.offer_id, o.name AS offer_name, p.advertiser_name, p.publisher_name, p.ended_at, p.end_reason, o.is_requested
 FROM partnerships p
 JOIN offer_access a ON a.offer_id = p.offer_id AND a.tenant_id = @tenant_id
 JOIN offers o ON o.id = a.offer_id

@@ -2,7 +2,8 @@
 
 -- name: ShareOfOffer :one
 -- The partnership of a shared offer, and the side of it that the tenant is on; none for another offer.
-SELECT a.side, p.* FROM partnerships p
+SELECT a.side, o.is_requested, p.* FROM partnerships p
+JOIN offers o ON o.id = p.offer_id
 JOIN offer_access a ON a.tenant_id = @tenant_id AND a.offer_id = p.offer_id
 WHERE p.offer_id = @offer_id AND @tenant_id IN (p.advertiser_tenant_id, p.publisher_tenant_id);
 
@@ -22,3 +23,8 @@ SELECT @publisher_tenant_id::uuid, a.id, @key, a.name, '{}', @created_at, a.tena
 FROM advertisers a WHERE a.tenant_id = @advertiser_tenant_id::uuid AND a.id = @id
 FOR SHARE
 ON CONFLICT DO NOTHING;
+
+-- name: OfferWasEditedBy :one
+-- Whether a version of an offer is an actor's.
+SELECT EXISTS (SELECT 1 FROM offer_versions v JOIN offer_access a ON a.tenant_id = current_tenant() AND a.offer_id = v.offer_id
+  WHERE v.offer_id = $1 AND v.created_by = $2)::boolean;

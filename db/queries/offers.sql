@@ -10,12 +10,12 @@ SELECT v.* FROM offer_versions v JOIN offer_access a ON a.tenant_id = current_te
 WHERE v.offer_id = $1 AND v.version = $2;
 
 -- name: InsertOffer :exec
-INSERT INTO offers (tenant_id, id, advertiser_id, version, name, offer_type, is_paused, launch_at, expires_at, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+INSERT INTO offers (tenant_id, id, advertiser_id, version, name, offer_type, is_paused, launch_at, expires_at, created_at, updated_at, is_requested)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: UpdateOffer :execrows
 UPDATE offers SET advertiser_id = @advertiser_id, version = @version, name = @name, offer_type = @offer_type, is_paused = @is_paused,
-  launch_at = @launch_at, expires_at = @expires_at, updated_at = @updated_at
+  launch_at = @launch_at, expires_at = @expires_at, updated_at = @updated_at, is_requested = @is_requested
 WHERE id = @id AND version = @was_version
   AND EXISTS (SELECT 1 FROM offer_access a WHERE a.tenant_id = current_tenant() AND a.offer_id = offers.id);
 

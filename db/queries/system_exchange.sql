@@ -4,9 +4,12 @@
 SELECT * FROM partnerships WHERE id = $1;
 
 -- name: SystemShareTarget :one
--- Who an offer is to be shared with, and whether the directory names it.
-SELECT t.name, t.product, t.currency, t.reward_ratio_micros, coalesce(p.listed, false)::boolean AS listed
-FROM tenants t LEFT JOIN exchange_profiles p ON p.tenant_id = t.tenant_id WHERE t.tenant_id = $1;
+-- Who an offer is to be shared with, whether the directory names it to the tenant that shares, and
+-- whether shares wait to be accepted.
+SELECT t.name, t.product, t.currency, t.reward_ratio_micros,
+  coalesce(p.listed AND NOT @for_tenant_id::uuid = ANY(p.blocked_tenant_ids), false)::boolean AS listed,
+  coalesce(p.accept_shares_first, false)::boolean AS accept_shares_first
+FROM tenants t LEFT JOIN exchange_profiles p ON p.tenant_id = t.tenant_id WHERE t.tenant_id = @tenant_id;
 
 -- name: InsertPartnership :execrows
 -- 0 when it is there already, or the same offer is shared with the same publisher. Both names are read
