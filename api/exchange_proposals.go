@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -135,7 +136,7 @@ func (s *Server) keepProposal(
 	switch {
 	case err == nil:
 		return known, nil // the request came again
-	case orNotFound(err) == err:
+	case !errors.Is(err, pgx.ErrNoRows):
 		return uuid.Nil, err
 	case open >= maxOpenProposals:
 		return uuid.Nil, conflict(fmt.Sprintf("%d proposals for this offer are open already. Withdraw one, or wait for the other side.", open))

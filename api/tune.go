@@ -133,7 +133,7 @@ func (t *Tracking) readAddress(c *gin.Context, form *conversionForm, values map[
 		if !ok {
 			return uuid.Nil, domain.FieldErrors{{Field: "code", Reason: "is not one that was given out"}}
 		}
-		p.Address = &domain.Address{OfferID: &offerID, Opaque: true}
+		p.Address = &domain.Address{OfferID: &offerID, Opaque: true, OfAdvertiser: !form.opaque.IsPixel()}
 		if goalID != uuid.Nil {
 			p.Address.GoalID = &goalID
 		}

@@ -130,6 +130,8 @@ func TestTuneForms(t *testing.T) {
 	}
 	opaque := &domain.Address{OfferID: &e.offer.ID, Opaque: true}
 	opaqueGoal := &domain.Address{OfferID: &e.offer.ID, Opaque: true, GoalID: &goalID}
+	secret := &domain.Address{OfferID: &e.offer.ID, Opaque: true, OfAdvertiser: true}
+	secretGoal := &domain.Address{OfferID: &e.offer.ID, Opaque: true, OfAdvertiser: true, GoalID: &goalID}
 	for path, want := range map[string]domain.Postback{
 		"/aff_lsr?" + id: {Address: plain(true)},
 		"/aff_lsr?amount=2.50&adv_sub=one&adv_sub3=three&security_token=t&" + id: {
@@ -140,9 +142,9 @@ func TestTuneForms(t *testing.T) {
 		"/aff_goal?a=lsr&goal_name=level-5&adv_id=9&" + id:                {GoalName: "level-5", AdvID: "9"},
 		"/aff_goal?a=l&goal_name=level-5&" + id:                           {GoalName: "level-5"},
 		"/aff_l?" + id:                                                    {Address: plain(true)},
-		e.code(domain.OpaquePostback, goalID) + "?" + id:                  {Address: opaque},
+		e.code(domain.OpaquePostback, goalID) + "?" + id:                  {Address: secret},
 		e.code(domain.OpaquePixel, goalID) + "?" + id:                     {Address: opaque},
-		e.code(domain.OpaqueGoalPostback, goalID) + "?amount=1&" + id:     {Address: opaqueGoal, GoalID: goalID.String(), Amount: "1"},
+		e.code(domain.OpaqueGoalPostback, goalID) + "?amount=1&" + id:     {Address: secretGoal, GoalID: goalID.String(), Amount: "1"},
 		e.code(domain.OpaqueGoalPixel, goalID) + "?" + id:                 {Address: opaqueGoal, GoalID: goalID.String()},
 		"/pixel.gif?cnv_event_id=x&gk_click_id=" + click.String():         {EventID: "x"},
 		"/pixel?cnv_event_id=x&amount=3&transaction_id=" + click.String(): {EventID: "x", Amount: "3"},

@@ -77,3 +77,21 @@ func TestRule77NobodysWordTakesNothingBack(t *testing.T) {
 	twice := request{method: "GET", path: r.path, query: r.query + "&STATUS=approved"}
 	require.Equal(t, domain.ReasonMalformed, g.sent(twice).Reason, "rule 71: two verdicts are none")
 }
+
+// An opaque postback address is the advertiser's own, and authenticates its verdicts without anything else.
+// A pixel's stands on a public page.
+func TestRule77AnOpaquePostbackAddressIsBelieved(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t, nil)
+	for name, want := range map[string][]any{
+		"/SP": {domain.OutcomeRejected, domain.StatusRejected}, "/GP": {domain.OutcomeRejected, domain.StatusRejected},
+		"/SL": {domain.OutcomeDuplicate, domain.StatusSuccess}, "/GL": {domain.OutcomeDuplicate, domain.StatusSuccess},
+	} {
+		_, opaque := g.everyForm(g.newClick())
+		r := opaque[name]
+		require.Equal(t, domain.StatusSuccess, g.sent(r).Status, name)
+		r.query += "&status=rejected"
+		answer := g.sent(r)
+		require.Equal(t, want, []any{answer.Outcome, answer.Status}, name)
+	}
+}

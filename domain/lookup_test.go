@@ -1,6 +1,8 @@
 package domain
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -113,9 +115,18 @@ func TestRule45CountriesAreOneCode(t *testing.T) {
 			}
 		}
 	}
-	for name, code := range commonCountryNames {
-		if len(code) != 2 || CountryCode(name) != code {
-			t.Errorf("%s is %q, want %q", name, CountryCode(name), code)
+	names, err := os.ReadFile("testdata/country_names.tsv") // the database's copy is held against them too
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(names)), "\n")
+	if len(lines) != len(commonCountryNames) {
+		t.Errorf("testdata/country_names.tsv has %d of %d names", len(lines), len(commonCountryNames))
+	}
+	for _, line := range lines {
+		name, code, _ := strings.Cut(line, "\t")
+		if got := CountryCode(strings.ToLower(name)); got != code || commonCountryNames[name] == "" {
+			t.Errorf("%s is %q, want %q", name, got, code)
 		}
 	}
 	click := Click{Country: "uk", PubGeoCountry: "usa", PubGeoState: "california", PubDevice: "ios"}

@@ -9,6 +9,9 @@ type Address struct {
 	OfferID *uuid.UUID `json:"offerId,omitempty"`
 	// Opaque says that the address was an opaque code (rule 65).
 	Opaque bool `json:"opaque,omitempty"`
+	// OfAdvertiser says that the code is an opaque postback's, which only its advertiser was given. It
+	// authenticates a verdict (rule 77) and nothing else: not a time (rule 19).
+	OfAdvertiser bool `json:"ofAdvertiser,omitempty"`
 	// GoalID is the goal of an opaque code; nil where it is of the default goal.
 	GoalID *uuid.UUID `json:"goalId,omitempty"`
 	// DefaultGoal says that a plain address means the default goal where no goal is named.
@@ -46,6 +49,9 @@ func (form OpaqueForm) Read(content []byte) (offerID, goalID uuid.UUID, ok bool)
 	copy(offerID[:], content)
 	return offerID, goalID, ok
 }
+
+// IsPixel says whether its codes stand on public pages.
+func (form OpaqueForm) IsPixel() bool { return form == OpaquePixel || form == OpaqueGoalPixel }
 
 func (form OpaqueForm) ofGoal() bool { return form == OpaqueGoalPostback || form == OpaqueGoalPixel }
 

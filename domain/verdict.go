@@ -43,7 +43,8 @@ func (p *Postback) Verdict() AdvertiserVerdict { return ReadVerdict(p.Status) }
 // believed says whether a verdict of this postback's counts: its sender is authenticated, or the offer
 // trusts whoever posts (rule 77). What is unknown is believed of nobody.
 func (f *Facts) believed() bool {
-	return f.Postback.Verdict() != VerdictUnknown && (f.Authenticated || f.Current.TrustAdvertiserStatus)
+	address := f.Postback.Address // an opaque postback's authenticates, too
+	return f.Postback.Verdict() != VerdictUnknown && (f.Authenticated || f.Current.TrustAdvertiserStatus || address != nil && address.OfAdvertiser)
 }
 
 // doubted says whether a verdict was given that does not count. An approval changes nothing that a

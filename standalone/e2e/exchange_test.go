@@ -162,3 +162,37 @@ func (p *partners) same(t *testing.T, id, status string) {
 		}
 	}
 }
+
+// Rules 55 and 56: a share waits until the publisher accepts it, and an edit of the source is applied to its shares
+// by a job of the real worker: to the one that is live, and not to the one that waits.
+func TestRule55AcceptedAndApplied(t *testing.T) {
+	p := newPartners(t, nil)
+	waiting := newShop(t, nil)
+	check(t, waiting.Call(t.Context(), http.MethodPut, "/api/v1/exchange/profile", map[string]any{"listed": true, "acceptSharesFirst": true}, nil))
+	var source struct{ SourceOfferID string }
+	check(t, p.studio.Call(t.Context(), http.MethodGet, "/api/v1/exchange/partnerships/"+p.shared.PartnershipID, nil, &source))
+	second, err := p.studio.Share(t.Context(), source.SourceOfferID, waiting.TenantID)
+	check(t, err)
+	apply := func(headline string) blackbox.Job {
+		var made struct{ JobID string }
+		check(t, p.studio.Call(t.Context(), http.MethodPost, "/api/v1/exchange/offers/"+source.SourceOfferID+"/apply",
+			map[string]any{"fields": map[string]any{"headline": headline}}, &made))
+		job, err := p.studio.JobDone(t.Context(), made.JobID)
+		check(t, err)
+		return job
+	}
+	if job := apply("Before"); job.Total != 2 || job.Changed != 1 || job.Failed != 1 {
+		t.Fatalf("%+v", job)
+	}
+	check(t, waiting.Call(t.Context(), http.MethodPost, "/api/v1/exchange/partnerships/"+second.PartnershipID+"/accept", nil, nil))
+	if job := apply("After"); job.Total != 2 || job.Changed != 2 || job.Failed != 0 {
+		t.Fatalf("%+v", job)
+	}
+	for id, publisher := range map[string]*blackbox.Client{p.shared.SharedOfferID: p.coins.Client, second.SharedOfferID: waiting.Client} {
+		offer, err := publisher.SharedOffer(t.Context(), id)
+		check(t, err)
+		if offer.Headline != "After" || offer.Version != 3 {
+			t.Fatalf("%+v", offer)
+		}
+	}
+}
