@@ -122,7 +122,10 @@ func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemD
 		if event.Status == domain.GoalStatusDeleted {
 			continue
 		}
-		shown := trackingEvent{ID: event.ID, EventID: event.EventID, Name: event.Name, PostbackURL: doc.PostbackURL, RejectionURL: system.RejectionURL(address, "", withToken)}
+		shown := trackingEvent{
+			ID: event.ID, EventID: event.EventID, Name: event.Name,
+			PostbackURL: doc.PostbackURL, RejectionURL: system.RejectionURL(address, "", withToken),
+		}
 		if system.PerEvent {
 			shown.PostbackURL = system.PostbackURL(address, event.EventID, withToken)
 			shown.RejectionURL = system.RejectionURL(address, event.EventID, withToken)
