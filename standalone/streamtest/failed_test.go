@@ -49,7 +49,9 @@ func TestTheRelayPutsAsideWhatTheStreamRefuses(t *testing.T) {
 		}
 	}
 	s.changed(t, stream.Events, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 64 << 10 })
-	tooLarge := func(bytes int) json.RawMessage { return json.RawMessage(`{"text": "` + strings.Repeat("x", bytes) + `"}`) }
+	tooLarge := func(bytes int) json.RawMessage {
+		return json.RawMessage(`{"text": "` + strings.Repeat("x", bytes) + `"}`)
+	}
 	bad(stream.SubjectOffer, tooLarge(2<<20))   // for the server
 	bad(stream.SubjectOffer, tooLarge(128<<10)) // for the stream
 	bad("no subject", json.RawMessage(`{}`))
