@@ -200,7 +200,7 @@ func anything(kind string) any {
 		return true
 	case "jsonb":
 		return map[string]any{}
-	case "text[]", "bigint[]":
+	case "text[]", "bigint[]", "uuid[]":
 		return []string{}
 	case "bytea":
 		return `\x00`
