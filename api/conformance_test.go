@@ -189,6 +189,19 @@ func (w *world) asksWell(s *surface) {
 	operator.get("/api/v1/postbacks")
 	operator.get("/api/v1/operator/failed-messages")
 	operator.get("/metrics")
+	w.declinesWell()
+}
+
+// declinesWell has a publisher that accepts shares first decline one.
+func (w *world) declinesWell() {
+	advertiser, publisher := w.tenants[0], w.tenants[2]
+	source := &rich{book: &book{}, member: "declined", ids: map[string]string{}, product: advertiser.product, digits: advertiser.digits, byRatio: true}
+	*source.book = *advertiser.book
+	source.multiEvent()
+	publisher.me.put("/api/v1/exchange/profile", map[string]any{"listed": true, "description": "Players", "acceptSharesFirst": true}).into(http.StatusOK, nil)
+	var made requested
+	advertiser.me.post("/api/v1/exchange/shares", map[string]any{"offerId": source.offer.ID, "publisherTenantId": publisher.tenantID}).into(http.StatusCreated, &made)
+	publisher.me.post("/api/v1/exchange/partnerships/"+made.PartnershipID+"/decline", map[string]any{"reason": "Not for our players"}).into(http.StatusOK, nil)
 }
 
 // asksBadly sends what every route refuses.
