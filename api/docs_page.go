@@ -19,7 +19,7 @@ import (
 //go:embed docs
 var docsFiles embed.FS
 
-// docsPolicy lets the page ask this server alone. The library puts its styles into the page itself.
+// docsPolicy lets the page send requests to this server only. The library adds its styles to the page at run time.
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 

@@ -87,7 +87,7 @@ func (e *edge) takeClick(click domain.Click) error {
 	return (&activities.Clicks{Store: e.store}).Insert(context.Background(), packed)
 }
 
-// takePostback has the worker's own consumer decide, as it does without a workflow engine.
+// takePostback lets the worker's consumer decide, the way it does without a workflow engine.
 func (e *edge) takePostback(postback domain.Postback) (domain.Answer, bool) {
 	e.mu.Lock()
 	e.postbacks = append(e.postbacks, postback.ID)

@@ -17,7 +17,7 @@ type SentField struct {
 	Doc   string
 }
 
-// ours is the name that the reader knows a field by.
+// ours is our own name for a field.
 func (f *SentField) ours() string {
 	if f.Means != "" {
 		return f.Means
@@ -104,7 +104,7 @@ var (
 		{Name: "aff_sub4", Means: "pub_sub_4", Limit: maxClickID, Strict: true, Doc: "As pub_sub_4."},
 		{Name: "aff_sub5", Means: "pub_sub_5", Limit: maxClickID, Strict: true, Doc: "As pub_sub_5."},
 	}
-	// WallClickFields are those of /api/v1/offer-wall/offer-link-redirect beside ClickFields.
+	// WallClickFields are the fields that /api/v1/offer-wall/offer-link-redirect takes in addition to ClickFields.
 	WallClickFields = []SentField{{Name: "offerId", Limit: 128, Strict: true, Doc: "The offer; the view's where it is left out."}}
 )
 

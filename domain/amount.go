@@ -14,7 +14,7 @@ var ErrAmount = errors.New("is not an amount")
 const maxAmountDigits = 12
 
 // ParseAmount reads the amount of a postback (rule 35): a decimal as JSON writes it, with what
-// programs print besides. Decimals beyond micros are rounded half to even; what rounds up to 13 digits
+// programs also print. Decimals beyond micros are rounded half to even; what rounds up to 13 digits
 // is too large. Grouping, decimal commas, currency signs and a minus are never guessed at: the error
 // says what was found. It reads digit by digit, so that no exponent costs more than its length.
 func ParseAmount(text string) (Micros, error) {

@@ -31,7 +31,7 @@ func TestStartsAreOwedAboveALag(t *testing.T) {
 	require.False(t, new(lag).isLong(now), "nothing was ever in line")
 }
 
-// After calls without an answer none is made for a while, then one, whose answer lets all through.
+// After several unanswered calls no call is made for a while; then one is tried, and an answer lets all calls through.
 // An answer that refuses is an answer.
 func TestTheGateLeavesAnEngineAloneThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()

@@ -69,7 +69,7 @@ func (w *Worker) Replay(ctx context.Context, since time.Time) (done Replayed, er
 	return done, err
 }
 
-// errNoWorkflow has a decision made without its workflow.
+// errNoWorkflow says that a postback must be decided without its workflow.
 var errNoWorkflow = errors.New("a replay asks no workflow")
 
 func (w *Worker) setUpReplay() {

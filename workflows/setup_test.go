@@ -34,7 +34,7 @@ func TestSearchAttributesThatCannotBeRegisteredAreNamed(t *testing.T) {
 	require.ErrorContains(t, err, "broken")
 }
 
-// refusing is a client of a server that refuses every call.
+// refusing returns a client whose server refuses every call.
 func refusing(t *testing.T, refusal error) client.Client {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

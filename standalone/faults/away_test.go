@@ -72,7 +72,7 @@ func (l *load) hear(t *testing.T, answers int) {
 	<-ended
 }
 
-// undecided says which answers were no decisions.
+// undecided lists the answers that are not decisions.
 func (j *journal) undecided(t *testing.T) {
 	t.Helper()
 	j.mu.Lock()
