@@ -89,11 +89,15 @@ func (t *Tracking) decide(c *gin.Context, form *conversionForm, postback *domain
 	message := stream.PostbackMessage{Postback: *postback, Trace: map[string]string{}}
 	ctx := c.Request.Context()
 	otel.GetTextMapPropagator().Inject(ctx, propagation.MapCarrier(message.Trace))
-	var decided <-chan domain.Answer
-	if form.waits && postback.Refused == domain.ReasonNone {
-		var forget func()
-		message.ReplyTo, decided, forget = t.replies.expect(postback.ID)
-		defer forget()
+	var wait *expected
+	if postback.Refused == domain.ReasonNone {
+		var ok bool
+		if wait, ok = t.replies.expect(postback.ID, postback.ClickKey()); !ok {
+			form.busy(c, "Too many conversions of this click wait for their decision, please send again.")
+			return
+		}
+		defer wait.done()
+		message.ReplyTo = wait.replyTo
 	}
 	data, err := json.Marshal(message)
 	if err == nil {
@@ -105,12 +109,15 @@ func (t *Tracking) decide(c *gin.Context, form *conversionForm, postback *domain
 		form.busy(c, "Please send again.")
 		return
 	}
+	if wait != nil {
+		wait.isSent = true
+	}
 	answer := queued(postback.ID)
 	answer.Warnings = postback.Warnings
 	if postback.Refused != domain.ReasonNone {
 		answer.Outcome, answer.Reason, answer.Detail = domain.OutcomeRefused, postback.Refused, domain.RefusalDetail(postback, postback.Refused)
-	} else if decided != nil {
-		answer = awaitAnswer(ctx, decided, answer)
+	} else if form.waits {
+		answer = awaitAnswer(ctx, wait.decided, answer)
 	}
 	answer.Verdict = postback.Verdict()
 	form.answer(c, answer, errs)

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,6 +62,19 @@ type Postback struct {
 	// TokenHashes are the keyed hashes of security_token, one per secret key; empty without one.
 	TokenHashes []string `json:"tokenHashes,omitempty"`
 	Signed      *Signed  `json:"signed,omitempty"`
+}
+
+// ClickKey tells the postbacks of one click from those of others: by the click's id, or by the visitor whose
+// click is to be found. It is "" where nothing names a click.
+func (p *Postback) ClickKey() string {
+	switch v := p.Visitor; {
+	case p.ClickID != nil:
+		return p.ClickID.String()
+	case v != nil:
+		return strings.Join([]string{v.OfferID.String(), v.PartnerID.String(), p.SourceIP, v.UserAgent}, " ")
+	default:
+		return ""
+	}
 }
 
 // Signed is what an HMAC-signed postback proves itself with.
