@@ -86,11 +86,19 @@ func (t *Tracking) takeUnless(c *gin.Context, form *conversionForm, wrong *domai
 
 // decide puts a postback on disk and waits for its decision where there is one to wait for.
 func (t *Tracking) decide(c *gin.Context, form *conversionForm, postback *domain.Postback, errs domain.FieldErrors) {
+	if postback.Refused != domain.ReasonNone {
+		t.refuse(c, form, postback, errs)
+		return
+	}
+	if why := t.spending.futile(form, postback, t.now()); why != "" {
+		shed(c, form, why)
+		return
+	}
 	message := stream.PostbackMessage{Postback: *postback, Trace: map[string]string{}}
 	ctx := c.Request.Context()
 	otel.GetTextMapPropagator().Inject(ctx, propagation.MapCarrier(message.Trace))
 	var decided <-chan domain.Answer
-	if form.waits && postback.Refused == domain.ReasonNone {
+	if form.waits {
 		var forget func()
 		message.ReplyTo, decided, forget = t.replies.expect(postback.ID)
 		defer forget()
@@ -107,10 +115,9 @@ func (t *Tracking) decide(c *gin.Context, form *conversionForm, postback *domain
 	}
 	answer := queued(postback.ID)
 	answer.Warnings = postback.Warnings
-	if postback.Refused != domain.ReasonNone {
-		answer.Outcome, answer.Reason, answer.Detail = domain.OutcomeRefused, postback.Refused, domain.RefusalDetail(postback, postback.Refused)
-	} else if decided != nil {
+	if decided != nil {
 		answer = awaitAnswer(ctx, decided, answer)
+		t.spending.spend(postback, answer.Outcome, t.now())
 	}
 	answer.Verdict = postback.Verdict()
 	form.answer(c, answer, errs)
