@@ -162,7 +162,7 @@ func (t *Tracking) keyedGetTracked(c *gin.Context) {
 
 // answerLater gives the same answer as the postback got, `queued` while it is not decided.
 func (t *Tracking) answerLater(c *gin.Context, id uuid.UUID) {
-	if !t.keys.Genuine(id) {
+	if !t.keys.Genuine(keyring.KindPostback, id) {
 		writeProblem(c, notFound())
 		return
 	}
@@ -184,7 +184,7 @@ func (t *Tracking) parsePostback(c *gin.Context, form *conversionForm, body []by
 	r := c.Request
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	p := &domain.Postback{
-		ID: t.keys.NewID(at), ReceivedAt: at, Method: r.Method, Path: loggedPath(r.URL.Path),
+		ID: t.keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: r.Method, Path: loggedPath(r.URL.Path),
 		SourceIP: c.ClientIP(), AdvertiserKey: truncated(cmp.Or(c.Param("advertiserKey"), strayKey(r.URL.Path)), 64),
 	}
 	sent, misshapen := readPairs(r, body)
@@ -203,7 +203,7 @@ func (t *Tracking) parsePostback(c *gin.Context, form *conversionForm, body []by
 	switch {
 	case len(errs) > 0:
 		p.Refused, p.Detail = domain.ReasonMalformed, domain.ErrorsDetail(errs)
-	case p.ClickID != nil && !t.keys.Genuine(*p.ClickID):
+	case p.ClickID != nil && !t.keys.Genuine(keyring.KindClick, *p.ClickID):
 		p.Refused = domain.ReasonUnknownClick
 	}
 	return p, errs

@@ -111,7 +111,7 @@ func newEdge(t *testing.T) *edge {
 	}
 	revenue := domain.Micros(domain.MicrosPerUnit)
 	e.offer.Events = []domain.Event{{ID: newID(), HasRevenue: true, Revenue: &revenue}}
-	e.link = dbgen.Link{TenantID: e.tenant.TenantID, ID: keys.NewID(e.at), OfferID: e.offer.ID, PartnerID: &e.partner.ID, IsDefault: true}
+	e.link = dbgen.Link{TenantID: e.tenant.TenantID, ID: keys.NewID(keyring.KindLink, e.at), OfferID: e.offer.ID, PartnerID: &e.partner.ID, IsDefault: true}
 	e.engine = gin.New()
 	if err := e.engine.SetTrustedProxies([]string{"10.0.0.0/8"}); err != nil {
 		t.Fatal(err)
