@@ -16,6 +16,7 @@ import (
 
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/inbound"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // dial connects to an edge that is served over the network.
@@ -58,7 +59,7 @@ func TestBodyThatNeverArrivesHoldsNoPlace(t *testing.T) {
 		require.Contains(t, line, "100 Continue", path)
 		require.Zero(t, e.waiting.Held(), path)
 	}
-	answer, err := server.Client().Get(server.URL + "/track?gk_click_id=" + e.keys.NewID(e.at).String())
+	answer, err := server.Client().Get(server.URL + "/track?gk_click_id=" + e.keys.NewID(keyring.KindClick, e.at).String())
 	require.NoError(t, err)
 	defer answer.Body.Close()
 	require.Equal(t, http.StatusOK, answer.StatusCode)
@@ -72,7 +73,7 @@ func TestBodyOfGetIsNotRead(t *testing.T) {
 	e.decide = func(domain.Postback) *domain.Answer { return &domain.Answer{Outcome: domain.OutcomeAccepted} }
 	e.load(t)
 	server := e.overNetwork(t)
-	click, link := e.keys.NewID(e.at).String(), e.link.ID.String()
+	click, link := e.keys.NewID(keyring.KindClick, e.at).String(), e.link.ID.String()
 	sent := strings.NewReader("gk_click_id=" + click)
 	r := httptest.NewRequest(http.MethodGet, "/track", sent)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -115,7 +116,7 @@ func TestUnreadBodyEndsTheConnection(t *testing.T) {
 	require.True(t, answer.Close)
 
 	conn, in = e.dial(t, server)
-	body := "gk_click_id=" + e.keys.NewID(e.at).String()
+	body := "gk_click_id=" + e.keys.NewID(keyring.KindClick, e.at).String()
 	for range 2 {
 		fmt.Fprintf(conn, "POST /track HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 		answer, err := http.ReadResponse(in, nil)
@@ -132,7 +133,7 @@ func TestLongPostbackBodyIsNotRead(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	sent := &counted{Reader: strings.NewReader(strings.Repeat("x", 1<<20))}
-	w := e.serve(httptest.NewRequest(http.MethodPost, "/track?gk_click_id="+e.keys.NewID(e.at).String(), sent))
+	w := e.serve(httptest.NewRequest(http.MethodPost, "/track?gk_click_id="+e.keys.NewID(keyring.KindClick, e.at).String(), sent))
 	require.Equal(t, http.StatusBadRequest, w.Code)
 	require.Contains(t, w.Body.String(), "64 KiB")
 	require.LessOrEqual(t, sent.read, 2*maxPostbackBody)
@@ -158,7 +159,7 @@ func TestAnswerHoldsNoPlace(t *testing.T) {
 		require.Equal(t, 1, e.waiting.Held(), "one is held while the decision is waited for")
 		return &domain.Answer{Outcome: domain.OutcomeAccepted}
 	}
-	click := e.keys.NewID(e.at).String()
+	click := e.keys.NewID(keyring.KindClick, e.at).String()
 	for _, path := range []string{"/track?gk_click_id=" + click, "/track", "/aff_lsr?transaction_id=" + click, "/aff_lsr", "/pixel.gif?gk_click_id=" + click} {
 		w := &watchedWriter{ResponseRecorder: httptest.NewRecorder(), wrote: func() { require.Zero(t, e.waiting.Held(), path) }}
 		e.engine.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
@@ -187,7 +188,7 @@ func TestPlacesOfOneAddress(t *testing.T) {
 	attacker, neighbour := "192.0.2.1", "192.0.2.2"
 	for e.waiting.Enter(inbound.ParseSource(attacker)) {
 	}
-	path := "/track?gk_click_id=" + e.keys.NewID(e.at).String()
+	path := "/track?gk_click_id=" + e.keys.NewID(keyring.KindClick, e.at).String()
 	w := e.get(path, "X-Forwarded-For", attacker)
 	require.Equal(t, http.StatusServiceUnavailable, w.Code)
 	require.NotEmpty(t, w.Header().Get("Retry-After"))
