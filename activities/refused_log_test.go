@@ -17,7 +17,7 @@ import (
 func (rig *decisionRig) refusedAt(at time.Time, change func(p *domain.Postback)) domain.Postback {
 	rig.t.Helper()
 	p := domain.Postback{
-		ID: rig.Keys.NewID(at), ReceivedAt: at, Method: "GET", Path: "/track", SourceIP: "192.0.2.1",
+		ID: rig.Keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: "GET", Path: "/track", SourceIP: "192.0.2.1",
 		Params: map[string]string{"gk_click_id": "x"}, Refused: domain.ReasonMalformed, Detail: "gk_click_id is not a click id.",
 	}
 	if change != nil {

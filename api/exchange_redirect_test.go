@@ -20,6 +20,7 @@ import (
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -393,7 +394,7 @@ func TestRule59WhatIsNotTheirsToSend(t *testing.T) {
 	var key string
 	row := f.publisher.decisions.Store.SystemPool().QueryRow(t.Context(), "SELECT key FROM advertisers WHERE exchange_tenant_id = $1", f.partnership.AdvertiserTenantID)
 	require.NoError(t, row.Scan(&key))
-	sent := domain.Postback{ID: f.publisher.decisions.Keys.NewID(now()), ReceivedAt: now(), AdvertiserKey: key}
+	sent := domain.Postback{ID: f.publisher.decisions.Keys.NewID(keyring.KindPostback, now()), ReceivedAt: now(), AdvertiserKey: key}
 	_, err := f.publisher.decisions.Refuse(t.Context(), sent, domain.ReasonMalformed)
 	require.NoError(t, err)
 	var isNobodys bool

@@ -118,27 +118,30 @@ func init() {
 	}
 }
 
+// errSpent is the name of a budget that has nothing left.
+type errSpent string
+
+func (e errSpent) Error() string { return "too many refused postbacks, by " + string(e) }
+
 // shed answers what a budget has nothing left for.
-func shed(c *gin.Context, form *conversionForm, budget string) {
-	refusalsShed.WithLabelValues(budget).Inc()
+func shed(c *gin.Context, form *conversionForm, budget errSpent) {
+	refusalsShed.WithLabelValues(string(budget)).Inc()
 	form.busy(c, "Too many postbacks from here are refused, please send again later.")
 }
 
-// refuse answers a postback that the edge refuses, once that is on disk for the log.
-func (t *Tracking) refuse(c *gin.Context, form *conversionForm, postback *domain.Postback, errs domain.FieldErrors) {
+// refuse is the answer to a postback that the edge refuses, once that is on disk for the log.
+func (t *Tracking) refuse(ctx context.Context, postback *domain.Postback) (domain.Answer, error) {
 	if budget := t.spending.refused(postback, t.now()); budget != "" {
-		shed(c, form, budget)
-		return
+		return domain.Answer{}, errSpent(budget)
 	}
 	refused := postback.AsRefused(postback.Refused)
 	// Not cut short by a sender that hangs up: it would not know whether to send again.
-	if err := t.refusals.Publish(context.WithoutCancel(c.Request.Context()), &refused); err != nil {
-		slog.DebugContext(c.Request.Context(), "refused postback not recorded", "error", err)
-		shed(c, form, spentDisk)
-		return
+	if err := t.refusals.Publish(context.WithoutCancel(ctx), &refused); err != nil {
+		slog.DebugContext(ctx, "refused postback not recorded", "error", err)
+		return domain.Answer{}, errSpent(spentDisk)
 	}
-	form.answer(c, domain.Answer{
+	return domain.Answer{
 		PostbackID: refused.ID, Outcome: domain.OutcomeRefused, Reason: refused.Refused, Detail: refused.Detail,
 		Warnings: refused.Warnings, Verdict: postback.Verdict(),
-	}, errs)
+	}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // accepting is an edge with budgets, whose genuine postbacks are accepted.
@@ -89,7 +90,7 @@ func TestRefusedPostbacksHaveBudgets(t *testing.T) {
 		w := e.get(c.same[0]+"?gk_click_id=x", "X-Forwarded-For", c.same[1])
 		require.Equal(t, http.StatusServiceUnavailable, w.Code, name)
 		require.NotEmpty(t, w.Header().Get("Retry-After"))
-		genuine := e.get("/track/k1?gk_click_id="+e.keys.NewID(e.at).String(), "X-Forwarded-For", "192.0.2.1")
+		genuine := e.get("/track/k1?gk_click_id="+e.keys.NewID(keyring.KindClick, e.at).String(), "X-Forwarded-For", "192.0.2.1")
 		require.Equal(t, "accepted", tellOf(t, genuine).Outcome, name)
 		if c.other != nil {
 			require.Equal(t, http.StatusBadRequest, e.get(c.other[0]+"?gk_click_id=x", "X-Forwarded-For", c.other[1]).Code, name)
@@ -104,7 +105,7 @@ func TestRefusedPostbacksHaveBudgets(t *testing.T) {
 func TestFutilePostbacksHaveABudgetPerClick(t *testing.T) {
 	t.Parallel()
 	e := accepting(t, RefusedBudgets{})
-	click, outcome := e.keys.NewID(e.at).String(), domain.OutcomeDuplicate
+	click, outcome := e.keys.NewID(keyring.KindClick, e.at).String(), domain.OutcomeDuplicate
 	e.decide = func(p domain.Postback) *domain.Answer {
 		return &domain.Answer{PostbackID: p.ID, Outcome: outcome, ConversionID: &p.ID}
 	}
@@ -117,17 +118,17 @@ func TestFutilePostbacksHaveABudgetPerClick(t *testing.T) {
 	decided := len(e.posted)
 	require.Equal(t, http.StatusServiceUnavailable, send(click, "192.0.2.1"))
 	require.Len(t, e.posted, decided, "it costs no message")
-	require.Equal(t, http.StatusOK, send(e.keys.NewID(e.at).String(), "192.0.2.1"))
+	require.Equal(t, http.StatusOK, send(e.keys.NewID(keyring.KindClick, e.at).String(), "192.0.2.1"))
 	require.Equal(t, http.StatusOK, send(click, "192.0.2.2"))
 	e.at = e.at.Add(10 * time.Second)
 	require.Equal(t, http.StatusOK, send(click, "192.0.2.1"))
 
-	other := e.keys.NewID(e.at).String()
+	other := e.keys.NewID(keyring.KindClick, e.at).String()
 	outcome = domain.OutcomeAccepted // of an event that may be repeated
 	for range 2 * futileBurst {
 		require.Equal(t, http.StatusOK, send(other, "192.0.2.1"))
 	}
-	pixel := e.keys.NewID(e.at).String()
+	pixel := e.keys.NewID(keyring.KindClick, e.at).String()
 	for range futileBurst {
 		require.Equal(t, http.StatusOK, e.get("/pixel.gif?transaction_id="+pixel).Code)
 	}

@@ -71,12 +71,15 @@ func TestOnePostbackAThousandTimes(t *testing.T) {
 	clickID := s.click(t, link, "pub_member_id", "member")
 	var mu sync.Mutex
 	var all []blackbox.Answer
+	busy := 0
 	outcomes := s.storm(t, func(int) (blackbox.Answer, error) {
 		answer, err := s.Convert(t.Context(), clickID, "", "cnv_conversion_id", "order-1")
 		mu.Lock()
 		defer mu.Unlock()
 		if err == nil {
 			all = append(all, answer)
+		} else if isOverload(err) {
+			busy++
 		}
 		return answer, err
 	})
@@ -91,8 +94,10 @@ func TestOnePostbackAThousandTimes(t *testing.T) {
 			wanted(t, decided, "duplicate duplicate")
 		}
 	}
-	if n := s.conversions(t, offerID); n != 1 || accepted != 1 || len(ids) != 1 {
-		t.Errorf("%d conversions, %d accepted, %d ids: %v", n, accepted, len(ids), outcomes)
+	// The accepted one may be a postback that was recorded although its sender heard 503.
+	missing := accepted == 0 && busy == 0
+	if n := s.conversions(t, offerID); n != 1 || accepted > 1 || missing || len(ids) != 1 {
+		t.Errorf("%d conversions, %d accepted, %d heard 503, %d ids: %v", n, accepted, busy, len(ids), outcomes)
 	}
 }
 
