@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"strings"
 	"time"
@@ -21,6 +21,7 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -62,65 +63,83 @@ func (t *Tracking) postbackTracked(c *gin.Context) { t.take(c, plainForm) }
 // take takes a postback or pixel: on disk first, whatever it is worth, then answered.
 func (t *Tracking) take(c *gin.Context, form *conversionForm) { t.takeUnless(c, form, nil) }
 
-// takeUnless is take, for what is refused as malformed where wrong is set.
+// takeUnless is take, for what is refused as malformed where wrong is set. A place is held neither
+// while the body is read nor while the answer is written: a client decides how long these take.
 func (t *Tracking) takeUnless(c *gin.Context, form *conversionForm, wrong *domain.FieldError) {
-	select {
-	case t.inWork <- struct{}{}:
-		defer func() { <-t.inWork }()
-	default:
-		form.busy(c, "Too busy, please send again.")
-		return
-	}
-	body, err := io.ReadAll(io.LimitReader(c.Request.Body, maxPostbackBody+1))
+	body, err := readPostback(c)
 	if err != nil {
 		form.busy(c, "The body did not arrive whole, please send again.")
 		return
 	}
+	source := inbound.ParseSource(c.ClientIP())
+	if !t.waiting.Enter(source) {
+		form.busy(c, "Too busy, please send again.")
+		return
+	}
+	answer, errs, err := t.takeInPlace(c, form, body, wrong, source)
+	var spent errSpent
+	if errors.As(err, &spent) {
+		shed(c, form, spent)
+		return
+	}
+	if errors.Is(err, errCrowded) {
+		form.busy(c, "Too many postbacks of this click wait for their decision, please send again.")
+		return
+	}
+	if err != nil {
+		slog.WarnContext(c.Request.Context(), "postback not recorded", "error", err)
+		form.busy(c, "Please send again.")
+		return
+	}
+	form.answer(c, answer, errs)
+}
+
+// takeInPlace does what a place is held for, and gives it back.
+func (t *Tracking) takeInPlace(c *gin.Context, form *conversionForm, body []byte, wrong *domain.FieldError, source netip.Addr) (
+	domain.Answer, domain.FieldErrors, error) {
+	defer t.waiting.Leave(source)
 	postback, errs := t.parsePostback(c, form, body)
 	if wrong != nil {
 		errs = append(domain.FieldErrors{*wrong}, errs...)
 		postback.Refused, postback.Detail = domain.ReasonMalformed, domain.ErrorsDetail(errs)
 	}
-	t.decide(c, form, postback, errs)
+	answer, err := t.decide(c.Request.Context(), form, postback)
+	return answer, errs, err
 }
 
 // decide puts a postback on disk and waits for its decision where there is one to wait for.
-func (t *Tracking) decide(c *gin.Context, form *conversionForm, postback *domain.Postback, errs domain.FieldErrors) {
-	message := stream.PostbackMessage{Postback: *postback, Trace: map[string]string{}}
-	ctx := c.Request.Context()
-	otel.GetTextMapPropagator().Inject(ctx, propagation.MapCarrier(message.Trace))
-	var wait *expected
-	if postback.Refused == domain.ReasonNone {
-		var ok bool
-		if wait, ok = t.replies.expect(postback.ID, postback.ClickKey()); !ok {
-			form.busy(c, "Too many conversions of this click wait for their decision, please send again.")
-			return
-		}
-		defer wait.done()
-		message.ReplyTo = wait.replyTo
+func (t *Tracking) decide(ctx context.Context, form *conversionForm, postback *domain.Postback) (domain.Answer, error) {
+	if postback.Refused != domain.ReasonNone {
+		return t.refuse(ctx, postback)
 	}
+	if budget := t.spending.futile(form, postback, t.now()); budget != "" {
+		return domain.Answer{}, errSpent(budget)
+	}
+	message := stream.PostbackMessage{Postback: *postback, Trace: map[string]string{}}
+	otel.GetTextMapPropagator().Inject(ctx, propagation.MapCarrier(message.Trace))
+	wait, ok := t.replies.expect(postback.ID, postback.ClickKey())
+	if !ok {
+		return domain.Answer{}, errCrowded
+	}
+	defer wait.done()
+	message.ReplyTo = wait.replyTo
 	data, err := json.Marshal(message)
 	if err == nil {
 		// Not cut short by a sender that hangs up: it would not know whether to send again.
 		err = t.messages.Publish(context.WithoutCancel(ctx), stream.SubjectPostbacks, postback.ID.String(), data)
 	}
 	if err != nil {
-		slog.WarnContext(ctx, "postback not recorded", "error", err)
-		form.busy(c, "Please send again.")
-		return
+		return domain.Answer{}, err
 	}
-	if wait != nil {
-		wait.isSent = true
-	}
+	wait.isSent = true
 	answer := queued(postback.ID)
 	answer.Warnings = postback.Warnings
-	if postback.Refused != domain.ReasonNone {
-		answer.Outcome, answer.Reason, answer.Detail = domain.OutcomeRefused, postback.Refused, domain.RefusalDetail(postback, postback.Refused)
-	} else if form.waits {
+	if form.waits {
 		answer = awaitAnswer(ctx, wait.decided, answer)
+		t.spending.spend(postback, answer.Outcome, t.now())
 	}
 	answer.Verdict = postback.Verdict()
-	form.answer(c, answer, errs)
+	return answer, nil
 }
 
 // queued is the answer for a postback that is on disk and not decided yet.
@@ -158,7 +177,7 @@ func (t *Tracking) keyedGetTracked(c *gin.Context) {
 
 // answerLater gives the same answer as the postback got, `queued` while it is not decided.
 func (t *Tracking) answerLater(c *gin.Context, id uuid.UUID) {
-	if !t.keys.Genuine(id) {
+	if !t.keys.Genuine(keyring.KindPostback, id) {
 		writeProblem(c, notFound())
 		return
 	}
@@ -180,7 +199,7 @@ func (t *Tracking) parsePostback(c *gin.Context, form *conversionForm, body []by
 	r := c.Request
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	p := &domain.Postback{
-		ID: t.keys.NewID(at), ReceivedAt: at, Method: r.Method, Path: loggedPath(r.URL.Path),
+		ID: t.keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: r.Method, Path: loggedPath(r.URL.Path),
 		SourceIP: c.ClientIP(), AdvertiserKey: truncated(cmp.Or(c.Param("advertiserKey"), strayKey(r.URL.Path)), 64),
 	}
 	sent, misshapen := readPairs(r, body)
@@ -199,7 +218,7 @@ func (t *Tracking) parsePostback(c *gin.Context, form *conversionForm, body []by
 	switch {
 	case len(errs) > 0:
 		p.Refused, p.Detail = domain.ReasonMalformed, domain.ErrorsDetail(errs)
-	case p.ClickID != nil && !t.keys.Genuine(*p.ClickID):
+	case p.ClickID != nil && !t.keys.Genuine(keyring.KindClick, *p.ClickID):
 		p.Refused = domain.ReasonUnknownClick
 	}
 	return p, errs

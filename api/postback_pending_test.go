@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // So many postbacks of one click wait for their decision, and further ones are told to come again, in the form of
@@ -12,7 +13,7 @@ import (
 func TestPendingPostbacksOfAClickAreBounded(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	hot := e.keys.NewID(e.at).String()
+	hot := e.keys.NewID(keyring.KindClick, e.at).String()
 	pixel := func(click string) int { return e.get("/pixel?gk_click_id=" + click).Code }
 	for i := range maxUndecided { // pixels are answered at once, and wait all the same
 		if code := pixel(hot); code != http.StatusOK {
@@ -32,7 +33,7 @@ func TestPendingPostbacksOfAClickAreBounded(t *testing.T) {
 	if n := len(e.posted); n != maxUndecided {
 		t.Errorf("%d postbacks are on the stream", n)
 	}
-	if code := pixel(e.keys.NewID(e.at).String()); code != http.StatusOK {
+	if code := pixel(e.keys.NewID(keyring.KindClick, e.at).String()); code != http.StatusOK {
 		t.Errorf("another click: %d", code)
 	}
 	e.replies.heard(e.posted[0].ReplyTo, []byte(`{"postbackId":"`+e.posted[0].Postback.ID.String()+`"}`))
@@ -54,7 +55,7 @@ func TestPendingPostbacksOfAClickAreBounded(t *testing.T) {
 func TestOnlyWhatIsUndecidedTakesRoom(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	hot := e.keys.NewID(e.at)
+	hot := e.keys.NewID(keyring.KindClick, e.at)
 	e.failed = http.ErrHandlerTimeout
 	for range maxUndecided + 1 {
 		e.get("/pixel?gk_click_id=" + hot.String())

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,9 @@ const (
 	// maxKept bounds the postbacks that count after their sender has gone.
 	maxKept = 32768
 )
+
+// errCrowded is returned for a postback that is not taken while so many of its click are undecided.
+var errCrowded = errors.New("too many postbacks of this click are undecided")
 
 // expected is a postback whose decision is on its way.
 type expected struct {

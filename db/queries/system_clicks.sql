@@ -15,7 +15,3 @@ JOIN tenants t ON t.tenant_id = k.tenant_id
 JOIN offers o ON o.id = k.offer_id
 JOIN advertisers a ON a.tenant_id = k.tenant_id AND a.id = k.advertiser_id
 WHERE k.id = @id AND k.side <> 'publisher';
-
--- name: SystemAdvertiserByKey :one
--- A publisher's entry for an advertiser of the Exchange has no address: the advertiser posts under its own.
-SELECT tenant_id, id FROM advertisers WHERE key = $1 AND exchange_tenant_id IS NULL;

@@ -10,6 +10,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/workflows"
 )
 
@@ -51,7 +52,7 @@ func clickInOrder(t *testing.T, r *rig) {
 		for i := range 30 {
 			p := r.postback(click, "First")
 			p.ReceivedAt = p.ReceivedAt.Add(time.Duration(i) * time.Millisecond)
-			p.ID = r.keys.NewID(p.ReceivedAt)
+			p.ID = r.keys.NewID(keyring.KindPostback, p.ReceivedAt)
 			p.ConversionID = fmt.Sprint(i)
 			postbacks = append(postbacks, p)
 		}
