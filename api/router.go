@@ -38,6 +38,7 @@ type route struct {
 	quiet      bool
 	lean       bool
 	hidden     bool
+	openQuery  bool
 	// precondition is looked at where the handler does not come to it.
 	precondition func(huma.Context) error
 	// What the OpenAPI document says besides: see openapi_answers.go.
@@ -122,7 +123,7 @@ func (a adapter) ServeHTTP(w http.ResponseWriter, req *http.Request) { a.engine.
 // Handle satisfies huma.Adapter.
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	options := op.Metadata["route"].(route)
-	answer := func(c *gin.Context) { handler(humagin.NewContext(op, c)) }
+	answer := checkedQuery(op, options, func(c *gin.Context) { handler(humagin.NewContext(op, c)) })
 	if options.portalOf != "" {
 		a.keepPortal(options.portalOf, op, answer)
 		return
@@ -201,7 +202,7 @@ func raw(r *router, method, path, id string, who access, summary string, handler
 		r.describeRaw(&op, &line)
 		r.api.OpenAPI().AddOperation(&op)
 	}
-	r.register(method, path, line, handler)
+	r.register(method, path, line, checkedQuery(&op, line, handler))
 }
 
 var idempotencyParameter = &huma.Param{
