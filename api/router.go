@@ -39,6 +39,7 @@ type route struct {
 	lean       bool
 	hidden     bool
 	openQuery  bool
+	writes     bool
 	// precondition is looked at where the handler does not come to it.
 	precondition func(huma.Context) error
 	// What the OpenAPI document says besides: see openapi_answers.go.
@@ -68,6 +69,8 @@ var (
 	quiet option = func(r *route) { r.quiet = true }
 	// lean routes are redirects: an id that nobody would ask for is not made for each of them.
 	lean option = func(r *route) { r.quiet, r.lean = true, true }
+	// writes is for GETs that leave something behind: all others are refused any write by the database.
+	writes option = func(r *route) { r.writes = true }
 	// hidden routes are not in the OpenAPI document: other spellings of ones that are.
 	hidden option = func(r *route) { r.hidden = true }
 )
@@ -144,7 +147,7 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 	}
 	chain := []gin.HandlerFunc{}
 	if options.who != public {
-		chain = append(chain, r.server.authorize(options.who))
+		chain = append(chain, r.server.authorize(options.who, method == http.MethodGet && !options.writes))
 	}
 	if method != http.MethodGet && !options.streamed {
 		chain = append(chain, readBody(options.maxBody, options.who != public))

@@ -170,7 +170,7 @@ func (s *Server) routes(r *router) {
 
 	r.group("Offer wall", "What a member can do, for walls that publishers build themselves.")
 	handle(r, get, "/api/v1/offer-wall/offers", "wallOffers", read, "List what a member can do, best first", s.wallOffers, openQuery)
-	handle(r, get, "/api/v1/offer-wall/offer-details", "wallDetails", read, "Show an offer to a member, which makes a view", s.wallDetails, openQuery)
+	handle(r, get, "/api/v1/offer-wall/offer-details", "wallDetails", read, "Show an offer to a member, which makes a view", s.wallDetails, openQuery, writes)
 	handle(r, get, "/api/v1/offer-wall/offer-link", "wallLink", read, "Get the tracking link of a view", s.wallLink, openQuery)
 	handle(r, get, "/api/v1/offer-wall/pub-member/offers", "startedOffers", read, "List what a member has started or completed", s.startedOffers, openQuery)
 
@@ -184,7 +184,7 @@ func (s *Server) routes(r *router) {
 	handle(r, post, "/api/v1/exchange/partnerships/{id}/accept", "acceptShare", manage, "Accept a requested share, which makes it live", s.acceptShare)
 	handle(r, post, "/api/v1/exchange/partnerships/{id}/decline", "declineShare", manage, "Decline a requested share", s.declineShare)
 	handle(r, post, "/api/v1/exchange/partnerships/{id}/end", "endPartnership", manage, "End a partnership; earlier clicks still convert", s.endPartnership)
-	handle(r, get, "/api/v1/exchange/partnerships/{id}/reconciliation", "listReconciliations", read, "List how the books of a partnership compared", s.listReconciliations, filtered(reconciliationListing))
+	handle(r, get, "/api/v1/exchange/partnerships/{id}/reconciliation", "listReconciliations", read, "List how the books of a partnership compared", s.listReconciliations, filtered(reconciliationListing), writes)
 	handle(r, post, "/api/v1/exchange/partnerships/{id}/reconciliation", "reconcileNow", manage, "Compare the books of a partnership now", s.reconcileNow, accepted)
 	handle(r, get, "/api/v1/exchange/offers/{id}", "getSharedOffer", read, "Get a shared offer", s.getSharedOffer)
 	handle(r, patch, "/api/v1/exchange/offers/{id}", "editSharedOffer", manage, "Change fields of a shared offer", s.editSharedOffer, orAccepted("A proposal: only proposalId and warnings."),
