@@ -10,7 +10,6 @@ import (
 
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
-	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -47,7 +46,7 @@ type tokenDocument struct {
 }
 
 func (s *Server) createToken(ctx context.Context, in *createTokenInput) (*createTokenOutput, error) {
-	token := keyring.NewToken(tokenPrefix)
+	token := s.Keys.NewToken(tokenPrefix)
 	row, err := newTokenRow(in)
 	if err != nil {
 		return nil, err

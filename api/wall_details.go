@@ -9,6 +9,7 @@ import (
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // WallStanding is where a member stands with an offer.
@@ -64,7 +65,7 @@ func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDe
 		if principal(ctx).readsOnly {
 			return nil
 		}
-		viewID := s.Keys.NewID(view.at)
+		viewID := s.Keys.NewID(keyring.KindView, view.at)
 		out.Body.ViewID = &viewID
 		return dbgen.New().InsertOfferView(ctx, tx, dbgen.InsertOfferViewParams{
 			TenantID: principal(ctx).TenantID, ID: viewID, OfferID: in.OfferID, PubMemberID: in.Member, PlacementID: placementID,
