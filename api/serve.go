@@ -27,7 +27,7 @@ func (s *Server) MetricsHandler() http.Handler {
 	engine := gin.New()
 	engine.Use(recovery)
 	engine.GET("/metrics", s.metrics)
-	return engine
+	return closeUnread(engine)
 }
 
 // PrintOpenAPI writes the OpenAPI document, indented: it comes from the code and needs no server.
