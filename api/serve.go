@@ -16,7 +16,7 @@ func (s *Server) ServiceHandler() http.Handler {
 	engine.Use(recovery)
 	engine.GET("/healthz", s.healthz)
 	engine.GET("/readyz", s.readyz)
-	engine.GET("/metrics", s.authorize(operatorOnly), s.metrics)
+	engine.GET("/metrics", s.authorize(operatorOnly, true), s.metrics)
 	return engine
 }
 
