@@ -25,7 +25,8 @@ type router struct {
 	// portals are the handlers that routes have for partners and advertisers: see portal.go.
 	portals map[string]gin.HandlerFunc
 	// lean are the route templates whose requests get no id unless they bring one.
-	lean map[string]bool
+	lean  map[string]bool
+	hosts *hostGuard
 }
 
 // route is what a line of the table says beside its handler.
@@ -38,6 +39,7 @@ type route struct {
 	quiet      bool
 	lean       bool
 	hidden     bool
+	ownHost    bool
 	// precondition is looked at where the handler does not come to it.
 	precondition func(huma.Context) error
 	// What the OpenAPI document says besides: see openapi_answers.go.
@@ -67,6 +69,9 @@ var (
 	quiet option = func(r *route) { r.quiet = true }
 	// lean routes are redirects: an id that nobody would ask for is not made for each of them.
 	lean option = func(r *route) { r.quiet, r.lean = true, true }
+	// ownHost is for public routes that answer under our own names only, as all do that are not public. The
+	// others live under customers' domains.
+	ownHost option = func(r *route) { r.ownHost = true }
 	// hidden routes are not in the OpenAPI document: other spellings of ones that are.
 	hidden option = func(r *route) { r.hidden = true }
 )
@@ -87,6 +92,7 @@ const (
 
 func newRouter(s *Server, engine *gin.Engine) *router {
 	r := &router{server: s, engine: engine, quiet: map[string]bool{}, lean: map[string]bool{}, portals: map[string]gin.HandlerFunc{}}
+	r.hosts = newHostGuard(&s.Config)
 	config := huma.DefaultConfig("Offerflow", "1.0.0")
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // no $schema members in answers
@@ -142,6 +148,9 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 		r.lean[path] = true
 	}
 	chain := []gin.HandlerFunc{}
+	if options.who != public || options.ownHost {
+		chain = append(chain, r.hosts.check)
+	}
 	if options.who != public {
 		chain = append(chain, r.server.authorize(options.who))
 	}

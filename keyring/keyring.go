@@ -33,6 +33,8 @@ type subkeys struct {
 	mac  []byte
 	hash []byte
 	name []byte
+	// sig makes signatures of messages between our own processes.
+	sig  []byte
 	aead cipher.AEAD
 	// opaqueMAC and opaque make opaque addresses.
 	opaqueMAC []byte
@@ -96,7 +98,7 @@ func derive(key []byte) (subkeys, error) {
 		return subkeys{}, err
 	}
 	return subkeys{
-		id: hex.EncodeToString(sub("id")[:4]), mac: sub("id mac"), hash: sub("token hash"), name: sub("pseudonym"), aead: aead,
+		id: hex.EncodeToString(sub("id")[:4]), mac: sub("id mac"), hash: sub("token hash"), name: sub("pseudonym"), sig: sub("signature"), aead: aead,
 		opaqueMAC: sub("opaque mac"), opaque: opaque,
 	}, nil
 }

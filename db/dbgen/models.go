@@ -317,6 +317,7 @@ type FailedMessage struct {
 	FailedAt      time.Time
 	ResentAt      *time.Time
 	ResentBy      string
+	Seal          *string
 }
 
 type FeedImport struct {
@@ -751,6 +752,10 @@ type Transition struct {
 	RequestID     string
 	FiguresBefore json.RawMessage
 	FiguresAfter  json.RawMessage
+}
+
+type Unsealed struct {
+	Until time.Time
 }
 
 type VerdictFinding struct {

@@ -100,6 +100,7 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 	if p.stream, err = stream.Connect(p.config.NATSURL, "offerflow "+string(p.role)); err != nil {
 		return err
 	}
+	p.stream.Seal = activities.MessageSeal(p.keys)
 	if err := p.stream.Check(ctx, p.config.Streams()); err != nil {
 		return err
 	}
@@ -166,6 +167,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 			TrustedProxies: p.config.TrustedProxies, CountryHeader: p.config.CountryHeader,
 			TemporalUIURL: p.config.TemporalUIURL, TemporalNamespace: p.namespace,
 			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL, Traced: traced(),
+			AllowedHosts: p.config.AllowedHosts,
 		},
 	}
 	p.api = server
