@@ -84,5 +84,5 @@ func (s *Server) Handler() (http.Handler, error) {
 	engine.Use(r.requestIDs, r.observe, recovery)
 	s.Tracking.strays(engine)
 	s.routes(r)
-	return tolerant(engine), nil
+	return closeUnread(tolerant(engine)), nil
 }

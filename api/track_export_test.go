@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -32,7 +33,7 @@ func (s *Server) TrackWith(ctx context.Context, click func(domain.Click) error, 
 			replies.heard(message.ReplyTo, reply)
 			return err
 		}),
-		inWork: make(chan struct{}, 4), now: func() time.Time { return now() },
+		waiting: inbound.NewPlaces(4, 4), now: func() time.Time { return now() },
 	}
 	return nil
 }

@@ -364,6 +364,12 @@ type IdempotencyKey struct {
 	CreatedAt   time.Time
 }
 
+type Installation struct {
+	Singleton     bool
+	IDKindsFrom   time.Time
+	UnsealedUntil time.Time
+}
+
 type Job struct {
 	TenantID      uuid.UUID
 	ID            uuid.UUID
@@ -752,10 +758,6 @@ type Transition struct {
 	RequestID     string
 	FiguresBefore json.RawMessage
 	FiguresAfter  json.RawMessage
-}
-
-type Unsealed struct {
-	Until time.Time
 }
 
 type VerdictFinding struct {

@@ -12,13 +12,13 @@ import (
 
 const systemUnsealedUntil = `-- name: SystemUnsealedUntil :one
 
-SELECT until FROM unsealed
+SELECT unsealed_until FROM installation
 `
 
 // Across tenants, by the system role.
 func (q *Queries) SystemUnsealedUntil(ctx context.Context, db DBTX) (time.Time, error) {
 	row := db.QueryRow(ctx, systemUnsealedUntil)
-	var until time.Time
-	err := row.Scan(&until)
-	return until, err
+	var unsealed_until time.Time
+	err := row.Scan(&unsealed_until)
+	return unsealed_until, err
 }

@@ -1,4 +1,4 @@
 -- Across tenants, by the system role.
 
 -- name: SystemUnsealedUntil :one
-SELECT until FROM unsealed;
+SELECT unsealed_until FROM installation;

@@ -17,6 +17,7 @@ import (
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/stream"
@@ -97,6 +98,11 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 	if p.store, err = db.Open(ctx, p.config.DatabaseURL, p.config.DatabaseConns); err != nil {
 		return err
 	}
+	kindsFrom, err := dbgen.New().SystemIDKindsFrom(ctx, p.store.SystemPool())
+	if err != nil {
+		return fmt.Errorf("database: what is known of the installation (has `offerflow migrate` run?): %w", err)
+	}
+	p.keys = p.keys.WithKindsFrom(kindsFrom)
 	if p.stream, err = stream.Connect(p.config.NATSURL, "offerflow "+string(p.role)); err != nil {
 		return err
 	}
