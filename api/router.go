@@ -40,6 +40,7 @@ type route struct {
 	lean       bool
 	hidden     bool
 	ownHost    bool
+	anyHost    bool
 	// precondition is looked at where the handler does not come to it.
 	precondition func(huma.Context) error
 	// What the OpenAPI document says besides: see openapi_answers.go.
@@ -73,6 +74,8 @@ var (
 	// ownHost is for public routes that answer under our own names only, as all do that are not public. The
 	// others live under customers' domains.
 	ownHost option = func(r *route) { r.ownHost = true }
+	// anyHost is for what our own machines ask for by names of theirs.
+	anyHost option = func(r *route) { r.anyHost = true }
 	// hidden routes are not in the OpenAPI document: other spellings of ones that are.
 	hidden option = func(r *route) { r.hidden = true }
 )
@@ -151,7 +154,7 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 		r.lean[path] = true
 	}
 	chain := []gin.HandlerFunc{}
-	if options.who != public || options.ownHost {
+	if options.ownHost || options.who != public && !options.anyHost {
 		chain = append(chain, r.hosts.check)
 	}
 	if options.who != public {
