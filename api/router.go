@@ -41,6 +41,8 @@ type route struct {
 	hidden     bool
 	ownHost    bool
 	anyHost    bool
+	openQuery  bool
+	writes     bool
 	// precondition is looked at where the handler does not come to it.
 	precondition func(huma.Context) error
 	// What the OpenAPI document says besides: see openapi_answers.go.
@@ -76,6 +78,8 @@ var (
 	ownHost option = func(r *route) { r.ownHost = true }
 	// anyHost is for what our own machines ask for by names of theirs.
 	anyHost option = func(r *route) { r.anyHost = true }
+	// writes is for GETs that leave something behind: all others are refused any write by the database.
+	writes option = func(r *route) { r.writes = true }
 	// hidden routes are not in the OpenAPI document: other spellings of ones that are.
 	hidden option = func(r *route) { r.hidden = true }
 )
@@ -134,7 +138,7 @@ func (a adapter) ServeHTTP(w http.ResponseWriter, req *http.Request) { a.engine.
 // Handle satisfies huma.Adapter.
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	options := op.Metadata["route"].(route)
-	answer := func(c *gin.Context) { handler(humagin.NewContext(op, c)) }
+	answer := checkedQuery(op, options, func(c *gin.Context) { handler(humagin.NewContext(op, c)) })
 	if options.portalOf != "" {
 		a.keepPortal(options.portalOf, op, answer)
 		return
@@ -158,7 +162,7 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 		chain = append(chain, r.hosts.check)
 	}
 	if options.who != public {
-		chain = append(chain, r.server.authorize(options.who))
+		chain = append(chain, r.server.authorize(options.who, method == http.MethodGet && !options.writes))
 	}
 	if method != http.MethodGet && method != http.MethodHead && !options.streamed {
 		limit := options.maxBody
@@ -220,7 +224,7 @@ func raw(r *router, method, path, id string, who access, summary string, handler
 		r.describeRaw(&op, &line)
 		r.api.OpenAPI().AddOperation(&op)
 	}
-	r.register(method, path, line, handler)
+	r.register(method, path, line, checkedQuery(&op, line, handler))
 }
 
 var idempotencyParameter = &huma.Param{
