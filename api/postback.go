@@ -77,6 +77,11 @@ func (t *Tracking) takeUnless(c *gin.Context, form *conversionForm, wrong *domai
 		return
 	}
 	answer, errs, err := t.takeInPlace(c, form, body, wrong, source)
+	var spent errSpent
+	if errors.As(err, &spent) {
+		shed(c, form, spent)
+		return
+	}
 	if err != nil {
 		slog.WarnContext(c.Request.Context(), "postback not recorded", "error", err)
 		form.busy(c, "Please send again.")
@@ -100,10 +105,16 @@ func (t *Tracking) takeInPlace(c *gin.Context, form *conversionForm, body []byte
 
 // decide puts a postback on disk and waits for its decision where there is one to wait for.
 func (t *Tracking) decide(ctx context.Context, form *conversionForm, postback *domain.Postback) (domain.Answer, error) {
+	if postback.Refused != domain.ReasonNone {
+		return t.refuse(ctx, postback)
+	}
+	if budget := t.spending.futile(form, postback, t.now()); budget != "" {
+		return domain.Answer{}, errSpent(budget)
+	}
 	message := stream.PostbackMessage{Postback: *postback, Trace: map[string]string{}}
 	otel.GetTextMapPropagator().Inject(ctx, propagation.MapCarrier(message.Trace))
 	var decided <-chan domain.Answer
-	if form.waits && postback.Refused == domain.ReasonNone {
+	if form.waits {
 		var forget func()
 		message.ReplyTo, decided, forget = t.replies.expect(postback.ID)
 		defer forget()
@@ -118,10 +129,9 @@ func (t *Tracking) decide(ctx context.Context, form *conversionForm, postback *d
 	}
 	answer := queued(postback.ID)
 	answer.Warnings = postback.Warnings
-	if postback.Refused != domain.ReasonNone {
-		answer.Outcome, answer.Reason, answer.Detail = domain.OutcomeRefused, postback.Refused, domain.RefusalDetail(postback, postback.Refused)
-	} else if decided != nil {
+	if decided != nil {
 		answer = awaitAnswer(ctx, decided, answer)
+		t.spending.spend(postback, answer.Outcome, t.now())
 	}
 	answer.Verdict = postback.Verdict()
 	return answer, nil

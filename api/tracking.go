@@ -24,12 +24,19 @@ type messageWriter interface {
 	Publish(ctx context.Context, subject, id string, data []byte) error
 }
 
+// refusalWriter puts a refused postback on disk before it returns (stream.RefusalPublisher).
+type refusalWriter interface {
+	Publish(ctx context.Context, refused *domain.Postback) error
+}
+
 // Tracking is the public edge: clicks and postbacks. What it needs of the database is in memory.
 type Tracking struct {
 	keys     *keyring.Keyring
 	offers   *OfferCache
 	clicks   clickWriter
 	messages messageWriter
+	refusals refusalWriter
+	spending *spending
 	answers  answerSource
 	replies  *replies
 	places   placeFinder
@@ -81,6 +88,7 @@ func (s *Server) StartTracking(ctx context.Context, geoIPFile string) error {
 	go offers.Run(ctx)
 	s.Tracking = &Tracking{
 		keys: s.Keys, offers: offers, clicks: s.Clicks, messages: s.Stream, answers: storedAnswers{s.Store},
+		refusals: s.Refusals, spending: newSpending(s.Config.Refused),
 		replies: replies, places: places, waiting: s.Config.waitingPlaces(), now: now,
 		cookieScope: cookieScope(s.Config.PublicURL),
 	}

@@ -114,6 +114,7 @@ func newShopfront(t *testing.T) *shopfront {
 	s.tracking = &Tracking{
 		keys: keys, offers: NewOfferCache(store, keys), clicks: shopfrontClicks{s}, messages: shopfrontPostbacks{s}, answers: storedAnswers{store},
 		replies: newReplies("_INBOX.test"), places: places, waiting: inbound.NewPlaces(16, 16), now: now,
+		refusals: refusalFunc(func(domain.Postback) {}), spending: newSpending(RefusedBudgets{}),
 	}
 	server := &Server{Store: store, Keys: keys, Config: Config{PublicURL: shopfrontURL, OperatorTokenHash: keys.Hash("operator")}, Tracking: s.tracking}
 	handler, err := server.Handler()
