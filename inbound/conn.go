@@ -17,8 +17,9 @@ const writePart = 64 << 10
 type conn struct {
 	net.Conn
 	within time.Duration
-	// until is the deadline that a handler has set besides, in Unix nanoseconds; 0 is none.
-	until atomic.Int64
+	// until is the deadline that a handler has set besides, and armed the one that the system has, in
+	// Unix nanoseconds; 0 is none.
+	until, armed atomic.Int64
 
 	once  sync.Once
 	leave func()
@@ -28,7 +29,7 @@ type conn struct {
 func (c *conn) Write(p []byte) (written int, err error) {
 	for len(p) > 0 {
 		part := p[:min(len(p), writePart)]
-		if err := c.Conn.SetWriteDeadline(c.deadline(time.Now())); err != nil {
+		if err := c.arm(time.Now()); err != nil {
 			return written, err
 		}
 		n, err := c.Conn.Write(part)
@@ -44,12 +45,18 @@ func (c *conn) Write(p []byte) (written int, err error) {
 	return written, nil
 }
 
-func (c *conn) deadline(now time.Time) time.Time {
-	deadline := now.Add(c.within)
-	if until := c.until.Load(); until != 0 && until < deadline.UnixNano() {
-		return time.Unix(0, until)
+// arm sees that the next part has between three quarters and all of its time: a deadline for each
+// write would cost more than the rest of it.
+func (c *conn) arm(now time.Time) error {
+	deadline := now.Add(c.within).UnixNano()
+	if until := c.until.Load(); until != 0 {
+		deadline = min(deadline, until)
 	}
-	return deadline
+	if early := deadline - c.armed.Load(); 0 <= early && early <= int64(c.within)/4 {
+		return nil
+	}
+	c.armed.Store(deadline)
+	return c.Conn.SetWriteDeadline(time.Unix(0, deadline))
 }
 
 // SetWriteDeadline sets a deadline for what is written from now on, besides that of each part.
@@ -59,6 +66,7 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 		until = t.UnixNano()
 	}
 	c.until.Store(until)
+	c.armed.Store(until)
 	return c.Conn.SetWriteDeadline(t)
 }
 
