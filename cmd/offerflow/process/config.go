@@ -36,6 +36,12 @@ type Config struct {
 	CountryHeader  string        `env:"OFFERFLOW_COUNTRY_HEADER" help:"header in which a trusted proxy names the client's country"`
 	GeoIPFile      string        `env:"OFFERFLOW_GEOIP_FILE" help:"MaxMind country or city database"`
 
+	// Connections and places of waiting postbacks: what strangers may hold of a process. 0 takes the default.
+	MaxConnections           int `env:"OFFERFLOW_MAX_CONNECTIONS" envDefault:"16384" help:"connections of clients that a process takes; more are closed at once. The limit of open files may lower it, which is said at the start"`
+	MaxConnectionsPerAddress int `env:"OFFERFLOW_MAX_CONNECTIONS_PER_ADDRESS" envDefault:"2048" help:"connections that one source address may hold (an IPv6 address with its /64), fewer as the process fills up; trusted proxies are exempt. A network that keeps its connections alive sends thousands of postbacks a second over a few hundred"`
+	MaxWaiting               int `env:"OFFERFLOW_MAX_WAITING_POSTBACKS" envDefault:"4096" help:"postbacks that wait for their decision at one time, each for 3 s at most; more are answered 503 with Retry-After"`
+	MaxWaitingPerAddress     int `env:"OFFERFLOW_MAX_WAITING_POSTBACKS_PER_ADDRESS" envDefault:"1024" help:"those of one client address (an IPv6 address with its /64; behind trusted proxies the address that they name), fewer as the places fill up. Decisions usually take less than 50 ms: 1024 places are then 20,000 postbacks a second"`
+
 	DatabaseURL        string `env:"OFFERFLOW_DATABASE_URL" secret:"true" help:"PostgreSQL 15 or newer (required)"`
 	MigrateDatabaseURL string `env:"OFFERFLOW_MIGRATE_DATABASE_URL" secret:"true" help:"the schema owner's login for migrate; OFFERFLOW_DATABASE_URL when empty"`
 	DatabaseConns      int32  `env:"OFFERFLOW_DATABASE_CONNS" envDefault:"40" help:"connections that a process takes at most for each of its two roles"`
@@ -98,6 +104,9 @@ func (c *Config) check() error {
 	}
 	if c.DrainWait < 0 || c.DrainWait > maxDrainWait {
 		return fmt.Errorf("OFFERFLOW_DRAIN_WAIT is %v: use 0s to %v", c.DrainWait, maxDrainWait)
+	}
+	if _, err := c.connections(); err != nil {
+		return err
 	}
 	if err := c.checkRefused(); err != nil {
 		return err
