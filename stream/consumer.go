@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -225,7 +226,7 @@ func Delivered(msg jetstream.Msg) int64 {
 	if err != nil {
 		return 1
 	}
-	return int64(meta.NumDelivered)
+	return int64(min(meta.NumDelivered, math.MaxInt64))
 }
 
 // notYet is an ErrNotYet that knows when the time has come.
