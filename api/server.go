@@ -39,6 +39,9 @@ type Config struct {
 	Traced bool
 	// NATSMonitorURL is the stream server's monitoring address, which proves how it syncs.
 	NATSMonitorURL string
+	// AllowedHosts are names under which the API and its documentation answer, besides the public URL's and
+	// loopback; with none listed, others are let pass.
+	AllowedHosts []string
 	// Refused are the budgets of postbacks that are refused.
 	Refused RefusedBudgets
 }

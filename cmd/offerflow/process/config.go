@@ -30,6 +30,7 @@ type Config struct {
 	WorkerHTTPAddr string        `env:"OFFERFLOW_WORKER_HTTP_ADDR" envDefault:"127.0.0.1:8081" help:"where a worker of its own serves /healthz and /readyz, and /metrics with the operator's token"`
 	MetricsAddr    string        `env:"OFFERFLOW_METRICS_ADDR" help:"a further address with nothing but /metrics, open to whoever reaches it: let only Prometheus reach it; none when empty"`
 	PublicURL      string        `env:"OFFERFLOW_PUBLIC_URL" help:"what links and callbacks are made with; from the address when empty"`
+	AllowedHosts   []string      `env:"OFFERFLOW_ALLOWED_HOSTS" help:"names under which the API, its documentation and the console answer, with commas between; OFFERFLOW_PUBLIC_URL's, loopback names and addresses always do; * is every name. Tracking, the wall and health answer under every name. When empty, standalone refuses other names, and offerflow only warns of them"`
 	OperatorToken  string        `env:"OFFERFLOW_OPERATOR_TOKEN" secret:"true" help:"the operator's token, 16 bytes or more (required; standalone mints one)"`
 	SecretKeys     string        `env:"OFFERFLOW_SECRET_KEYS" secret:"true" help:"current and earlier secret keys, 32 bytes or more in hex each, separated by commas; the same on every process (required; standalone mints one)"`
 	TrustedProxies []string      `env:"OFFERFLOW_TRUSTED_PROXIES" help:"addresses and ranges that may say what the client's address is"`

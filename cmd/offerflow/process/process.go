@@ -115,6 +115,7 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 	if p.stream, err = stream.Connect(p.config.NATSURL, "offerflow "+string(p.role)); err != nil {
 		return err
 	}
+	p.stream.Seal = activities.MessageSeal(p.keys)
 	if err := p.stream.Check(ctx, p.config.Streams()); err != nil {
 		return err
 	}
@@ -183,7 +184,8 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 			MaxWaiting: p.config.MaxWaiting, MaxWaitingPerAddress: p.config.MaxWaitingPerAddress,
 			TemporalUIURL: p.config.TemporalUIURL, TemporalNamespace: p.namespace,
 			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL, Traced: traced(),
-			Refused: api.RefusedBudgets{PerAddress: p.config.RefusedPerAddress, PerKey: p.config.RefusedPerKey, Total: p.config.RefusedTotal},
+			AllowedHosts: p.config.AllowedHosts,
+			Refused:      api.RefusedBudgets{PerAddress: p.config.RefusedPerAddress, PerKey: p.config.RefusedPerKey, Total: p.config.RefusedTotal},
 		},
 	}
 	p.api = server
