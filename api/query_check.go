@@ -81,20 +81,11 @@ func queryPair(pair string) (name, value, reason string) {
 
 // unknownParameter is why a name is refused, or "". Which filters a list has, the list knows itself.
 func unknownParameter(op *huma.Operation, open bool, name string) string {
-	var names []string
-	takesFilters := false
-	for _, param := range op.Parameters {
-		if param.In != "query" {
-			continue
-		}
-		if param.Name == name {
-			return ""
-		}
-		takesFilters = takesFilters || param.Name == "group_by" || param.Name == "page_size" || strings.HasPrefix(param.Name, filterPrefix)
-		names = append(names, param.Name)
-	}
+	names, takesFilters := queryParameters(op)
 	filter := strings.HasPrefix(name, filterPrefix)
 	switch {
+	case slices.Contains(names, name):
+		return ""
 	case filter && takesFilters:
 		return ""
 	case filter || len(name) >= len(filterPrefix) && strings.EqualFold(name[:len(filterPrefix)-1], "filter"):
@@ -110,6 +101,18 @@ func unknownParameter(op *huma.Operation, open bool, name string) string {
 		return "is not a parameter here; there are none"
 	}
 	return "is not a parameter here; there are: " + strings.Join(names, ", ")
+}
+
+// queryParameters are the names that an operation takes in its query, and whether it takes filters.
+func queryParameters(op *huma.Operation) (names []string, takesFilters bool) {
+	for _, param := range op.Parameters {
+		if param.In != "query" {
+			continue
+		}
+		takesFilters = takesFilters || param.Name == "group_by" || param.Name == "page_size" || strings.HasPrefix(param.Name, filterPrefix)
+		names = append(names, param.Name)
+	}
+	return names, takesFilters
 }
 
 // likeParameter finds a name that was written in another way.

@@ -37,7 +37,7 @@ func PrintOpenAPI(out io.Writer) error {
 		return err
 	}
 	answer := httptest.NewRecorder()
-	handler.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
+	handler.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "http://localhost/openapi.json", nil))
 	var document json.RawMessage
 	if err := json.Unmarshal(answer.Body.Bytes(), &document); err != nil {
 		return err
