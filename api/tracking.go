@@ -31,6 +31,7 @@ type Tracking struct {
 	clicks   clickWriter
 	messages messageWriter
 	answers  answerSource
+	asked    *askedBudget
 	replies  *replies
 	places   placeFinder
 	traffic  traffic
@@ -65,7 +66,7 @@ func (s *Server) StartTracking(ctx context.Context, geoIPFile string) error {
 	}
 	go offers.Run(ctx)
 	s.Tracking = &Tracking{
-		keys: s.Keys, offers: offers, clicks: s.Clicks, messages: s.Stream, answers: storedAnswers{s.Store},
+		keys: s.Keys, offers: offers, clicks: s.Clicks, messages: s.Stream, answers: storedAnswers{s.Store}, asked: newAskedBudget("answer"),
 		replies: replies, places: places, inWork: make(chan struct{}, maxPostbacksInWork), now: now,
 		cookieScope: cookieScope(s.Config.PublicURL),
 	}

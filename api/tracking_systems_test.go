@@ -111,7 +111,7 @@ func newShopfront(t *testing.T) *shopfront {
 	require.NoError(t, err)
 	s := &shopfront{t: t, clicks: activities.Clicks{Store: store}, decisions: &activities.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: time.Now}}
 	s.tracking = &Tracking{
-		keys: keys, offers: NewOfferCache(store, keys), clicks: shopfrontClicks{s}, messages: shopfrontPostbacks{s}, answers: storedAnswers{store},
+		keys: keys, offers: NewOfferCache(store, keys), clicks: shopfrontClicks{s}, messages: shopfrontPostbacks{s}, answers: storedAnswers{store}, asked: newAskedBudget("answer"),
 		replies: newReplies("_INBOX.test"), places: places, inWork: make(chan struct{}, 16), now: now,
 	}
 	server := &Server{Store: store, Keys: keys, Config: Config{PublicURL: shopfrontURL, OperatorTokenHash: keys.Hash("operator")}, Tracking: s.tracking}
