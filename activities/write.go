@@ -195,7 +195,11 @@ func (w *writer) insertConversion(ctx context.Context, batch *db.Batch, row *dbg
 }
 
 func (w *writer) logPostback(ctx context.Context, batch *db.Batch, answer *domain.Answer) error {
-	params, err := json.Marshal(w.postback.Params)
+	sent := w.postback.Params
+	if answer.Outcome == domain.OutcomeRefused || answer.Outcome == domain.OutcomeDuplicate { // it made nothing, however often it comes
+		sent = domain.CutParams(sent)
+	}
+	params, err := json.Marshal(sent)
 	if err != nil {
 		return err
 	}

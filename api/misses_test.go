@@ -17,9 +17,9 @@ import (
 	"github.com/offerflow/offerflow/keyring"
 )
 
-// counted is an edge whose links are in the database and not in memory, with look-ups that are counted
+// newCountedEdge is an edge whose links are in the database and not in memory, with look-ups that are counted
 // and budgets that fill up no more while the test runs.
-func counted(t *testing.T) (e *edge, made prometheus.Counter) {
+func newCountedEdge(t *testing.T) (e *edge, made prometheus.Counter) {
 	t.Helper()
 	e = newEdge(t)
 	e.keys = e.keys.WithKindsFrom(e.at)
@@ -40,7 +40,7 @@ func from(address string) []string { return []string{"X-Forwarded-For", address}
 // Rule 1: an id of one kind is nothing as another's, and costs no look-up.
 func TestIDsOfAnotherKindCostNoLookUp(t *testing.T) {
 	t.Parallel()
-	e, made := counted(t)
+	e, made := newCountedEdge(t)
 	e.load(t)
 	kinds := map[string]keyring.Kind{"click": keyring.KindClick, "postback": keyring.KindPostback, "link": keyring.KindLink, "view": keyring.KindView}
 	for used, path := range map[string]string{"link": "/c/", "postback": "/track/", "view": "/wall?viewId="} {
@@ -71,7 +71,7 @@ func TestIDsOfAnotherKindCostNoLookUp(t *testing.T) {
 // a new link is found all the same.
 func TestMissesAreBounded(t *testing.T) {
 	t.Parallel()
-	e, made := counted(t)
+	e, made := newCountedEdge(t)
 	flood := func(address string, path func() string) (refused int) {
 		for range 3 * idMissesEach.burst {
 			if w := e.get(path(), from(address)...); w.Code == http.StatusServiceUnavailable {
@@ -103,7 +103,7 @@ func TestMissesAreBounded(t *testing.T) {
 // What is found costs nothing, and what was not found is not looked up again for a moment.
 func TestHitsAreFree(t *testing.T) {
 	t.Parallel()
-	e, made := counted(t)
+	e, made := newCountedEdge(t)
 	for range idMissesAll.burst {
 		e.offers.links.m.Delete(e.link.ID)
 		require.Equal(t, http.StatusFound, e.get("/c/"+e.link.ID.String(), from("198.51.100.1")...).Code)
@@ -123,7 +123,7 @@ func TestHitsAreFree(t *testing.T) {
 // Many that wait for a slot at the same time are not looked up once the budget is used up.
 func TestMissesThatWaitForASlotAreBounded(t *testing.T) {
 	t.Parallel()
-	e, made := counted(t)
+	e, made := newCountedEdge(t)
 	for range slotsWithoutProof {
 		e.offers.misses.unproven <- struct{}{}
 	}
@@ -150,7 +150,7 @@ func TestMissesThatWaitForASlotAreBounded(t *testing.T) {
 // GET /track/{postbackId} is a look-up for whoever asks: bounded for each address, found or not.
 func TestAnswersAreBounded(t *testing.T) {
 	t.Parallel()
-	e, made := counted(t)
+	e, made := newCountedEdge(t)
 	id := e.keys.NewID(keyring.KindPostback, e.at)
 	e.stored[id] = domain.Answer{PostbackID: id, Outcome: domain.OutcomeAccepted}
 	codes := map[int]int{}

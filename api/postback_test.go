@@ -280,8 +280,7 @@ func TestPostbackNotRecorded(t *testing.T) {
 			t.Errorf("%s: %d", query, w.Code)
 		}
 	}
-	for range cap(e.inWork) {
-		e.inWork <- struct{}{}
+	for e.waiting.EnterAny() {
 	}
 	e.failed = nil
 	if w := e.get("/track?gk_click_id=bad"); w.Code != http.StatusServiceUnavailable {

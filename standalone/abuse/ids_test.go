@@ -86,7 +86,7 @@ func attackTime() time.Duration {
 	if *long {
 		return time.Minute
 	}
-	return 3 * time.Second
+	return 1500 * time.Millisecond
 }
 
 // attacked runs control again and again while an attack goes on, at least once.

@@ -45,8 +45,10 @@ type Process struct {
 	stream    *stream.Conn
 	relay     *stream.Relay
 	clicks    *stream.ClickPublisher
+	refusals  *stream.RefusalPublisher
 	server    *http.Server
 	listener  net.Listener
+	metrics   *metricsListener // nil without an address for metrics
 	telemetry func(context.Context) error
 	// api answers; it says that the process is about to stop.
 	api *api.Server
@@ -72,6 +74,13 @@ func Start(ctx context.Context, config Config, role Role, temporalOptions client
 	}
 	if err := config.required(); err != nil {
 		return nil, err
+	}
+	warnings, err := config.checkSecrets()
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range warnings {
+		slog.WarnContext(ctx, warning)
 	}
 	started := &Process{config: config, role: role}
 	defer func() {
@@ -139,7 +148,7 @@ func (p *Process) begin() error {
 	workCtx, stop := context.WithCancel(context.Background())
 	p.workStop, p.done = stop, make(chan struct{})
 	p.work, workCtx = errgroup.WithContext(workCtx)
-	if err := p.listen(); err != nil {
+	if err := errors.Join(p.listen(), p.listenForMetrics()); err != nil {
 		return err
 	}
 	p.work.Go(func() error { return p.relay.Run(workCtx) })
@@ -156,6 +165,7 @@ func (p *Process) begin() error {
 		p.work.Go(func() error { return w.Run(workCtx) })
 	}
 	p.serve(handler)
+	p.serveMetrics(p.api.MetricsHandler())
 	go func() {
 		p.workErr = p.work.Wait()
 		close(p.done)
@@ -163,7 +173,7 @@ func (p *Process) begin() error {
 	return nil
 }
 
-// handler is the whole surface for an API, and /metrics and health for a worker of its own.
+// handler is the whole surface for an API, and health and /metrics for a worker of its own.
 func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 	server := &api.Server{
 		Store: p.store, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Relay: p.relay,
@@ -172,6 +182,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 			TrustedProxies: p.config.TrustedProxies, CountryHeader: p.config.CountryHeader,
 			TemporalUIURL: p.config.TemporalUIURL, TemporalNamespace: p.namespace,
 			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL, Traced: traced(),
+			Refused: api.RefusedBudgets{PerAddress: p.config.RefusedPerAddress, PerKey: p.config.RefusedPerKey, Total: p.config.RefusedTotal},
 		},
 	}
 	p.api = server
@@ -179,8 +190,8 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 	if p.role == RoleWorker {
 		return server.ServiceHandler(), nil
 	}
-	p.clicks = stream.NewClickPublisher(p.stream)
-	server.Clicks = p.clicks
+	p.clicks, p.refusals = stream.NewClickPublisher(p.stream), stream.NewRefusalPublisher(p.stream)
+	server.Clicks, server.Refusals = p.clicks, p.refusals
 	if err := server.StartTracking(ctx, p.config.GeoIPFile); err != nil {
 		return nil, err
 	}
@@ -200,6 +211,7 @@ func (p *Process) newWorker() (*worker.Worker, error) {
 	return &worker.Worker{
 		Store: p.store, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Namespace: p.namespace, Relay: p.relay,
 		AttributionStart: p.config.AttributionStart, Busy: p.busy, Retention: time.Duration(p.config.RetentionDays) * 24 * time.Hour,
+		OperatorLog: time.Duration(p.config.OperatorLogDays) * 24 * time.Hour, RefusedRows: p.config.RefusedRows,
 		Deliveries: deliveries, ApplyToShare: p.applyToShare,
 	}, nil
 }
@@ -270,8 +282,10 @@ func (p *Process) Stop() error {
 	err := p.server.Shutdown(ctx)
 	if p.clicks != nil {
 		p.clicks.Close()
+		p.refusals.Close()
 	}
 	p.workStop()
+	p.closeMetrics()
 	<-p.done
 	p.close()
 	return errors.Join(err, p.workErr)
@@ -298,6 +312,7 @@ func (p *Process) close() {
 	if p.listener != nil {
 		_ = p.listener.Close() // again after a Shutdown, which is harmless
 	}
+	p.closeMetrics()
 	if p.temporal != nil {
 		p.temporal.Close()
 	}
