@@ -84,6 +84,9 @@ type Principal struct {
 	PartnerID    *uuid.UUID
 	AdvertiserID *uuid.UUID
 	Operator     bool
+	// readsOnly makes every transaction of the request one that PostgreSQL lets change nothing: that of a
+	// readonly token, and that of a GET whose line in the route table does not say that it writes.
+	readsOnly bool
 }
 
 type principalKey struct{}
@@ -102,7 +105,7 @@ func withPrincipal(ctx context.Context, p Principal) context.Context {
 const operatorActor = "operator"
 
 // authorize admits a route's principals and refuses everybody else.
-func (s *Server) authorize(who access) gin.HandlerFunc {
+func (s *Server) authorize(who access, reads bool) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		c.Header("Cache-Control", "no-store") // answers are one tenant's, and some show a secret
 		p, err := s.authenticate(c.Request, c, who)
@@ -110,6 +113,7 @@ func (s *Server) authorize(who access) gin.HandlerFunc {
 			writeError(c, err)
 			return
 		}
+		p.readsOnly = reads || p.Scope == scopeReadonly
 		c.Request = c.Request.WithContext(withPrincipal(c.Request.Context(), p))
 		s.heedOwnNews(c)
 	}

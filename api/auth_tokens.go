@@ -63,18 +63,10 @@ func (s *Server) principalOf(ctx context.Context, from asker, token string) (Pri
 	case s.Keys.MintedToken(tokenPrefix, token):
 		proof = proofMAC
 	}
-	entry, err := lookUp(ctx, s.tokens.lookups(), hashes[0], proof, from, func(ctx context.Context) (cachedToken, error) {
-		row, err := dbgen.New().SystemTokenByHash(ctx, s.Store.SystemPool(), hashes)
-		if err != nil {
-			return cachedToken{}, err
-		}
-		found := cachedToken{expiresAt: row.ExpiresAt, loadedAt: now, principal: Principal{
-			TenantID: row.TenantID, Scope: row.Scope, TokenID: row.ID, Actor: "token " + row.ID.String(),
-			PartnerID: row.PartnerID, AdvertiserID: row.AdvertiserID,
-		}}
-		s.tokens.put(hashes[0], found)
-		return found, nil
-	})
+	entry, err := s.lookUpToken(ctx, from, proof, hashes)
+	if err == nil && !s.tokens.isFresh(entry, now) { // it was on its way when a token was revoked: maybe this one
+		entry, err = s.lookUpToken(ctx, from, proof, hashes)
+	}
 	switch {
 	case errors.Is(err, errNoTarget):
 		s.tokens.drop(hashes[0])
@@ -89,6 +81,22 @@ func (s *Server) principalOf(ctx context.Context, from asker, token string) (Pri
 	return entry.admitted(now)
 }
 
+func (s *Server) lookUpToken(ctx context.Context, from asker, proof proof, hashes []string) (cachedToken, error) {
+	return lookUp(ctx, s.tokens.lookups(), hashes[0], proof, from, func(ctx context.Context) (cachedToken, error) {
+		at := time.Now()
+		row, err := dbgen.New().SystemTokenByHash(ctx, s.Store.SystemPool(), hashes)
+		if err != nil {
+			return cachedToken{}, err
+		}
+		found := cachedToken{expiresAt: row.ExpiresAt, loadedAt: at, principal: Principal{
+			TenantID: row.TenantID, Scope: row.Scope, TokenID: row.ID, Actor: "token " + row.ID.String(),
+			PartnerID: row.PartnerID, AdvertiserID: row.AdvertiserID,
+		}}
+		s.tokens.put(hashes[0], found)
+		return found, nil
+	})
+}
+
 // tooManyGuesses is 429: nothing was found out about the token.
 func tooManyGuesses() *Problem {
 	return newProblem(http.StatusTooManyRequests,
@@ -101,6 +109,9 @@ type tokenCache struct {
 	kept lruOnce[string, cachedToken]
 	// stale is the instant, in Unix nanoseconds, before which nothing that was loaded counts any more.
 	stale atomic.Int64
+	mu    sync.Mutex
+	// forgotten is closed, and made anew, when a token is revoked.
+	forgotten chan struct{}
 
 	once   sync.Once
 	bounds *lookups
@@ -122,9 +133,9 @@ type cachedToken struct {
 }
 
 const (
-	// tokenCacheTTL bounds how long another process admits a token that was revoked here; this one
-	// looks all tokens up again at once.
-	tokenCacheTTL = 3 * time.Second
+	// tokenCacheTTL bounds how long another process admits a token that was revoked here when the news
+	// of it is late; this one looks all tokens up again at once. A live stream is looked at besides: LookAgain.
+	tokenCacheTTL = 2 * time.Second
 	maxTokens     = 10_000
 )
 
@@ -148,5 +159,26 @@ func (t *tokenCache) put(hash string, entry cachedToken) { t.kept.of(maxTokens).
 
 func (t *tokenCache) drop(hash string) { t.kept.of(maxTokens).Remove(hash) }
 
-// forget is for a token that was revoked: all are looked up again.
-func (t *tokenCache) forget() { t.stale.Store(time.Now().UnixNano()) }
+// forget is for a token that was revoked: all are looked up again. It ends the era, which live streams
+// wait for.
+func (t *tokenCache) forget() {
+	t.stale.Store(time.Now().UnixNano())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.now())
+	t.forgotten = nil
+}
+
+// era ends with the next revocation: its channel is closed then.
+func (t *tokenCache) era() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.now()
+}
+
+func (t *tokenCache) now() chan struct{} {
+	if t.forgotten == nil {
+		t.forgotten = make(chan struct{})
+	}
+	return t.forgotten
+}

@@ -38,6 +38,8 @@ type OfferCache struct {
 	// misses and views share one budget.
 	misses, views *lookups
 	dirty         *dirtySet
+	// tokensRevoked is called when another process has revoked a token.
+	tokensRevoked func()
 }
 
 // cachedOffer is the current version of an offer, its addresses taken apart.

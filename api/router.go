@@ -25,7 +25,8 @@ type router struct {
 	// portals are the handlers that routes have for partners and advertisers: see portal.go.
 	portals map[string]gin.HandlerFunc
 	// lean are the route templates whose requests get no id unless they bring one.
-	lean map[string]bool
+	lean  map[string]bool
+	hosts *hostGuard
 }
 
 // route is what a line of the table says beside its handler.
@@ -38,6 +39,10 @@ type route struct {
 	quiet      bool
 	lean       bool
 	hidden     bool
+	ownHost    bool
+	anyHost    bool
+	openQuery  bool
+	writes     bool
 	// precondition is looked at where the handler does not come to it.
 	precondition func(huma.Context) error
 	// What the OpenAPI document says besides: see openapi_answers.go.
@@ -68,6 +73,13 @@ var (
 	quiet option = func(r *route) { r.quiet = true }
 	// lean routes are redirects: an id that nobody would ask for is not made for each of them.
 	lean option = func(r *route) { r.quiet, r.lean = true, true }
+	// ownHost is for public routes that answer under our own names only, as all do that are not public. The
+	// others live under customers' domains.
+	ownHost option = func(r *route) { r.ownHost = true }
+	// anyHost is for what our own machines ask for by names of theirs.
+	anyHost option = func(r *route) { r.anyHost = true }
+	// writes is for GETs that leave something behind: all others are refused any write by the database.
+	writes option = func(r *route) { r.writes = true }
 	// hidden routes are not in the OpenAPI document: other spellings of ones that are.
 	hidden option = func(r *route) { r.hidden = true }
 )
@@ -90,6 +102,7 @@ const (
 
 func newRouter(s *Server, engine *gin.Engine) *router {
 	r := &router{server: s, engine: engine, quiet: map[string]bool{}, lean: map[string]bool{}, portals: map[string]gin.HandlerFunc{}}
+	r.hosts = newHostGuard(&s.Config)
 	config := huma.DefaultConfig("Offerflow", "1.0.0")
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // no $schema members in answers
@@ -125,7 +138,7 @@ func (a adapter) ServeHTTP(w http.ResponseWriter, req *http.Request) { a.engine.
 // Handle satisfies huma.Adapter.
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	options := op.Metadata["route"].(route)
-	answer := func(c *gin.Context) { handler(humagin.NewContext(op, c)) }
+	answer := checkedQuery(op, options, func(c *gin.Context) { handler(humagin.NewContext(op, c)) })
 	if options.portalOf != "" {
 		a.keepPortal(options.portalOf, op, answer)
 		return
@@ -145,8 +158,11 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 		r.lean[path] = true
 	}
 	chain := []gin.HandlerFunc{}
+	if options.ownHost || options.who != public && !options.anyHost {
+		chain = append(chain, r.hosts.check)
+	}
 	if options.who != public {
-		chain = append(chain, r.server.authorize(options.who))
+		chain = append(chain, r.server.authorize(options.who, method == http.MethodGet && !options.writes))
 	}
 	if method != http.MethodGet && method != http.MethodHead && !options.streamed {
 		limit := options.maxBody
@@ -208,7 +224,7 @@ func raw(r *router, method, path, id string, who access, summary string, handler
 		r.describeRaw(&op, &line)
 		r.api.OpenAPI().AddOperation(&op)
 	}
-	r.register(method, path, line, handler)
+	r.register(method, path, line, checkedQuery(&op, line, handler))
 }
 
 var idempotencyParameter = &huma.Param{
