@@ -3,6 +3,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -105,10 +106,8 @@ func (c *Config) check() error {
 	if c.DrainWait < 0 || c.DrainWait > maxDrainWait {
 		return fmt.Errorf("OFFERFLOW_DRAIN_WAIT is %v: use 0s to %v", c.DrainWait, maxDrainWait)
 	}
-	if _, err := c.connections(); err != nil {
-		return err
-	}
-	if err := c.checkRefused(); err != nil {
+	_, err := c.connections()
+	if err := errors.Join(err, c.checkRefused()); err != nil {
 		return err
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
