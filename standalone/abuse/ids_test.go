@@ -20,9 +20,9 @@ import (
 	"github.com/offerflow/offerflow/standalone/blackbox"
 )
 
-// flood sends requests from one address over several connections until stop is called, and counts the
+// askFrom sends requests from one address over several connections until stop is called, and counts the
 // answers by their status.
-func flood(t *testing.T, address string, request func() (path, token string)) (stop func() map[int]int64) {
+func askFrom(t *testing.T, address string, request func() (path, token string)) (stop func() map[int]int64) {
 	t.Helper()
 	client := clientFrom(t, address)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -126,9 +126,9 @@ func TestFloodOfIDs(t *testing.T) {
 		"the answer to one's postback": {"answer", 100, 500, func() string { return "/track/" + refused.PostbackID }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			attackers++
+			idSenders++
 			before, begin := lookups(t, c.of), time.Now()
-			stop := flood(t, from(attackers), func() (string, string) { return c.path(), "" })
+			stop := askFrom(t, from(idSenders), func() (string, string) { return c.path(), "" })
 			controls := 0.0
 			attacked(t, func() {
 				controls++
@@ -150,14 +150,14 @@ func TestFloodOfIDs(t *testing.T) {
 	}
 }
 
-// attackers counts the addresses that attacks came from: each has budgets of its own.
-var attackers = 2000
+// idSenders counts the addresses that these attacks came from: each has budgets of its own.
+var idSenders = 2000
 
 // Guesses of tokens are slowed; tokens behind the same address and elsewhere go on working.
 func TestTokenGuessing(t *testing.T) {
 	s := newShop(t, nil)
-	attackers++
-	address := from(attackers)
+	idSenders++
+	address := from(idSenders)
 	neighbour := blackbox.New(w.URL, s.Token)
 	neighbour.HTTP = clientFrom(t, address)
 	settings := func(c *blackbox.Client) error {
@@ -167,7 +167,7 @@ func TestTokenGuessing(t *testing.T) {
 
 	before, begin := lookups(t, "token"), time.Now()
 	var guessed atomic.Int64
-	stop := flood(t, address, func() (string, string) {
+	stop := askFrom(t, address, func() (string, string) {
 		return "/api/v1/settings", fmt.Sprintf("of_%043d", guessed.Add(1))
 	})
 	controls := 0.0
