@@ -201,10 +201,10 @@ func (d *Deliveries) claim(ctx context.Context, tx pgx.Tx, ref stream.DeliveryEv
 
 // inLanes runs fn and follows the moves that it finds, once it has committed. due is when the news
 // fell due, if that is known. What fn claimed before it failed gives its slots back.
-func (d *Deliveries) inLanes(ctx context.Context, tenantID uuid.UUID, due time.Time, fn func(tx pgx.Tx) ([]*laneMove, error)) error {
+func (d *Deliveries) inLanes(ctx context.Context, tenantID uuid.UUID, due time.Time, fn func(ctx context.Context, tx pgx.Tx) ([]*laneMove, error)) error {
 	var moves []*laneMove
-	err := d.store.Tenant(ctx, tenantID, func(tx pgx.Tx) (err error) {
-		moves, err = fn(tx)
+	err := d.store.Tenant(ctx, tenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
+		moves, err = fn(ctx, tx)
 		return err
 	})
 	for _, move := range moves {

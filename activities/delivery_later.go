@@ -85,7 +85,7 @@ func isNoDelivery(err error) bool { return errors.Is(err, errNoDelivery) }
 // it has ended or waits for another of its lane.
 func (d *Deliveries) claimLater(ctx context.Context, ref stream.DeliveryEvent) (claimed *attempt, again time.Time, err error) {
 	entered := false
-	err = d.store.Tenant(ctx, ref.TenantID, func(tx pgx.Tx) error {
+	err = d.store.Tenant(ctx, ref.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := queries.LockDelivery(ctx, tx, ref.TenantID, ref.DeliveryID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return errNoDelivery

@@ -115,7 +115,8 @@ func (rig *partnerRig) partnerURL(path string, change ...func(*dbgen.PartnerPost
 		one(&row)
 	}
 	rig.tenant(func(ctx context.Context, tx pgx.Tx) error {
-		return queries.InsertPartnerPostback(ctx, tx, dbgen.InsertPartnerPostbackParams(row))
+		_, err := queries.InsertPartnerPostback(ctx, tx, dbgen.InsertPartnerPostbackParams(row))
+		return err
 	})
 	return row.ID
 }

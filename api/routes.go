@@ -149,7 +149,7 @@ func (s *Server) routes(r *router) {
 	handle(r, get, "/api/v1/callback-endpoint", "getCallbackEndpoint", read, "Get the callback endpoint", s.getCallbackEndpoint)
 	handle(r, post, "/api/v1/callback-endpoint/rotate", "rotateCallbackSecret", manage, "Make a new signing secret; the old one lives for 24 h more", s.rotateCallbackSecret)
 	handle(r, post, "/api/v1/callback-endpoint/test", "testCallbackEndpoint", manage, "Send a test callback", s.testCallbackEndpoint, accepted)
-	handle(r, post, "/api/v1/partner-postbacks", "createPartnerPostback", manage, "Make a partner postback", s.createPartnerPostback, created)
+	handle(r, post, "/api/v1/partner-postbacks", "createPartnerPostback", manage, "Make a partner postback", s.createPartnerPostback, created, repeatable)
 	handle(r, get, "/api/v1/partner-postbacks", "listPartnerPostbacks", read, "List partner postbacks", s.listPartnerPostbacks, filtered(partnerPostbackListing), forPartners(r, s.listPartnerPostbacksForPartner))
 	handle(r, get, "/api/v1/partner-postbacks/{id}", "getPartnerPostback", read, "Get a partner postback", s.getPartnerPostback, forPartners(r, s.getPartnerPostbackForPartner))
 	handle(r, put, "/api/v1/partner-postbacks/{id}", "updatePartnerPostback", manage, "Change a partner postback", s.updatePartnerPostback)

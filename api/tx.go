@@ -35,18 +35,18 @@ func heldTxOf(ctx context.Context) (heldTx, bool) {
 }
 
 // tenant runs fn in one transaction that sees the principal's tenant only.
-func (s *Server) tenant(ctx context.Context, fn func(tx pgx.Tx) error) error {
+func (s *Server) tenant(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	id := principal(ctx).TenantID
 	if held, ok := heldTxOf(ctx); ok && !held.system && held.tenantID == id {
-		return pgx.BeginFunc(ctx, held.tx, fn) // a savepoint
+		return pgx.BeginFunc(ctx, held.tx, func(tx pgx.Tx) error { return fn(ctx, tx) }) // a savepoint
 	}
 	return s.Store.Tenant(ctx, id, fn)
 }
 
 // system runs fn in one transaction of the system role: for the operator's own routes.
-func (s *Server) system(ctx context.Context, fn func(tx pgx.Tx) error) error {
+func (s *Server) system(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	if held, ok := heldTxOf(ctx); ok && held.system {
-		return pgx.BeginFunc(ctx, held.tx, fn)
+		return pgx.BeginFunc(ctx, held.tx, func(tx pgx.Tx) error { return fn(ctx, tx) })
 	}
 	return s.Store.System(ctx, fn)
 }

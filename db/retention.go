@@ -63,7 +63,7 @@ func (s *Store) LetGo(ctx context.Context, table, month string, before time.Time
 			return kept, err
 		}
 	}
-	return kept, s.System(ctx, func(tx pgx.Tx) error {
+	return kept, s.System(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		// Nobody decides from here to the commit.
 		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+moveWithin+"'"); err != nil {
 			return err

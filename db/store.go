@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/offerflow/offerflow/db/txmark"
 )
 
 // The two roles that do all the work. Neither owns anything.
@@ -63,7 +66,9 @@ func openPool(ctx context.Context, url, role string, maxConns int32) (*pgxpool.P
 		return nil
 	}
 	config.ConnConfig.Tracer = otelpgx.NewTracer()
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	var pool *pgxpool.Pool
+	config.PrepareConn = func(ctx context.Context, _ *pgx.Conn) (bool, error) { return true, txmark.CheckPool(ctx, pool) }
+	pool, err = pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
@@ -84,9 +89,10 @@ func (s *Store) Close() {
 func (s *Store) Ping(ctx context.Context) error { return s.app.Ping(ctx) }
 
 // Tenant runs fn in one transaction of the application's role that sees exactly one tenant. It
-// commits when fn returns nil. The zero tenant sees nothing but its own rows, of which there are
+// commits when fn returns nil. fn works with the context that it is given: calls that wait for a network
+// refuse it (package txmark). The zero tenant sees nothing but its own rows, of which there are
 // none but the operator's.
-func (s *Store) Tenant(ctx context.Context, tenantID uuid.UUID, fn func(tx pgx.Tx) error) error {
+func (s *Store) Tenant(ctx context.Context, tenantID uuid.UUID, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	// Begin and set in one round trip; a UUID's text needs no quoting.
 	begin := "begin; select set_config('offerflow.tenant', '" + tenantID.String() + "', true)"
 	return inTx(ctx, s.app, pgx.TxOptions{BeginQuery: begin}, fn)
@@ -116,7 +122,7 @@ const pointQueries = "set_config('plan_cache_mode', 'force_generic_plan', true),
 
 // TenantAfter is Tenant for look-ups by key and writes alone. Its begin takes along what first has
 // queued, in one round trip; fn runs after that.
-func (s *Store) TenantAfter(ctx context.Context, tenantID uuid.UUID, first *Batch, fn func(tx pgx.Tx) error) error {
+func (s *Store) TenantAfter(ctx context.Context, tenantID uuid.UUID, first *Batch, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	batch := &pgx.Batch{}
 	batch.BeginTx(pgx.TxOptions{})
 	batch.Queue("SELECT set_config('offerflow.tenant', $1, true), "+pointQueries, tenantID.String())
@@ -127,7 +133,7 @@ func (s *Store) TenantAfter(ctx context.Context, tenantID uuid.UUID, first *Batc
 	if err := results.Close(); err != nil {
 		return err
 	}
-	if err := fn(tx); err != nil {
+	if err := fn(txmark.By(ctx, s.app), tx); err != nil {
 		return err
 	}
 	return tx.Commit(ctx)
@@ -135,7 +141,7 @@ func (s *Store) TenantAfter(ctx context.Context, tenantID uuid.UUID, first *Batc
 
 // System runs fn in one transaction of the system role, which crosses tenants: for loaders,
 // consumers, schedules and the operator. Its queries live in files of their own, system_*.sql.
-func (s *Store) System(ctx context.Context, fn func(tx pgx.Tx) error) error {
+func (s *Store) System(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	return inTx(ctx, s.system, pgx.TxOptions{}, fn)
 }
 
@@ -150,8 +156,16 @@ func (s *Store) SystemLookup(ctx context.Context, reads *Batch) error {
 // SystemPool is for single statements of the system role, without a transaction of their own.
 func (s *Store) SystemPool() *pgxpool.Pool { return s.system }
 
-func inTx(ctx context.Context, pool *pgxpool.Pool, options pgx.TxOptions, fn func(tx pgx.Tx) error) error {
-	return pgx.BeginTxFunc(ctx, pool, options, fn)
+// Session is a connection of the system role outside the pools, for locks that are held across statements.
+// The server ends it when it hears nothing for as long as patience. The caller closes it.
+func (s *Store) Session(ctx context.Context, patience time.Duration) (*pgx.Conn, error) {
+	config := s.system.Config().ConnConfig
+	config.RuntimeParams["idle_session_timeout"] = strconv.FormatInt(patience.Milliseconds(), 10)
+	return pgx.ConnectConfig(ctx, config)
+}
+
+func inTx(ctx context.Context, pool *pgxpool.Pool, options pgx.TxOptions, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error { return fn(txmark.By(ctx, pool), tx) })
 }
 
 // UniqueViolation names the unique index that err broke, or "".

@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/offerflow/offerflow/db/txmark"
 )
 
 // Conn is a connection with its JetStream context.
@@ -62,6 +64,9 @@ const publishTimeout = 5 * time.Second
 // written once; nothing rests on that. A stream that is full lets go of what is handled first, and
 // refuses only when that makes no room.
 func (c *Conn) Publish(ctx context.Context, subject, id string, data []byte) error {
+	if err := txmark.Check(ctx, "publishing to a stream"); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	options := []jetstream.PublishOpt{}

@@ -55,7 +55,9 @@ type Config struct {
 	AttributionStart   worker.Start   `env:"OFFERFLOW_ATTRIBUTION_START" envDefault:"on_click" help:"on_click or on_first_postback: when a click's workflow starts"`
 	RetentionDays      int            `env:"OFFERFLOW_RETENTION_DAYS" envDefault:"0" help:"days after which clicks without a conversion, the log of postbacks, attempts of deliveries, views of offers and the audit log may go; 0 keeps them for ever, else 90 or more"`
 	LogFormat          string         `env:"OFFERFLOW_LOG_FORMAT" envDefault:"text" help:"text or json"`
-	LogLevel           string         `env:"OFFERFLOW_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+	// Resolver is nil for the system's; tests have one that never answers.
+	Resolver outbound.Resolver
+	LogLevel string `env:"OFFERFLOW_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 }
 
 // maxDrainWait is more than any load balancer takes to notice.
@@ -161,6 +163,9 @@ func (c Config) Print(out io.Writer) {
 	for i := range values.NumField() {
 		field := values.Type().Field(i)
 		name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
+		if name == "" {
+			continue
+		}
 		value := strings.Trim(fmt.Sprint(values.Field(i).Interface()), "[]")
 		if field.Tag.Get("secret") != "" && value != "" {
 			value = "(set)"

@@ -13,10 +13,12 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/db/txmark"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/stream"
@@ -121,11 +123,21 @@ func (p *Process) temporalClient(options client.Options) (err error) {
 	if err := temporalTelemetry(&options); err != nil {
 		return err
 	}
+	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(refuseInTransaction))
 	// Not waited for: an API redirects, and a worker takes clicks and decides postbacks, without it.
 	if p.temporal, err = client.NewLazyClient(options); err != nil {
 		return fmt.Errorf("temporal at %s (TEMPORAL_ADDRESS): %w", options.HostPort, err)
 	}
 	return nil
+}
+
+// refuseInTransaction keeps calls to the workflow engine out of database transactions.
+func refuseInTransaction(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn,
+	invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	if err := txmark.Check(ctx, "calling the workflow engine"); err != nil {
+		return err
+	}
+	return invoke(ctx, method, request, reply, conn, options...)
 }
 
 // begin sets the role's parts going.
@@ -165,7 +177,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 			PublicURL: p.config.publicURL(p.listener.Addr().(*net.TCPAddr)), OperatorTokenHash: p.keys.Hash(p.config.OperatorToken),
 			TrustedProxies: p.config.TrustedProxies, CountryHeader: p.config.CountryHeader,
 			TemporalUIURL: p.config.TemporalUIURL, TemporalNamespace: p.namespace,
-			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL, Traced: traced(),
+			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL, Traced: traced(), Resolver: p.config.Resolver,
 		},
 	}
 	p.api = server
@@ -183,7 +195,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 }
 
 func (p *Process) outbound() *outbound.Caller {
-	return outbound.New(p.config.CallbackAllowCIDRs, nil)
+	return outbound.New(p.config.CallbackAllowCIDRs, p.config.Resolver)
 }
 
 func (p *Process) newWorker() (*worker.Worker, error) {
