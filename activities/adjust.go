@@ -159,7 +159,7 @@ func moveBudget(ctx context.Context, tx pgx.Tx, scene *scene, row *dbgen.Convers
 				return err
 			}
 		}
-		return insertOfferNews(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, "offer"))
+		return insertOfferNews(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, domain.DerivedOfferNews))
 	}
 	slot := domain.Slot{
 		Scope: domain.CapScopeBudget, ScopeID: row.OfferID, Period: scene.current.BudgetPeriod(),
@@ -175,7 +175,7 @@ func moveBudget(ctx context.Context, tx pgx.Tx, scene *scene, row *dbgen.Convers
 	case exhausted != domain.ReasonNone:
 		return ErrBudgetExhausted
 	case full || request.OverrideCaps:
-		return insertOfferNews(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, "offer"))
+		return insertOfferNews(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, domain.DerivedOfferNews))
 	}
 	return nil
 }

@@ -177,7 +177,7 @@ func (d *Deliveries) tell(ctx context.Context, tx pgx.Tx, endpoint *endpoint, ne
 
 // insertNews writes the delivery with all that every attempt sends.
 func (d *Deliveries) insertNews(ctx context.Context, tx pgx.Tx, lane lane, endpoint *endpoint, news *news) error {
-	id := domain.DerivedID(news.ID, "delivery", endpoint.ID.String())
+	id := domain.DerivedID(news.ID, domain.DerivedDelivery, endpoint.ID.String())
 	now := d.now()
 	body, err := d.bodyOf(ctx, tx, endpoint, news, id, now)
 	if err != nil || body == nil {

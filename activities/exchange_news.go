@@ -30,7 +30,7 @@ func (s *scene) tellPublisher(ctx context.Context, tx dbgen.DBTX, row *dbgen.Con
 	if !ok {
 		return fmt.Errorf("conversion %s is an advertiser's, and its offer has no partnership", row.ID)
 	}
-	id := messageID(row, t.requestID, "exchange")
+	id := messageID(row, t.requestID, domain.DerivedExchange)
 	payload, err := json.Marshal(stream.ExchangeEvent{
 		ID: id, Partnership: partnership, ConversionID: &row.ID, Sequence: t.sequence, Side: domain.SideAdvertiser, At: t.at,
 	})
@@ -47,7 +47,7 @@ func (s *scene) tellPublisher(ctx context.Context, tx dbgen.DBTX, row *dbgen.Con
 // tellLive tells of a transition in the live stream of the side whose row it is.
 func tellLive(ctx context.Context, tx dbgen.DBTX, partnershipID uuid.UUID, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
 	data := liveConversion(partnershipID, row, t, offer)
-	return queueLiveAs(ctx, tx, row.TenantID, messageID(row, t.requestID, "live"), stream.LiveConversion, data, t.at, row.TenantID)
+	return queueLiveAs(ctx, tx, row.TenantID, messageID(row, t.requestID, domain.DerivedLive), stream.LiveConversion, data, t.at, row.TenantID)
 }
 
 // liveConversion is a transition as the live stream of the side tells of it whose row it is.

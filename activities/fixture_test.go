@@ -225,7 +225,7 @@ func (rig *decisionRig) clicks(o *domain.Offer, n int, change func(i int, c *dom
 	for i := range clicks {
 		at, member := rig.now(), fmt.Sprintf("member-%s-%d", o.ID, i)
 		clicks[i] = domain.Click{
-			ID: rig.Keys.NewID(at), TenantID: rig.tenantID, ClickedAt: at, LinkID: uuid.New(), OfferID: o.ID, OfferVersion: o.Version,
+			ID: rig.Keys.NewID(keyring.KindClick, at), TenantID: rig.tenantID, ClickedAt: at, LinkID: uuid.New(), OfferID: o.ID, OfferVersion: o.Version,
 			AdvertiserID: rig.advertiserID, PartnerID: &rig.partner, PubMemberID: &member, SessionEndsAt: o.SessionEnd(at),
 		}
 		if change != nil {
@@ -252,7 +252,7 @@ func (rig *decisionRig) click(o *domain.Offer, change ...func(c *domain.Click)) 
 // postback is one that was received now.
 func (rig *decisionRig) postback(c domain.Click, event string, change ...func(*domain.Postback)) domain.Postback {
 	p := domain.Postback{
-		ID: rig.Keys.NewID(rig.now()), ReceivedAt: rig.now(), Method: "GET", Path: "/track", SourceIP: "192.0.2.1", Params: map[string]string{},
+		ID: rig.Keys.NewID(keyring.KindPostback, rig.now()), ReceivedAt: rig.now(), Method: "GET", Path: "/track", SourceIP: "192.0.2.1", Params: map[string]string{},
 		ClickID: &c.ID, EventID: event,
 	}
 	for _, one := range change {

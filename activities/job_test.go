@@ -15,6 +15,7 @@ import (
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // jobRig is what a worker has, with the workflow engine replaced by notes of what it was told.
@@ -56,7 +57,7 @@ func newJobRig(t *testing.T) *jobRig {
 // job stores a job about conversions, or with lines an upload.
 func (rig *jobRig) job(action domain.Action, ids []uuid.UUID, lines ...string) uuid.UUID {
 	rig.t.Helper()
-	id := rig.Keys.NewID(rig.now())
+	id := rig.Keys.NewID(keyring.KindClick, rig.now())
 	rig.tenant(func(ctx context.Context, tx pgx.Tx) error {
 		job := dbgen.InsertJobParams{
 			TenantID: rig.tenantID, ID: id, Action: string(action), State: JobRunning, Actor: "person", Note: "in bulk",

@@ -52,41 +52,22 @@ func (d *Decisions) Answered(ctx context.Context, postbackID uuid.UUID) (answer 
 // Refuse logs a postback that belongs to no click (rule 1). With an advertiser's key or an offer's
 // opaque code it is in that tenant's log, without in the operator's.
 func (d *Decisions) Refuse(ctx context.Context, postback domain.Postback, reason domain.Reason) (domain.Answer, error) {
+	refused := postback.AsRefused(reason)
 	answer := domain.Answer{
-		PostbackID: postback.ID, Outcome: domain.OutcomeRefused, Reason: reason,
-		Detail: domain.RefusalDetail(&postback, reason), Warnings: postback.Warnings,
+		PostbackID: refused.ID, Outcome: domain.OutcomeRefused, Reason: reason, Detail: refused.Detail, Warnings: refused.Warnings,
 	}
-	params, err := json.Marshal(postback.Params)
+	packed, err := json.Marshal([]domain.Postback{refused})
 	if err != nil {
 		return answer, err
 	}
-	warnings, err := warningsJSON(answer.Warnings)
-	if err != nil {
-		return answer, err
+	return answer, d.LogRefused(ctx, packed)
+}
+
+// LogRefused logs packed postbacks (domain.Postback.AsRefused) in one statement. One that is logged
+// already stays as it is, so that a message may come again.
+func (d *Decisions) LogRefused(ctx context.Context, packed json.RawMessage) error {
+	if err := queries.SystemLogRefused(ctx, d.Store.SystemPool(), d.Now().UTC().Truncate(time.Microsecond), packed); err != nil {
+		return fmt.Errorf("log refused postbacks: %w", err)
 	}
-	row := dbgen.UpsertPostbackParams{
-		ID: postback.ID, ReceivedAt: postback.ReceivedAt, ClickID: postback.ClickID, Method: postback.Method, Path: postback.Path,
-		SourceIp: postback.SourceIP, Params: params, Outcome: answer.Outcome, Reason: reason,
-		DecidedAt: d.Now().UTC().Truncate(time.Microsecond), Detail: answer.Detail, Warnings: warnings,
-	}
-	if postback.AdvertiserKey != "" {
-		advertiser, err := queries.SystemAdvertiserByKey(ctx, d.Store.SystemPool(), postback.AdvertiserKey)
-		if err == nil {
-			row.TenantID, row.AdvertiserID = &advertiser.TenantID, &advertiser.ID
-		} else if !errors.Is(err, pgx.ErrNoRows) {
-			return answer, err
-		}
-	}
-	if address := postback.Address; address != nil && address.Opaque {
-		offer, err := queries.SystemOfferOwner(ctx, d.Store.SystemPool(), *address.OfferID)
-		if err == nil {
-			row.TenantID, row.AdvertiserID = &offer.TenantID, &offer.AdvertiserID
-		} else if !errors.Is(err, pgx.ErrNoRows) {
-			return answer, err
-		}
-	}
-	if err := queries.UpsertPostback(ctx, d.Store.SystemPool(), row); err != nil {
-		return answer, fmt.Errorf("log postback %s: %w", postback.ID, err)
-	}
-	return answer, nil
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // asOwner runs one statement as an owner of the schema who is no superuser, as in production: row-level
@@ -135,7 +136,7 @@ func TestRetentionFindsLateConversions(t *testing.T) {
 	defer func() { _ = decision.Close(context.WithoutCancel(t.Context())) }()
 	tx, err := decision.Begin(t.Context())
 	require.NoError(t, err)
-	lateConversion := rig.Keys.NewID(time.Now())
+	lateConversion := rig.Keys.NewID(keyring.KindClick, time.Now())
 	_, err = tx.Exec(t.Context(), "SELECT 1 FROM clicks WHERE id = $1 FOR UPDATE", late.ID)
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `INSERT INTO conversions SELECT (jsonb_populate_record(c, jsonb_build_object('id', $3::uuid, 'click_id', $2::uuid,

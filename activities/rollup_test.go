@@ -20,6 +20,7 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // reportRig is a decision rig whose reports are compared with raw rows.
@@ -51,7 +52,7 @@ func (r *reportRig) insert(ctx context.Context, random *rand.Rand) error {
 		o := r.offers[random.IntN(len(r.offers))]
 		at := r.now().Add(-time.Duration(random.IntN(8*60*60)) * time.Second).Add(time.Duration(random.IntN(1e9)))
 		c := domain.Click{
-			ID: r.Keys.NewID(at), TenantID: r.tenantID, ClickedAt: at, LinkID: uuid.New(), OfferID: o.ID, OfferVersion: 1, AdvertiserID: r.advertiserID,
+			ID: r.Keys.NewID(keyring.KindClick, at), TenantID: r.tenantID, ClickedAt: at, LinkID: uuid.New(), OfferID: o.ID, OfferVersion: 1, AdvertiserID: r.advertiserID,
 			SessionEndsAt: o.SessionEnd(at), IP: fmt.Sprintf("192.0.2.%d", random.IntN(5)), UserAgent: "browser",
 			Country: []string{"DE", "US", ""}[random.IntN(3)], PubGeoCountry: []string{"fr", "FRA", "250", "uk", "United Kingdom", "nowhere", ""}[random.IntN(7)], Device: []string{"IOS", "Android"}[random.IntN(2)],
 			PubSubs: [][]string{nil, {"x"}, {"y", "z"}}[random.IntN(3)], IsTest: random.IntN(10) == 0,
@@ -270,7 +271,7 @@ func TestMarksDoNotWait(t *testing.T) {
 	t.Parallel()
 	r := newReportRig(t, 4)
 	insert := func(tx pgx.Tx) {
-		c := domain.Click{ID: r.Keys.NewID(r.now()), TenantID: r.tenantID, ClickedAt: r.now(), LinkID: uuid.New(), OfferID: r.offers[0].ID, OfferVersion: 1,
+		c := domain.Click{ID: r.Keys.NewID(keyring.KindClick, r.now()), TenantID: r.tenantID, ClickedAt: r.now(), LinkID: uuid.New(), OfferID: r.offers[0].ID, OfferVersion: 1,
 			AdvertiserID: r.advertiserID, SessionEndsAt: r.now()}
 		packed, err := json.Marshal([]domain.Click{c})
 		require.NoError(t, err)

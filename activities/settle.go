@@ -204,7 +204,7 @@ func (s *settler) move(ctx context.Context, status domain.Status, reason domain.
 	}
 	switch {
 	case takes && (taken.full() || s.request.OverrideCaps):
-		err = insertOfferNews(ctx, s.tx, row.TenantID, row.OfferID, messageID(row, s.request.RequestID, "offer"))
+		err = insertOfferNews(ctx, s.tx, row.TenantID, row.OfferID, messageID(row, s.request.RequestID, domain.DerivedOfferNews))
 	case s.before.IsCounted && !row.IsCounted:
 		err = giveBackSlots(ctx, s.tx, &s.before, s.request.RequestID)
 	}

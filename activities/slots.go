@@ -107,7 +107,7 @@ func giveBackSlots(ctx context.Context, tx pgx.Tx, row *dbgen.Conversion, reques
 	if err := give(domain.CapScopeBudget, row.OfferID, int64(row.RevenueMicros), domain.PeriodDay, domain.PeriodTotal); err != nil {
 		return err
 	}
-	if err := insertOfferNews(ctx, batch, row.TenantID, row.OfferID, messageID(row, requestID, "offer")); err != nil {
+	if err := insertOfferNews(ctx, batch, row.TenantID, row.OfferID, messageID(row, requestID, domain.DerivedOfferNews)); err != nil {
 		return err
 	}
 	return batch.Send(ctx, tx)

@@ -30,7 +30,7 @@ func ByItself(actor string) bool {
 // messageID is the id of what a request to a conversion leaves behind: news, entries, messages. The
 // request is what names the step: its sequence depends on what people did in between, which a replay
 // after a restore does not repeat.
-func messageID(row *dbgen.Conversion, requestID, kind string) uuid.UUID {
+func messageID(row *dbgen.Conversion, requestID string, kind domain.DerivedKind) uuid.UUID {
 	return domain.DerivedID(row.ID, kind, row.TenantID.String(), requestID)
 }
 
@@ -91,7 +91,7 @@ func (s *scene) postFigures(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conve
 	if err != nil {
 		return err
 	}
-	id := messageID(row, t.requestID, "ledger")
+	id := messageID(row, t.requestID, domain.DerivedLedger)
 	err = queries.InsertLedgerTransaction(ctx, tx, dbgen.InsertLedgerTransactionParams{
 		TenantID: row.TenantID, ID: id, ConversionID: row.ID, Sequence: t.sequence, At: t.at,
 	})
@@ -114,7 +114,7 @@ func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Convers
 	if err != nil {
 		return err
 	}
-	id := messageID(row, t.requestID, "news")
+	id := messageID(row, t.requestID, domain.DerivedNews)
 	payload, err := json.Marshal(stream.ConversionEvent{
 		ID: id, TenantID: row.TenantID, ConversionID: row.ID, ClickID: row.ClickID, Sequence: t.sequence, FromStatus: t.from,
 		Status: t.to, Reason: t.reason, At: t.at, Actor: t.actor, IsTest: row.IsTest,

@@ -67,7 +67,7 @@ func (w *writer) writeWithSlots(ctx context.Context, decision domain.Decision) (
 		return Decided{}, taken.exhausted(), err
 	}
 	if taken.full() {
-		err = insertOfferNews(ctx, w.tx, w.scene.click.TenantID, w.scene.click.OfferID, domain.DerivedID(w.postback.ID, "offer"))
+		err = insertOfferNews(ctx, w.tx, w.scene.click.TenantID, w.scene.click.OfferID, domain.DerivedID(w.postback.ID, domain.DerivedOfferNews))
 	}
 	return decided, domain.ReasonNone, err
 }
@@ -143,7 +143,7 @@ func (w *writer) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, erro
 	}
 	click := &w.scene.click
 	row := &dbgen.Conversion{
-		TenantID: click.TenantID, ID: domain.DerivedID(w.postback.ID, "conversion"), ClickID: click.ID, PostbackID: w.postback.ID,
+		TenantID: click.TenantID, ID: domain.DerivedID(w.postback.ID, domain.DerivedConversion), ClickID: click.ID, PostbackID: w.postback.ID,
 		OfferID: click.OfferID, OfferVersion: w.scene.current.Version, EventID: n.EventID,
 		AdvertiserID: click.AdvertiserID, PartnerID: click.PartnerID, PubMemberID: click.PubMemberID,
 		Status: n.Status, RejectionReason: n.Reason, Sequence: 1, Currency: w.scene.context.Currency,
@@ -195,7 +195,11 @@ func (w *writer) insertConversion(ctx context.Context, batch *db.Batch, row *dbg
 }
 
 func (w *writer) logPostback(ctx context.Context, batch *db.Batch, answer *domain.Answer) error {
-	params, err := json.Marshal(w.postback.Params)
+	sent := w.postback.Params
+	if answer.Outcome == domain.OutcomeRefused || answer.Outcome == domain.OutcomeDuplicate { // it made nothing, however often it comes
+		sent = domain.CutParams(sent)
+	}
+	params, err := json.Marshal(sent)
 	if err != nil {
 		return err
 	}

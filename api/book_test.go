@@ -18,6 +18,7 @@ import (
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // book is a site with a tenant that has one offer, and what a worker does: decisions are the real
@@ -174,7 +175,7 @@ func (b *book) click(member string, change ...func(*domain.Click)) uuid.UUID {
 	b.t.Helper()
 	at := time.Now().Add(-time.Hour).UTC()
 	click := domain.Click{
-		ID: b.api.Keys.NewID(at), TenantID: b.tenantID, ClickedAt: at, LinkID: uuid.New(), OfferID: b.offer.ID, OfferVersion: 1,
+		ID: b.api.Keys.NewID(keyring.KindClick, at), TenantID: b.tenantID, ClickedAt: at, LinkID: uuid.New(), OfferID: b.offer.ID, OfferVersion: 1,
 		AdvertiserID: b.offer.AdvertiserID, IP: "198.51.100.7", SessionEndsAt: b.offer.SessionEnd(at),
 	}
 	if member != "" {
@@ -195,7 +196,7 @@ func (b *book) postback(clickID uuid.UUID, eventID string, change ...func(*domai
 	b.t.Helper()
 	at := time.Now().UTC()
 	postback := domain.Postback{
-		ID: b.api.Keys.NewID(at), ReceivedAt: at, Method: "GET", Path: "/track", SourceIP: "203.0.113.9", ClickID: &clickID, EventID: eventID,
+		ID: b.api.Keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: "GET", Path: "/track", SourceIP: "203.0.113.9", ClickID: &clickID, EventID: eventID,
 		Params: map[string]string{"gk_click_id": clickID.String(), "cnv_event_id": eventID, "security_token": "***"},
 	}
 	for _, f := range change {

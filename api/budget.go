@@ -29,6 +29,12 @@ func (b *budgets) allow(key string, at time.Time) bool { return b.of(key).AllowN
 // left says whether the key's bucket holds a token, and spends none.
 func (b *budgets) left(key string, at time.Time) bool { return b.of(key).TokensAt(at) >= 1 }
 
+// isSpent says whether the key's bucket is empty, and makes none for a key that has none.
+func (b *budgets) isSpent(key string, at time.Time) bool {
+	limiter, ok := b.kept.of(maxBudgetKeys).Get(key)
+	return ok && limiter.TokensAt(at) < 1
+}
+
 func (b *budgets) of(key string) *rate.Limiter {
 	kept := b.kept.of(maxBudgetKeys)
 	if limiter, ok := kept.Get(key); ok {

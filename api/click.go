@@ -116,7 +116,7 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 
 func (t *Tracking) newClick(to target, params *clickParams, at time.Time) *domain.Click {
 	return &domain.Click{
-		ID: t.keys.NewID(at), TenantID: to.link.TenantID, ClickedAt: at, LinkID: to.link.ID,
+		ID: t.keys.NewID(keyring.KindClick, at), TenantID: to.link.TenantID, ClickedAt: at, LinkID: to.link.ID,
 		OfferID: to.offer.ID, OfferVersion: to.offer.Version, AdvertiserID: to.offer.AdvertiserID,
 		PartnerID: to.link.PartnerID, PlacementID: to.link.PlacementID, CreativeOrder: params.creative(to),
 		PubMemberID: params.member(), PubClickID: params.clickID, PubSessionID: params.sessionID,

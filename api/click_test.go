@@ -13,6 +13,7 @@ import (
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 const iPhone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Mobile/15E148 Safari/604.1"
@@ -36,7 +37,7 @@ func TestClickRedirects(t *testing.T) {
 		q.Get("p") != e.partner.ID.String() || q.Get("u") != "" {
 		t.Errorf("destination %s", to)
 	}
-	if !e.keys.Genuine(click.ID) || click.OfferVersion != 3 || *click.PubMemberID != "m 1" || click.IP != "203.0.113.7" ||
+	if !e.keys.Genuine(keyring.KindClick, click.ID) || click.OfferVersion != 3 || *click.PubMemberID != "m 1" || click.IP != "203.0.113.7" ||
 		click.Country != "DE" || click.Device != domain.DeviceIOS || click.OS != "iOS" || click.ViewID != "v" || len(click.PubSubs) != 15 ||
 		click.Referer != "https://pub.example/x" || click.RefusedReason != "" || !click.SessionEndsAt.Equal(e.offer.SessionEnd(e.at)) {
 		t.Errorf("click %+v", click)

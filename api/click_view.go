@@ -9,6 +9,7 @@ import (
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // wallClickTracked is a click by offer, through its default link, or by the view that an offer's details
@@ -26,7 +27,7 @@ func (t *Tracking) wallTarget(c *gin.Context) (target, error) {
 	ctx := c.Request.Context()
 	params, _ := readClickParams(c.Request.URL.RawQuery)
 	viewID, isView := domain.ParseSentID(params.viewID)
-	isView = isView && t.keys.Genuine(viewID)
+	isView = isView && t.keys.Genuine(keyring.KindView, viewID)
 	offer := queryValue(c.Request.URL.RawQuery, "offerid")
 	if offer == "" && isView {
 		return t.targetOfView(ctx, viewID, params.memberID)

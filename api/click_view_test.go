@@ -9,6 +9,7 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // newEdgeWithoutDatabase is an edge with its offer in memory, and the database away.
@@ -28,7 +29,7 @@ func newEdgeWithoutDatabase(t *testing.T) *edge {
 func TestClickByViewWithoutTheDatabase(t *testing.T) {
 	t.Parallel()
 	e := newEdgeWithoutDatabase(t)
-	view, offer := "viewId="+e.keys.NewID(e.at).String(), "offerId="+e.offer.ID.String()
+	view, offer := "viewId="+e.keys.NewID(keyring.KindView, e.at).String(), "offerId="+e.offer.ID.String()
 	for _, query := range []string{view, offer + "&" + view} {
 		w := e.get("/wall?" + query)
 		require.Equal(t, http.StatusServiceUnavailable, w.Code, query)
@@ -51,7 +52,7 @@ func TestRule45ClickByViewAsksForWhatTargetingNeeds(t *testing.T) {
 	} {
 		e.offer.Targeting, e.offer.Version, e.click = targeting, e.offer.Version+1, nil
 		e.load(t)
-		query := "/wall?offerId=" + e.offer.ID.String() + "&pub_member_id=m&viewId=" + e.keys.NewID(e.at).String()
+		query := "/wall?offerId=" + e.offer.ID.String() + "&pub_member_id=m&viewId=" + e.keys.NewID(keyring.KindView, e.at).String()
 		require.Equal(t, http.StatusServiceUnavailable, e.get(query).Code, needed)
 		require.Empty(t, e.click, needed)
 		require.Equal(t, http.StatusFound, e.get(query+"&"+needed).Code, needed)

@@ -34,7 +34,7 @@ func (s *Server) streamReady(ctx context.Context) error {
 	if s.Stream == nil || s.Stream.NATS.Status() != nats.CONNECTED {
 		return errNotReady("is not connected")
 	}
-	for _, name := range []string{stream.Clicks, stream.Starts, stream.Postbacks, stream.Events, stream.Live} {
+	for _, name := range []string{stream.Clicks, stream.Starts, stream.Postbacks, stream.Refused, stream.Events, stream.Live} {
 		found, err := s.Stream.JS.Stream(ctx, name)
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", name, err)

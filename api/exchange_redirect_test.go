@@ -20,6 +20,7 @@ import (
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -393,8 +394,13 @@ func TestRule59WhatIsNotTheirsToSend(t *testing.T) {
 	var key string
 	row := f.publisher.decisions.Store.SystemPool().QueryRow(t.Context(), "SELECT key FROM advertisers WHERE exchange_tenant_id = $1", f.partnership.AdvertiserTenantID)
 	require.NoError(t, row.Scan(&key))
-	_, err := dbgen.New().SystemAdvertiserByKey(t.Context(), f.publisher.decisions.Store.SystemPool(), key)
-	require.ErrorIs(t, err, pgx.ErrNoRows)
+	sent := domain.Postback{ID: f.publisher.decisions.Keys.NewID(keyring.KindPostback, now()), ReceivedAt: now(), AdvertiserKey: key}
+	_, err := f.publisher.decisions.Refuse(t.Context(), sent, domain.ReasonMalformed)
+	require.NoError(t, err)
+	var isNobodys bool
+	row = f.publisher.decisions.Store.SystemPool().QueryRow(t.Context(), "SELECT tenant_id IS NULL FROM postbacks WHERE id = $1", sent.ID)
+	require.NoError(t, row.Scan(&isNobodys))
+	require.True(t, isNobodys)
 }
 
 // Rule 60: a share that comes again under its id, after an answer that was lost or beside the first,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -150,7 +151,7 @@ func (s *Server) insertShare(ctx context.Context, tx pgx.Tx, id uuid.UUID, sourc
 	}
 	offer := domain.SharedCopy(source.offer, newID(), with, newID)
 	offer.IsRequested = publisher.AcceptSharesFirst
-	linkID := s.Keys.NewID(at)
+	linkID := s.Keys.NewID(keyring.KindLink, at)
 	if err := insertSharedOffer(ctx, tx, &offer, publisherID, linkID, at); err != nil {
 		return made, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -93,7 +94,7 @@ func makers() map[string]func(r *rich) string {
 		"click": func(r *rich) string { return r.click(r.member).String() },
 		"view": func(r *rich) string {
 			at := time.Now().UTC()
-			id := r.api.Keys.NewID(at)
+			id := r.api.Keys.NewID(keyring.KindView, at)
 			r.inTenant(func(ctx context.Context, tx pgx.Tx) error {
 				return dbgen.New().InsertOfferView(r.t.Context(), tx, dbgen.InsertOfferViewParams{
 					TenantID: r.tenantID, ID: id, OfferID: r.offer.ID, PubMemberID: r.member, CreatedAt: at,

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // The public routes in TestEveryRouteKeepsTenantsApart. Nobody asks there with a token: one parameter
@@ -250,7 +253,8 @@ func (p *party) nobodys(noun string) string {
 	case noun == "member", noun == "advertiser key", noun == "security token":
 		return "nobodys-" + strings.ReplaceAll(noun, " ", "-")
 	default:
-		return p.api.Keys.NewID(time.Now()).String()
+		kinds := map[string]keyring.Kind{"link": keyring.KindLink, "view": keyring.KindView, "postback": keyring.KindPostback}
+		return p.api.Keys.NewID(cmp.Or(kinds[noun], keyring.KindClick), time.Now()).String()
 	}
 }
 

@@ -110,36 +110,20 @@ func recovery(c *gin.Context) {
 	c.Next()
 }
 
-// bodyTimeout is how long a sender may take for its body.
-const bodyTimeout = 30 * time.Second
-
-// readBody reads the whole body within a size and a time, and leaves it to be read again. The
-// deadline is lifted afterwards: it would otherwise cancel a handler that runs past it. JSON must be
-// UTF-8; a postback's form may be anything.
-func readBody(limit int64, utf8Only bool) gin.HandlerFunc {
+// readBody reads the whole body and leaves it to be read again. JSON must be UTF-8.
+func readBody(limit int64) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		if c.Request.Body == nil || c.Request.Body == http.NoBody {
-			return
-		}
-		control := http.NewResponseController(c.Writer)
-		_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer has deadlines
-		body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
-		if err == nil {
-			_ = control.SetReadDeadline(time.Time{})
-		} else {
-			// The rest is not waited for: the server would go on reading it to use the connection again.
-			c.Header("Connection", "close")
-		}
+		body, err := readWhole(c, limit, bodyTimeout)
 		var tooLarge *http.MaxBytesError
 		switch {
 		case errors.As(err, &tooLarge):
 			writeProblem(c, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("At most %d bytes are taken here.", limit)))
 		case err != nil:
 			writeProblem(c, newProblem(http.StatusBadRequest, "The body did not arrive whole."))
-		case utf8Only && !utf8.Valid(body):
+		case !utf8.Valid(body):
 			// Decoding would put U+FFFD in place of what was meant.
 			writeProblem(c, badField("body", "is not valid UTF-8"))
-		default:
+		case body != nil:
 			c.Request.Body = io.NopCloser(bytes.NewReader(body))
 		}
 	}

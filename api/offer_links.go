@@ -10,6 +10,7 @@ import (
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // linkURL is the address that members click.
@@ -89,7 +90,7 @@ func (s *Server) ensureLink(ctx context.Context, tx pgx.Tx, in *createLinkInput)
 		return link.ID, err
 	}
 	at := now()
-	id := s.Keys.NewID(at)
+	id := s.Keys.NewID(keyring.KindLink, at)
 	made, err := queries.InsertLinkOnce(ctx, tx, dbgen.InsertLinkOnceParams{
 		TenantID: tenantID, ID: id, OfferID: in.ID, PartnerID: body.PartnerID, PlacementID: body.PlacementID,
 		CreativeOrder: body.CreativeOrder, CreatedAt: at,

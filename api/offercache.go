@@ -207,7 +207,7 @@ func (g *missGuard) remember(id uuid.UUID, now time.Time) {
 
 // miss looks one id up, once for all that ask for it at the same time.
 func (c *OfferCache) miss(ctx context.Context, id uuid.UUID, fetch func(context.Context, uuid.UUID) (*dbgen.Link, error)) (target, error) {
-	return lookOnce(ctx, c.misses, id, c.keys.Genuine(id), func(ctx context.Context) (target, error) {
+	return lookOnce(ctx, c.misses, id, c.keys.Genuine(keyring.KindLink, id), func(ctx context.Context) (target, error) {
 		link, err := fetch(ctx, id)
 		if err != nil {
 			return target{}, err

@@ -14,6 +14,7 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -225,7 +226,7 @@ func TestOfferCacheMisses(t *testing.T) {
 	if e.offers.links.get(e.link.ID) == nil || e.offers.defaults.get(e.offer.ID) == nil {
 		t.Error("not remembered")
 	}
-	unknown := e.keys.NewID(time.Now())
+	unknown := e.keys.NewID(keyring.KindLink, time.Now())
 	for range 2 {
 		if _, err := e.offers.byLink(ctx, unknown); !errors.Is(err, errNoTarget) {
 			t.Errorf("unknown: %v", err)

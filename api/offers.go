@@ -17,6 +17,7 @@ import (
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // offerDocument is the body of a request, byte for byte: domain.ParseOffer reads it, since names of
@@ -78,7 +79,7 @@ func (s *Server) createOffer(ctx context.Context, in *createOfferInput) (*create
 // entry and the news. It is for every way in which offers are made.
 func (s *Server) insertOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer) (linkID uuid.UUID, err error) {
 	at := now()
-	linkID = s.Keys.NewID(at)
+	linkID = s.Keys.NewID(keyring.KindLink, at)
 	queries := dbgen.New()
 	err = queries.InsertOffer(ctx, tx, dbgen.InsertOfferParams{
 		TenantID: offer.TenantID, ID: offer.ID, AdvertiserID: offer.AdvertiserID, Version: offer.Version, Name: offer.Name,

@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // shop is a site with two tenants.
@@ -257,7 +259,7 @@ func TestLinks(t *testing.T) {
 		return l
 	}
 	partner := make(map[string]any{"partnerId": s.mine.partner})
-	if partner.URL != publicURL+"/c/"+partner.ID || !s.api.Keys.Genuine(uuid.MustParse(partner.ID)) {
+	if partner.URL != publicURL+"/c/"+partner.ID || !s.api.Keys.Genuine(keyring.KindLink, uuid.MustParse(partner.ID)) {
 		t.Errorf("link %+v", partner)
 	}
 	if again := make(map[string]any{"partnerId": s.mine.partner}); again != partner {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // A click leaves a cookie, so that a pixel on the advertiser's page can be told whose it is. Each
@@ -48,7 +49,7 @@ func (t *Tracking) clickCookies(r *http.Request) []clickCookie {
 		}
 		raw, err := base64.RawURLEncoding.DecodeString(text)
 		click, ok := canonicalUUID(cookie.Value)
-		if err != nil || len(raw) != len(uuid.Nil) || !ok || !t.keys.Genuine(click) {
+		if err != nil || len(raw) != len(uuid.Nil) || !ok || !t.keys.Genuine(keyring.KindClick, click) {
 			continue
 		}
 		found = append(found, clickCookie{cookie.Name, uuid.UUID(raw), click})

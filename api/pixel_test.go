@@ -14,13 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // A pixel is 200 and nothing to see, whatever was decided and however it was called.
 func TestPixelAnswers(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	click := e.keys.NewID(e.at).String()
+	click := e.keys.NewID(keyring.KindClick, e.at).String()
 	const image, frame = "image/gif", "text/html; charset=utf-8"
 	for _, query := range []string{"", "?transaction_id=" + click, "?transaction_id=nonsense", "?gk_click_id=" + uuid.NewString(), "?offer_id=1&offer_id=2", "?%zz=%"} {
 		for _, c := range []struct {
@@ -100,10 +101,10 @@ func TestClickCookiesAreBounded(t *testing.T) {
 	e.load(t)
 	var sent []string
 	for i := range maxClickCookies + 5 {
-		sent = append(sent, clickCookieName(newID())+"="+e.keys.NewID(e.at.Add(-time.Duration(i)*time.Minute)).String())
+		sent = append(sent, clickCookieName(newID())+"="+e.keys.NewID(keyring.KindClick, e.at.Add(-time.Duration(i)*time.Minute)).String())
 	}
 	oldest, _, _ := strings.Cut(sent[len(sent)-1], "=")
-	own := clickCookieName(e.offer.ID) + "=" + e.keys.NewID(e.at.Add(-time.Hour*24)).String()
+	own := clickCookieName(e.offer.ID) + "=" + e.keys.NewID(keyring.KindClick, e.at.Add(-time.Hour*24)).String()
 	cookies := e.clicked(t, "Cookie", strings.Join(append(sent, own, "session=of_no", "of_bad=x"), "; "))
 	require.Len(t, cookies, 1+6, "its own, and six of twenty-five make place")
 	dropped := map[string]bool{}
@@ -121,7 +122,7 @@ func TestPixelByCookie(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	e.accepting()
-	click, earlier, other := e.keys.NewID(e.at), e.keys.NewID(e.at.Add(-time.Hour)), e.keys.NewID(e.at)
+	click, earlier, other := e.keys.NewID(keyring.KindClick, e.at), e.keys.NewID(keyring.KindClick, e.at.Add(-time.Hour)), e.keys.NewID(keyring.KindClick, e.at)
 	otherOffer := newID()
 	cookie := func(offer, click uuid.UUID) string { return clickCookieName(offer) + "=" + click.String() }
 	mine := cookie(e.offer.ID, click)

@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"strings"
 	"time"
@@ -21,6 +21,7 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -62,35 +63,58 @@ func (t *Tracking) postbackTracked(c *gin.Context) { t.take(c, plainForm) }
 // take takes a postback or pixel: on disk first, whatever it is worth, then answered.
 func (t *Tracking) take(c *gin.Context, form *conversionForm) { t.takeUnless(c, form, nil) }
 
-// takeUnless is take, for what is refused as malformed where wrong is set.
+// takeUnless is take, for what is refused as malformed where wrong is set. A place is held neither
+// while the body is read nor while the answer is written: a client decides how long these take.
 func (t *Tracking) takeUnless(c *gin.Context, form *conversionForm, wrong *domain.FieldError) {
-	select {
-	case t.inWork <- struct{}{}:
-		defer func() { <-t.inWork }()
-	default:
-		form.busy(c, "Too busy, please send again.")
-		return
-	}
-	body, err := io.ReadAll(io.LimitReader(c.Request.Body, maxPostbackBody+1))
+	body, err := readPostback(c)
 	if err != nil {
 		form.busy(c, "The body did not arrive whole, please send again.")
 		return
 	}
+	source := inbound.ParseSource(c.ClientIP())
+	if !t.waiting.Enter(source) {
+		form.busy(c, "Too busy, please send again.")
+		return
+	}
+	answer, errs, err := t.takeInPlace(c, form, body, wrong, source)
+	var spent errSpent
+	if errors.As(err, &spent) {
+		shed(c, form, spent)
+		return
+	}
+	if err != nil {
+		slog.WarnContext(c.Request.Context(), "postback not recorded", "error", err)
+		form.busy(c, "Please send again.")
+		return
+	}
+	form.answer(c, answer, errs)
+}
+
+// takeInPlace does what a place is held for, and gives it back.
+func (t *Tracking) takeInPlace(c *gin.Context, form *conversionForm, body []byte, wrong *domain.FieldError, source netip.Addr) (
+	domain.Answer, domain.FieldErrors, error) {
+	defer t.waiting.Leave(source)
 	postback, errs := t.parsePostback(c, form, body)
 	if wrong != nil {
 		errs = append(domain.FieldErrors{*wrong}, errs...)
 		postback.Refused, postback.Detail = domain.ReasonMalformed, domain.ErrorsDetail(errs)
 	}
-	t.decide(c, form, postback, errs)
+	answer, err := t.decide(c.Request.Context(), form, postback)
+	return answer, errs, err
 }
 
 // decide puts a postback on disk and waits for its decision where there is one to wait for.
-func (t *Tracking) decide(c *gin.Context, form *conversionForm, postback *domain.Postback, errs domain.FieldErrors) {
+func (t *Tracking) decide(ctx context.Context, form *conversionForm, postback *domain.Postback) (domain.Answer, error) {
+	if postback.Refused != domain.ReasonNone {
+		return t.refuse(ctx, postback)
+	}
+	if budget := t.spending.futile(form, postback, t.now()); budget != "" {
+		return domain.Answer{}, errSpent(budget)
+	}
 	message := stream.PostbackMessage{Postback: *postback, Trace: map[string]string{}}
-	ctx := c.Request.Context()
 	otel.GetTextMapPropagator().Inject(ctx, propagation.MapCarrier(message.Trace))
 	var decided <-chan domain.Answer
-	if form.waits && postback.Refused == domain.ReasonNone {
+	if form.waits {
 		var forget func()
 		message.ReplyTo, decided, forget = t.replies.expect(postback.ID)
 		defer forget()
@@ -101,19 +125,16 @@ func (t *Tracking) decide(c *gin.Context, form *conversionForm, postback *domain
 		err = t.messages.Publish(context.WithoutCancel(ctx), stream.SubjectPostbacks, postback.ID.String(), data)
 	}
 	if err != nil {
-		slog.WarnContext(ctx, "postback not recorded", "error", err)
-		form.busy(c, "Please send again.")
-		return
+		return domain.Answer{}, err
 	}
 	answer := queued(postback.ID)
 	answer.Warnings = postback.Warnings
-	if postback.Refused != domain.ReasonNone {
-		answer.Outcome, answer.Reason, answer.Detail = domain.OutcomeRefused, postback.Refused, domain.RefusalDetail(postback, postback.Refused)
-	} else if decided != nil {
+	if decided != nil {
 		answer = awaitAnswer(ctx, decided, answer)
+		t.spending.spend(postback, answer.Outcome, t.now())
 	}
 	answer.Verdict = postback.Verdict()
-	form.answer(c, answer, errs)
+	return answer, nil
 }
 
 // queued is the answer for a postback that is on disk and not decided yet.
@@ -151,7 +172,7 @@ func (t *Tracking) keyedGetTracked(c *gin.Context) {
 
 // answerLater gives the same answer as the postback got, `queued` while it is not decided.
 func (t *Tracking) answerLater(c *gin.Context, id uuid.UUID) {
-	if !t.keys.Genuine(id) {
+	if !t.keys.Genuine(keyring.KindPostback, id) {
 		writeProblem(c, notFound())
 		return
 	}
@@ -173,7 +194,7 @@ func (t *Tracking) parsePostback(c *gin.Context, form *conversionForm, body []by
 	r := c.Request
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	p := &domain.Postback{
-		ID: t.keys.NewID(at), ReceivedAt: at, Method: r.Method, Path: loggedPath(r.URL.Path),
+		ID: t.keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: r.Method, Path: loggedPath(r.URL.Path),
 		SourceIP: c.ClientIP(), AdvertiserKey: truncated(cmp.Or(c.Param("advertiserKey"), strayKey(r.URL.Path)), 64),
 	}
 	sent, misshapen := readPairs(r, body)
@@ -192,7 +213,7 @@ func (t *Tracking) parsePostback(c *gin.Context, form *conversionForm, body []by
 	switch {
 	case len(errs) > 0:
 		p.Refused, p.Detail = domain.ReasonMalformed, domain.ErrorsDetail(errs)
-	case p.ClickID != nil && !t.keys.Genuine(*p.ClickID):
+	case p.ClickID != nil && !t.keys.Genuine(keyring.KindClick, *p.ClickID):
 		p.Refused = domain.ReasonUnknownClick
 	}
 	return p, errs

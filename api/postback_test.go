@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // told is the wire form of an answer.
@@ -61,13 +62,13 @@ func TestPostbackIsDecided(t *testing.T) {
 		e.decide = func(p domain.Postback) *domain.Answer {
 			return &domain.Answer{PostbackID: p.ID, Outcome: outcome, Reason: c.reason, ConversionID: &p.ID}
 		}
-		w := e.get("/track/somekey?gk_click_id=" + e.keys.NewID(e.at).String())
+		w := e.get("/track/somekey?gk_click_id=" + e.keys.NewID(keyring.KindClick, e.at).String())
 		answer, message := tellOf(t, w), e.posted[0].Postback
 		if w.Code != c.code || answer.Outcome != string(outcome) || answer.Reason != string(c.reason) ||
 			answer.PostbackID != message.ID.String() || answer.ConversionID != message.ID.String() {
 			t.Errorf("%s: %d %+v", outcome, w.Code, answer)
 		}
-		if message.AdvertiserKey != "somekey" || !e.keys.Genuine(message.ID) || message.Refused != "" {
+		if message.AdvertiserKey != "somekey" || !e.keys.Genuine(keyring.KindPostback, message.ID) || message.Refused != "" {
 			t.Errorf("%s: %+v", outcome, message)
 		}
 		if len(e.replies.waits) != 0 {
@@ -83,7 +84,7 @@ func TestPostbackIsCounted(t *testing.T) {
 	e.decide = func(p domain.Postback) *domain.Answer {
 		return &domain.Answer{PostbackID: p.ID, Outcome: domain.OutcomeAccepted}
 	}
-	w := e.get("/track?gk_click_id=" + e.keys.NewID(e.at).String())
+	w := e.get("/track?gk_click_id=" + e.keys.NewID(keyring.KindClick, e.at).String())
 	answer := tellOf(t, w)
 	if w.Code != http.StatusOK || answer.Outcome != "accepted" || answer.RecordedAs != "click" || answer.ConversionID != "" || answer.Status != "" {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -96,7 +97,7 @@ func TestPostbackIsCounted(t *testing.T) {
 	e.decide = func(p domain.Postback) *domain.Answer {
 		return &domain.Answer{PostbackID: p.ID, Outcome: domain.OutcomeAccepted, ConversionID: &p.ID, Status: domain.StatusSuccess}
 	}
-	if w := e.get("/track?gk_click_id=" + e.keys.NewID(e.at).String()); strings.Contains(w.Body.String(), "recordedAs") {
+	if w := e.get("/track?gk_click_id=" + e.keys.NewID(keyring.KindClick, e.at).String()); strings.Contains(w.Body.String(), "recordedAs") {
 		t.Errorf("a conversion: %s", w.Body)
 	}
 }
@@ -104,7 +105,7 @@ func TestPostbackIsCounted(t *testing.T) {
 func TestPostbackUndecidedIsQueued(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	w := e.get("/track?gk_click_id=" + e.keys.NewID(e.at).String())
+	w := e.get("/track?gk_click_id=" + e.keys.NewID(keyring.KindClick, e.at).String())
 	answer := tellOf(t, w)
 	if w.Code != http.StatusAccepted || answer.Outcome != "queued" {
 		t.Fatalf("%d %+v", w.Code, answer)
@@ -150,7 +151,7 @@ func TestPostbackRefusedAtTheEdge(t *testing.T) {
 		"two in JSON":     {"gk_click_id=CLICK", "application/json", `{"cnv_amount":1,"cnv_amount":2}`, 400, "malformed", "cnv_amount"},
 	} {
 		e := newEdge(t)
-		w := e.post("/track?"+strings.ReplaceAll(c.query, "CLICK", e.keys.NewID(e.at).String()), c.contentType, c.body)
+		w := e.post("/track?"+strings.ReplaceAll(c.query, "CLICK", e.keys.NewID(keyring.KindClick, e.at).String()), c.contentType, c.body)
 		answer := tellOf(t, w)
 		if w.Code != c.code || answer.Outcome != "refused" || answer.Reason != string(c.reason) {
 			t.Errorf("%s: %d %+v", name, w.Code, answer)
@@ -167,7 +168,7 @@ func TestPostbackRefusedAtTheEdge(t *testing.T) {
 func TestPostbackParameters(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	click := e.keys.NewID(e.at).String()
+	click := e.keys.NewID(keyring.KindClick, e.at).String()
 	parse := func(path, contentType, body string) *domain.Postback {
 		before := len(e.posted)
 		e.decide = func(p domain.Postback) *domain.Answer { return &domain.Answer{PostbackID: p.ID, Outcome: "accepted"} }
@@ -215,7 +216,7 @@ func TestPostbackSecrets(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	e.decide = func(p domain.Postback) *domain.Answer { return &domain.Answer{PostbackID: p.ID, Outcome: "accepted"} }
-	path := "/track?gk_click_id=" + e.keys.NewID(e.at).String() +
+	path := "/track?gk_click_id=" + e.keys.NewID(keyring.KindClick, e.at).String() +
 		"&security%5Ftoken=hush-hush&of_signature=hush-sig&my_password=hush&cnv_email=jane@example.com&plain=seen"
 	e.post(path, "application/json", `{"data":{"security_token":"hush-nested"}}`, "Of-Timestamp", "1778671800", "Of-Nonce", "12345678")
 	message, _ := json.Marshal(e.posted[0])
@@ -235,7 +236,7 @@ func TestPostbackSignature(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	e.decide = func(p domain.Postback) *domain.Answer { return &domain.Answer{PostbackID: p.ID, Outcome: "accepted"} }
-	secret, click := []byte("a secret"), e.keys.NewID(e.at).String()
+	secret, click := []byte("a secret"), e.keys.NewID(keyring.KindClick, e.at).String()
 	opened := func() (text string, signed *domain.Signed) {
 		signed = e.posted[len(e.posted)-1].Postback.Signed
 		if signed == nil {
@@ -274,13 +275,12 @@ func TestPostbackNotRecorded(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	e.failed = errors.New("stream is full")
-	for _, query := range []string{"gk_click_id=" + e.keys.NewID(e.at).String(), "gk_click_id=bad"} {
+	for _, query := range []string{"gk_click_id=" + e.keys.NewID(keyring.KindClick, e.at).String(), "gk_click_id=bad"} {
 		if w := e.get("/track?" + query); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 			t.Errorf("%s: %d", query, w.Code)
 		}
 	}
-	for range cap(e.inWork) {
-		e.inWork <- struct{}{}
+	for e.waiting.EnterAny() {
 	}
 	e.failed = nil
 	if w := e.get("/track?gk_click_id=bad"); w.Code != http.StatusServiceUnavailable {

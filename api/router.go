@@ -61,7 +61,8 @@ var (
 	accepted option = func(r *route) { r.status = http.StatusAccepted }
 	// repeatable is for POSTs whose effect is not one database transaction: see idempotency.go.
 	repeatable option = func(r *route) { r.repeatable = true }
-	// streamed is for POSTs that read their body as it comes, and see to their Idempotency-Key themselves.
+	// streamed is for POSTs that read their body themselves, within a size and a time, and see to
+	// their Idempotency-Key.
 	streamed option = func(r *route) { r.streamed = true }
 	// quiet routes are logged only when they fail.
 	quiet option = func(r *route) { r.quiet = true }
@@ -83,6 +84,8 @@ func precondition(check func(huma.Context) error) option {
 const (
 	defaultMaxBody = 1 << 20
 	offerMaxBody   = 2 << 20
+	// publicMaxBody is the most that a route without a token takes.
+	publicMaxBody = 64 << 10
 )
 
 func newRouter(s *Server, engine *gin.Engine) *router {
@@ -145,8 +148,12 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 	if options.who != public {
 		chain = append(chain, r.server.authorize(options.who))
 	}
-	if method != http.MethodGet && !options.streamed {
-		chain = append(chain, readBody(options.maxBody, options.who != public))
+	if method != http.MethodGet && method != http.MethodHead && !options.streamed {
+		limit := options.maxBody
+		if options.who == public {
+			limit = min(limit, publicMaxBody)
+		}
+		chain = append(chain, readBody(limit))
 	}
 	if method == http.MethodPost && options.who != public && !options.streamed {
 		chain = append(chain, r.server.idempotent(options))

@@ -88,9 +88,9 @@ func (s *Server) routes(r *router) {
 	for i, path := range []string{"/track", "/postback", "/api/v1/conversion"} {
 		options := []option{reads(PostbackFields), saysPostback, quiet, hidden}[:min(4, i+3)] // the first spelling is the documented one
 		raw(r, get, path, "postbackTracked", public, "Post a conversion", s.Tracking.postbackTracked, options...)
-		raw(r, post, path, "postbackTracked2", public, "Post a conversion", s.Tracking.postbackTracked, options...)
+		raw(r, post, path, "postbackTracked2", public, "Post a conversion", s.Tracking.postbackTracked, append(options, streamed)...)
 		raw(r, get, path+"/{advertiserKey}", "keyedGetTracked", public, "Post a conversion; for an id, the answer to an earlier one", s.Tracking.keyedGetTracked, append(options, saysKeyed)...)
-		raw(r, post, path+"/{advertiserKey}", "postbackTracked3", public, "Post a conversion", s.Tracking.postbackTracked, options...)
+		raw(r, post, path+"/{advertiserKey}", "postbackTracked3", public, "Post a conversion", s.Tracking.postbackTracked, append(options, streamed)...)
 	}
 	raw(r, get, "/pixel.gif", "imagePixelTracked", public, "A conversion by an image on a page", s.Tracking.imagePixelTracked, quiet, reads(PostbackFields, TunePostbackFields), saysPixel)
 	raw(r, get, "/pixel", "framePixelTracked", public, "A conversion by a frame on a page", s.Tracking.framePixelTracked, quiet, reads(PostbackFields, TunePostbackFields), saysPixel)
@@ -99,13 +99,13 @@ func (s *Server) routes(r *router) {
 	raw(r, get, "/SL{code}", "opaquePixelTracked", public, "A conversion by an opaque pixel", s.Tracking.opaquePixelTracked, quiet, reads(PostbackFields, TunePostbackFields), saysPixel)
 	raw(r, get, "/GL{code}", "opaqueGoalPixelTracked", public, "A conversion of a goal by an opaque pixel", s.Tracking.opaqueGoalPixelTracked, quiet, reads(PostbackFields, TunePostbackFields), saysPixel)
 	raw(r, get, "/aff_lsr", "leadTracked", public, "Post a conversion in TUNE's form", s.Tracking.leadTracked, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
-	raw(r, post, "/aff_lsr", "leadTracked2", public, "Post a conversion in TUNE's form", s.Tracking.leadTracked, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
+	raw(r, post, "/aff_lsr", "leadTracked2", public, "Post a conversion in TUNE's form", s.Tracking.leadTracked, streamed, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
 	raw(r, get, "/aff_goal", "goalTracked", public, "Post a conversion of a goal in TUNE's form; with a=l, its pixel", s.Tracking.goalTracked, quiet, reads(TuneGoalFields, PostbackFields, TunePostbackFields), saysTune)
-	raw(r, post, "/aff_goal", "goalTracked2", public, "Post a conversion of a goal in TUNE's form; with a=l, its pixel", s.Tracking.goalTracked, quiet, reads(TuneGoalFields, PostbackFields, TunePostbackFields), saysTune)
+	raw(r, post, "/aff_goal", "goalTracked2", public, "Post a conversion of a goal in TUNE's form; with a=l, its pixel", s.Tracking.goalTracked, streamed, quiet, reads(TuneGoalFields, PostbackFields, TunePostbackFields), saysTune)
 	raw(r, get, "/SP{code}", "opaqueTracked", public, "Post a conversion to an opaque address", s.Tracking.opaqueTracked, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
-	raw(r, post, "/SP{code}", "opaqueTracked2", public, "Post a conversion to an opaque address", s.Tracking.opaqueTracked, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
+	raw(r, post, "/SP{code}", "opaqueTracked2", public, "Post a conversion to an opaque address", s.Tracking.opaqueTracked, streamed, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
 	raw(r, get, "/GP{code}", "opaqueGoalTracked", public, "Post a conversion of a goal to an opaque address", s.Tracking.opaqueGoalTracked, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
-	raw(r, post, "/GP{code}", "opaqueGoalTracked2", public, "Post a conversion of a goal to an opaque address", s.Tracking.opaqueGoalTracked, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
+	raw(r, post, "/GP{code}", "opaqueGoalTracked2", public, "Post a conversion of a goal to an opaque address", s.Tracking.opaqueGoalTracked, streamed, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
 
 	r.group("Conversions, review, logs", "What happened and why: conversions, their review, jobs, postbacks, clicks, members, reports, audit.")
 	handle(r, get, "/api/v1/sdk-conversion-system/conversions", "listConversions", read, "List conversions, as JSON or CSV", s.listConversions, filtered(conversionListing),

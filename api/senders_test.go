@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // senderForm sends what a query says to one form of a postback's address.
@@ -127,7 +128,7 @@ func TestRule71Senders(t *testing.T) {
 	} {
 		e := newEdge(t)
 		e.accepting()
-		click, other := e.keys.NewID(e.at), e.keys.NewID(e.at)
+		click, other := e.keys.NewID(keyring.KindClick, e.at), e.keys.NewID(keyring.KindClick, e.at)
 		for _, form := range senderForms(e) {
 			mine := func(name string) string {
 				name = strings.Replace(name, "CLICK_ID", strings.ToUpper(form.clickName), 1)
@@ -174,7 +175,7 @@ func TestRule71TwoSources(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	e.accepting()
-	click := e.keys.NewID(e.at).String()
+	click := e.keys.NewID(keyring.KindClick, e.at).String()
 	e.post("/track?gk_click_id="+click+"&cnv_amount=5", "application/json", `{"cnv_amount":9.99,"CNV_SUB_1":"x"}`)
 	require.Equal(t, domain.ReasonMalformed, e.last(t).Refused)
 	require.Equal(t, "cnv_amount is given more than once with different values.", e.last(t).Detail)
@@ -194,7 +195,7 @@ func TestRule71SignedAsSent(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	e.accepting()
-	query := "AMP;GK_CLICK_ID=%7B" + e.keys.NewID(e.at).String() + "%7D"
+	query := "AMP;GK_CLICK_ID=%7B" + e.keys.NewID(keyring.KindClick, e.at).String() + "%7D"
 	for _, path := range []string{"/track", "//track", "/track/", "//track//k%41y/"} {
 		signature := domain.SignPostback([]byte("a secret"), domain.CanonicalPostback("GET", path, query, nil, "1778671800", "n-123456"))
 		w := e.get(path+"?"+query, "of_timestamp", "1778671800", "of_nonce", "n-123456", "of_signature", signature)
@@ -210,7 +211,7 @@ func TestRule71SignedAsSent(t *testing.T) {
 func TestRule71WrongAddresses(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	query := "?gk_click_id=" + e.keys.NewID(e.at).String()
+	query := "?gk_click_id=" + e.keys.NewID(keyring.KindClick, e.at).String()
 	for _, c := range []struct {
 		method, path string
 		code         int

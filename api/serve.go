@@ -17,7 +17,7 @@ func (s *Server) ServiceHandler() http.Handler {
 	engine.GET("/healthz", s.healthz)
 	engine.GET("/readyz", s.readyz)
 	engine.GET("/metrics", s.metrics)
-	return engine
+	return closeUnread(engine)
 }
 
 // PrintOpenAPI writes the OpenAPI document, indented: it comes from the code and needs no server.

@@ -39,6 +39,8 @@ type Config struct {
 	Traced bool
 	// NATSMonitorURL is the stream server's monitoring address, which proves how it syncs.
 	NATSMonitorURL string
+	// Refused are the budgets of postbacks that are refused.
+	Refused RefusedBudgets
 }
 
 // Server answers HTTP requests. Its exported fields are set once, before Handler.
@@ -47,6 +49,7 @@ type Server struct {
 	Keys     *keyring.Keyring
 	Stream   *stream.Conn
 	Clicks   *stream.ClickPublisher
+	Refusals *stream.RefusalPublisher
 	Temporal client.Client
 	Config   Config
 	// Relay is told that an outbox row was committed; nil where no relay runs in this process.
@@ -85,5 +88,5 @@ func (s *Server) Handler() (http.Handler, error) {
 	engine.Use(r.requestIDs, r.observe, recovery)
 	s.Tracking.strays(engine)
 	s.routes(r)
-	return tolerant(engine), nil
+	return closeUnread(tolerant(engine)), nil
 }

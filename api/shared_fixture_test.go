@@ -13,6 +13,7 @@ import (
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // sharedBook is a book whose offer is shared: b.me is its advertiser, b.publisher has it too. Clicks
@@ -41,7 +42,7 @@ func newSharedBook(t *testing.T, change ...func(*api.Server)) *sharedBook {
 func (b *sharedBook) share(offer domain.Offer) domain.Partnership {
 	b.t.Helper()
 	p := domain.Partnership{ID: uuid.New(), OfferID: offer.ID, AdvertiserTenantID: b.tenantID, PublisherTenantID: b.publisherID}
-	source, link, at := b.addOffer("Source"), b.api.Keys.NewID(time.Now()), time.Now()
+	source, link, at := b.addOffer("Source"), b.api.Keys.NewID(keyring.KindLink, time.Now()), time.Now()
 	system := func(sql string, args ...any) {
 		_, err := b.store.SystemPool().Exec(b.t.Context(), sql, args...)
 		require.NoError(b.t, err)

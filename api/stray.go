@@ -15,7 +15,7 @@ func (t *Tracking) strays(engine *gin.Engine) {
 	engine.NoRoute(func(c *gin.Context) {
 		wrong := domain.FieldError{Field: "path", Reason: "is no address of postbacks"}
 		if form := strayForm(c); form != nil {
-			t.takeStray(c, form, &wrong)
+			t.takeUnless(c, form, &wrong)
 			return
 		}
 		writeProblem(c, notFound())
@@ -23,17 +23,11 @@ func (t *Tracking) strays(engine *gin.Engine) {
 	engine.NoMethod(func(c *gin.Context) {
 		wrong := domain.FieldError{Field: "method", Reason: "must be GET or POST"}
 		if form := strayForm(c); form != nil {
-			t.takeStray(c, form, &wrong)
+			t.takeUnless(c, form, &wrong)
 			return
 		}
 		writeProblem(c, newProblem(http.StatusMethodNotAllowed, ""))
 	})
-}
-
-func (t *Tracking) takeStray(c *gin.Context, form *conversionForm, wrong *domain.FieldError) {
-	if readBody(defaultMaxBody, false)(c); !c.IsAborted() {
-		t.takeUnless(c, form, wrong)
-	}
 }
 
 // strayPostback and strayTune are the forms of what was sent to a wrong address.

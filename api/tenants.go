@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/db/dbgen"
-	"github.com/offerflow/offerflow/keyring"
 )
 
 // A tenant's defaults.
@@ -54,7 +53,7 @@ func (s *Server) createTenant(ctx context.Context, in *createTenantInput) (*crea
 	if err != nil {
 		return nil, err
 	}
-	token := keyring.NewToken(tokenPrefix)
+	token := s.Keys.NewToken(tokenPrefix)
 	out := &createTenantOutput{}
 	out.Body.ID, out.Body.APIToken = tenant.TenantID, token
 	return out, s.system(ctx, func(ctx context.Context, tx pgx.Tx) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -20,7 +21,7 @@ func (t *conversionTest) makeClick(ctx context.Context) (goOn bool, err error) {
 	tracking := t.server.Tracking
 	at := t.plan.ClickedAt
 	t.click = domain.Click{
-		ID: tracking.keys.NewID(at), TenantID: t.tenantID, ClickedAt: at, LinkID: t.linkID, OfferID: t.offer.ID, OfferVersion: t.offer.Version,
+		ID: tracking.keys.NewID(keyring.KindClick, at), TenantID: t.tenantID, ClickedAt: at, LinkID: t.linkID, OfferID: t.offer.ID, OfferVersion: t.offer.Version,
 		AdvertiserID: t.offer.AdvertiserID, PartnerID: body.PartnerID, PubMemberID: t.params.member(), PubClickID: t.params.clickID,
 		PubSessionID: t.params.sessionID, PubGender: t.params.gender, PubAge: t.params.age, PubGeoCountry: t.params.country,
 		PubGeoState: t.params.state, PubPostalCode: t.params.postalCode, PubDevice: t.params.device, PubSubs: t.params.filledSubs(),
@@ -114,7 +115,7 @@ func (t *conversionTest) sendPostbacks(ctx context.Context) (goOn bool, err erro
 func (t *conversionTest) postback(planned domain.TestStep) *domain.Postback {
 	at := t.server.Tracking.now()
 	postback := &domain.Postback{
-		ID: t.server.Tracking.keys.NewID(at), ReceivedAt: at, Method: "POST", Path: "/api/v1/tools/test-conversion", SourceIP: "",
+		ID: t.server.Tracking.keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: "POST", Path: "/api/v1/tools/test-conversion", SourceIP: "",
 		ClickID: &t.click.ID, EventID: planned.Event.EventID, Amount: t.in.Body.Amount, CompletedAt: planned.DoneAt, IsTest: true,
 		Params: map[string]string{"gk_click_id": t.click.ID.String(), "cnv_event_id": planned.Event.EventID, "cnv_amount": t.in.Body.Amount},
 	}

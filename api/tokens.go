@@ -9,7 +9,6 @@ import (
 
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
-	"github.com/offerflow/offerflow/keyring"
 )
 
 // tokenPrefix lets secret scanners know a token by sight.
@@ -45,7 +44,7 @@ type tokenDocument struct {
 }
 
 func (s *Server) createToken(ctx context.Context, in *createTokenInput) (*createTokenOutput, error) {
-	token := keyring.NewToken(tokenPrefix)
+	token := s.Keys.NewToken(tokenPrefix)
 	row, err := newTokenRow(in)
 	if err != nil {
 		return nil, err

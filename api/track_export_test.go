@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -32,7 +33,8 @@ func (s *Server) TrackWith(ctx context.Context, click func(domain.Click) error, 
 			replies.heard(message.ReplyTo, reply)
 			return err
 		}),
-		inWork: make(chan struct{}, 4), now: func() time.Time { return now() },
+		refusals: refusalFunc(func(refused domain.Postback) { postback(refused) }), spending: newSpending(RefusedBudgets{}),
+		waiting: inbound.NewPlaces(4, 4), now: func() time.Time { return now() },
 	}
 	return nil
 }
@@ -54,4 +56,11 @@ func (s *Server) LoadOffers(ctx context.Context) error {
 		return nil
 	}
 	return s.Tracking.offers.Load(ctx)
+}
+
+type refusalFunc func(domain.Postback)
+
+func (f refusalFunc) Publish(_ context.Context, refused *domain.Postback) error {
+	f(*refused)
+	return nil
 }

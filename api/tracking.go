@@ -11,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/keyring"
 )
 
@@ -24,25 +25,36 @@ type messageWriter interface {
 	Publish(ctx context.Context, subject, id string, data []byte) error
 }
 
+// refusalWriter puts a refused postback on disk before it returns (stream.RefusalPublisher).
+type refusalWriter interface {
+	Publish(ctx context.Context, refused *domain.Postback) error
+}
+
 // Tracking is the public edge: clicks and postbacks. What it needs of the database is in memory.
 type Tracking struct {
 	keys     *keyring.Keyring
 	offers   *OfferCache
 	clicks   clickWriter
 	messages messageWriter
+	refusals refusalWriter
+	spending *spending
 	answers  answerSource
 	replies  *replies
 	places   placeFinder
 	traffic  traffic
 	// cookieScope is where click cookies go (pixel_cookie.go).
 	cookieScope string
-	// inWork bounds the postbacks that wait for their decision.
-	inWork chan struct{}
-	now    func() time.Time
+	// waiting are the places of postbacks that are put on disk and wait for their decision.
+	waiting *inbound.Places
+	now     func() time.Time
 }
 
-// maxPostbacksInWork bounds the memory of waiting requests; above it senders get 503.
-const maxPostbacksInWork = 4096
+// The places of postbacks that wait for their decision, in all and per client address, which bound
+// the memory of waiting requests. Above them senders get 503.
+const (
+	usualWaiting           = 4096
+	usualWaitingPerAddress = 1024
+)
 
 // StartTracking loads the offers, begins to listen for their news and for decisions, and leaves
 // the edge in s.Tracking. It is called once, before Handler; everything it started ends with ctx.
@@ -66,7 +78,8 @@ func (s *Server) StartTracking(ctx context.Context, geoIPFile string) error {
 	go offers.Run(ctx)
 	s.Tracking = &Tracking{
 		keys: s.Keys, offers: offers, clicks: s.Clicks, messages: s.Stream, answers: storedAnswers{s.Store},
-		replies: replies, places: places, inWork: make(chan struct{}, maxPostbacksInWork), now: now,
+		refusals: s.Refusals, spending: newSpending(s.Config.Refused),
+		replies: replies, places: places, waiting: inbound.NewPlaces(usualWaiting, usualWaitingPerAddress), now: now,
 		cookieScope: cookieScope(s.Config.PublicURL),
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -112,7 +113,8 @@ func newShopfront(t *testing.T) *shopfront {
 	s := &shopfront{t: t, clicks: activities.Clicks{Store: store}, decisions: &activities.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: time.Now}}
 	s.tracking = &Tracking{
 		keys: keys, offers: NewOfferCache(store, keys), clicks: shopfrontClicks{s}, messages: shopfrontPostbacks{s}, answers: storedAnswers{store},
-		replies: newReplies("_INBOX.test"), places: places, inWork: make(chan struct{}, 16), now: now,
+		replies: newReplies("_INBOX.test"), places: places, waiting: inbound.NewPlaces(16, 16), now: now,
+		refusals: refusalFunc(func(domain.Postback) {}), spending: newSpending(RefusedBudgets{}),
 	}
 	server := &Server{Store: store, Keys: keys, Config: Config{PublicURL: shopfrontURL, OperatorTokenHash: keys.Hash("operator")}, Tracking: s.tracking}
 	handler, err := server.Handler()

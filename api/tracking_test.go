@@ -16,6 +16,7 @@ import (
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -73,6 +74,25 @@ func (r messageRecorder) Publish(_ context.Context, _, id string, data []byte) e
 	return nil
 }
 
+type refusalRecorder struct{ *edge }
+
+func (r refusalRecorder) Publish(_ context.Context, refused *domain.Postback) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failed == nil {
+		r.posted = append(r.posted, stream.PostbackMessage{Postback: *refused})
+	}
+	return r.failed
+}
+
+// unbounded budgets are for tests of something else.
+func unbounded() *spending {
+	const many = 1 << 30
+	all := newSpending(RefusedBudgets{PerAddress: many / burstSeconds, PerKey: many / burstSeconds, Total: many / burstSeconds})
+	all.futiles = newBudgets(1, many)
+	return all
+}
+
 type storedAnswerRecorder struct{ *edge }
 
 func (r storedAnswerRecorder) answer(_ context.Context, id uuid.UUID) (domain.Answer, error) {
@@ -98,7 +118,8 @@ func newEdge(t *testing.T) *edge {
 	e.Tracking = &Tracking{
 		cookieScope: cookieScope("https://offers.example"), keys: keys, offers: NewOfferCache(nil, keys), clicks: clickRecorder{e}, messages: messageRecorder{e},
 		answers: storedAnswerRecorder{e}, replies: newReplies("_INBOX.test"), places: places,
-		inWork: make(chan struct{}, 4), now: func() time.Time { return e.at },
+		waiting: inbound.NewPlaces(4, 4), now: func() time.Time { return e.at },
+		refusals: refusalRecorder{e}, spending: unbounded(),
 	}
 	e.tenant = dbgen.Tenant{TenantID: newID(), Timezone: "UTC", FraudChecks: json.RawMessage("{}"), GoalsEnabled: true}
 	e.partner = dbgen.Partner{TenantID: e.tenant.TenantID, ID: newID(), Status: "active"}
@@ -110,7 +131,7 @@ func newEdge(t *testing.T) *edge {
 	}
 	revenue := domain.Micros(domain.MicrosPerUnit)
 	e.offer.Events = []domain.Event{{ID: newID(), HasRevenue: true, Revenue: &revenue}}
-	e.link = dbgen.Link{TenantID: e.tenant.TenantID, ID: keys.NewID(e.at), OfferID: e.offer.ID, PartnerID: &e.partner.ID, IsDefault: true}
+	e.link = dbgen.Link{TenantID: e.tenant.TenantID, ID: keys.NewID(keyring.KindLink, e.at), OfferID: e.offer.ID, PartnerID: &e.partner.ID, IsDefault: true}
 	e.engine = gin.New()
 	if err := e.engine.SetTrustedProxies([]string{"10.0.0.0/8"}); err != nil {
 		t.Fatal(err)
@@ -156,7 +177,7 @@ func (e *edge) load(t *testing.T) {
 
 func (e *edge) serve(r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	tolerant(e.engine).ServeHTTP(w, r)
+	closeUnread(tolerant(e.engine)).ServeHTTP(w, r)
 	return w
 }
 

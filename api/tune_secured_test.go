@@ -21,6 +21,7 @@ import (
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // guarded is the edge in front of the real decisions on a real database.
@@ -117,7 +118,7 @@ func (g *guarded) set(sql string, args ...any) {
 func (g *guarded) newClick() uuid.UUID {
 	g.t.Helper()
 	at := g.at.Add(-time.Hour)
-	click := domain.Click{ID: g.keys.NewID(at), TenantID: g.tenant.TenantID, ClickedAt: at, LinkID: newID(), OfferID: g.offer.ID,
+	click := domain.Click{ID: g.keys.NewID(keyring.KindClick, at), TenantID: g.tenant.TenantID, ClickedAt: at, LinkID: newID(), OfferID: g.offer.ID,
 		OfferVersion: g.offer.Version, AdvertiserID: g.offer.AdvertiserID, SessionEndsAt: g.offer.SessionEnd(at)}
 	packed, err := json.Marshal([]domain.Click{click})
 	require.NoError(g.t, err)

@@ -15,6 +15,7 @@ import (
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // accepting decides that everything is accepted.
@@ -120,7 +121,7 @@ func TestTuneForms(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	e.accepting()
-	click, goalID := e.keys.NewID(e.at), newID()
+	click, goalID := e.keys.NewID(keyring.KindClick, e.at), newID()
 	id := "transaction_id=" + click.String()
 	plain := func(defaultGoal bool) *domain.Address {
 		if !defaultGoal {
@@ -154,7 +155,7 @@ func TestTuneForms(t *testing.T) {
 		got := e.last(t)
 		require.Equal(t, &click, got.ClickID, path)
 		require.Empty(t, got.Refused, path)
-		require.True(t, e.keys.Genuine(got.ID), path)
+		require.True(t, e.keys.Genuine(keyring.KindPostback, got.ID), path)
 		got = domain.Postback{
 			EventID: got.EventID, GoalID: got.GoalID, GoalName: got.GoalName, AdvID: got.AdvID, Amount: got.Amount,
 			ConversionID: got.ConversionID, Subs: got.Subs, Address: got.Address, Visitor: got.Visitor, TokenHashes: got.TokenHashes,
@@ -168,7 +169,7 @@ func TestTunePost(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	e.accepting()
-	click := e.keys.NewID(e.at)
+	click := e.keys.NewID(keyring.KindClick, e.at)
 	for _, path := range []string{"/aff_lsr", "/aff_goal?a=lsr", e.code(domain.OpaquePostback, uuid.Nil), e.code(domain.OpaqueGoalPostback, newID())} {
 		for contentType, body := range map[string]string{
 			"application/x-www-form-urlencoded": "transaction_id=" + click.String() + "&amount=5",
@@ -199,7 +200,7 @@ func TestTuneAnswers(t *testing.T) {
 		e.decide = func(p domain.Postback) *domain.Answer {
 			return &domain.Answer{PostbackID: p.ID, Outcome: c.outcome, Reason: c.reason}
 		}
-		query := "?transaction_id=" + e.keys.NewID(e.at).String()
+		query := "?transaction_id=" + e.keys.NewID(keyring.KindClick, e.at).String()
 		for _, path := range []string{"/aff_lsr" + query, "/aff_goal" + query + "&a=lsr", e.code("SP", uuid.Nil) + query, e.code("GP", newID()) + query} {
 			w := e.get(path)
 			require.Equal(t, http.StatusOK, w.Code, path)
@@ -225,7 +226,7 @@ func TestTuneAnswers(t *testing.T) {
 func TestTuneRefusedAtTheEdge(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	click, goalID := e.keys.NewID(e.at).String(), newID()
+	click, goalID := e.keys.NewID(keyring.KindClick, e.at).String(), newID()
 	sp := e.code(domain.OpaquePostback, goalID)
 	another := newEdge(t)
 	for name, c := range map[string]struct {
@@ -288,7 +289,7 @@ func TestTuneNotRecorded(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	e.failed = errors.New("stream is full")
-	id := "?transaction_id=" + e.keys.NewID(e.at).String()
+	id := "?transaction_id=" + e.keys.NewID(keyring.KindClick, e.at).String()
 	for _, path := range []string{"/aff_lsr", "/aff_goal", "/aff_l", "/pixel.gif", "/pixel", e.code("SP", uuid.Nil), e.code("GP", newID()), e.code("SL", uuid.Nil), e.code("GL", newID())} {
 		for _, query := range []string{id, ""} {
 			w := e.get(path + query)

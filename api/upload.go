@@ -139,6 +139,7 @@ func (u *upload) receive(ctx context.Context) error {
 			return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("At most %d lines are taken.", maxJobItems))
 		}
 		if errors.Is(end, io.EOF) {
+			u.c.Writer.Header().Del("Connection") // read whole: see closeUnread
 			return nil
 		}
 		if end != nil {

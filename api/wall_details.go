@@ -9,6 +9,7 @@ import (
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 // WallStanding is where a member stands with an offer.
@@ -61,7 +62,7 @@ func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDe
 		if out.Body.SessionID, err = view.openSession(ctx, tx, in.OfferID); err != nil {
 			return err
 		}
-		out.Body.ViewID = s.Keys.NewID(view.at)
+		out.Body.ViewID = s.Keys.NewID(keyring.KindView, view.at)
 		return dbgen.New().InsertOfferView(ctx, tx, dbgen.InsertOfferViewParams{
 			TenantID: principal(ctx).TenantID, ID: out.Body.ViewID, OfferID: in.OfferID, PubMemberID: in.Member, PlacementID: placementID,
 			Params: in.params.audienceQuery(), CreatedAt: view.at, CreativeOrder: creative,

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 )
 
 const wallRoutes = "/api/v1/offer-wall/"
@@ -137,7 +138,7 @@ func TestWallFromDetailsToDone(t *testing.T) {
 	require.Equal(t, []any{f.offer, "Offer of AppsFlyer", "https://cdn.example/1.png", "200.00", true, false}, []any{seen.ID, seen.Name, seen.CreativeFileURL, *seen.Reward, seen.IsOfferAvailable, seen.IsUserCompleted})
 	require.Equal(t, []string{"", "", ""}, statuses(seen))
 	require.Nil(t, seen.SessionID)
-	require.True(t, f.decisions.Keys.Genuine(uuid.MustParse(seen.ViewID)), "so that a click may look it up at any time")
+	require.True(t, f.decisions.Keys.Genuine(keyring.KindView, uuid.MustParse(seen.ViewID)), "so that a click may look it up at any time")
 	require.Equal(t, "100.00", *seen.Events[0].Reward)
 
 	path := f.viewLink("viewId=" + seen.ViewID + "&offerId=" + f.offer + "&pub_sub_1=a%26b&pub_device=IOS")
@@ -277,21 +278,21 @@ func TestClickByView(t *testing.T) {
 	redirect := wallRoutes + "offer-link-redirect?"
 	type click struct{ offer, member, view string }
 	for query, want := range map[string]click{
-		"viewId=" + seen.ViewID:                                                                            {f.offer, "anna", seen.ViewID},
-		"viewId=" + strings.ToUpper(seen.ViewID) + "&pub_sub_1=x":                                          {f.offer, "anna", seen.ViewID},
-		"offerId=" + f.offer + "&viewId=" + seen.ViewID:                                                    {f.offer, "anna", seen.ViewID},
-		"viewId=" + seen.ViewID + "&pub_member_id=anna":                                                    {f.offer, "anna", seen.ViewID},
-		"offerId=" + f.offer + "&pub_member_id=anna&viewId=" + seen.ViewID:                                 {f.offer, "anna", seen.ViewID},
-		"offerId=" + f.offer + "&pub_member_id=carl&viewId=" + seen.ViewID:                                 {f.offer, "carl", ""},
-		"offerId=" + f.offer + "&pub_member_id=a%3Bb&viewId=" + seen.ViewID:                                {f.offer, "a;b", ""},
-		"offerId=" + f.offer + "&pub_member_id=a;b&viewId=" + seen.ViewID:                                  {f.offer, "a;b", ""},
-		"offerId=" + f.offer + "&pub_member_id=bob%zz&viewId=" + seen.ViewID:                               {f.offer, "bob%zz", ""},
-		"offerId=" + f.offer + "&pub_member_id=&pub_member_id=bob&viewId=" + seen.ViewID:                   {f.offer, "bob", ""},
-		"offerId=" + f.offer + "&viewId=" + others.ViewID:                                                  {f.offer, "", ""},
-		"offerId=" + f.offer + "&viewId=" + f.decisions.Keys.NewID(time.Now()).String():                    {f.offer, "", ""},
-		"offerId=" + f.offer + "&viewId=theirs":                                                            {f.offer, "", ""},
-		"offerId=" + f.offer:                                                                               {f.offer, "", ""},
-		"offerId=" + f.offer + "&pub_member_id=anna&viewId=" + f.decisions.Keys.NewID(time.Now()).String(): {f.offer, "anna", ""},
+		"viewId=" + seen.ViewID:                                                                                              {f.offer, "anna", seen.ViewID},
+		"viewId=" + strings.ToUpper(seen.ViewID) + "&pub_sub_1=x":                                                            {f.offer, "anna", seen.ViewID},
+		"offerId=" + f.offer + "&viewId=" + seen.ViewID:                                                                      {f.offer, "anna", seen.ViewID},
+		"viewId=" + seen.ViewID + "&pub_member_id=anna":                                                                      {f.offer, "anna", seen.ViewID},
+		"offerId=" + f.offer + "&pub_member_id=anna&viewId=" + seen.ViewID:                                                   {f.offer, "anna", seen.ViewID},
+		"offerId=" + f.offer + "&pub_member_id=carl&viewId=" + seen.ViewID:                                                   {f.offer, "carl", ""},
+		"offerId=" + f.offer + "&pub_member_id=a%3Bb&viewId=" + seen.ViewID:                                                  {f.offer, "a;b", ""},
+		"offerId=" + f.offer + "&pub_member_id=a;b&viewId=" + seen.ViewID:                                                    {f.offer, "a;b", ""},
+		"offerId=" + f.offer + "&pub_member_id=bob%zz&viewId=" + seen.ViewID:                                                 {f.offer, "bob%zz", ""},
+		"offerId=" + f.offer + "&pub_member_id=&pub_member_id=bob&viewId=" + seen.ViewID:                                     {f.offer, "bob", ""},
+		"offerId=" + f.offer + "&viewId=" + others.ViewID:                                                                    {f.offer, "", ""},
+		"offerId=" + f.offer + "&viewId=" + f.decisions.Keys.NewID(keyring.KindView, time.Now()).String():                    {f.offer, "", ""},
+		"offerId=" + f.offer + "&viewId=theirs":                                                                              {f.offer, "", ""},
+		"offerId=" + f.offer:                                                                                                 {f.offer, "", ""},
+		"offerId=" + f.offer + "&pub_member_id=anna&viewId=" + f.decisions.Keys.NewID(keyring.KindView, time.Now()).String(): {f.offer, "anna", ""},
 	} {
 		location, trace := f.clicked(redirect + query)
 		got := click{trace.Click.OfferID, orZero(trace.Click.PubMemberID), ""}
@@ -303,7 +304,7 @@ func TestClickByView(t *testing.T) {
 		require.Empty(t, trace.Click.RefusedReason, query)
 	}
 	clicks := f.count("SELECT count(*) FROM clicks")
-	for _, query := range []string{"", "viewId=", "viewId=theirs", "viewId=" + newID().String(), "viewId=" + f.decisions.Keys.NewID(time.Now()).String(), "viewId=" + seen.ViewID + "&pub_member_id=carl", "viewId=" + seen.ViewID + "&pub_member_id=a;b", "offerId=nonsense&viewId=" + seen.ViewID, "offerId=" + newID().String() + "&viewId=" + seen.ViewID} {
+	for _, query := range []string{"", "viewId=", "viewId=theirs", "viewId=" + newID().String(), "viewId=" + f.decisions.Keys.NewID(keyring.KindView, time.Now()).String(), "viewId=" + seen.ViewID + "&pub_member_id=carl", "viewId=" + seen.ViewID + "&pub_member_id=a;b", "offerId=nonsense&viewId=" + seen.ViewID, "offerId=" + newID().String() + "&viewId=" + seen.ViewID} {
 		f.call(http.MethodGet, redirect+query, nil, 404, nil)
 	}
 	require.Equal(t, clicks, f.count("SELECT count(*) FROM clicks"))

@@ -6,14 +6,28 @@ import (
 	"github.com/google/uuid"
 )
 
+// DerivedKind is what a derived id names. It goes into the id's hash, so it never changes.
+type DerivedKind string
+
+// The kinds of derived ids.
+const (
+	DerivedConversion DerivedKind = "conversion"
+	DerivedOfferNews  DerivedKind = "offer"
+	DerivedDelivery   DerivedKind = "delivery"
+	DerivedLedger     DerivedKind = "ledger"
+	DerivedNews       DerivedKind = "news"
+	DerivedExchange   DerivedKind = "exchange"
+	DerivedLive       DerivedKind = "live"
+)
+
 // DerivedID is the id of what follows from its parent: always the same for the same arguments, so that
 // a replay after a restore makes the same conversions, news and messages, and no receiver takes them
 // for others. It has the form of a UUIDv7: the time is the parent's, the rest is a hash. Nothing that
 // a second run may see otherwise (an instant, a sequence) belongs in parts.
-func DerivedID(parent uuid.UUID, kind string, parts ...string) uuid.UUID {
+func DerivedID(parent uuid.UUID, kind DerivedKind, parts ...string) uuid.UUID {
 	hash := sha256.New()
 	hash.Write(parent[:])
-	for _, part := range append([]string{kind}, parts...) {
+	for _, part := range append([]string{string(kind)}, parts...) {
 		hash.Write([]byte{0}) // no two lists of parts are one text
 		hash.Write([]byte(part))
 	}

@@ -10,14 +10,11 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -26,14 +23,21 @@ import (
 const minKeyBytes = 32
 
 // Keyring holds the subkeys of all secret keys, current one first.
-type Keyring struct{ keys []subkeys }
+type Keyring struct {
+	keys []subkeys
+	// kindsFrom is the instant, in Unix milliseconds, from which ids carry their kind (ids.go).
+	kindsFrom int64
+}
 
 type subkeys struct {
-	id   string // short public name of the key, kept beside what it hashed or sealed
-	mac  []byte
-	hash []byte
-	name []byte
-	aead cipher.AEAD
+	id string // short public name of the key, kept beside what it hashed or sealed
+	// kindMAC is for ids that carry their kind, plainMAC for those from before.
+	kindMAC  cipher.Block
+	plainMAC []byte
+	token    []byte
+	hash     []byte
+	name     []byte
+	aead     cipher.AEAD
 	// opaqueMAC and opaque make opaque addresses.
 	opaqueMAC []byte
 	opaque    cipher.Block
@@ -95,47 +99,15 @@ func derive(key []byte) (subkeys, error) {
 	if err != nil {
 		return subkeys{}, err
 	}
+	kindMAC, err := aes.NewCipher(sub("id kind mac"))
+	if err != nil {
+		return subkeys{}, err
+	}
 	return subkeys{
-		id: hex.EncodeToString(sub("id")[:4]), mac: sub("id mac"), hash: sub("token hash"), name: sub("pseudonym"), aead: aead,
+		id: hex.EncodeToString(sub("id")[:4]), kindMAC: kindMAC, plainMAC: sub("id mac"), token: sub("token mac"),
+		hash: sub("token hash"), name: sub("pseudonym"), aead: aead,
 		opaqueMAC: sub("opaque mac"), opaque: opaque,
 	}, nil
-}
-
-// macBytes is the length of the MAC at the end of an id. A guess passes once in 16 million times
-// and then only costs a look-up; 50 random bits remain for each millisecond.
-const macBytes = 3
-
-// NewID mints a UUIDv7 of an instant whose tail is a MAC, for click and postback ids: a forged id
-// is refused without a look-up.
-func (k *Keyring) NewID(at time.Time) uuid.UUID {
-	var id uuid.UUID
-	_, _ = rand.Read(id[6:])
-	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli()))
-	copy(id[:6], ms[2:])
-	id[6] = 0x70 | id[6]&0x0f
-	id[8] = 0x80 | id[8]&0x3f
-	copy(id[16-macBytes:], k.keys[0].tail(id))
-	return id
-}
-
-// Genuine says whether id was minted by NewID under any of the keys.
-func (k *Keyring) Genuine(id uuid.UUID) bool {
-	if id.Version() != 7 {
-		return false
-	}
-	for _, key := range k.keys {
-		if subtle.ConstantTimeCompare(id[16-macBytes:], key.tail(id)) == 1 {
-			return true
-		}
-	}
-	return false
-}
-
-func (s subkeys) tail(id uuid.UUID) []byte {
-	mac := hmac.New(sha256.New, s.mac)
-	mac.Write(id[:16-macBytes])
-	return mac.Sum(nil)[:macBytes]
 }
 
 // Hash is the keyed hash of a token under the current key, as the database keeps it.
@@ -199,11 +171,4 @@ func (k *Keyring) Open(sealed string) ([]byte, error) {
 		}
 	}
 	return nil, ErrSealed
-}
-
-// NewToken makes a random secret of 32 bytes with a readable prefix, such as "of_".
-func NewToken(prefix string) string {
-	raw := make([]byte, 32)
-	_, _ = rand.Read(raw)
-	return prefix + base64.RawURLEncoding.EncodeToString(raw)
 }

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -36,6 +37,50 @@ func (p *ClickPublisher) Publish(ctx context.Context, click *domain.Click) error
 
 // Close waits until every click that was accepted is written. No Publish may follow.
 func (p *ClickPublisher) Close() { p.packer.Close() }
+
+// RefusalPublisher writes refused postbacks durably, many in one message like clicks. What waits to be
+// written is bounded: strangers send it.
+type RefusalPublisher struct {
+	packer  *Packer
+	waiting chan struct{}
+}
+
+const (
+	// maxRefusalsWaiting bounds the memory of refusals that wait for the disk, to some 5 MB.
+	maxRefusalsWaiting = 1024
+	// refusalWait bounds how long a sender waits for that.
+	refusalWait = 3 * time.Second
+)
+
+// NewRefusalPublisher starts the publisher.
+func NewRefusalPublisher(conn *Conn) *RefusalPublisher {
+	return &RefusalPublisher{
+		packer: NewPacker(func(packed []byte) error {
+			return conn.Publish(context.Background(), SubjectRefused, "", packed)
+		}),
+		waiting: make(chan struct{}, maxRefusalsWaiting),
+	}
+}
+
+// Publish returns nil once the refusal is on disk.
+func (p *RefusalPublisher) Publish(ctx context.Context, refused *domain.Postback) error {
+	select {
+	case p.waiting <- struct{}{}:
+		defer func() { <-p.waiting }()
+	default:
+		return ErrUnavailable
+	}
+	record, err := json.Marshal(refused)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, refusalWait)
+	defer cancel()
+	return p.packer.Put(ctx, record)
+}
+
+// Close waits until every refusal that was accepted is written. No Publish may follow.
+func (p *RefusalPublisher) Close() { p.packer.Close() }
 
 // refusedRow is a row of the outbox that the stream will never take.
 type refusedRow struct {

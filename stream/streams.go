@@ -21,7 +21,10 @@ const (
 	Clicks    = "CLICKS_V2"
 	Starts    = "STARTS_V2"
 	Postbacks = "POSTBACKS_V2"
-	Events    = "EVENTS"
+	// Refused holds what the edge refused, apart from the postbacks that are to be decided: strangers
+	// fill it as they please, and genuine postbacks neither wait behind it nor share its room.
+	Refused = "REFUSED"
+	Events  = "EVENTS"
 	// Live is what live streams show, apart from the events that work rests on: when it is full the
 	// oldest goes, and nothing waits for it.
 	Live = "LIVE"
@@ -31,6 +34,8 @@ const (
 	// apart from the clicks, so that rows never wait for workflows.
 	SubjectStarts    = "offerflow.v2.starts"
 	SubjectPostbacks = "offerflow.v2.postbacks"
+	// SubjectRefused carries packed postbacks (domain.Postback) that were refused by the edge, for the log.
+	SubjectRefused = "offerflow.refused"
 	// SubjectConversion carries one ConversionEvent per transition of a conversion.
 	SubjectConversion = "offerflow.events.conversion"
 	// SubjectOffer carries an OfferEvent when anything that the redirect knows of an offer changed.
@@ -62,6 +67,7 @@ type Settings struct {
 const (
 	defaultKeep  = 24 * time.Hour
 	defaultBytes = 2 << 30
+	refusedBytes = 256 << 20
 	liveBytes    = 256 << 20
 	liveMaxAge   = 7 * 24 * time.Hour
 )
@@ -73,7 +79,7 @@ func DefaultSettings() Settings { return Settings{}.WithDefaults() }
 func (s Settings) WithDefaults() Settings {
 	sizes := map[string]int64{}
 	for _, one := range logStreams {
-		sizes[one.name] = cmp.Or(s.Bytes[one.name], defaultBytes)
+		sizes[one.name] = cmp.Or(s.Bytes[one.name], one.bytes, defaultBytes)
 	}
 	return Settings{Replicas: cmp.Or(s.Replicas, 1), Keep: cmp.Or(s.Keep, defaultKeep), Bytes: sizes}
 }
@@ -100,8 +106,9 @@ func (s Settings) Validate() error {
 // logStream is one of the streams that work rests on.
 type logStream struct {
 	name, subject string
-	// setting is its size's.
+	// setting is its size's, and bytes the size without it where that is not defaultBytes.
 	setting string
+	bytes   int64
 	// earlier is the work queue of the release before, to be drained.
 	earlier string
 	// consumers must all have handled a message before it may go. One that is not made yet has
@@ -115,6 +122,7 @@ var logStreams = []logStream{
 	{name: Clicks, subject: SubjectClicks, setting: "OFFERFLOW_STREAM_CLICKS_MIB", earlier: "CLICKS", consumers: []durable{{"clicks", ""}}},
 	{name: Starts, subject: SubjectStarts, setting: "OFFERFLOW_STREAM_STARTS_MIB", earlier: "STARTS", consumers: []durable{{"starts", ""}}},
 	{name: Postbacks, subject: SubjectPostbacks, setting: "OFFERFLOW_STREAM_POSTBACKS_MIB", earlier: "POSTBACKS", consumers: []durable{{"postbacks", ""}}},
+	{name: Refused, subject: SubjectRefused, setting: "OFFERFLOW_STREAM_REFUSED_MIB", bytes: refusedBytes, consumers: []durable{{"refused", ""}}},
 	{name: Events, subject: subjectEvents, setting: "OFFERFLOW_STREAM_EVENTS_MIB", consumers: []durable{
 		{"callbacks", SubjectConversion}, {"deliveries", SubjectDelivery}, {"jobs", SubjectJob},
 		{"exchange", SubjectExchange}, {"reconciliations", SubjectReconciliation},

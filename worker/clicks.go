@@ -43,19 +43,19 @@ func (w *Worker) handleClicks(ctx context.Context, msg jetstream.Msg) error {
 	if err := w.writeRows(ctx, msg.Data()); !activities.Permanent(err) {
 		return err
 	}
-	return w.writeEach(ctx, msg)
+	return w.writeEach(ctx, consumerClicks, msg, w.writeRows)
 }
 
-// writeEach writes a message's clicks one by one, so that a bad one keeps no other from its row.
-func (w *Worker) writeEach(ctx context.Context, msg jetstream.Msg) error {
-	var clicks []json.RawMessage
-	if err := json.Unmarshal(msg.Data(), &clicks); err != nil {
-		return fmt.Errorf("%w: clicks: %w", stream.ErrBad, err)
+// writeEach writes what a message packs one by one, so that a bad one keeps no other from its row.
+func (w *Worker) writeEach(ctx context.Context, consumer string, msg jetstream.Msg, write func(ctx context.Context, packed []byte) error) error {
+	var records []json.RawMessage
+	if err := json.Unmarshal(msg.Data(), &records); err != nil {
+		return fmt.Errorf("%w: %s: %w", stream.ErrBad, consumer, err)
 	}
-	for _, click := range clicks {
-		err := w.writeRows(ctx, append(append([]byte{'['}, click...), ']'))
+	for _, record := range records {
+		err := write(ctx, append(append([]byte{'['}, record...), ']'))
 		if activities.Permanent(err) {
-			err = w.keepClick(ctx, consumerClicks, msg, click, err)
+			err = w.keepRecord(ctx, consumer, msg, record, err)
 		}
 		if err != nil {
 			return err

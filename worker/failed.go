@@ -72,10 +72,10 @@ func tenantIn(data []byte) *uuid.UUID {
 	return message.TenantID
 }
 
-// keepClick keeps one click of a packed message, as a message of its own.
-func (w *Worker) keepClick(ctx context.Context, consumer string, msg jetstream.Msg, click json.RawMessage, cause error) error {
-	alone := append(append([]byte{'['}, click...), ']')
+// keepRecord keeps one record of a packed message, as a message of its own.
+func (w *Worker) keepRecord(ctx context.Context, consumer string, msg jetstream.Msg, record json.RawMessage, cause error) error {
+	alone := append(append([]byte{'['}, record...), ']')
 	return w.failures.Keep(ctx, stream.Failure{
-		TenantID: tenantIn(click), Source: consumer, Subject: msg.Subject(), Payload: alone, Cause: cause, Attempts: stream.Delivered(msg),
+		TenantID: tenantIn(record), Source: consumer, Subject: msg.Subject(), Payload: alone, Cause: cause, Attempts: stream.Delivered(msg),
 	})
 }

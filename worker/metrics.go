@@ -21,6 +21,10 @@ var (
 		Name: "offerflow_stream_lag_messages", Help: "Messages that a consumer has not finished, those in work included.",
 	}, []string{"consumer"})
 
+	refusedRowsGone = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "offerflow_refused_rows_gone_total", Help: "Rows that went from the log of refused postbacks because of its age or size.",
+	})
+
 	engineAway = promauto.NewGauge(prometheus.GaugeOpts{
 		Name: "offerflow_engine_away", Help: "1 while the workflow engine answers no calls of this process.",
 	})

@@ -56,7 +56,14 @@ func (w *Worker) Replay(ctx context.Context, since time.Time) (done Replayed, er
 	if err != nil {
 		return done, err
 	}
+	refused, err := w.Stream.Last(ctx, stream.Refused)
+	if err != nil {
+		return done, err
+	}
 	if err := w.replay(ctx, &done, consumerClicks, since, clicks); err != nil {
+		return done, err
+	}
+	if err := w.replay(ctx, &done, consumerRefused, since, refused); err != nil {
 		return done, err
 	}
 	if err := w.awaitNewNews(ctx, began); err != nil {

@@ -38,8 +38,12 @@ type Worker struct {
 	// AttributionStart is OFFERFLOW_ATTRIBUTION_START.
 	AttributionStart Start
 	// Retention is the age at which bulky rows may go; 0 keeps them for ever.
-	Retention  time.Duration
-	Deliveries *activities.Deliveries
+	Retention time.Duration
+	// OperatorLog is the age at which postbacks go that nothing tells whose they are, and RefusedRows
+	// how many of them are kept, and of each tenant's refused ones; 0 keeps all.
+	OperatorLog time.Duration
+	RefusedRows int32
+	Deliveries  *activities.Deliveries
 	// ApplyToShare edits one share of an offer for a job: api.Server's.
 	ApplyToShare func(ctx context.Context, edit activities.ShareEdit) (changed bool, refusal string, err error)
 	// Busy says that redirects are coming fast in this process now, so that starts of workflows yield
@@ -91,6 +95,7 @@ func (w *Worker) run(ctx context.Context) error {
 	group.Go(func() error { return w.Deliveries.Watch(ctx) })
 	group.Go(func() error { return w.failures.Watch(ctx) })
 	group.Go(func() error { return w.reconciliations.Watch(ctx) })
+	group.Go(func() error { return w.boundRefusedLog(ctx) })
 	for _, consumer := range consumers {
 		group.Go(func() error { return w.Stream.Run(ctx, consumer) })
 	}
@@ -124,6 +129,7 @@ func (w *Worker) setUp() {
 const (
 	consumerClicks    = "clicks"
 	consumerPostbacks = "postbacks"
+	consumerRefused   = "refused"
 )
 
 // consumers are what this process takes from the streams.
@@ -132,6 +138,7 @@ func (w *Worker) consumers() []stream.Consumer {
 		{Stream: stream.Clicks, Durable: consumerClicks, Parallel: clickMessages, Handle: w.handleClicks},
 		{Stream: stream.Starts, Durable: "starts", Parallel: startMessages, Handle: w.handleStarts},
 		{Stream: stream.Postbacks, Durable: consumerPostbacks, Parallel: postbacksInFlight, Handle: w.handlePostback},
+		{Stream: stream.Refused, Durable: consumerRefused, Parallel: refusedMessages, Handle: w.handleRefused},
 		{Stream: stream.Events, Durable: "callbacks", Filter: stream.SubjectConversion, Parallel: callbacksInFlight, Handle: w.handleConversion},
 		{Stream: stream.Events, Durable: "deliveries", Filter: stream.SubjectDelivery, Parallel: callbacksInFlight, Handle: w.handleDelivery},
 		{Stream: stream.Events, Durable: "jobs", Filter: stream.SubjectJob, Parallel: jobsInFlight, Handle: w.handleJob},

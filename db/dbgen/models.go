@@ -363,6 +363,11 @@ type IdempotencyKey struct {
 	CreatedAt   time.Time
 }
 
+type Installation struct {
+	Singleton   bool
+	IDKindsFrom time.Time
+}
+
 type Job struct {
 	TenantID      uuid.UUID
 	ID            uuid.UUID

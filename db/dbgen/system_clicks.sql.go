@@ -13,23 +13,6 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
-const systemAdvertiserByKey = `-- name: SystemAdvertiserByKey :one
-SELECT tenant_id, id FROM advertisers WHERE key = $1 AND exchange_tenant_id IS NULL
-`
-
-type SystemAdvertiserByKeyRow struct {
-	TenantID uuid.UUID
-	ID       uuid.UUID
-}
-
-// A publisher's entry for an advertiser of the Exchange has no address: the advertiser posts under its own.
-func (q *Queries) SystemAdvertiserByKey(ctx context.Context, db DBTX, key string) (SystemAdvertiserByKeyRow, error) {
-	row := db.QueryRow(ctx, systemAdvertiserByKey, key)
-	var i SystemAdvertiserByKeyRow
-	err := row.Scan(&i.TenantID, &i.ID)
-	return i, err
-}
-
 const systemClickByID = `-- name: SystemClickByID :one
 
 SELECT tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_id, partner_id, pub_member_id, refused_reason, session_ends_at, side,

@@ -65,19 +65,3 @@ func (q *Queries) SystemClicksOfVisitor(ctx context.Context, db DBTX, arg System
 	}
 	return items, nil
 }
-
-const systemOfferOwner = `-- name: SystemOfferOwner :one
-SELECT tenant_id, advertiser_id FROM offers WHERE id = $1
-`
-
-type SystemOfferOwnerRow struct {
-	TenantID     uuid.UUID
-	AdvertiserID uuid.UUID
-}
-
-func (q *Queries) SystemOfferOwner(ctx context.Context, db DBTX, id uuid.UUID) (SystemOfferOwnerRow, error) {
-	row := db.QueryRow(ctx, systemOfferOwner, id)
-	var i SystemOfferOwnerRow
-	err := row.Scan(&i.TenantID, &i.AdvertiserID)
-	return i, err
-}

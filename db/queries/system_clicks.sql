@@ -8,7 +8,3 @@ SELECT tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_i
     AND c.unique_per <> 'none' AND c.cnv_event_id = @cnv_event_id
     AND c.cnv_goal_id = @cnv_goal_id AND c.cnv_goal_name = @cnv_goal_name) AS is_repeat
 FROM clicks WHERE clicks.id = @id AND clicks.side <> 'publisher';
-
--- name: SystemAdvertiserByKey :one
--- A publisher's entry for an advertiser of the Exchange has no address: the advertiser posts under its own.
-SELECT tenant_id, id FROM advertisers WHERE key = $1 AND exchange_tenant_id IS NULL;

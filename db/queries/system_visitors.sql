@@ -9,6 +9,3 @@ WHERE a.offer_id = @offer_id AND c.ip = @ip AND c.user_agent = @user_agent AND c
   AND c.id >= uuid_v7_floor(@since::timestamptz) AND c.clicked_at >= @since::timestamptz
   AND c.clicked_at <= @until::timestamptz AND c.session_ends_at > @until::timestamptz
 ORDER BY c.id DESC LIMIT 100;
-
--- name: SystemOfferOwner :one
-SELECT tenant_id, advertiser_id FROM offers WHERE id = $1;

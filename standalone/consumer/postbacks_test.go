@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 	"github.com/offerflow/offerflow/workflows"
 )
@@ -188,7 +189,7 @@ func clickOnItsWay(t *testing.T, r *rig) {
 }
 
 func noClick(t *testing.T, r *rig) {
-	p := r.postback(r.keys.NewID(time.Now()), "First")
+	p := r.postback(r.keys.NewID(keyring.KindClick, time.Now()), "First")
 	answer := answered(t, r.send(t, p))
 	require.Equal(t, domain.OutcomeRefused, answer.Outcome)
 	require.Equal(t, domain.ReasonUnknownClick, answer.Reason)

@@ -154,7 +154,7 @@ func (r *rig) clickOnly(t *testing.T, link string) uuid.UUID {
 func (r *rig) postback(clickID uuid.UUID, event string) *domain.Postback {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	return &domain.Postback{
-		ID: r.keys.NewID(now), ReceivedAt: now, Method: "GET", Path: "/track", SourceIP: "127.0.0.1",
+		ID: r.keys.NewID(keyring.KindPostback, now), ReceivedAt: now, Method: "GET", Path: "/track", SourceIP: "127.0.0.1",
 		Params: map[string]string{}, ClickID: &clickID, EventID: event,
 	}
 }

@@ -26,7 +26,10 @@ func TestCapsAreExact(t *testing.T) {
 			begin := time.Now()
 			outcomes := s.storm(t, func(i int) (blackbox.Answer, error) { return s.Convert(t.Context(), clicks[i], "") })
 			answered := time.Since(begin)
-			until(t, 2*time.Minute, "all decisions", func() bool { return s.conversions(t, offerID) == storm })
+			for made := 0; made < storm; { // as long as it takes on a busy machine, while it goes on
+				before := made
+				until(t, patience, "the next decision", func() bool { made = s.conversions(t, offerID); return made > before })
+			}
 			t.Logf("answered within %v, decided within %v: %v", answered, time.Since(begin), outcomes)
 			live := s.conversions(t, offerID, "filter.Status", "Success")
 			refused := s.conversions(t, offerID, "filter.Status", "Rejected", "filter.RejectionReason", "cap_total")
@@ -71,12 +74,15 @@ func TestOnePostbackAThousandTimes(t *testing.T) {
 	clickID := s.click(t, link, "pub_member_id", "member")
 	var mu sync.Mutex
 	var all []blackbox.Answer
+	busy := 0
 	outcomes := s.storm(t, func(int) (blackbox.Answer, error) {
 		answer, err := s.Convert(t.Context(), clickID, "", "cnv_conversion_id", "order-1")
 		mu.Lock()
 		defer mu.Unlock()
 		if err == nil {
 			all = append(all, answer)
+		} else if isOverload(err) {
+			busy++
 		}
 		return answer, err
 	})
@@ -91,8 +97,10 @@ func TestOnePostbackAThousandTimes(t *testing.T) {
 			wanted(t, decided, "duplicate duplicate")
 		}
 	}
-	if n := s.conversions(t, offerID); n != 1 || accepted != 1 || len(ids) != 1 {
-		t.Errorf("%d conversions, %d accepted, %d ids: %v", n, accepted, len(ids), outcomes)
+	// The accepted one may be a postback that was recorded although its sender heard 503.
+	missing := accepted == 0 && busy == 0
+	if n := s.conversions(t, offerID); n != 1 || accepted > 1 || missing || len(ids) != 1 {
+		t.Errorf("%d conversions, %d accepted, %d heard 503, %d ids: %v", n, accepted, busy, len(ids), outcomes)
 	}
 }
 

@@ -144,7 +144,7 @@ func (i *inspector) unfinished(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	for _, one := range [][2]string{
-		{stream.Clicks, "clicks"}, {stream.Starts, "starts"}, {stream.Postbacks, "postbacks"}, {stream.Events, "callbacks"}, {stream.Events, "deliveries"},
+		{stream.Clicks, "clicks"}, {stream.Starts, "starts"}, {stream.Postbacks, "postbacks"}, {stream.Refused, "refused"}, {stream.Events, "callbacks"}, {stream.Events, "deliveries"},
 	} {
 		consumer, err := i.js.Consumer(ctx, one[0], one[1])
 		if err != nil {

@@ -18,6 +18,7 @@ var consumersOf = map[string]map[string]string{
 	stream.Clicks:    {"clicks": stream.SubjectClicks},
 	stream.Starts:    {"starts": stream.SubjectStarts},
 	stream.Postbacks: {"postbacks": stream.SubjectPostbacks},
+	stream.Refused:   {"refused": stream.SubjectRefused},
 	stream.Events: {
 		"callbacks": stream.SubjectConversion, "deliveries": stream.SubjectDelivery, "jobs": stream.SubjectJob,
 		"exchange": stream.SubjectExchange, "reconciliations": stream.SubjectReconciliation,

@@ -46,7 +46,12 @@ type Config struct {
 	StreamClicksMiB    int64         `env:"OFFERFLOW_STREAM_CLICKS_MIB" envDefault:"2048" help:"size of the clicks' stream in MiB; migrate applies it, NATS sets it aside on its disk"`
 	StreamStartsMiB    int64         `env:"OFFERFLOW_STREAM_STARTS_MIB" envDefault:"2048" help:"size of the stream of clicks whose workflows are to be started, likewise"`
 	StreamPostbacksMiB int64         `env:"OFFERFLOW_STREAM_POSTBACKS_MIB" envDefault:"2048" help:"size of the postbacks' stream, likewise"`
+	StreamRefusedMiB   int64         `env:"OFFERFLOW_STREAM_REFUSED_MIB" envDefault:"256" help:"size of the stream of refused postbacks on their way into the log, likewise"`
 	StreamEventsMiB    int64         `env:"OFFERFLOW_STREAM_EVENTS_MIB" envDefault:"2048" help:"size of the news' stream, likewise"`
+
+	RefusedPerAddress int `env:"OFFERFLOW_REFUSED_PER_ADDRESS" envDefault:"50" help:"refused postbacks per second that an API takes from one address, ten seconds' worth at once; beyond, senders get 503"`
+	RefusedPerKey     int `env:"OFFERFLOW_REFUSED_PER_KEY" envDefault:"100" help:"the same per advertiser's key"`
+	RefusedTotal      int `env:"OFFERFLOW_REFUSED_TOTAL" envDefault:"500" help:"the same in all"`
 
 	TemporalUIURL      string         `env:"OFFERFLOW_TEMPORAL_UI_URL" help:"Temporal UI that traces link to"`
 	CallbackAllowCIDRs []netip.Prefix `env:"OFFERFLOW_CALLBACK_ALLOW_CIDRS" help:"ranges that callbacks may reach although they are private, with http and any port"`
@@ -54,6 +59,8 @@ type Config struct {
 	MailFrom           string         `env:"OFFERFLOW_MAIL_FROM" help:"sender of mails, like Offerflow <notices@example.com> (required with OFFERFLOW_SMTP_URL)"`
 	AttributionStart   worker.Start   `env:"OFFERFLOW_ATTRIBUTION_START" envDefault:"on_click" help:"on_click or on_first_postback: when a click's workflow starts"`
 	RetentionDays      int            `env:"OFFERFLOW_RETENTION_DAYS" envDefault:"0" help:"days after which clicks without a conversion, the log of postbacks, attempts of deliveries, views of offers and the audit log may go; 0 keeps them for ever, else 90 or more"`
+	OperatorLogDays    int            `env:"OFFERFLOW_OPERATOR_LOG_DAYS" envDefault:"14" help:"days after which refused postbacks go that nothing tells whose they are; 0 keeps them"`
+	RefusedRows        int32          `env:"OFFERFLOW_REFUSED_LOG_ROWS" envDefault:"1000000" help:"how many of them are kept, and how many refused postbacks of each tenant, some 2 kB each; 0 keeps all"`
 	LogFormat          string         `env:"OFFERFLOW_LOG_FORMAT" envDefault:"text" help:"text or json"`
 	// Resolver is nil for the system's; tests have one that never answers.
 	Resolver outbound.Resolver
@@ -89,6 +96,9 @@ func (c *Config) check() error {
 	if c.DrainWait < 0 || c.DrainWait > maxDrainWait {
 		return fmt.Errorf("OFFERFLOW_DRAIN_WAIT is %v: use 0s to %v", c.DrainWait, maxDrainWait)
 	}
+	if err := c.checkRefused(); err != nil {
+		return err
+	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		return fmt.Errorf("OFFERFLOW_LOG_FORMAT is %q: use text or json", c.LogFormat)
 	}
@@ -108,11 +118,29 @@ func (c *Config) check() error {
 	return nil
 }
 
+// checkRefused checks what bounds refused postbacks.
+func (c *Config) checkRefused() error {
+	for name, perSecond := range map[string]int{
+		"PER_ADDRESS": c.RefusedPerAddress, "PER_KEY": c.RefusedPerKey, "TOTAL": c.RefusedTotal,
+	} {
+		if perSecond < 0 {
+			return fmt.Errorf("OFFERFLOW_REFUSED_%s is %d: use 1 or more", name, perSecond)
+		}
+	}
+	if c.OperatorLogDays < 0 || c.OperatorLogDays > maxRetentionDays {
+		return fmt.Errorf("OFFERFLOW_OPERATOR_LOG_DAYS is %d: use 0 to keep everything, or 1 to %d", c.OperatorLogDays, maxRetentionDays)
+	}
+	if c.RefusedRows < 0 {
+		return fmt.Errorf("OFFERFLOW_REFUSED_LOG_ROWS is %d: use 0 to keep all, or 1 or more", c.RefusedRows)
+	}
+	return nil
+}
+
 // Streams are the settings of the streams; 0 takes the default.
 func (c *Config) Streams() stream.Settings {
 	settings := stream.Settings{Replicas: c.NATSReplicas, Keep: c.StreamKeep, Bytes: map[string]int64{
 		stream.Clicks: c.StreamClicksMiB << 20, stream.Starts: c.StreamStartsMiB << 20,
-		stream.Postbacks: c.StreamPostbacksMiB << 20, stream.Events: c.StreamEventsMiB << 20,
+		stream.Postbacks: c.StreamPostbacksMiB << 20, stream.Refused: c.StreamRefusedMiB << 20, stream.Events: c.StreamEventsMiB << 20,
 	}}
 	return settings.WithDefaults()
 }

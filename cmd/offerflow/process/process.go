@@ -18,6 +18,7 @@ import (
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/db/txmark"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/outbound"
@@ -46,6 +47,7 @@ type Process struct {
 	stream    *stream.Conn
 	relay     *stream.Relay
 	clicks    *stream.ClickPublisher
+	refusals  *stream.RefusalPublisher
 	server    *http.Server
 	listener  net.Listener
 	telemetry func(context.Context) error
@@ -99,6 +101,11 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 	if p.store, err = db.Open(ctx, p.config.DatabaseURL, p.config.DatabaseConns); err != nil {
 		return err
 	}
+	kindsFrom, err := dbgen.New().SystemIDKindsFrom(ctx, p.store.SystemPool())
+	if err != nil {
+		return fmt.Errorf("database: what is known of the installation (has `offerflow migrate` run?): %w", err)
+	}
+	p.keys = p.keys.WithKindsFrom(kindsFrom)
 	if p.stream, err = stream.Connect(p.config.NATSURL, "offerflow "+string(p.role)); err != nil {
 		return err
 	}
@@ -178,6 +185,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 			TrustedProxies: p.config.TrustedProxies, CountryHeader: p.config.CountryHeader,
 			TemporalUIURL: p.config.TemporalUIURL, TemporalNamespace: p.namespace,
 			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL, Traced: traced(), Resolver: p.config.Resolver,
+			Refused: api.RefusedBudgets{PerAddress: p.config.RefusedPerAddress, PerKey: p.config.RefusedPerKey, Total: p.config.RefusedTotal},
 		},
 	}
 	p.api = server
@@ -185,8 +193,8 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 	if p.role == RoleWorker {
 		return server.ServiceHandler(), nil
 	}
-	p.clicks = stream.NewClickPublisher(p.stream)
-	server.Clicks = p.clicks
+	p.clicks, p.refusals = stream.NewClickPublisher(p.stream), stream.NewRefusalPublisher(p.stream)
+	server.Clicks, server.Refusals = p.clicks, p.refusals
 	if err := server.StartTracking(ctx, p.config.GeoIPFile); err != nil {
 		return nil, err
 	}
@@ -206,6 +214,7 @@ func (p *Process) newWorker() (*worker.Worker, error) {
 	return &worker.Worker{
 		Store: p.store, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Namespace: p.namespace, Relay: p.relay,
 		AttributionStart: p.config.AttributionStart, Busy: p.busy, Retention: time.Duration(p.config.RetentionDays) * 24 * time.Hour,
+		OperatorLog: time.Duration(p.config.OperatorLogDays) * 24 * time.Hour, RefusedRows: p.config.RefusedRows,
 		Deliveries: deliveries, ApplyToShare: p.applyToShare,
 	}, nil
 }
@@ -276,6 +285,7 @@ func (p *Process) Stop() error {
 	err := p.server.Shutdown(ctx)
 	if p.clicks != nil {
 		p.clicks.Close()
+		p.refusals.Close()
 	}
 	p.workStop()
 	<-p.done

@@ -1,0 +1,147 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/time/rate"
+
+	"github.com/offerflow/offerflow/domain"
+)
+
+// Anybody can send postbacks that come to nothing. They have a stream of their own, and budgets:
+// beyond them senders get 503. Postbacks that verify are never cut by what others send.
+
+// RefusedBudgets are how many refused postbacks an API writes down per second; 0 takes the default.
+// Ten seconds of each may come at once.
+type RefusedBudgets struct{ PerAddress, PerKey, Total int }
+
+// DefaultRefusedBudgets are generous to networks that are set up wrongly, and to carriers that put many
+// people behind one address. In all they are a few MB of disk per second at most.
+var DefaultRefusedBudgets = RefusedBudgets{PerAddress: 50, PerKey: 100, Total: 500}
+
+// burstSeconds of a budget may be spent at once.
+const burstSeconds = 10
+
+// A postback whose click is known may still come to nothing, again and again: duplicates, an event that
+// is not there. So many at once does an address have per click, and after that one every ten seconds.
+const (
+	futilePerSecond = 0.1
+	futileBurst     = 200
+)
+
+// spending is what strangers may still have written down.
+type spending struct {
+	addresses, keys, futiles *budgets
+	// nameless are postbacks without a click id, whose click is looked for by address and browser.
+	nameless *budgets
+	total    *rate.Limiter
+}
+
+func newSpending(given RefusedBudgets) *spending {
+	perAddress := cmp.Or(given.PerAddress, DefaultRefusedBudgets.PerAddress)
+	perKey := cmp.Or(given.PerKey, DefaultRefusedBudgets.PerKey)
+	total := cmp.Or(given.Total, DefaultRefusedBudgets.Total)
+	return &spending{
+		addresses: newBudgets(rate.Limit(perAddress), burstSeconds*perAddress),
+		keys:      newBudgets(rate.Limit(perKey), burstSeconds*perKey),
+		futiles:   newBudgets(futilePerSecond, futileBurst),
+		nameless:  newBudgets(rate.Limit(perAddress), burstSeconds*perAddress),
+		total:     rate.NewLimiter(rate.Limit(total), burstSeconds*total),
+	}
+}
+
+// The budgets, as the metric names them.
+const (
+	spentAddress  = "address"
+	spentKey      = "key"
+	spentTotal    = "total"
+	spentClick    = "click"
+	spentNameless = "nameless"
+	spentDisk     = "disk"
+)
+
+// refused spends on a postback that is refused, and names the budget that has nothing left.
+func (s *spending) refused(p *domain.Postback, at time.Time) (spent string) {
+	switch {
+	case !s.addresses.allow(addressKey(p.SourceIP), at):
+		return spentAddress
+	case p.AdvertiserKey != "" && !s.keys.allow(p.AdvertiserKey, at):
+		return spentKey
+	case p.Address != nil && p.Address.Opaque && p.Address.OfferID != nil && !s.keys.allow(p.Address.OfferID.String(), at):
+		return spentKey
+	case !s.total.AllowN(at, 1):
+		return spentTotal
+	default:
+		return ""
+	}
+}
+
+// futile names the budget that has nothing left for a postback that is to be decided: those of this
+// sender about this click came to nothing too often, or nothing in it can be verified.
+func (s *spending) futile(form *conversionForm, p *domain.Postback, at time.Time) (spent string) {
+	switch {
+	case p.ClickID == nil && !s.nameless.allow(addressKey(p.SourceIP), at):
+		return spentNameless
+	case p.ClickID == nil:
+		return ""
+	case form.waits && s.futiles.isSpent(futileKey(p), at), !form.waits && !s.futiles.allow(futileKey(p), at): // what becomes of a pixel is not heard of
+		return spentClick
+	default:
+		return ""
+	}
+}
+
+// spend counts a postback that changed nothing, as far as is known, against its sender and click: never
+// against an address alone, behind which others send what does.
+func (s *spending) spend(p *domain.Postback, outcome domain.Outcome, at time.Time) {
+	if p.ClickID != nil && outcome != domain.OutcomeAccepted && outcome != domain.OutcomeHeld {
+		s.futiles.allow(futileKey(p), at)
+	}
+}
+
+func futileKey(p *domain.Postback) string { return p.ClickID.String() + addressKey(p.SourceIP) }
+
+var refusalsShed = promauto.NewCounterVec(prometheus.CounterOpts{
+	Name: "offerflow_refusals_shed_total",
+	Help: "Postbacks answered 503 because they would have been refused or come to nothing, by the budget that was spent; disk: they could not be written.",
+}, []string{"budget"})
+
+func init() {
+	for _, budget := range []string{spentAddress, spentKey, spentTotal, spentClick, spentNameless, spentDisk} {
+		refusalsShed.WithLabelValues(budget)
+	}
+}
+
+// errSpent is the name of a budget that has nothing left.
+type errSpent string
+
+func (e errSpent) Error() string { return "too many refused postbacks, by " + string(e) }
+
+// shed answers what a budget has nothing left for.
+func shed(c *gin.Context, form *conversionForm, budget errSpent) {
+	refusalsShed.WithLabelValues(string(budget)).Inc()
+	form.busy(c, "Too many postbacks from here are refused, please send again later.")
+}
+
+// refuse is the answer to a postback that the edge refuses, once that is on disk for the log.
+func (t *Tracking) refuse(ctx context.Context, postback *domain.Postback) (domain.Answer, error) {
+	if budget := t.spending.refused(postback, t.now()); budget != "" {
+		return domain.Answer{}, errSpent(budget)
+	}
+	refused := postback.AsRefused(postback.Refused)
+	// Not cut short by a sender that hangs up: it would not know whether to send again.
+	if err := t.refusals.Publish(context.WithoutCancel(ctx), &refused); err != nil {
+		slog.DebugContext(ctx, "refused postback not recorded", "error", err)
+		return domain.Answer{}, errSpent(spentDisk)
+	}
+	return domain.Answer{
+		PostbackID: refused.ID, Outcome: domain.OutcomeRefused, Reason: refused.Refused, Detail: refused.Detail,
+		Warnings: refused.Warnings, Verdict: postback.Verdict(),
+	}, nil
+}
