@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
-	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +24,7 @@ type advertiserDocument struct {
 	HasSigningSecret bool      `json:"hasSigningSecret"`
 	IPAllowlist      []string  `json:"ipAllowlist"`
 	CreatedAt        time.Time `json:"createdAt"`
+	Warnings         []string  `json:"warnings,omitempty" doc:"What is weak in how postbacks are authenticated, from before there were least lengths. It works on."`
 	// ExchangeTenantID is left out of the tenant's own advertisers.
 	ExchangeTenantID *uuid.UUID `json:"exchangeTenantId,omitempty" doc:"The tenant whose advertiser it is, that shares offers with this one."`
 }
@@ -36,14 +35,15 @@ type advertiserOutput struct{ Body advertiserDocument }
 type advertiserBody struct {
 	Name          Optional[string]   `json:"name,omitempty" doc:"Required when made."`
 	Email         Optional[string]   `json:"email,omitempty"`
-	SecurityToken Optional[string]   `json:"securityToken,omitempty" doc:"Postbacks must carry it as security_token. Never shown again."`
-	SigningSecret Optional[string]   `json:"signingSecret,omitempty" doc:"Postbacks must be signed with it. Never shown again."`
-	IPAllowlist   Optional[[]string] `json:"ipAllowlist,omitempty" doc:"Addresses and ranges that postbacks may come from; empty: any."`
+	SecurityToken Optional[string]   `json:"securityToken,omitempty" doc:"Postbacks must carry it as security_token. At least 16 bytes. Never shown again."`
+	SigningSecret Optional[string]   `json:"signingSecret,omitempty" doc:"Postbacks must be signed with it. Its bytes as they stand are the key: at least 32. Never shown again."`
+	IPAllowlist   Optional[[]string] `json:"ipAllowlist,omitempty" doc:"Addresses and ranges that postbacks may come from, no wider than /8 (IPv4) and /32 (IPv6); empty: any."`
 
 	ShownOnly
 	PostbackURL      any `json:"postbackUrl,omitempty" readOnly:"true"`
 	HasSecurityToken any `json:"hasSecurityToken,omitempty" readOnly:"true"`
 	HasSigningSecret any `json:"hasSigningSecret,omitempty" readOnly:"true"`
+	Warnings         any `json:"warnings,omitempty" readOnly:"true"`
 	ExchangeTenantID any `json:"exchangeTenantId,omitempty" readOnly:"true"`
 }
 
@@ -104,7 +104,8 @@ func (s *Server) updateAdvertiser(ctx context.Context, in *updateAdvertiserInput
 		out.Body = s.advertiser(row)
 		err = dbgen.New().UpdateAdvertiser(ctx, tx, dbgen.UpdateAdvertiserParams{
 			Name: row.Name, Email: row.Email, SecurityTokenHash: row.SecurityTokenHash,
-			SigningSecretSealed: row.SigningSecretSealed, IpAllowlist: row.IpAllowlist, TenantID: row.TenantID, ID: row.ID,
+			SecurityTokenChecked: row.SecurityTokenChecked, SigningSecretSealed: row.SigningSecretSealed, IpAllowlist: row.IpAllowlist,
+			TenantID: row.TenantID, ID: row.ID,
 		})
 		if err != nil {
 			return err
@@ -113,76 +114,19 @@ func (s *Server) updateAdvertiser(ctx context.Context, in *updateAdvertiserInput
 	})
 }
 
-const maxSecretLength = 512
-
-// changeAdvertiser applies a body to a row: the token becomes a keyed hash, the secret is sealed.
 func (s *Server) changeAdvertiser(row *dbgen.Advertiser, body advertiserBody) error {
 	var c checks
 	row.Name = c.name("name", body.Name.or(row.Name))
 	row.Email = c.email("email", body.Email.or(row.Email))
-	if body.SecurityToken.given {
-		row.SecurityTokenHash = c.secret("securityToken", body.SecurityToken, s.Keys.Hash)
-	}
-	if body.SigningSecret.given {
-		seal := func(secret string) string { return s.Keys.Seal([]byte(secret)) }
-		row.SigningSecretSealed = c.secret("signingSecret", body.SigningSecret, seal)
-	}
-	if body.IPAllowlist.given {
-		row.IpAllowlist = c.ipAllowlist("ipAllowlist", body.IPAllowlist.or(nil))
-	}
+	s.changeSecrets(&c, row, body)
 	return c.err()
-}
-
-// secret is what the database keeps of a secret; null and "" remove it.
-func (c *checks) secret(field string, value Optional[string], keep func(string) string) *string {
-	text := value.or("")
-	if text == "" {
-		return nil
-	}
-	if len(text) > maxSecretLength || strings.TrimSpace(text) != text {
-		c.add(field, "must be of at most %d bytes without spaces around it", maxSecretLength)
-	}
-	kept := keep(text)
-	return &kept
-}
-
-const maxAllowlist = 200
-
-// ipAllowlist reads addresses and ranges; an address is a range of one.
-func (c *checks) ipAllowlist(field string, values []string) []string {
-	if len(values) > maxAllowlist {
-		c.add(field, "must be of at most %d entries", maxAllowlist)
-	}
-	prefixes := make([]string, 0, len(values))
-	for i, value := range values {
-		prefix, err := parsePrefix(strings.TrimSpace(value))
-		if err != nil {
-			c.add(field+"["+strconv.Itoa(i)+"]", "is neither an address nor a range such as 192.0.2.0/24")
-			continue
-		}
-		prefixes = append(prefixes, prefix.String())
-	}
-	return prefixes
-}
-
-// parsePrefix also takes an IPv4 address in IPv6 clothes for what it is: senders are compared so.
-func parsePrefix(text string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
-		addr = addr.Unmap()
-		return addr.Prefix(addr.BitLen())
-	}
-	prefix, err := netip.ParsePrefix(text)
-	if err == nil && prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
-		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
-	}
-	return prefix.Masked(), err
 }
 
 func (s *Server) advertiser(row dbgen.Advertiser) advertiserDocument {
 	return advertiserDocument{
 		ID: row.ID, Name: row.Name, Email: row.Email, PostbackURL: s.postbackURLOf(row.Key, row.ExchangeTenantID), ExchangeTenantID: row.ExchangeTenantID,
 		HasSecurityToken: row.SecurityTokenHash != nil, HasSigningSecret: row.SigningSecretSealed != nil,
-		IPAllowlist: row.IpAllowlist, CreatedAt: row.CreatedAt,
+		IPAllowlist: row.IpAllowlist, CreatedAt: row.CreatedAt, Warnings: s.weaknesses(&row),
 	}
 }
 
@@ -200,7 +144,7 @@ func (s *Server) postbackURLOf(key string, exchangeTenantID *uuid.UUID) string {
 func (s *Server) advertiserListing() listing[advertiserDocument] {
 	return listing[advertiserDocument]{
 		from:    "advertisers",
-		columns: "id, name, email, key, security_token_hash IS NOT NULL, signing_secret_sealed IS NOT NULL, ip_allowlist, created_at, exchange_tenant_id",
+		columns: "id, name, email, key, security_token_hash, security_token_checked, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id",
 		where:   ownRows,
 		fields: map[string]listField{
 			"id": {column: "id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch},
@@ -208,11 +152,11 @@ func (s *Server) advertiserListing() listing[advertiserDocument] {
 			"exchangeTenantId": {column: "exchange_tenant_id", kind: fieldUUID},
 		},
 		order: "id", id: "id",
-		scan: func(row pgx.CollectableRow) (a advertiserDocument, err error) {
-			var key string
-			err = row.Scan(&a.ID, &a.Name, &a.Email, &key, &a.HasSecurityToken, &a.HasSigningSecret, &a.IPAllowlist, &a.CreatedAt, &a.ExchangeTenantID)
-			a.PostbackURL = s.postbackURLOf(key, a.ExchangeTenantID)
-			return a, err
+		scan: func(row pgx.CollectableRow) (advertiserDocument, error) {
+			var a dbgen.Advertiser
+			err := row.Scan(&a.ID, &a.Name, &a.Email, &a.Key, &a.SecurityTokenHash, &a.SecurityTokenChecked, &a.SigningSecretSealed, &a.IpAllowlist,
+				&a.CreatedAt, &a.ExchangeTenantID)
+			return s.advertiser(a), err
 		},
 	}
 }

@@ -23,7 +23,7 @@ type operation struct {
 }
 
 // open are the routes that take no token.
-var open = []string{"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/c/", "/track", "/postback", "/api/v1/conversion", "/api/v1/offer-link/", "/api/v1/offer-wall/offer-link-redirect",
+var open = []string{"/healthz", "/readyz", "/openapi.json", "/docs", "/c/", "/track", "/postback", "/api/v1/conversion", "/api/v1/offer-link/", "/api/v1/offer-wall/offer-link-redirect",
 	"/pixel.gif", "/pixel", "/aff_c", "/aff_l", "/aff_lsr", "/aff_goal", "/SP{code}", "/GP{code}", "/SL{code}", "/GL{code}"}
 
 func (s *site) operations() []operation {

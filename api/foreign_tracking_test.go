@@ -88,7 +88,7 @@ var nounOfParameter = map[string]string{
 var mustAgree = []string{"{code}", "cookieOffer"}
 
 // notOfTenants are public routes that take nothing of a tenant's.
-var notOfTenants = []string{"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"}
+var notOfTenants = []string{"/healthz", "/readyz", "/openapi.json", "/docs"}
 
 // party is whose rows a request may move: a tenant's, or both sides' of a partnership.
 type party struct {

@@ -72,7 +72,7 @@ func TestAdvertisers(t *testing.T) {
 	_, management := site.tenant("Loyal")
 	var made, read advertiser
 	answer := management.post("/api/v1/advertisers", map[string]any{
-		"name": " Acme ", "email": "a@example.com", "securityToken": "t0p-s3cret", "signingSecret": "hush-hush",
+		"name": " Acme ", "email": "a@example.com", "securityToken": "t0p-s3cret-of-acme", "signingSecret": "hush-hush-hush-and-thirty-two-bytes",
 		"ipAllowlist": []string{"192.0.2.7", "198.51.100.9/24", "2001:db8::1", "::ffff:203.0.113.1"},
 	})
 	answer.into(http.StatusCreated, &made)
@@ -94,10 +94,10 @@ func TestAdvertisers(t *testing.T) {
 		require.NoError(t, site.store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 			var hash, sealed string
 			err := tx.QueryRow(t.Context(), "SELECT security_token_hash, signing_secret_sealed FROM advertisers").Scan(&hash, &sealed)
-			require.Equal(t, site.api.Keys.Hash("t0p-s3cret"), hash)
+			require.Equal(t, site.api.Keys.Hash("t0p-s3cret-of-acme"), hash)
 			plain, openErr := site.api.Keys.Open(sealed)
 			require.NoError(t, openErr)
-			require.Equal(t, "hush-hush", string(plain))
+			require.Equal(t, "hush-hush-hush-and-thirty-two-bytes", string(plain))
 			return err
 		}))
 	})
@@ -219,7 +219,7 @@ func TestDocumentsCanBePutBack(t *testing.T) {
 	t.Parallel()
 	_, management := newSite(t).tenant("Loyal")
 	for path, body := range map[string]any{
-		"/api/v1/advertisers": map[string]any{"name": "A", "securityToken": "t", "ipAllowlist": []string{"192.0.2.0/24"}},
+		"/api/v1/advertisers": map[string]any{"name": "A", "securityToken": "a token that is long enough", "ipAllowlist": []string{"192.0.2.0/24"}},
 		"/api/v1/partners":    map[string]any{"name": "P", "caps": map[string]any{"weeklyCap": 7}, "fallbackUrl": "https://example.com/"},
 		"/api/v1/placements":  map[string]any{"name": "L", "theme": map[string]any{"a": 1}},
 	} {

@@ -41,7 +41,6 @@ func reads(tables ...[]SentField) option {
 var (
 	plainText = map[string]reflect.Type{"text/plain": nil}
 	htmlPage  = map[string]reflect.Type{"text/html": nil}
-	problemIn = map[string]reflect.Type{problemType: reflect.TypeFor[Problem]()}
 	answerIn  = map[string]reflect.Type{"application/json": reflect.TypeFor[postbackAnswer]()}
 	pixelIn   = map[string]reflect.Type{"image/gif": nil, "text/html": nil}
 )

@@ -204,7 +204,7 @@ func (s *Server) routes(r *router) {
 	r.group("Service", "Health, metrics and this document.")
 	raw(r, get, "/healthz", "healthz", public, "Whether this process answers", s.healthz, quiet, says(answers(200, "It does.", jsonOf[map[string]string]())))
 	raw(r, get, "/readyz", "readyz", public, "Whether requests may be sent to this process, and what does not answer", s.readyz, quiet, says(answers(200, "Requests may be sent here.", jsonOf[readiness]()), answers(503, "They may not.", jsonOf[readiness]())))
-	raw(r, get, "/metrics", "metrics", public, "Metrics for Prometheus", s.metrics, quiet, says(answers(200, "In the text format.", plainText), answers(401, "Needs the operator's token.", problemIn), answers(403, "Needs the operator's token.", problemIn)))
+	raw(r, get, "/metrics", "metrics", operatorOnly, "Metrics for Prometheus", s.metrics, quiet, says(answers(200, "In the text format.", plainText)))
 	raw(r, get, "/openapi.json", "openAPIDocument", public, "This document", s.openAPIDocument(r.api.OpenAPI()), quiet, says(answers(200, "OpenAPI 3.1.", jsonOf[map[string]any]())))
 	raw(r, get, "/docs", "docs", public, "The API as a page", s.docs, quiet, says(answers(200, "A page.", htmlPage)))
 	raw(r, get, "/docs/{file}", unlisted, public, "A script of that page", s.docsFile, quiet, hidden)

@@ -9,13 +9,23 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// ServiceHandler is the surface of a process that serves no API: health and metrics.
+// ServiceHandler is the surface of a process that serves no API: health, and metrics for the operator.
 func (s *Server) ServiceHandler() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.Use(recovery)
 	engine.GET("/healthz", s.healthz)
 	engine.GET("/readyz", s.readyz)
+	engine.GET("/metrics", s.authorize(operatorOnly), s.metrics)
+	return engine
+}
+
+// MetricsHandler serves /metrics to whoever reaches it: for an address of its own that only those who
+// collect metrics can reach.
+func (s *Server) MetricsHandler() http.Handler {
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	engine.Use(recovery)
 	engine.GET("/metrics", s.metrics)
 	return closeUnread(engine)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -25,15 +24,16 @@ func (s *Server) metrics(c *gin.Context) { promhttp.Handler().ServeHTTP(c.Writer
 type dependency struct {
 	Name   string `json:"name"`
 	Status string `json:"status"`
-	// Detail is our own words: what a driver says may hold addresses. It is for the operator.
+	// Detail is our own words: what a driver says may hold addresses.
 	Detail string `json:"detail,omitempty"`
 }
 
 type readiness struct {
 	Status string `json:"status"`
 	// Degraded names what does not answer, whether or not requests are taken without it.
-	Degraded     []string     `json:"degraded"`
-	Dependencies []dependency `json:"dependencies"`
+	Degraded []string `json:"degraded"`
+	// Dependencies are for the operator: a stranger need not know what this process is made of.
+	Dependencies []dependency `json:"dependencies,omitempty" doc:"Each part by itself. With the operator's token only."`
 }
 
 // The words of readiness. A degraded process takes requests.
@@ -67,12 +67,12 @@ func (s *Server) Drain() { s.draining.Store(true) }
 func (s *Server) readyz(c *gin.Context) {
 	c.Header("Cache-Control", "no-store")
 	if s.draining.Load() {
-		c.JSON(http.StatusServiceUnavailable, readiness{Status: statusDraining, Degraded: []string{}, Dependencies: []dependency{}})
+		c.JSON(http.StatusServiceUnavailable, readiness{Status: statusDraining, Degraded: []string{}})
 		return
 	}
 	answer := s.readiness(context.WithoutCancel(c.Request.Context()))
 	if token, ok := tokenOf(c.Request); !ok || !s.isOperator(token) {
-		answer.Dependencies = withoutDetails(answer.Dependencies)
+		answer.Dependencies = nil
 	}
 	status := http.StatusOK
 	if answer.Status == statusFailing {
@@ -81,15 +81,8 @@ func (s *Server) readyz(c *gin.Context) {
 	c.JSON(status, answer)
 }
 
-func withoutDetails(all []dependency) []dependency {
-	names := slices.Clone(all)
-	for i := range names {
-		names[i].Detail = ""
-	}
-	return names
-}
-
-// readiness is the latest look, made anew when it is too old. One is made at a time.
+// readiness is the latest look, made anew when it is too old. Those who ask while it is made wait for
+// it: however many ask, the dependencies are asked once a second.
 func (s *Server) readiness(ctx context.Context) readiness {
 	s.ready.mu.Lock()
 	defer s.ready.mu.Unlock()

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -15,27 +16,51 @@ func TestService(t *testing.T) {
 	anybody.get("/healthz").into(http.StatusOK, nil)
 
 	t.Run("ready by name", func(t *testing.T) {
-		type readiness struct {
-			Status       string
+		answer := anybody.get("/readyz")
+		require.Equal(t, http.StatusServiceUnavailable, answer.status)
+		require.JSONEq(t, `{"status": "failing", "degraded": ["nats", "temporal"]}`, string(answer.body), "details are for the operator")
+		_, management := site.tenant("Curious")
+		require.JSONEq(t, string(answer.body), string(management.get("/readyz").body), "a tenant is not the operator")
+		var told struct {
 			Degraded     []string
 			Dependencies []struct{ Name, Status, Detail string }
 		}
-		var told, toldOperator readiness
-		anybody.get("/readyz").into(http.StatusServiceUnavailable, &told)
-		require.Equal(t, "failing", told.Status)
+		site.as(operatorToken).get("/readyz").into(http.StatusServiceUnavailable, &told)
 		require.Equal(t, []string{"nats", "temporal"}, told.Degraded)
 		require.Len(t, told.Dependencies, 3)
-		for _, one := range told.Dependencies {
-			require.Empty(t, one.Detail, "details are for the operator")
+		require.Equal(t, "is not connected", told.Dependencies[1].Detail)
+	})
+	t.Run("metrics are the operator's", func(t *testing.T) {
+		_, management := site.tenant("Nosy")
+		anybody.get("/metrics").refused(http.StatusUnauthorized)
+		management.get("/metrics").refused(http.StatusForbidden)
+		worker := httptest.NewServer(site.api.ServiceHandler())
+		defer worker.Close()
+		open := httptest.NewServer(site.api.MetricsHandler())
+		defer open.Close()
+		status := func(address, token string) int {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+			require.NoError(t, err)
+			if token != "" {
+				request.Header.Set("Authorization", "Bearer "+token)
+			}
+			answer, err := http.DefaultClient.Do(request)
+			require.NoError(t, err)
+			require.NoError(t, answer.Body.Close())
+			return answer.StatusCode
 		}
-		site.as(operatorToken).get("/readyz").into(http.StatusServiceUnavailable, &toldOperator)
-		require.Equal(t, "is not connected", toldOperator.Dependencies[1].Detail)
+		require.Equal(t, http.StatusUnauthorized, status(worker.URL+"/metrics", ""), "a worker's own listener is no exception")
+		require.Equal(t, http.StatusOK, status(worker.URL+"/metrics", operatorToken))
+		require.Equal(t, http.StatusOK, status(open.URL+"/metrics", ""), "the address for metrics is open")
+		for _, path := range []string{"/healthz", "/readyz", "/api/v1/tenants", "/track"} {
+			require.Equal(t, http.StatusNotFound, status(open.URL+path, operatorToken), "%s: the address for metrics has nothing else", path)
+		}
 	})
 	t.Run("metrics by route", func(t *testing.T) {
 		_, management := site.tenant("Loyal")
 		partner := management.made("/api/v1/partners", map[string]any{"name": "P"})
 		management.get("/api/v1/partners/"+partner).into(http.StatusOK, nil)
-		text := string(anybody.get("/metrics").body)
+		text := string(site.as(operatorToken).get("/metrics").body)
 		require.Contains(t, text, `offerflow_http_request_seconds_count{method="GET",route="/api/v1/partners/:id",status="200"}`)
 		require.NotContains(t, text, partner)
 	})

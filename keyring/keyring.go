@@ -46,12 +46,12 @@ type subkeys struct {
 // Parse reads OFFERFLOW_SECRET_KEYS: one or more keys of at least 32 bytes in hex or base64,
 // separated by commas, the current one first.
 func Parse(list string) (*Keyring, error) {
+	keys, err := Decode(list)
+	if err != nil {
+		return nil, err
+	}
 	ring := &Keyring{}
-	for i, text := range strings.Split(list, ",") {
-		key, err := decodeKey(strings.TrimSpace(text))
-		if err != nil {
-			return nil, fmt.Errorf("OFFERFLOW_SECRET_KEYS: key %d: %w", i+1, err)
-		}
+	for _, key := range keys {
 		sub, err := derive(key)
 		if err != nil {
 			return nil, err
@@ -59,6 +59,18 @@ func Parse(list string) (*Keyring, error) {
 		ring.keys = append(ring.keys, sub)
 	}
 	return ring, nil
+}
+
+// Decode reads the bytes of the keys that Parse takes.
+func Decode(list string) (keys [][]byte, err error) {
+	for i, text := range strings.Split(list, ",") {
+		key, err := decodeKey(strings.TrimSpace(text))
+		if err != nil {
+			return nil, fmt.Errorf("OFFERFLOW_SECRET_KEYS: key %d: %w", i+1, err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }
 
 // Generate makes the text of a new secret key.

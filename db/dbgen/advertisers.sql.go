@@ -13,7 +13,7 @@ import (
 )
 
 const getAdvertiser = `-- name: GetAdvertiser :one
-SELECT tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id FROM advertisers WHERE tenant_id = $1 AND id = $2
+SELECT tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id, security_token_checked FROM advertisers WHERE tenant_id = $1 AND id = $2
 `
 
 func (q *Queries) GetAdvertiser(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Advertiser, error) {
@@ -30,12 +30,13 @@ func (q *Queries) GetAdvertiser(ctx context.Context, db DBTX, tenantID uuid.UUID
 		&i.IpAllowlist,
 		&i.CreatedAt,
 		&i.ExchangeTenantID,
+		&i.SecurityTokenChecked,
 	)
 	return i, err
 }
 
 const getAdvertiserForUpdate = `-- name: GetAdvertiserForUpdate :one
-SELECT tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id FROM advertisers WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+SELECT tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id, security_token_checked FROM advertisers WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 `
 
 func (q *Queries) GetAdvertiserForUpdate(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Advertiser, error) {
@@ -52,26 +53,28 @@ func (q *Queries) GetAdvertiserForUpdate(ctx context.Context, db DBTX, tenantID 
 		&i.IpAllowlist,
 		&i.CreatedAt,
 		&i.ExchangeTenantID,
+		&i.SecurityTokenChecked,
 	)
 	return i, err
 }
 
 const insertAdvertiser = `-- name: InsertAdvertiser :exec
-INSERT INTO advertisers (tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO advertisers (tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id, security_token_checked)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 `
 
 type InsertAdvertiserParams struct {
-	TenantID            uuid.UUID
-	ID                  uuid.UUID
-	Key                 string
-	Name                string
-	Email               string
-	SecurityTokenHash   *string
-	SigningSecretSealed *string
-	IpAllowlist         []string
-	CreatedAt           time.Time
-	ExchangeTenantID    *uuid.UUID
+	TenantID             uuid.UUID
+	ID                   uuid.UUID
+	Key                  string
+	Name                 string
+	Email                string
+	SecurityTokenHash    *string
+	SigningSecretSealed  *string
+	IpAllowlist          []string
+	CreatedAt            time.Time
+	ExchangeTenantID     *uuid.UUID
+	SecurityTokenChecked bool
 }
 
 func (q *Queries) InsertAdvertiser(ctx context.Context, db DBTX, arg InsertAdvertiserParams) error {
@@ -86,24 +89,26 @@ func (q *Queries) InsertAdvertiser(ctx context.Context, db DBTX, arg InsertAdver
 		arg.IpAllowlist,
 		arg.CreatedAt,
 		arg.ExchangeTenantID,
+		arg.SecurityTokenChecked,
 	)
 	return err
 }
 
 const updateAdvertiser = `-- name: UpdateAdvertiser :exec
 UPDATE advertisers SET name = $1, email = $2, security_token_hash = $3,
-  signing_secret_sealed = $4, ip_allowlist = $5
-WHERE tenant_id = $6 AND id = $7
+  security_token_checked = $4, signing_secret_sealed = $5, ip_allowlist = $6
+WHERE tenant_id = $7 AND id = $8
 `
 
 type UpdateAdvertiserParams struct {
-	Name                string
-	Email               string
-	SecurityTokenHash   *string
-	SigningSecretSealed *string
-	IpAllowlist         []string
-	TenantID            uuid.UUID
-	ID                  uuid.UUID
+	Name                 string
+	Email                string
+	SecurityTokenHash    *string
+	SecurityTokenChecked bool
+	SigningSecretSealed  *string
+	IpAllowlist          []string
+	TenantID             uuid.UUID
+	ID                   uuid.UUID
 }
 
 func (q *Queries) UpdateAdvertiser(ctx context.Context, db DBTX, arg UpdateAdvertiserParams) error {
@@ -111,6 +116,7 @@ func (q *Queries) UpdateAdvertiser(ctx context.Context, db DBTX, arg UpdateAdver
 		arg.Name,
 		arg.Email,
 		arg.SecurityTokenHash,
+		arg.SecurityTokenChecked,
 		arg.SigningSecretSealed,
 		arg.IpAllowlist,
 		arg.TenantID,

@@ -13,16 +13,17 @@ import (
 )
 
 type Advertiser struct {
-	TenantID            uuid.UUID
-	ID                  uuid.UUID
-	Key                 string
-	Name                string
-	Email               string
-	SecurityTokenHash   *string
-	SigningSecretSealed *string
-	IpAllowlist         []string
-	CreatedAt           time.Time
-	ExchangeTenantID    *uuid.UUID
+	TenantID             uuid.UUID
+	ID                   uuid.UUID
+	Key                  string
+	Name                 string
+	Email                string
+	SecurityTokenHash    *string
+	SigningSecretSealed  *string
+	IpAllowlist          []string
+	CreatedAt            time.Time
+	ExchangeTenantID     *uuid.UUID
+	SecurityTokenChecked bool
 }
 
 type Age struct {

@@ -73,7 +73,7 @@ func run(m *testing.M) (code int, err error) {
 }
 
 var config = process.Config{
-	HTTPAddr: "127.0.0.1:0", DatabaseConns: 20, NATSReplicas: 1, AttributionStart: worker.StartOnClick,
+	HTTPAddr: "127.0.0.1:0", MetricsAddr: "127.0.0.1:0", DatabaseConns: 20, NATSReplicas: 1, AttributionStart: worker.StartOnClick,
 	LogFormat: "text", LogLevel: "error",
 	CallbackAllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/offerflow/offerflow/standalone/blackbox"
 )
 
-const signingSecret = "bench-signing-secret"
+const signingSecret = "bench-signing-secret-of-32-bytes-or-more"
 
 // form is one way in which a conversion comes in.
 type form struct {

@@ -66,7 +66,7 @@ func (s *Standalone) startProduct(ctx context.Context) (err error) {
 	}
 	config.DatabaseURL, config.NATSURL, config.NATSMonitorURL = e.DatabaseURL, e.NATSURL, e.NATSMonitorURL
 	config.MigrateDatabaseURL = e.DatabaseURL
-	config.NATSReplicas, config.TemporalUIURL = 1, e.TemporalUIURL
+	config.NATSReplicas, config.TemporalUIURL, config.Standalone = 1, e.TemporalUIURL, true
 	if err := process.Migrate(ctx, *config); err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (p signing) header() []string {
 }
 
 func TestSignedPostbacks(t *testing.T) {
-	const secret = "e2e-signing-secret-c09d"
+	const secret = "e2e-signing-secret-of-32-bytes-or-more-c09d"
 	noteSecrets(secret)
 	s := newShop(t, map[string]any{"signingSecret": secret})
 	_, link := s.single(t, nil)

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 // The main module's test looks for the same texts.
 const (
 	securityToken = "replay-security-token-5f1c"
-	signingSecret = "replay-signing-secret-9a7e"
+	signingSecret = "replay-signing-secret-of-32-bytes-or-more-9a7e"
 	member        = "replay-member-2b44"
 	email         = "replay-member-2b44@mail.example"
 )

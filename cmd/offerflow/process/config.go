@@ -26,9 +26,10 @@ type Config struct {
 	HTTPAddr string `env:"OFFERFLOW_HTTP_ADDR" envDefault:"127.0.0.1:8080" help:"where the API, tracking and console listen"`
 	// DrainWait is between the fall of readiness and the end of the listener.
 	DrainWait      time.Duration `env:"OFFERFLOW_DRAIN_WAIT" envDefault:"5s" help:"how long an API that is told to stop goes on answering after /readyz has said that it is not ready"`
-	WorkerHTTPAddr string        `env:"OFFERFLOW_WORKER_HTTP_ADDR" envDefault:"127.0.0.1:8081" help:"where a worker of its own serves /metrics and /healthz"`
+	WorkerHTTPAddr string        `env:"OFFERFLOW_WORKER_HTTP_ADDR" envDefault:"127.0.0.1:8081" help:"where a worker of its own serves /healthz and /readyz, and /metrics with the operator's token"`
+	MetricsAddr    string        `env:"OFFERFLOW_METRICS_ADDR" help:"a further address with nothing but /metrics, open to whoever reaches it: let only Prometheus reach it; none when empty"`
 	PublicURL      string        `env:"OFFERFLOW_PUBLIC_URL" help:"what links and callbacks are made with; from the address when empty"`
-	OperatorToken  string        `env:"OFFERFLOW_OPERATOR_TOKEN" secret:"true" help:"the operator's token (required; standalone mints one)"`
+	OperatorToken  string        `env:"OFFERFLOW_OPERATOR_TOKEN" secret:"true" help:"the operator's token, 16 bytes or more (required; standalone mints one)"`
 	SecretKeys     string        `env:"OFFERFLOW_SECRET_KEYS" secret:"true" help:"current and earlier secret keys, 32 bytes or more in hex each, separated by commas; the same on every process (required; standalone mints one)"`
 	TrustedProxies []string      `env:"OFFERFLOW_TRUSTED_PROXIES" help:"addresses and ranges that may say what the client's address is"`
 	CountryHeader  string        `env:"OFFERFLOW_COUNTRY_HEADER" help:"header in which a trusted proxy names the client's country"`
@@ -62,9 +63,12 @@ type Config struct {
 	OperatorLogDays    int            `env:"OFFERFLOW_OPERATOR_LOG_DAYS" envDefault:"14" help:"days after which refused postbacks go that nothing tells whose they are; 0 keeps them"`
 	RefusedRows        int32          `env:"OFFERFLOW_REFUSED_LOG_ROWS" envDefault:"1000000" help:"how many of them are kept, and how many refused postbacks of each tenant, some 2 kB each; 0 keeps all"`
 	LogFormat          string         `env:"OFFERFLOW_LOG_FORMAT" envDefault:"text" help:"text or json"`
+	LogLevel           string         `env:"OFFERFLOW_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+
+	// Standalone says that the parts beside this process are embedded in it.
+	Standalone bool `env:"-"`
 	// Resolver is nil for the system's; tests have one that never answers.
-	Resolver outbound.Resolver
-	LogLevel string `env:"OFFERFLOW_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+	Resolver outbound.Resolver `env:"-"`
 }
 
 // maxDrainWait is more than any load balancer takes to notice.
@@ -191,7 +195,7 @@ func (c Config) Print(out io.Writer) {
 	for i := range values.NumField() {
 		field := values.Type().Field(i)
 		name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
-		if name == "" {
+		if name == "-" {
 			continue
 		}
 		value := strings.Trim(fmt.Sprint(values.Field(i).Interface()), "[]")

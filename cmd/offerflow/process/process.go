@@ -50,6 +50,7 @@ type Process struct {
 	refusals  *stream.RefusalPublisher
 	server    *http.Server
 	listener  net.Listener
+	metrics   *metricsListener // nil without an address for metrics
 	telemetry func(context.Context) error
 	// api answers; it says that the process is about to stop.
 	api *api.Server
@@ -75,6 +76,13 @@ func Start(ctx context.Context, config Config, role Role, temporalOptions client
 	}
 	if err := config.required(); err != nil {
 		return nil, err
+	}
+	warnings, err := config.checkSecrets()
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range warnings {
+		slog.WarnContext(ctx, warning)
 	}
 	started := &Process{config: config, role: role}
 	defer func() {
@@ -152,7 +160,7 @@ func (p *Process) begin() error {
 	workCtx, stop := context.WithCancel(context.Background())
 	p.workStop, p.done = stop, make(chan struct{})
 	p.work, workCtx = errgroup.WithContext(workCtx)
-	if err := p.listen(); err != nil {
+	if err := errors.Join(p.listen(), p.listenForMetrics()); err != nil {
 		return err
 	}
 	p.work.Go(func() error { return p.relay.Run(workCtx) })
@@ -169,6 +177,7 @@ func (p *Process) begin() error {
 		p.work.Go(func() error { return w.Run(workCtx) })
 	}
 	p.serve(handler)
+	p.serveMetrics(p.api.MetricsHandler())
 	go func() {
 		p.workErr = p.work.Wait()
 		close(p.done)
@@ -176,7 +185,7 @@ func (p *Process) begin() error {
 	return nil
 }
 
-// handler is the whole surface for an API, and /metrics and health for a worker of its own.
+// handler is the whole surface for an API, and health and /metrics for a worker of its own.
 func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 	server := &api.Server{
 		Store: p.store, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Relay: p.relay,
@@ -288,6 +297,7 @@ func (p *Process) Stop() error {
 		p.refusals.Close()
 	}
 	p.workStop()
+	p.closeMetrics()
 	<-p.done
 	p.close()
 	return errors.Join(err, p.workErr)
@@ -314,6 +324,7 @@ func (p *Process) close() {
 	if p.listener != nil {
 		_ = p.listener.Close() // again after a Shutdown, which is harmless
 	}
+	p.closeMetrics()
 	if p.temporal != nil {
 		p.temporal.Close()
 	}

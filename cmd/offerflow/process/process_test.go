@@ -87,7 +87,7 @@ func TestAStartWithoutTheStreamServerSaysSo(t *testing.T) {
 	config, err := FromEnv()
 	require.NoError(t, err)
 	config.DatabaseURL, config.NATSURL, config.HTTPAddr = dbtest.New(t), "nats://127.0.0.1:1", "127.0.0.1:0"
-	config.OperatorToken, config.SecretKeys = "operator", keyring.Generate()
+	config.OperatorToken, config.SecretKeys = "operator-of-this-test", keyring.Generate()
 	_, err = Start(t.Context(), config, RoleAPI, client.Options{HostPort: "127.0.0.1:1"})
 	require.ErrorContains(t, err, "OFFERFLOW_NATS_URL")
 }

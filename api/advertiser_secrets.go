@@ -1,0 +1,128 @@
+package api
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
+)
+
+// What authenticates an advertiser's postbacks (rule 67). A value that is set must not be weak; one that
+// is stored already may be sent back unchanged and keeps working, with a warning where the advertiser is
+// shown.
+
+const (
+	maxSecretLength = 512
+	maxAllowlist    = 200
+)
+
+// changeSecrets applies a body to a row: the token becomes a keyed hash, the secret is sealed.
+func (s *Server) changeSecrets(c *checks, row *dbgen.Advertiser, body advertiserBody) {
+	if token := body.SecurityToken.or(""); body.SecurityToken.given && !s.isTokenOf(row, token) {
+		row.SecurityTokenHash, row.SecurityTokenChecked = nil, token != ""
+		if token != "" {
+			c.secret("securityToken", token, domain.MinSecurityTokenBytes)
+			hash := s.Keys.Hash(token)
+			row.SecurityTokenHash = &hash
+		}
+	}
+	if secret := body.SigningSecret.or(""); body.SigningSecret.given && (secret == "" || secret != s.signingSecretOf(row)) {
+		row.SigningSecretSealed = nil
+		if secret != "" {
+			c.secret("signingSecret", secret, domain.MinSigningSecretBytes)
+			sealed := s.Keys.Seal([]byte(secret))
+			row.SigningSecretSealed = &sealed
+		}
+	}
+	if body.IPAllowlist.given {
+		row.IpAllowlist = c.ipAllowlist("ipAllowlist", body.IPAllowlist.or(nil), row.IpAllowlist)
+	}
+}
+
+func (s *Server) isTokenOf(row *dbgen.Advertiser, token string) bool {
+	return token != "" && row.SecurityTokenHash != nil && slices.Contains(s.Keys.Hashes(token), *row.SecurityTokenHash)
+}
+
+// signingSecretOf is empty where there is none, and where its key is gone.
+func (s *Server) signingSecretOf(row *dbgen.Advertiser) string {
+	if row.SigningSecretSealed == nil {
+		return ""
+	}
+	plain, err := s.Keys.Open(*row.SigningSecretSealed)
+	if err != nil {
+		return ""
+	}
+	return string(plain)
+}
+
+func (c *checks) secret(field, text string, atLeast int) {
+	switch weak := domain.CheckSecret(text, atLeast); {
+	case weak != "":
+		c.add(field, "%s", weak)
+	case len(text) > maxSecretLength || strings.TrimSpace(text) != text:
+		c.add(field, "must be of at most %d bytes without spaces around it", maxSecretLength)
+	}
+}
+
+// ipAllowlist reads addresses and ranges; an address is a range of one. What is stored already may be
+// wider than what is taken now.
+func (c *checks) ipAllowlist(field string, values, stored []string) []string {
+	if len(values) > maxAllowlist {
+		c.add(field, "must be of at most %d entries", maxAllowlist)
+	}
+	prefixes := make([]string, 0, len(values))
+	for i, value := range values {
+		at := field + "[" + strconv.Itoa(i) + "]"
+		prefix, err := parsePrefix(strings.TrimSpace(value))
+		if err != nil {
+			c.add(at, "is neither an address nor a range such as 192.0.2.0/24")
+			continue
+		}
+		if wide := domain.CheckRange(prefix); wide != "" && !slices.Contains(stored, prefix.String()) {
+			c.add(at, "%s", wide)
+			continue
+		}
+		prefixes = append(prefixes, prefix.String())
+	}
+	return prefixes
+}
+
+// parsePrefix also takes an IPv4 address in IPv6 clothes for what it is: senders are compared so.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		addr = addr.Unmap()
+		return addr.Prefix(addr.BitLen())
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err == nil && prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+	}
+	return prefix.Masked(), err
+}
+
+// weaknesses are what a value that was stored by an earlier release would be refused for today. Of a
+// token only a hash is known, hence only whether it was ever looked at.
+func (s *Server) weaknesses(row *dbgen.Advertiser) (warnings []string) {
+	if row.SecurityTokenHash != nil && !row.SecurityTokenChecked {
+		warnings = append(warnings, "securityToken was set before there was a least length, and may be easy to guess: set one of at least "+
+			strconv.Itoa(domain.MinSecurityTokenBytes)+" bytes")
+	}
+	if secret := s.signingSecretOf(row); secret != "" {
+		if weak := domain.CheckSecret(secret, domain.MinSigningSecretBytes); weak != "" {
+			warnings = append(warnings, "signingSecret is weak: it "+weak)
+		}
+	}
+	for _, text := range row.IpAllowlist {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			continue
+		}
+		if wide := domain.CheckRange(prefix); wide != "" {
+			warnings = append(warnings, "ipAllowlist: "+text+" "+wide)
+		}
+	}
+	return warnings
+}
