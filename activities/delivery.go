@@ -26,7 +26,7 @@ import (
 
 // Sender sends one message to an address that a tenant chose: outbound.Caller.
 type Sender interface {
-	Call(ctx context.Context, method, url string, header http.Header, body []byte) outbound.Answer
+	Call(ctx context.Context, method, url string, header http.Header, body []byte, secrets ...string) outbound.Answer
 }
 
 // Deliveries brings callbacks to the tenants, postbacks to their partners (rules 49 to 54) and notices

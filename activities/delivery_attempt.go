@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -160,13 +159,8 @@ func (d *Deliveries) sendCallback(ctx context.Context, a *attempt, now time.Time
 		}
 		header.Set(a.endpoint.HeaderName, string(secret))
 	}
-	answer := d.http.Call(ctx, http.MethodPost, a.endpoint.Url, header, body)
 	// Some receivers echo what they get, and answers are shown to whoever may read deliveries.
-	if len(secret) > 0 {
-		answer.Body = strings.ReplaceAll(answer.Body, string(secret), "[header value]")
-		answer.Error = strings.ReplaceAll(answer.Error, string(secret), "[header value]")
-	}
-	return answer
+	return d.http.Call(ctx, http.MethodPost, a.endpoint.Url, header, body, string(secret))
 }
 
 const userAgent = "Offerflow"

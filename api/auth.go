@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -87,6 +88,9 @@ type Principal struct {
 	PartnerID    *uuid.UUID
 	AdvertiserID *uuid.UUID
 	Operator     bool
+	// readsOnly makes every transaction of the request one that PostgreSQL lets change nothing: that of a
+	// readonly token, and that of a GET whose line in the route table does not say that it writes.
+	readsOnly bool
 }
 
 type principalKey struct{}
@@ -105,7 +109,7 @@ func withPrincipal(ctx context.Context, p Principal) context.Context {
 const operatorActor = "operator"
 
 // authorize admits a route's principals and refuses everybody else.
-func (s *Server) authorize(who access) gin.HandlerFunc {
+func (s *Server) authorize(who access, reads bool) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		c.Header("Cache-Control", "no-store") // answers are one tenant's, and some show a secret
 		p, err := s.authenticate(c.Request, who)
@@ -113,6 +117,7 @@ func (s *Server) authorize(who access) gin.HandlerFunc {
 			writeError(c, err)
 			return
 		}
+		p.readsOnly = reads || p.Scope == scopeReadonly
 		c.Request = c.Request.WithContext(withPrincipal(c.Request.Context(), p))
 		s.heedOwnNews(c)
 	}
@@ -177,7 +182,7 @@ func (s *Server) asOperator(r *http.Request, who access) (Principal, error) {
 // principalOf looks a token up by its keyed hashes.
 func (s *Server) principalOf(ctx context.Context, token string) (Principal, error) {
 	hashes := s.Keys.Hashes(token)
-	now := time.Now()
+	now, era := time.Now(), s.tokens.era()
 	if entry, ok := s.tokens.get(hashes[0], now); ok {
 		return entry.principal, entry.expired(now)
 	}
@@ -192,13 +197,18 @@ func (s *Server) principalOf(ctx context.Context, token string) (Principal, erro
 		TenantID: row.TenantID, Scope: row.Scope, TokenID: row.ID, Actor: "token " + row.ID.String(),
 		PartnerID: row.PartnerID, AdvertiserID: row.AdvertiserID,
 	}}
-	s.tokens.put(hashes[0], entry)
+	s.tokens.putOf(era, hashes[0], entry)
 	return entry.principal, entry.expired(now)
 }
 
 // tokenCache spares the database one look-up per request. Unknown tokens are not kept, so that
 // nobody fills it by guessing.
-type tokenCache struct{ kept lruOnce[string, cachedToken] }
+type tokenCache struct {
+	kept lruOnce[string, cachedToken]
+	mu   sync.Mutex
+	// forgotten is closed, and made anew, when the cache is emptied.
+	forgotten chan struct{}
+}
 
 type cachedToken struct {
 	principal Principal
@@ -207,9 +217,9 @@ type cachedToken struct {
 }
 
 const (
-	// tokenCacheTTL bounds how long another process admits a token that was revoked here; this one
-	// forgets it at once.
-	tokenCacheTTL = 3 * time.Second
+	// tokenCacheTTL bounds how long another process admits a token that was revoked here when the news
+	// of it is late; this one forgets it at once. A live stream is looked at besides: LookAgain.
+	tokenCacheTTL = 2 * time.Second
 	maxTokens     = 10_000
 )
 
@@ -227,5 +237,34 @@ func (t *tokenCache) get(hash string, now time.Time) (cachedToken, bool) {
 
 func (t *tokenCache) put(hash string, entry cachedToken) { t.kept.of(maxTokens).Add(hash, entry) }
 
-// forget is for a token that was revoked.
-func (t *tokenCache) forget() { t.kept.of(maxTokens).Purge() }
+// putOf keeps what was looked up in an era, unless a token has been revoked since: it may be this one.
+func (t *tokenCache) putOf(era <-chan struct{}, hash string, entry cachedToken) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if era == t.now() {
+		t.put(hash, entry)
+	}
+}
+
+// forget is for a token that was revoked. It ends the era, which live streams wait for.
+func (t *tokenCache) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.now())
+	t.forgotten = nil
+	t.kept.of(maxTokens).Purge()
+}
+
+// era ends with the next revocation: its channel is closed then.
+func (t *tokenCache) era() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.now()
+}
+
+func (t *tokenCache) now() chan struct{} {
+	if t.forgotten == nil {
+		t.forgotten = make(chan struct{})
+	}
+	return t.forgotten
+}

@@ -229,7 +229,10 @@ var (
 
 // deadEnd is the plain page at the end of the fallback chain, and for links that do not exist.
 func deadEnd(c *gin.Context) {
-	c.Writer.Header()["Cache-Control"] = noStore
+	header := c.Writer.Header()
+	header["Cache-Control"] = noStore
+	header.Set("Content-Security-Policy", barePage)
+	header.Set("Referrer-Policy", "no-referrer")
 	c.Data(http.StatusNotFound, "text/html; charset=utf-8", deadEndPage)
 }
 

@@ -72,6 +72,9 @@ func (c *conformance) check(method, address string, a *answer) {
 	route := c.route(method, path)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if a.header.Get("X-Content-Type-Options") != "nosniff" || strings.HasPrefix(a.header.Get("Content-Type"), "text/html") && a.header.Get("Content-Security-Policy") == "" {
+		c.faults[method+" "+path+" headers"] = fmt.Sprintf("%s %s: %d has not the headers that keep browsers from guessing: %v", method, address, a.status, a.header)
+	}
 	operation, ok := at(c.document, "paths", route, strings.ToLower(method)).(map[string]any)
 	if route == "" || !ok {
 		return // another spelling, or no route at all: 404 and 405 are the server's

@@ -79,7 +79,6 @@ func (s *Server) docs(c *gin.Context) {
 		return
 	}
 	c.Header("Content-Security-Policy", docsPolicy)
-	c.Header("X-Content-Type-Options", "nosniff")
 	c.Header("Referrer-Policy", "no-referrer")
 	c.Header("Cache-Control", "no-cache")
 	c.Data(http.StatusOK, "text/html; charset=utf-8", page.html)
@@ -97,7 +96,6 @@ func (s *Server) docsFile(c *gin.Context) {
 		writeProblem(c, notFound())
 		return
 	}
-	c.Header("X-Content-Type-Options", "nosniff")
 	c.Header("Cache-Control", "public, max-age=31536000, immutable")
 	c.Header("Vary", "Accept-Encoding")
 	c.Header("Content-Type", "text/javascript; charset=utf-8")

@@ -54,7 +54,7 @@ func (s *Server) viewShared(ctx context.Context, tx pgx.Tx, id uuid.UUID) (offer
 	if err != nil {
 		return view, err
 	}
-	view.OfferDocument = view.offer.Document()
+	view.OfferDocument = cleaned(view.offer.Document())
 	view.OfferDocument.Version = version
 	return view, nil
 }

@@ -30,14 +30,16 @@ var liveStreamsOpen = promauto.NewGauge(prometheus.GaugeOpts{
 type LiveLimits struct {
 	// PerTenant and PerProcess are how many may be open at once.
 	PerTenant, PerProcess int
-	// Heartbeat is how often something is sent, and the token looked at again.
+	// Heartbeat is how often something is sent.
 	Heartbeat time.Duration
+	// LookAgain is how often the token is looked at again, beside when a token is revoked.
+	LookAgain time.Duration
 	// WriteWithin is how long a reader may take for what was sent before it is dropped.
 	WriteWithin time.Duration
 }
 
 func (l LiveLimits) orUsual() LiveLimits {
-	usual := LiveLimits{PerTenant: 32, PerProcess: 1_000, Heartbeat: 15 * time.Second, WriteWithin: 10 * time.Second}
+	usual := LiveLimits{PerTenant: 32, PerProcess: 1_000, Heartbeat: 15 * time.Second, LookAgain: time.Second, WriteWithin: 10 * time.Second}
 	if l.PerTenant > 0 {
 		usual.PerTenant = l.PerTenant
 	}
@@ -46,6 +48,9 @@ func (l LiveLimits) orUsual() LiveLimits {
 	}
 	if l.Heartbeat > 0 {
 		usual.Heartbeat = l.Heartbeat
+	}
+	if usual.LookAgain = min(usual.LookAgain, usual.Heartbeat); l.LookAgain > 0 {
+		usual.LookAgain = l.LookAgain
 	}
 	if l.WriteWithin > 0 {
 		usual.WriteWithin = l.WriteWithin
@@ -160,7 +165,7 @@ func (s *Server) liveStream(c *gin.Context) {
 	}
 	out := openEventWriter(c, limits.WriteWithin)
 	if err = out.begin(begin); err == nil {
-		err = s.sendLive(ctx, c.Request, out, events, limits.Heartbeat)
+		err = s.sendLive(ctx, c.Request, out, events, limits)
 	}
 	if err != nil {
 		slog.InfoContext(ctx, "a live stream's reader is dropped", "request_id", requestIDOf(ctx), "error", err)
@@ -198,12 +203,26 @@ func beginLive(ctx context.Context, source liveSource, after uint64, resumes boo
 	return liveBegin{after: after}, nil
 }
 
-// sendLive sends what comes until the client or the process goes, or the token does.
-func (s *Server) sendLive(ctx context.Context, r *http.Request, out *eventWriter, events <-chan stream.Followed, heartbeat time.Duration) error {
-	beat := time.NewTicker(heartbeat)
+// sendLive sends what comes until the client or the process goes, or the token does. The era is taken
+// before the token is looked at, so that no revocation falls between the two.
+func (s *Server) sendLive(ctx context.Context, r *http.Request, out *eventWriter, events <-chan stream.Followed, limits LiveLimits) error {
+	beat, look := time.NewTicker(limits.Heartbeat), time.NewTicker(limits.LookAgain)
 	defer beat.Stop()
+	defer look.Stop()
+	era := s.tokens.era()
+	if s.noLongerMay(r) {
+		return nil
+	}
 	for {
 		select {
+		case <-era:
+			if era = s.tokens.era(); s.noLongerMay(r) {
+				return nil
+			}
+		case <-look.C:
+			if s.noLongerMay(r) {
+				return nil
+			}
 		case <-ctx.Done():
 			return nil
 		case event, ok := <-events:
@@ -214,9 +233,6 @@ func (s *Server) sendLive(ctx context.Context, r *http.Request, out *eventWriter
 				return err
 			}
 		case <-beat.C:
-			if s.noLongerMay(r) {
-				return nil
-			}
 			if err := out.write(": still here\n\n"); err != nil {
 				return err
 			}

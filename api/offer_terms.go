@@ -6,15 +6,10 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/microcosm-cc/bluemonday"
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
-
-// markup is what people may write in keyPoints and offerDetails: formatting, lists, links,
-// pictures; no scripts, styles or forms.
-var markup = bluemonday.UGCPolicy()
 
 // parseOffer reads a document by the tenant's terms: its own advertisers, placements, ages and
 // categories are looked up in the transaction that will write the offer.
@@ -35,7 +30,7 @@ func (l *offerLookups) terms(tenant dbgen.Tenant, previous *domain.Offer) domain
 	return domain.OfferTerms{
 		RewardRatio: tenant.RewardRatioMicros, GoalsEnabled: tenant.GoalsEnabled, Previous: previous, NewID: newID,
 		DestinationSchemes: tenant.DestinationSchemes,
-		Sanitize:           markup.Sanitize, Age: l.age, CategoryKnown: l.categoryKnown,
+		Sanitize:           cleanMarkup, Age: l.age, CategoryKnown: l.categoryKnown,
 		AdvertiserExists:      l.exists(dbgen.New().OfferAdvertiserExists),
 		PlacementExists:       l.exists(dbgen.New().OfferPlacementExists),
 		PayoutStructureExists: l.exists(dbgen.New().PayoutStructureExists),

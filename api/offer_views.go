@@ -126,7 +126,7 @@ func (s *Server) scanOffer(row pgx.CollectableRow) (view offerView, err error) {
 	offer.Version = version
 	offer = offer.Shown(goalsEnabled) // rule 69
 	view.offer = &offer
-	view.OfferDocument, view.Status = view.offer.Document(), view.offer.Status(at)
+	view.OfferDocument, view.Status = cleaned(view.offer.Document()), view.offer.Status(at)
 	if linkID != nil {
 		view.RedirectLink = s.linkURL(*linkID)
 	}

@@ -41,6 +41,8 @@ type OfferCache struct {
 	misses *missGuard
 	views  *missGuard
 	dirty  *dirtySet
+	// tokensRevoked is called when another process has revoked a token.
+	tokensRevoked func()
 }
 
 // cachedOffer is the current version of an offer, its addresses taken apart.

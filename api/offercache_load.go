@@ -144,6 +144,7 @@ func (c *OfferCache) putOffer(id uuid.UUID, version int64, document json.RawMess
 		return &errUnreadable{id, err}
 	}
 	offer.Version = version
+	offer.KeyPoints, offer.OfferDetails = cleanMarkup(offer.KeyPoints), cleanMarkup(offer.OfferDetails) // the wall shows them
 	offer.destination = compiledDestination(offer.TrackingSystemLink)
 	offer.fallback = compiled(offer.FallbackURL)
 	c.writing.Lock()

@@ -107,6 +107,12 @@ func (c *OfferCache) heard(data []byte) {
 		slog.Error("offer event cannot be read", "error", err)
 		return
 	}
+	if event.Tokens {
+		if c.tokensRevoked != nil {
+			c.tokensRevoked()
+		}
+		return
+	}
 	c.dirty.mark(func(d *dirtySet) {
 		if event.OfferID != nil {
 			d.offers[*event.OfferID] = true

@@ -52,9 +52,9 @@ func writeLatePixel(c *gin.Context, frame bool) {
 func writePixel(c *gin.Context, status int, frame bool) {
 	c.Header("Cache-Control", "no-store")
 	c.Header("Cross-Origin-Resource-Policy", "cross-origin") // pages that isolate themselves load nothing else
-	c.Header("X-Content-Type-Options", "nosniff")
 	if frame {
-		c.Header("Content-Security-Policy", "default-src 'none'")
+		c.Header("Content-Security-Policy", barePage)
+		c.Header("Referrer-Policy", "no-referrer")
 		c.Data(status, "text/html; charset=utf-8", []byte(pixelFrame))
 		return
 	}

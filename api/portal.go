@@ -40,7 +40,7 @@ func forScope[I, O any](r *router, scope, suffix string, handler func(context.Co
 		line.who |= scopeBits[scope]
 		one := portal{scope: scope, register: func(op huma.Operation) {
 			op.Hidden, op.OperationID = true, op.OperationID+suffix
-			op.Metadata = map[string]any{"route": route{portalOf: scope}}
+			op.Metadata = map[string]any{"route": route{portalOf: scope, openQuery: line.openQuery}}
 			registerTyped(r, op, handler)
 		}}
 		if body, ok := reflect.TypeFor[O]().FieldByName("Body"); ok && body.Type.Kind() != reflect.Func {

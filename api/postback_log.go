@@ -105,6 +105,10 @@ func (in *postbackLogInput) Resolve(ctx huma.Context) []error {
 			errs = append(errs, &huma.ErrorDetail{Location: name, Message: "must be a time of RFC 3339"})
 			continue
 		}
+		if in.filters[name] != nil {
+			errs = append(errs, &huma.ErrorDetail{Location: name, Message: "is given as filter." + name + " too"})
+			continue
+		}
 		in.filters[name] = []string{value}
 	}
 	return errs

@@ -242,6 +242,11 @@ var jsonFormat = huma.Format{
 	},
 	Unmarshal: func(data []byte, v any) error {
 		err := json.Unmarshal(data, v)
+		if _, whole := v.(*any); whole && err == nil { // huma decodes each body so, before it fills in the type
+			if field, reason := repeatedKey(data); field != "" {
+				return errors.New(field + fieldMark + reason)
+			}
+		}
 		var wrongType *json.UnmarshalTypeError
 		var syntax *json.SyntaxError
 		switch {

@@ -38,6 +38,8 @@ type route struct {
 	quiet      bool
 	lean       bool
 	hidden     bool
+	openQuery  bool
+	writes     bool
 	// precondition is looked at where the handler does not come to it.
 	precondition func(huma.Context) error
 	// What the OpenAPI document says besides: see openapi_answers.go.
@@ -68,6 +70,8 @@ var (
 	quiet option = func(r *route) { r.quiet = true }
 	// lean routes are redirects: an id that nobody would ask for is not made for each of them.
 	lean option = func(r *route) { r.quiet, r.lean = true, true }
+	// writes is for GETs that leave something behind: all others are refused any write by the database.
+	writes option = func(r *route) { r.writes = true }
 	// hidden routes are not in the OpenAPI document: other spellings of ones that are.
 	hidden option = func(r *route) { r.hidden = true }
 )
@@ -125,7 +129,7 @@ func (a adapter) ServeHTTP(w http.ResponseWriter, req *http.Request) { a.engine.
 // Handle satisfies huma.Adapter.
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	options := op.Metadata["route"].(route)
-	answer := func(c *gin.Context) { handler(humagin.NewContext(op, c)) }
+	answer := checkedQuery(op, options, func(c *gin.Context) { handler(humagin.NewContext(op, c)) })
 	if options.portalOf != "" {
 		a.keepPortal(options.portalOf, op, answer)
 		return
@@ -146,7 +150,7 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 	}
 	chain := []gin.HandlerFunc{}
 	if options.who != public {
-		chain = append(chain, r.server.authorize(options.who))
+		chain = append(chain, r.server.authorize(options.who, method == http.MethodGet && !options.writes))
 	}
 	if method != http.MethodGet && method != http.MethodHead && !options.streamed {
 		limit := options.maxBody
@@ -208,7 +212,7 @@ func raw(r *router, method, path, id string, who access, summary string, handler
 		r.describeRaw(&op, &line)
 		r.api.OpenAPI().AddOperation(&op)
 	}
-	r.register(method, path, line, handler)
+	r.register(method, path, line, checkedQuery(&op, line, handler))
 }
 
 var idempotencyParameter = &huma.Param{

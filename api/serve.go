@@ -16,7 +16,7 @@ func (s *Server) ServiceHandler() http.Handler {
 	engine.Use(recovery)
 	engine.GET("/healthz", s.healthz)
 	engine.GET("/readyz", s.readyz)
-	engine.GET("/metrics", s.authorize(operatorOnly), s.metrics)
+	engine.GET("/metrics", s.authorize(operatorOnly, true), s.metrics)
 	return engine
 }
 
@@ -27,7 +27,7 @@ func (s *Server) MetricsHandler() http.Handler {
 	engine := gin.New()
 	engine.Use(recovery)
 	engine.GET("/metrics", s.metrics)
-	return closeUnread(engine)
+	return hardened(closeUnread(engine))
 }
 
 // PrintOpenAPI writes the OpenAPI document, indented: it comes from the code and needs no server.

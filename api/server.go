@@ -88,5 +88,5 @@ func (s *Server) Handler() (http.Handler, error) {
 	engine.Use(r.requestIDs, r.observe, recovery)
 	s.Tracking.strays(engine)
 	s.routes(r)
-	return closeUnread(tolerant(engine)), nil
+	return hardened(closeUnread(tolerant(engine))), nil
 }

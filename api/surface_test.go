@@ -14,16 +14,17 @@ type surface struct{ operations []operation }
 
 // schema is as much of JSON Schema as the tests need.
 type schema struct {
-	Ref        string             `json:"$ref"`
-	Type       any                `json:"type"`
-	Format     string             `json:"format"`
-	Enum       []any              `json:"enum"`
-	Minimum    *float64           `json:"minimum"`
-	MinItems   int                `json:"minItems"`
-	Required   []string           `json:"required"`
-	Properties map[string]*schema `json:"properties"`
-	Items      *schema            `json:"items"`
-	ReadOnly   bool               `json:"readOnly"`
+	Ref         string             `json:"$ref"`
+	Type        any                `json:"type"`
+	Format      string             `json:"format"`
+	Description string             `json:"description"`
+	Enum        []any              `json:"enum"`
+	Minimum     *float64           `json:"minimum"`
+	MinItems    int                `json:"minItems"`
+	Required    []string           `json:"required"`
+	Properties  map[string]*schema `json:"properties"`
+	Items       *schema            `json:"items"`
+	ReadOnly    bool               `json:"readOnly"`
 }
 
 type parameter struct {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/stream"
 )
 
 // tokenPrefix lets secret scanners know a token by sight.
@@ -95,7 +97,8 @@ type ByID struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
-// revokeToken takes effect at once in this process, and within tokenCacheTTL in the others.
+// revokeToken takes effect at once in this process, and in the others when they hear of it, at the latest
+// after tokenCacheTTL. Live streams of the token end.
 func (s *Server) revokeToken(ctx context.Context, in *ByID) (*struct{}, error) {
 	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		at := now()
@@ -106,11 +109,27 @@ func (s *Server) revokeToken(ctx context.Context, in *ByID) (*struct{}, error) {
 		if !row.RevokedAt.Equal(at) {
 			return nil // it was revoked before
 		}
+		if err := announceRevocation(ctx, tx); err != nil {
+			return err
+		}
 		return audit(ctx, tx, "revoke", "token", in.ID.String(), map[string]any{"name": row.Name, "scope": row.Scope},
 			map[string]any{"name": row.Name, "scope": row.Scope, "revokedAt": at})
 	})
 	s.tokens.forget()
+	s.nudge()
 	return nil, err
+}
+
+// announceRevocation tells the other processes to look tokens up again.
+func announceRevocation(ctx context.Context, tx pgx.Tx) error {
+	tenantID := principal(ctx).TenantID
+	payload, err := json.Marshal(stream.OfferEvent{TenantID: tenantID, Tokens: true})
+	if err != nil {
+		return err
+	}
+	return dbgen.New().InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{
+		TenantID: tenantID, ID: newID(), Subject: stream.SubjectOffer, Payload: payload,
+	})
 }
 
 var tokenListing = listing[tokenDocument]{

@@ -69,6 +69,7 @@ func (s *Server) StartTracking(ctx context.Context, geoIPFile string) error {
 		return fmt.Errorf("listen for decisions: %w", err)
 	}
 	offers := NewOfferCache(s.Store, s.Keys)
+	offers.tokensRevoked = s.tokens.forget
 	if err := offers.Subscribe(ctx, s.Stream); err != nil {
 		return fmt.Errorf("listen for news of offers: %w", err)
 	}

@@ -34,11 +34,15 @@ func heldTxOf(ctx context.Context) (heldTx, bool) {
 	return held, ok
 }
 
-// tenant runs fn in one transaction that sees the principal's tenant only.
+// tenant runs fn in one transaction that sees the principal's tenant only, and changes nothing where
+// the principal may only read.
 func (s *Server) tenant(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	id := principal(ctx).TenantID
 	if held, ok := heldTxOf(ctx); ok && !held.system && held.tenantID == id {
 		return pgx.BeginFunc(ctx, held.tx, func(tx pgx.Tx) error { return fn(ctx, tx) }) // a savepoint
+	}
+	if principal(ctx).readsOnly {
+		return s.Store.TenantReading(ctx, id, fn)
 	}
 	return s.Store.Tenant(ctx, id, fn)
 }
@@ -47,6 +51,9 @@ func (s *Server) tenant(ctx context.Context, fn func(ctx context.Context, tx pgx
 func (s *Server) system(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	if held, ok := heldTxOf(ctx); ok && held.system {
 		return pgx.BeginFunc(ctx, held.tx, func(tx pgx.Tx) error { return fn(ctx, tx) })
+	}
+	if principal(ctx).readsOnly {
+		return s.Store.SystemReading(ctx, fn)
 	}
 	return s.Store.System(ctx, fn)
 }

@@ -23,7 +23,7 @@ type WallStanding struct {
 type wallDetails struct {
 	WallOffer
 	WallStanding
-	ViewID uuid.UUID `json:"viewId" doc:"Of this look, for offer-link and for the click."`
+	ViewID *uuid.UUID `json:"viewId" doc:"Of this look, for offer-link and for the click; null for a readonly token, which leaves nothing behind."`
 }
 
 type wallDetailsInput struct {
@@ -62,9 +62,13 @@ func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDe
 		if out.Body.SessionID, err = view.openSession(ctx, tx, in.OfferID); err != nil {
 			return err
 		}
-		out.Body.ViewID = s.Keys.NewID(keyring.KindView, view.at)
+		if principal(ctx).readsOnly {
+			return nil
+		}
+		viewID := s.Keys.NewID(keyring.KindView, view.at)
+		out.Body.ViewID = &viewID
 		return dbgen.New().InsertOfferView(ctx, tx, dbgen.InsertOfferViewParams{
-			TenantID: principal(ctx).TenantID, ID: out.Body.ViewID, OfferID: in.OfferID, PubMemberID: in.Member, PlacementID: placementID,
+			TenantID: principal(ctx).TenantID, ID: viewID, OfferID: in.OfferID, PubMemberID: in.Member, PlacementID: placementID,
 			Params: in.params.audienceQuery(), CreatedAt: view.at, CreativeOrder: creative,
 		})
 	})

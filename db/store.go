@@ -98,6 +98,12 @@ func (s *Store) Tenant(ctx context.Context, tenantID uuid.UUID, fn func(ctx cont
 	return inTx(ctx, s.app, pgx.TxOptions{BeginQuery: begin}, fn)
 }
 
+// TenantReading is Tenant in a transaction that PostgreSQL lets change nothing.
+func (s *Store) TenantReading(ctx context.Context, tenantID uuid.UUID, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	begin := "begin read only; select set_config('offerflow.tenant', '" + tenantID.String() + "', true)"
+	return inTx(ctx, s.app, pgx.TxOptions{BeginQuery: begin}, fn)
+}
+
 // As runs fn in a transaction of Tenant as another tenant, whose rows are the only ones seen meanwhile:
 // for what an edit of something shared changes of the other side's own. The caller knows the other
 // side by a partnership of the transaction's tenant.
@@ -143,6 +149,11 @@ func (s *Store) TenantAfter(ctx context.Context, tenantID uuid.UUID, first *Batc
 // consumers, schedules and the operator. Its queries live in files of their own, system_*.sql.
 func (s *Store) System(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	return inTx(ctx, s.system, pgx.TxOptions{}, fn)
+}
+
+// SystemReading is System in a transaction that PostgreSQL lets change nothing.
+func (s *Store) SystemReading(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	return inTx(ctx, s.system, pgx.TxOptions{AccessMode: pgx.ReadOnly}, fn)
 }
 
 // SystemLookup runs queries that look rows up by their keys, as the system role, in one round trip.

@@ -90,7 +90,7 @@ func (m *Mailer) send(ctx context.Context, message Mail) Answer {
 		return m.notTaken(ctx, err, errMailBrokenOff)
 	}
 	_ = client.Quit() // it has the message: how we part changes nothing
-	return Answer{StatusCode: 250, Body: cleanText([]byte(reply), maxAnswerBytes)}
+	return Answer{StatusCode: 250, Body: cleanText([]byte(m.server.withoutSecrets(reply)), maxAnswerBytes)}
 }
 
 // compose makes RFC 5322: a text for those who read text, and the same as HTML. The library encodes
@@ -147,7 +147,7 @@ func (m *Mailer) notTaken(ctx context.Context, err error, without string) Answer
 	isReply := errors.As(err, &reply)
 	if isReply && errors.As(err, &ofMessage) {
 		return Answer{
-			StatusCode: reply.Code, Body: cleanText([]byte(reply.Error()), maxAnswerBytes), Error: fmt.Sprintf("the mail server answered %d", reply.Code),
+			StatusCode: reply.Code, Body: cleanText([]byte(m.server.withoutSecrets(reply.Error())), maxAnswerBytes), Error: fmt.Sprintf("the mail server answered %d", reply.Code),
 		}
 	}
 	slog.Warn("mail server", "error", m.server.withoutSecrets(cleanText([]byte(err.Error()), maxErrorBytes)))

@@ -135,15 +135,16 @@ func (o *Caller) Post(ctx context.Context, raw string, header http.Header, body 
 	return o.Call(ctx, http.MethodPost, raw, header, body)
 }
 
-// Call sends one request and always returns an Answer: a failure is an answer without a status.
-func (o *Caller) Call(ctx context.Context, method, raw string, header http.Header, body []byte) Answer {
+// Call sends one request and always returns an Answer: a failure is an answer without a status. A receiver
+// may echo what it gets, so secrets that the request carries are replaced in what is kept of the answer.
+func (o *Caller) Call(ctx context.Context, method, raw string, header http.Header, body []byte, secrets ...string) Answer {
 	begin := time.Now()
-	answer := o.call(ctx, method, raw, header, body)
+	answer := o.call(ctx, method, raw, header, body, secrets)
 	answer.At, answer.Latency = begin.UTC(), time.Since(begin)
 	return answer
 }
 
-func (o *Caller) call(ctx context.Context, method, raw string, header http.Header, body []byte) Answer {
+func (o *Caller) call(ctx context.Context, method, raw string, header http.Header, body []byte, secrets []string) Answer {
 	if err := txmark.Check(ctx, "sending a request"); err != nil {
 		return Answer{Error: err.Error()}
 	}
@@ -165,13 +166,16 @@ func (o *Caller) call(ctx context.Context, method, raw string, header http.Heade
 	request.Header["Idempotency-Key"] = nil
 	response, err := o.clients[request.URL.Scheme].Do(request)
 	if err != nil {
-		return Answer{Error: errorText(err)}
+		return Answer{Error: concealerOf(secrets).conceal([]byte(errorText(err)), false, maxErrorBytes)}
 	}
 	defer response.Body.Close()
 	// The status decides. A body that breaks off or never ends takes nothing back.
-	text, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+	hidden := concealerOf(secrets)
+	most := maxAnswerBytes + hidden.longest
+	text, err := io.ReadAll(io.LimitReader(response.Body, int64(most)))
 	return Answer{
-		StatusCode: response.StatusCode, RetryAfter: response.Header.Get("Retry-After"), Body: cleanText(text, maxAnswerBytes),
+		StatusCode: response.StatusCode, RetryAfter: response.Header.Get("Retry-After"),
+		Body: hidden.conceal(text, err != nil || len(text) == most, maxAnswerBytes),
 	}
 }
 
@@ -188,9 +192,19 @@ func errorText(err error) string {
 	return cleanText([]byte(err.Error()), maxErrorBytes)
 }
 
-// cleanText makes text that PostgreSQL takes from bytes that a stranger sent.
-func cleanText(raw []byte, limit int) string {
-	text := strings.ReplaceAll(strings.ToValidUTF8(string(raw), "\uFFFD"), "\x00", "\uFFFD")
+// errEnough ends a replacement whose rest would be cut off.
+var errEnough = errors.New("enough was written")
+
+// storable makes text that PostgreSQL takes from bytes that a stranger sent.
+func storable(raw []byte) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(string(raw), "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// cleanText is storable of at most limit bytes.
+func cleanText(raw []byte, limit int) string { return cutText(storable(raw), limit) }
+
+// cutText cuts text between two characters.
+func cutText(text string, limit int) string {
 	if len(text) <= limit {
 		return text
 	}

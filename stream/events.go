@@ -44,6 +44,8 @@ type ConversionEvent struct {
 type OfferEvent struct {
 	TenantID uuid.UUID  `json:"tenantId"`
 	OfferID  *uuid.UUID `json:"offerId,omitempty"`
+	// Tokens says that a token of the tenant was revoked, and nothing else.
+	Tokens bool `json:"tokens,omitempty"`
 }
 
 // ExchangeEvent tells of news in one book of a partnership that the other side is to hear of. It is

@@ -40,7 +40,8 @@ func traced() bool {
 
 // startTracing sends traces when an endpoint is set.
 func startTracing(ctx context.Context) (stop func(context.Context) error, err error) {
-	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
+	// No baggage: whoever sends a request would have it put into messages and histories.
+	otel.SetTextMapPropagator(propagation.TraceContext{})
 	if !traced() {
 		return func(context.Context) error { return nil }, nil
 	}
@@ -52,7 +53,7 @@ func startTracing(ctx context.Context) (stop func(context.Context) error, err er
 	if err != nil {
 		return nil, fmt.Errorf("traces: %w", err)
 	}
-	provider := trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithResource(self))
+	provider := trace.NewTracerProvider(trace.WithBatcher(plainSpans{exporter}), trace.WithResource(self))
 	otel.SetTracerProvider(provider)
 	return provider.Shutdown, nil
 }

@@ -1,0 +1,61 @@
+package outbound
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Rule 53: of an answer 64 KiB are kept, counted after the secrets that a receiver echoed are replaced.
+func TestRule53EchoedSecretsAreReplacedBeforeTheCut(t *testing.T) {
+	t.Parallel()
+	secret := `Bearer s3cr3t/"x"&<ü> é`
+	for name, echo := range map[string]func(secret string) string{
+		"over and over":       func(s string) string { return strings.Repeat(s, 2*maxAnswerBytes/len(s)) },
+		"across the border":   func(s string) string { return strings.Repeat("x", maxAnswerBytes-len(s)/2) + s + "tail" },
+		"at the end of reads": func(s string) string { return strings.Repeat(s, 2000) + strings.Repeat("y", maxAnswerBytes) },
+		"as JSON":             func(s string) string { return strings.Repeat(formsOf(s)[1]+formsOf(s)[3], 3000) },
+		"as HTML":             func(s string) string { return strings.Repeat(formsOf(s)[4], 3000) },
+		"in an address":       func(s string) string { return strings.Repeat(strings.Join(formsOf(s)[5:], "\n"), 3000) },
+	} {
+		for _, s := range []string{"a", "ab", secret, strings.Repeat("long-", 800)} {
+			body := echo(s)
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
+			caller := New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, nil)
+			kept := caller.Call(t.Context(), http.MethodPost, server.URL, nil, nil, s).Body
+			server.Close()
+			require.LessOrEqual(t, len(kept), maxAnswerBytes, "%s %.10s", name, s)
+			require.True(t, utf8.ValidString(kept), name)
+			rest := strings.ReplaceAll(kept, Concealed, "")
+			for n := range Concealed { // the last one may be cut
+				rest = strings.TrimSuffix(rest, Concealed[:n])
+			}
+			for _, form := range formsOf(s) {
+				require.NotContains(t, rest, form, "%s %.10s", name, s)
+				if len(form) > 8 {
+					require.NotContains(t, rest, form[:8], "the beginning of it: %s %.10s", name, s)
+				}
+			}
+		}
+	}
+	require.Equal(t, "echo: [header value] [header value]!", concealerOf([]string{"abc"}).conceal([]byte("echo: abc abc!"), false, 100))
+	require.Equal(t, "no secret, cut s", concealerOf([]string{""}).conceal([]byte("no secret, cut short"), true, 16))
+}
+
+func FuzzConceal(f *testing.F) {
+	f.Add("abc", []byte("xxabcxxab"), true)
+	f.Add("/", []byte("%2f%2F/"), false)
+	f.Fuzz(func(t *testing.T, secret string, body []byte, cutShort bool) {
+		kept := concealerOf([]string{secret}).conceal(body, cutShort, 64)
+		require.LessOrEqual(t, len(kept), 64)
+		require.True(t, utf8.ValidString(kept))
+		if len(secret) > len(Concealed) && utf8.ValidString(secret) {
+			require.NotContains(t, kept, secret)
+		}
+	})
+}
