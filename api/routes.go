@@ -132,13 +132,13 @@ func (s *Server) routes(r *router) {
 	handle(r, get, "/api/v1/members/{pub_member_id}/offers", "memberOffers", read, "List a member's started and finished offers", s.memberOffers, filtered(memberOfferListing))
 	handle(r, get, "/api/v1/members/{pub_member_id}/balance", "memberBalance", read, "Get a member's points", s.memberBalance)
 	handle(r, get, "/api/v1/members/{pub_member_id}/ledger", "memberLedger", read, "List a member's entries", s.memberLedger, filtered(memberLedgerListing))
-	handle(r, get, "/api/v1/reports/performance", "performance", read, "Report clicks, conversions and money, as JSON or CSV", s.performance,
+	handle(r, get, "/api/v1/reports/performance", "performance", read, "Report clicks, conversions and money, as JSON or CSV", s.performance, reporting,
 		forPartners(r, s.performanceForPartner), forAdvertisers(r, s.performanceForAdvertiser))
 	alsoCSV[performanceReport](r, "/api/v1/reports/performance")
 	alsoFor[portalReport[partnerReportRow]](r, "/api/v1/reports/performance", scopePartner)
 	alsoFor[portalReport[advertiserReportRow]](r, "/api/v1/reports/performance", scopeAdvertiser)
-	handle(r, get, "/api/v1/integrations/cost-report/singular/json", "singularCostReport", read, "Report cost for Singular to pull", s.singularCostReport, forAdvertisers(r, s.singularCostReport), openQuery)
-	handle(r, get, "/api/v1/integrations/cost-report/appsflyer/json", "appsFlyerCostReport", read, "Report cost for AppsFlyer to pull", s.appsFlyerCostReport, forAdvertisers(r, s.appsFlyerCostReport), openQuery)
+	handle(r, get, "/api/v1/integrations/cost-report/singular/json", "singularCostReport", read, "Report cost for Singular to pull", s.singularCostReport, forAdvertisers(r, s.singularCostReport), openQuery, reporting)
+	handle(r, get, "/api/v1/integrations/cost-report/appsflyer/json", "appsFlyerCostReport", read, "Report cost for AppsFlyer to pull", s.appsFlyerCostReport, forAdvertisers(r, s.appsFlyerCostReport), openQuery, reporting)
 	answersJSON[costReport[singularRow]](r, "/api/v1/integrations/cost-report/singular/json")
 	answersJSON[costReport[appsFlyerRow]](r, "/api/v1/integrations/cost-report/appsflyer/json")
 	handle(r, get, "/api/v1/verdict-findings", "listVerdictFindings", read, "List verdicts of advertisers that were not believed", s.listVerdictFindings, filtered(verdictFindingListing))
@@ -198,7 +198,7 @@ func (s *Server) routes(r *router) {
 	handle(r, get, "/api/v1/exchange/offers/{id}/changes", "listOfferChanges", read, "List who changed what of a shared offer", s.listOfferChanges, filtered(offerChangeListing))
 	handle(r, post, "/api/v1/exchange/conversions/{id}/requests", "requestReview", review, "Ask the advertiser to review a conversion", s.requestReview, created)
 	handle(r, get, "/api/v1/exchange/conversions/{id}/requests", "listConversionRequests", read, "List what was asked about a conversion", s.listConversionRequests, filtered(conversionRequestListing))
-	raw(r, get, "/api/v1/exchange/stream", "liveStream", read, "Follow changes, conversions and partnerships live", s.liveStream)
+	raw(r, get, "/api/v1/exchange/stream", "liveStream", read, "Follow changes, conversions and partnerships live", s.liveStream, unending)
 	describeLiveStream(r, "/api/v1/exchange/stream")
 
 	r.group("Service", "Health, metrics and this document.")

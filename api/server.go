@@ -35,6 +35,8 @@ type Config struct {
 	CallbackAllowCIDRs []netip.Prefix
 	// Resolver looks host names up; nil is the system's.
 	Resolver outbound.Resolver
+	// DatabaseConns are the connections of each role that requests have, which tenants share.
+	DatabaseConns int
 	// Traced says that traces are sent somewhere; otherwise requests are not measured for them.
 	Traced bool
 	// NATSMonitorURL is the stream server's monitoring address, which proves how it syncs.
@@ -66,6 +68,7 @@ type Server struct {
 	synced  syncProofs
 	ready   readyLook
 	vetting lookups
+	crowd   crowd
 	// draining says that this process is about to stop.
 	draining atomic.Bool
 }

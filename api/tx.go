@@ -47,6 +47,16 @@ func (s *Server) tenant(ctx context.Context, fn func(ctx context.Context, tx pgx
 	return s.Store.Tenant(ctx, id, fn)
 }
 
+// reported is tenant for reports and exports, whose statements may take longer than others.
+func (s *Server) reported(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	return s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := s.Store.AllowLong(ctx, tx); err != nil {
+			return err
+		}
+		return fn(ctx, tx)
+	})
+}
+
 // system runs fn in one transaction of the system role: for the operator's own routes.
 func (s *Server) system(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	if held, ok := heldTxOf(ctx); ok && held.system {

@@ -32,24 +32,50 @@ const (
 type Store struct {
 	app    *pgxpool.Pool
 	system *pgxpool.Pool
+	limits Limits
 }
 
-// Open connects both pools. url is a login that is a member of both roles; Migrate grants them to
-// the login that it runs as. Each pool takes at most maxConns connections.
+// Limits are what the server cuts; 0 is no limit.
+type Limits struct {
+	// Statement is how long one statement may take, Report how long one that AllowLong has let pass.
+	Statement, Report time.Duration
+	// Lock is how long one statement may wait for a lock.
+	Lock time.Duration
+	// IdleInTransaction is how long a transaction may wait for its next statement.
+	IdleInTransaction time.Duration
+}
+
+func (l Limits) set(params map[string]string) {
+	for name, limit := range map[string]time.Duration{
+		"statement_timeout": l.Statement, "lock_timeout": l.Lock, "idle_in_transaction_session_timeout": l.IdleInTransaction,
+	} {
+		params[name] = milliseconds(limit)
+	}
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// Open is OpenLimited without limits.
 func Open(ctx context.Context, url string, maxConns int32) (*Store, error) {
-	app, err := openPool(ctx, url, roleApp, maxConns)
+	return OpenLimited(ctx, url, maxConns, Limits{})
+}
+
+// OpenLimited connects both pools. url is a login that is a member of both roles; Migrate grants them to
+// the login that it runs as. Each pool takes at most maxConns connections.
+func OpenLimited(ctx context.Context, url string, maxConns int32, limits Limits) (*Store, error) {
+	app, err := openPool(ctx, url, roleApp, maxConns, limits)
 	if err != nil {
 		return nil, err
 	}
-	system, err := openPool(ctx, url, roleSystem, maxConns)
+	system, err := openPool(ctx, url, roleSystem, maxConns, limits)
 	if err != nil {
 		app.Close()
 		return nil, err
 	}
-	return &Store{app: app, system: system}, nil
+	return &Store{app: app, system: system, limits: limits}, nil
 }
 
-func openPool(ctx context.Context, url, role string, maxConns int32) (*pgxpool.Pool, error) {
+func openPool(ctx context.Context, url, role string, maxConns int32, limits Limits) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("database address: %w", err)
@@ -58,6 +84,7 @@ func openPool(ctx context.Context, url, role string, maxConns int32) (*pgxpool.P
 	config.ConnConfig.RuntimeParams["role"] = role
 	config.ConnConfig.RuntimeParams["application_name"] = role
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	limits.set(config.ConnConfig.RuntimeParams)
 	// Times come back in UTC whatever the server's zone: answers and histories show them as they are.
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.TypeMap().RegisterType(&pgtype.Type{
@@ -167,11 +194,31 @@ func (s *Store) SystemLookup(ctx context.Context, reads *Batch) error {
 // SystemPool is for single statements of the system role, without a transaction of their own.
 func (s *Store) SystemPool() *pgxpool.Pool { return s.system }
 
+// AllowLong lets the statements of a transaction of a report take as long as reports may.
+func (s *Store) AllowLong(ctx context.Context, tx pgx.Tx) error {
+	return allow(ctx, tx, s.limits.Report)
+}
+
+// unlimited is System for what takes as long as there are rows, such as the copying of a month.
+func (s *Store) unlimited(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	return s.System(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := allow(ctx, tx, 0); err != nil {
+			return err
+		}
+		return fn(ctx, tx)
+	})
+}
+
+func allow(ctx context.Context, tx pgx.Tx, statement time.Duration) error {
+	_, err := tx.Exec(ctx, "SELECT set_config('statement_timeout', $1, true)", milliseconds(statement))
+	return err
+}
+
 // Session is a connection of the system role outside the pools, for locks that are held across statements.
 // The server ends it when it hears nothing for as long as patience. The caller closes it.
 func (s *Store) Session(ctx context.Context, patience time.Duration) (*pgx.Conn, error) {
 	config := s.system.Config().ConnConfig
-	config.RuntimeParams["idle_session_timeout"] = strconv.FormatInt(patience.Milliseconds(), 10)
+	config.RuntimeParams["idle_session_timeout"] = milliseconds(patience)
 	return pgx.ConnectConfig(ctx, config)
 }
 
@@ -212,12 +259,23 @@ func Retryable(err error) bool {
 func Unavailable(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return Retryable(err) || pg.Code == "57P02" || pg.Code == "57P03" || strings.HasPrefix(pg.Code, "08")
+		return Retryable(err) || pg.Code == "57P02" || pg.Code == "57P03" || pg.Code == "25P03" || strings.HasPrefix(pg.Code, "08")
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
 	return Retryable(err) || errors.As(err, &connect) || errors.As(err, &network) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// TimedOut says whether the server cut a statement because it took too long (Limits.Statement).
+func TimedOut(err error) bool { return hasCode(err, "57014") }
+
+// Locked says whether the server cut a statement because it waited for a lock too long (Limits.Lock).
+func Locked(err error) bool { return hasCode(err, "55P03") }
+
+func hasCode(err error, code string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == code
 }
 
 // Permanent says whether the same statement with the same values will fail however often it is tried:
