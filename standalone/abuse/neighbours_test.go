@@ -67,7 +67,7 @@ func percentile(times []time.Duration, p int) time.Duration {
 	return times[min(len(times)-1, len(times)*p/100)]
 }
 
-// sixty posts of one tenant, each with an Idempotency-Key and an address whose name server never answers,
+// Sixty posts of one tenant, each with an Idempotency-Key and an address whose name server never answers,
 // hold no transaction: the others' settings and postbacks are answered as without them.
 func TestASilentNameServerHoldsNoTransaction(t *testing.T) {
 	noisy, quiet := newShop(t, nil), newShop(t, nil)
@@ -128,7 +128,7 @@ func TestASilentNameServerHoldsNoTransaction(t *testing.T) {
 	require.Less(t, percentile(with, 50), 4*percentile(without, 50)+100*time.Millisecond)
 }
 
-// receivers take callbacks and tell when those of a click came.
+// receiver takes callbacks and tells when that of a click came.
 type receiver struct {
 	*httptest.Server
 	slow  time.Duration
@@ -211,7 +211,7 @@ var shared = []struct {
 			return took(func() error { _, _, err := s.Click(ctx, link, nil); return err })
 		}
 	}},
-	{"postbacks", 2, func(t *testing.T, s *shop, _ bool) operation {
+	{"postbacks", 1, func(t *testing.T, s *shop, _ bool) operation {
 		_, link := s.offer(t, nil)
 		return s.converting(link)
 	}},
@@ -222,7 +222,7 @@ var shared = []struct {
 			})
 		}
 	}},
-	{"callbacks", 2, func(t *testing.T, s *shop, isNoisy bool) operation {
+	{"callbacks", 1, func(t *testing.T, s *shop, isNoisy bool) operation {
 		slow := time.Duration(0)
 		if isNoisy {
 			slow = time.Second
@@ -275,7 +275,7 @@ func (s *shop) converting(link string) operation {
 // its p99 is one request on a machine that does other things besides.
 func TestOneTenantsLoadIsNotItsNeighbours(t *testing.T) {
 	const times = 50
-	lasts, pairs := 1500*time.Millisecond, 1
+	lasts, pairs := 2*time.Second, 1
 	if *long {
 		lasts, pairs = 15*time.Second, 5
 	}
@@ -313,7 +313,7 @@ func TestOneTenantsLoadIsNotItsNeighbours(t *testing.T) {
 				require.LessOrEqual(t, float64(beside), 1.5*float64(alone))
 				return
 			}
-			require.Less(t, beside, 10*alone+time.Second)
+			require.Less(t, beside, 10*alone+3*time.Second)
 		})
 	}
 }
