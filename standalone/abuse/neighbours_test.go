@@ -218,7 +218,7 @@ var shared = []struct {
 	{"lists", 4, func(_ *testing.T, s *shop, _ bool) operation {
 		return func(ctx context.Context) (time.Duration, error) {
 			return took(func() error {
-				return s.Call(ctx, http.MethodGet, "/api/v1/sdk-conversion-system/conversions?created_at_from="+today()+"&created_at_to="+today()+"&page_size=100", nil, nil)
+				return s.Call(ctx, http.MethodGet, "/api/v1/sdk-conversion-system/conversions?user_completed_at_from="+today()+"&user_completed_at_to="+today()+"&page_size=100", nil, nil)
 			})
 		}
 	}},
