@@ -28,6 +28,8 @@ type SettleRequest struct {
 	Actor        string
 	Note         string
 	OverrideCaps bool
+	// Seal is set on the way to a workflow (SealReview).
+	Seal string `json:",omitempty"`
 }
 
 // Settled is how a conversion stands after a request. Error says why nothing changed; it is for

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -135,11 +136,12 @@ func (b *conversionBook[T]) csv(ctx context.Context, s *Server, in ListInput, ar
 		response.SetHeader("Content-Type", "text/csv; charset=utf-8")
 		response.SetHeader("Content-Disposition", `attachment; filename="conversions.csv"`)
 		response.SetHeader("Cache-Control", "no-store")
-		inBatches(ctx, response, func(out *batchWriter) error { return b.writeCSV(ctx, s, out, in, args, first, after) })
+		inBatches(ctx, response, func(out gin.ResponseWriter) error { return b.writeCSV(ctx, s, out, in, args, first, after) })
 	}, nil
 }
 
-func (b *conversionBook[T]) writeCSV(ctx context.Context, s *Server, writer *batchWriter, in ListInput, args []any, batch []T, after *csvPlace) (err error) {
+func (b *conversionBook[T]) writeCSV(ctx context.Context, s *Server, writer gin.ResponseWriter, in ListInput, args []any, batch []T, after *csvPlace,
+) (err error) {
 	out := csv.NewWriter(writer)
 	cells := make([]string, len(b.columns))
 	for i, column := range b.columns {
@@ -147,7 +149,6 @@ func (b *conversionBook[T]) writeCSV(ctx context.Context, s *Server, writer *bat
 	}
 	_ = out.Write(cells) // out.Error has it
 	for {
-		writer.begin()
 		for i := range batch {
 			for n, column := range b.columns {
 				cells[n] = harmlessCell(column.cell(&batch[i]))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -125,7 +126,7 @@ func reportCost[T any](ctx context.Context, s *Server, in *costReportInput, prov
 	frame := costReport[T]{DateFrom: in.From, DateTo: in.To, Timezone: pages.query.zone.String(), Data: []T{}}
 	return &costReportOutput{Body: func(response huma.Context) {
 		response.SetHeader("Content-Type", "application/json")
-		inBatches(ctx, response, func(out *batchWriter) error { return writeCost(ctx, out, frame, pages, first, worded) })
+		inBatches(ctx, response, func(out gin.ResponseWriter) error { return writeCost(ctx, out, frame, pages, first, worded) })
 	}}, nil
 }
 
@@ -133,7 +134,7 @@ func reportCost[T any](ctx context.Context, s *Server, in *costReportInput, prov
 const costReportEnd = "]}\n"
 
 // writeCost writes a report as it would be encoded whole.
-func writeCost[T any](ctx context.Context, out *batchWriter, frame costReport[T], pages *costPages, rows []costRow, worded func(*costRow) T) error {
+func writeCost[T any](ctx context.Context, out gin.ResponseWriter, frame costReport[T], pages *costPages, rows []costRow, worded func(*costRow) T) error {
 	var text bytes.Buffer
 	if err := jsonFormat.Marshal(&text, frame); err != nil {
 		return err
@@ -152,7 +153,6 @@ func writeCost[T any](ctx context.Context, out *batchWriter, frame costReport[T]
 		if last {
 			text.WriteString(costReportEnd)
 		}
-		out.begin()
 		if _, err := text.WriteTo(out); err != nil || last {
 			return err
 		}

@@ -254,5 +254,9 @@ func (s *Server) sendAgain(ctx context.Context, m dbgen.FailedMessage) error {
 	if m.Subject == "" {
 		return nil
 	}
-	return s.Stream.Publish(context.WithoutCancel(ctx), m.Subject, "", m.Payload)
+	ctx = context.WithoutCancel(ctx)
+	if m.Seal != nil { // nobody's word makes it one of ours
+		return s.Stream.PublishSealed(ctx, m.Subject, "", m.Payload, *m.Seal)
+	}
+	return s.Stream.Publish(ctx, m.Subject, "", m.Payload)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/inbound"
 )
 
 // place is where a visitor is, as far as it is known: ISO 3166-1 alpha-2 and ISO 3166-2.
@@ -22,7 +23,7 @@ type placeFinder struct {
 }
 
 func newPlaceFinder(config Config, file string) (placeFinder, error) {
-	proxies, err := parsePrefixes(config.TrustedProxies)
+	proxies, err := inbound.ParsePrefixes(config.TrustedProxies)
 	if err != nil {
 		return placeFinder{}, fmt.Errorf("OFFERFLOW_TRUSTED_PROXIES: %w", err)
 	}

@@ -109,6 +109,9 @@ func (s *Server) settle(ctx context.Context, request activities.SettleRequest) (
 	if s.Temporal == nil {
 		return settled, serviceerror.NewUnavailable("no workflow engine")
 	}
+	if request, err = activities.SealReview(s.Keys, request); err != nil {
+		return settled, err
+	}
 	for try := range settleTries {
 		// A run that closed with the Update unanswered goes on failing it under that id.
 		updateID := request.RequestID

@@ -25,7 +25,8 @@ type router struct {
 	// portals are the handlers that routes have for partners and advertisers: see portal.go.
 	portals map[string]gin.HandlerFunc
 	// lean are the route templates whose requests get no id unless they bring one.
-	lean map[string]bool
+	lean  map[string]bool
+	hosts *hostGuard
 }
 
 // route is what a line of the table says beside its handler.
@@ -39,6 +40,8 @@ type route struct {
 	quiet      bool
 	lean       bool
 	hidden     bool
+	ownHost    bool
+	anyHost    bool
 	openQuery  bool
 	writes     bool
 	// precondition is looked at where the handler does not come to it.
@@ -71,6 +74,11 @@ var (
 	quiet option = func(r *route) { r.quiet = true }
 	// lean routes are redirects: an id that nobody would ask for is not made for each of them.
 	lean option = func(r *route) { r.quiet, r.lean = true, true }
+	// ownHost is for public routes that answer under our own names only, as all do that are not public. The
+	// others live under customers' domains.
+	ownHost option = func(r *route) { r.ownHost = true }
+	// anyHost is for what our own machines ask for by names of theirs.
+	anyHost option = func(r *route) { r.anyHost = true }
 	// writes is for GETs that leave something behind: all others are refused any write by the database.
 	writes option = func(r *route) { r.writes = true }
 	// hidden routes are not in the OpenAPI document: other spellings of ones that are.
@@ -98,6 +106,7 @@ const (
 
 func newRouter(s *Server, engine *gin.Engine) *router {
 	r := &router{server: s, engine: engine, quiet: map[string]bool{}, lean: map[string]bool{}, portals: map[string]gin.HandlerFunc{}}
+	r.hosts = newHostGuard(&s.Config)
 	config := huma.DefaultConfig("Offerflow", "1.0.0")
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // no $schema members in answers
@@ -153,6 +162,9 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 		r.lean[path] = true
 	}
 	chain := []gin.HandlerFunc{}
+	if options.ownHost || options.who != public && !options.anyHost {
+		chain = append(chain, r.hosts.check)
+	}
 	if options.who != public {
 		chain = append(chain, r.server.authorize(options.who, method == http.MethodGet && !options.writes))
 	}

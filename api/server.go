@@ -26,6 +26,9 @@ type Config struct {
 	OperatorTokenHash string
 	// TrustedProxies are the addresses and ranges that may say what the client's address is.
 	TrustedProxies []string
+	// MaxWaiting and MaxWaitingPerAddress are the places of postbacks that wait for their decision, in
+	// all and per client address; 0 stands for the usual number.
+	MaxWaiting, MaxWaitingPerAddress int
 	// CountryHeader is the header in which a trusted proxy names the client's country, or "".
 	CountryHeader string
 	// TemporalUIURL and TemporalNamespace make the links into the Temporal UI.
@@ -41,6 +44,9 @@ type Config struct {
 	Traced bool
 	// NATSMonitorURL is the stream server's monitoring address, which proves how it syncs.
 	NATSMonitorURL string
+	// AllowedHosts are names under which the API and its documentation answer, besides the public URL's and
+	// loopback; with none listed, others are let pass.
+	AllowedHosts []string
 	// Refused are the budgets of postbacks that are refused.
 	Refused RefusedBudgets
 }

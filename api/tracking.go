@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -49,12 +48,23 @@ type Tracking struct {
 	now     func() time.Time
 }
 
-// The places of postbacks that wait for their decision, in all and per client address, which bound
-// the memory of waiting requests. Above them senders get 503.
+// The usual places of postbacks that wait for their decision, in all and per client address. They
+// bound the memory of waiting requests; above them senders get 503.
 const (
 	usualWaiting           = 4096
 	usualWaitingPerAddress = 1024
 )
+
+func (c *Config) waitingPlaces() *inbound.Places {
+	total, perAddress := usualWaiting, usualWaitingPerAddress
+	if c.MaxWaiting > 0 {
+		total = c.MaxWaiting
+	}
+	if c.MaxWaitingPerAddress > 0 {
+		perAddress = c.MaxWaitingPerAddress
+	}
+	return inbound.NewPlaces(total, perAddress)
+}
 
 // StartTracking loads the offers, begins to listen for their news and for decisions, and leaves
 // the edge in s.Tracking. It is called once, before Handler; everything it started ends with ctx.
@@ -80,7 +90,7 @@ func (s *Server) StartTracking(ctx context.Context, geoIPFile string) error {
 	s.Tracking = &Tracking{
 		keys: s.Keys, offers: offers, clicks: s.Clicks, messages: s.Stream, answers: storedAnswers{s.Store},
 		refusals: s.Refusals, spending: newSpending(s.Config.Refused),
-		replies: replies, places: places, waiting: inbound.NewPlaces(usualWaiting, usualWaitingPerAddress), now: now,
+		replies: replies, places: places, waiting: s.Config.waitingPlaces(), now: now,
 		cookieScope: cookieScope(s.Config.PublicURL),
 	}
 	return nil
@@ -120,21 +130,4 @@ func truncated(s string, limit int) string {
 		s = strings.ToValidUTF8(s[:limit], "")
 	}
 	return cleanText(s)
-}
-
-// parsePrefixes reads addresses and ranges.
-func parsePrefixes(texts []string) ([]netip.Prefix, error) {
-	var prefixes []netip.Prefix
-	for _, text := range texts {
-		if addr, err := netip.ParseAddr(text); err == nil {
-			prefixes = append(prefixes, netip.PrefixFrom(addr, addr.BitLen()))
-			continue
-		}
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, fmt.Errorf("%q is neither an address nor a range", text)
-		}
-		prefixes = append(prefixes, prefix.Masked())
-	}
-	return prefixes, nil
 }

@@ -23,11 +23,13 @@ import (
 const beforeInstallation = 39
 
 // A new installation has no ids without a kind. One that is in use keeps minting them for a day, so
-// that processes of the release before accept them; the instant stays as it was recorded.
+// that processes of the release before accept them, and believes what they write without a seal; the
+// instants stay as they were recorded.
 func TestWhenIDsBeginToCarryTheirKind(t *testing.T) {
 	t.Parallel()
 	fresh := dbtest.New(t)
 	require.Equal(t, int64(0), kindsFrom(t, fresh).Unix())
+	require.Equal(t, int64(0), unsealedUntil(t, fresh).Unix(), "nothing without a seal is believed")
 
 	used := ofPlainLogin(t)
 	config, err := pgx.ParseConfig(used)
@@ -43,7 +45,10 @@ func TestWhenIDsBeginToCarryTheirKind(t *testing.T) {
 	require.NoError(t, db.Migrate(t.Context(), used))
 	at := kindsFrom(t, used)
 	require.WithinRange(t, at, before.Add(24*time.Hour-time.Minute), time.Now().Add(24*time.Hour+time.Minute))
+	until := unsealedUntil(t, used)
+	require.WithinRange(t, until, before.Add(24*time.Hour-time.Minute), time.Now().Add(24*time.Hour+time.Minute))
 	require.NoError(t, db.Migrate(t.Context(), used))
+	require.Equal(t, until, unsealedUntil(t, used))
 	require.Equal(t, at, kindsFrom(t, used))
 }
 
@@ -55,6 +60,16 @@ func kindsFrom(t *testing.T, url string) time.Time {
 	at, err := dbgen.New().SystemIDKindsFrom(t.Context(), store.SystemPool())
 	require.NoError(t, err)
 	return at
+}
+
+func unsealedUntil(t *testing.T, url string) time.Time {
+	t.Helper()
+	store, err := db.Open(t.Context(), url, 2)
+	require.NoError(t, err)
+	defer store.Close()
+	until, err := dbgen.New().SystemUnsealedUntil(t.Context(), store.SystemPool())
+	require.NoError(t, err)
+	return until
 }
 
 func insertTenant(t *testing.T, conn *sql.DB) {

@@ -22,7 +22,9 @@ func TestTheServerCutsWhatTakesTooLong(t *testing.T) {
 	store, err := db.OpenLimited(t.Context(), url, 4, limits)
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
-	tenant := func(fn func(ctx context.Context, tx pgx.Tx) error) error { return store.Tenant(t.Context(), uuid.New(), fn) }
+	tenant := func(fn func(ctx context.Context, tx pgx.Tx) error) error {
+		return store.Tenant(t.Context(), uuid.New(), fn)
+	}
 	system := func(fn func(ctx context.Context, tx pgx.Tx) error) error { return store.System(t.Context(), fn) }
 	for name, run := range map[string]func(func(ctx context.Context, tx pgx.Tx) error) error{"application": tenant, "system": system} {
 		t.Run(name, func(t *testing.T) {

@@ -61,6 +61,9 @@ type Postback struct {
 	// TokenHashes are the keyed hashes of security_token, one per secret key; empty without one.
 	TokenHashes []string `json:"tokenHashes,omitempty"`
 	Signed      *Signed  `json:"signed,omitempty"`
+
+	// Seal is set on the way to a click's workflow: a process with the secret keys handed it over.
+	Seal string `json:"seal,omitempty"`
 }
 
 // Signed is what an HMAC-signed postback proves itself with.

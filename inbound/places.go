@@ -3,6 +3,7 @@
 package inbound
 
 import (
+	"fmt"
 	"net/netip"
 	"sync"
 )
@@ -103,4 +104,21 @@ func (p *Places) HeldBy(source netip.Addr) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.by[source]
+}
+
+// ParsePrefixes reads addresses and ranges.
+func ParsePrefixes(texts []string) ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	for _, text := range texts {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			prefixes = append(prefixes, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither an address nor a range", text)
+		}
+		prefixes = append(prefixes, prefix.Masked())
+	}
+	return prefixes, nil
 }

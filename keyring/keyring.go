@@ -37,7 +37,9 @@ type subkeys struct {
 	token    []byte
 	hash     []byte
 	name     []byte
-	aead     cipher.AEAD
+	// sig makes signatures of messages between our own processes.
+	sig  []byte
+	aead cipher.AEAD
 	// opaqueMAC and opaque make opaque addresses.
 	opaqueMAC []byte
 	opaque    cipher.Block
@@ -117,7 +119,7 @@ func derive(key []byte) (subkeys, error) {
 	}
 	return subkeys{
 		id: hex.EncodeToString(sub("id")[:4]), kindMAC: kindMAC, plainMAC: sub("id mac"), token: sub("token mac"),
-		hash: sub("token hash"), name: sub("pseudonym"), aead: aead,
+		hash: sub("token hash"), name: sub("pseudonym"), sig: sub("signature"), aead: aead,
 		opaqueMAC: sub("opaque mac"), opaque: opaque,
 	}, nil
 }

@@ -35,15 +35,8 @@ func TestBootOnAnEmptyFolderAndAgain(t *testing.T) {
 	if first.took > emptyWithin {
 		t.Errorf("not ready within %v", emptyWithin)
 	}
-	for _, file := range []string{"operator-token", "secret-keys"} {
-		info, err := os.Stat(filepath.Join(dir, file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info.Mode().Perm() != 0o600 || info.Size() < 64 {
-			t.Errorf("%s: mode %o, %d bytes", file, info.Mode().Perm(), info.Size())
-		}
-	}
+	minted := []string{"operator-token", "secret-keys", "nats-token", "temporal-token"}
+	mintedIn(t, dir, minted...)
 	if body := get(t, first.addresses["Temporal UI"]+"/api/v1/namespaces/default"); !strings.Contains(body, "default") {
 		t.Errorf("the UI does not know the namespace: %s", body)
 	}
@@ -56,11 +49,42 @@ func TestBootOnAnEmptyFolderAndAgain(t *testing.T) {
 	if n := serversBelow(t, dir); n != 0 {
 		t.Errorf("%d processes of PostgreSQL are left", n)
 	}
+	// As the release before left it, which knew no tokens of the engine's.
+	for _, file := range minted[2:] {
+		if err := os.Remove(filepath.Join(dir, file)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	again := bootChild(t, dir, nil)
 	t.Log("used:", describe(again))
 	if again.took > usedWithin {
 		t.Errorf("not ready within %v", usedWithin)
 	}
+	mintedIn(t, dir, minted...)
+}
+
+// mintedIn says that secrets are in a data folder, for its owner alone.
+func mintedIn(t *testing.T, dir string, files ...string) {
+	t.Helper()
+	for _, file := range files {
+		info, err := os.Stat(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 || info.Size() < 64 {
+			t.Errorf("%s: mode %o, %d bytes", file, info.Mode().Perm(), info.Size())
+		}
+	}
+}
+
+// secretOf is a secret that the child has minted.
+func secretOf(t *testing.T, dir, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
 }
 
 // What was acknowledged before a kill -9 is there after it.
@@ -112,7 +136,7 @@ func findTraces(t *testing.T, p *child) {
 
 func stream(t *testing.T, p *child) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect(p.addresses["NATS"])
+	nc, err := nats.Connect(p.addresses["NATS"], nats.Token(secretOf(t, p.dir, "nats-token")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +150,7 @@ func stream(t *testing.T, p *child) jetstream.JetStream {
 
 func dialTemporal(t *testing.T, p *child) client.Client {
 	t.Helper()
-	c, err := client.Dial(client.Options{HostPort: p.addresses["Temporal"], Namespace: temporalserver.Namespace})
+	c, err := client.Dial(temporalserver.ClientOptions(p.addresses["Temporal"], secretOf(t, p.dir, "temporal-token")))
 	if err != nil {
 		t.Fatal(err)
 	}

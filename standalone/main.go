@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -99,11 +101,15 @@ func optionsFromEnv(getenv func(string) string, out io.Writer) (engine.Options, 
 	if dir == "" {
 		dir = "./data"
 	}
+	writes, err := strconv.ParseBool(cmp.Or(getenv("OFFERFLOW_STANDALONE_UI_WRITES"), "false"))
+	if err != nil {
+		return engine.Options{}, fmt.Errorf("OFFERFLOW_STANDALONE_UI_WRITES is %q: use true or false", getenv("OFFERFLOW_STANDALONE_UI_WRITES"))
+	}
 	var mu sync.Mutex // parts report side by side
 	return engine.Options{
 		DataDir: dir,
-		Ports:   ports,
-		Logger:  slog.Default(),
+		Ports:   ports, UIWrites: writes,
+		Logger: slog.Default(),
 		Progress: func(part, address string, took time.Duration) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 // child is a standalone run as its own process.
 type child struct {
 	t         *testing.T
+	dir       string
 	cmd       *exec.Cmd
 	addresses map[string]string // by part
 	took      time.Duration     // from start to ready
@@ -45,7 +46,7 @@ type child struct {
 // launch starts a process without waiting for it to be ready.
 func launch(t *testing.T, dir string, change func(*exec.Cmd)) *child {
 	t.Helper()
-	p := &child{t: t, cmd: exec.Command(os.Args[0]), output: &output{}, ended: make(chan struct{})}
+	p := &child{t: t, dir: dir, cmd: exec.Command(os.Args[0]), output: &output{}, ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), asChild+"=1", "OFFERFLOW_DATA_DIR="+dir,
 		"OFFERFLOW_HTTP_ADDR=127.0.0.1:0", "OFFERFLOW_POSTGRES_PORT=0", "OFFERFLOW_NATS_PORT=0",
 		"OFFERFLOW_TEMPORAL_PORT=0", "OFFERFLOW_TEMPORAL_UI_PORT=0")

@@ -40,6 +40,8 @@ type Failure struct {
 	About    *uuid.UUID
 	Cause    error
 	Attempts int64
+	// Seal is what a message carried that none of our keys had sealed; nil for every other.
+	Seal *string
 }
 
 // Failures keeps what failed for good where people see it and can have it sent again.
@@ -75,7 +77,7 @@ func (f *Failures) keepIn(ctx context.Context, tx dbgen.DBTX, failure Failure) e
 	text := errorText(failure.Cause)
 	kept, err := dbgen.New().SystemKeepFailed(ctx, tx, dbgen.SystemKeepFailedParams{
 		TenantID: failure.TenantID, ID: id, Source: failure.Source, Subject: failure.Subject, Payload: append([]byte{}, failure.Payload...),
-		About: failure.About, Error: text, Attempts: max(1, failure.Attempts), FailedAt: time.Now().UTC(),
+		About: failure.About, Error: text, Attempts: max(1, failure.Attempts), FailedAt: time.Now().UTC(), Seal: failure.Seal,
 	})
 	if err != nil {
 		return fmt.Errorf("keep a failed message of %s: %w", failure.Source, err)

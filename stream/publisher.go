@@ -116,7 +116,8 @@ func (c *Conn) publishAll(ctx context.Context, rows []dbgen.SystemOutboxRow) (re
 	acks := make([]pending, 0, len(rows))
 	for _, row := range rows {
 		// A message that is sent again by itself overtakes others: without an answer all of them wait.
-		ack, err := c.JS.PublishAsync(row.Subject, row.Payload, jetstream.WithMsgID(row.ID.String()), jetstream.WithRetryAttempts(0))
+		msg := sealedMsg(row.Subject, row.Payload, c.sealOf(row.Subject, row.Payload))
+		ack, err := c.JS.PublishMsgAsync(msg, jetstream.WithMsgID(row.ID.String()), jetstream.WithRetryAttempts(0))
 		switch {
 		case isRefusal(err):
 			refused = append(refused, refusedRow{row, err})

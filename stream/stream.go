@@ -22,6 +22,9 @@ import (
 type Conn struct {
 	NATS *nats.Conn
 	JS   jetstream.JetStream
+	// Seal signs what is published, so that a worker believes it: who can reach the stream server is not
+	// for that one of us. Set once, before anything is published; without it messages go unsealed.
+	Seal func(subject string, data []byte) string
 
 	// room lets go of what is handled in a stream that refused.
 	room   singleflight.Group
@@ -64,6 +67,11 @@ const publishTimeout = 5 * time.Second
 // written once; nothing rests on that. A stream that is full lets go of what is handled first, and
 // refuses only when that makes no room.
 func (c *Conn) Publish(ctx context.Context, subject, id string, data []byte) error {
+	return c.PublishSealed(ctx, subject, id, data, c.sealOf(subject, data))
+}
+
+// PublishSealed is Publish for a message that keeps the seal it had.
+func (c *Conn) PublishSealed(ctx context.Context, subject, id string, data []byte, seal string) error {
 	if err := txmark.Check(ctx, "publishing to a stream"); err != nil {
 		return err
 	}
@@ -74,7 +82,7 @@ func (c *Conn) Publish(ctx context.Context, subject, id string, data []byte) err
 		options = append(options, jetstream.WithMsgID(id))
 	}
 	for {
-		_, err := c.JS.Publish(ctx, subject, data, options...)
+		_, err := c.JS.PublishMsg(ctx, sealedMsg(subject, data, seal), options...)
 		if err == nil {
 			return nil
 		}

@@ -102,8 +102,9 @@ func (w *Worker) engine() sdkworker.Worker {
 	rollups := &activities.Rollups{Store: w.Schedules, Now: time.Now}
 	earnings := &activities.Earnings{Store: w.Schedules, Now: time.Now}
 	exchange := &activities.Exchange{Decisions: w.decisions}
+	sealed := &activities.Sealed{Decisions: w.decisions, Seals: w.seals}
 	for _, function := range []any{
-		w.decisions.Decide, w.decisions.DecideHeld, w.decisions.Settle, w.sweep.FindOverdue, rollups.RollUp, earnings.RefreshEarnings,
+		sealed.Decide, w.decisions.DecideHeld, sealed.Settle, w.sweep.FindOverdue, rollups.RollUp, earnings.RefreshEarnings,
 		retention.LetGoOfOld, w.sweep.Changes.ApplyScheduledChange, exchange.SyncConversion, w.Deliveries.NoticeOfEdit, w.reconciliations.PartnershipsAfter,
 	} {
 		engine.RegisterActivity(function)

@@ -14,18 +14,24 @@ import (
 	"github.com/offerflow/offerflow/stream"
 )
 
-// endsForGood makes a consumer end at errors that no retry mends, and keep what ends so where people
-// see it and can send it again.
+// endsForGood makes a consumer end at errors that no retry mends, a message that is not sealed among
+// them, and keep what ends so where people see it and can send it again.
 func (w *Worker) endsForGood(consumer stream.Consumer) stream.Consumer {
 	handle := consumer.Handle
 	consumer.Handle = func(ctx context.Context, msg jetstream.Msg) error {
-		err := handle(ctx, msg)
+		err := w.checkSeal(ctx, msg)
+		if err == nil {
+			err = handle(ctx, msg)
+		}
 		if activities.Permanent(err) && !errors.Is(err, stream.ErrBad) {
 			return fmt.Errorf("%w: %w", stream.ErrBad, err)
 		}
 		return err
 	}
 	consumer.Keep = func(ctx context.Context, msg jetstream.Msg, cause error) error {
+		if errors.Is(cause, activities.ErrUnsealed) {
+			return w.keepUnsealed(ctx, consumer.Durable, msg, cause)
+		}
 		return w.keep(ctx, consumer.Durable, msg, cause)
 	}
 	return consumer

@@ -45,9 +45,13 @@ func isRedelivered(msg jetstream.Msg) bool {
 
 // update sends the postback to its click's workflow and waits a short while for the decision.
 func (w *Worker) update(ctx context.Context, click *dbgen.SystemClickByIDRow, postback *domain.Postback) (answer domain.Answer, err error) {
+	sealed, err := activities.SealPostback(w.Keys, click.TenantID, *postback)
+	if err != nil {
+		return answer, err
+	}
 	options := client.UpdateWorkflowOptions{
 		WorkflowID: workflows.ClickWorkflowID(click.ID), UpdateID: postback.ID.String(), UpdateName: workflows.UpdatePostback,
-		Args: []any{*postback}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		Args: []any{sealed}, WaitForStage: client.WorkflowUpdateStageCompleted,
 	}
 	err = w.engineGate.ask(ctx, answerWithin, func(ctx context.Context) error {
 		handle, err := w.Temporal.UpdateWorkflow(ctx, options)

@@ -61,6 +61,7 @@ type Worker struct {
 	debts             *debts
 	startsLag         lag
 	failures          *stream.Failures
+	seals             *activities.Seals
 	reconciliations   *activities.Reconciliations
 	clicks            *activities.Clicks
 	pace              *pace
@@ -116,6 +117,7 @@ func (w *Worker) setUp() {
 	w.decisions = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now}
 	w.direct = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now, Owes: true}
 	w.failures = &stream.Failures{Store: w.Store}
+	w.seals = &activities.Seals{Keys: w.Keys, Store: w.Store, Now: time.Now}
 	w.reconciliations = &activities.Reconciliations{Store: w.Schedules, Replay: (&activities.Exchange{Decisions: w.decisions}).Replay, Now: time.Now}
 	w.clicks = &activities.Clicks{Store: w.Store}
 	w.owed = &activities.Owed{Store: w.Store}

@@ -12,8 +12,11 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
-// decisions is for references only: the worker's registered instance does the work.
-var decisions *activities.Decisions
+// decisions and sealed are for references only: the worker's registered instances do the work.
+var (
+	decisions *activities.Decisions
+	sealed    *activities.Sealed
+)
 
 // store is the retry profile of everything that decides in the database: it retries until it
 // holds. Local activities cost no transition of their own.
@@ -27,7 +30,7 @@ func store(ctx workflow.Context, summary string) workflow.Context {
 
 func decide(ctx workflow.Context, in AttributionInput, postback domain.Postback) (activities.Decided, error) {
 	var decided activities.Decided
-	err := workflow.ExecuteLocalActivity(store(ctx, "decide postback "+postback.ID.String()), decisions.Decide, in.TenantID, postback).Get(ctx, &decided)
+	err := workflow.ExecuteLocalActivity(store(ctx, "decide postback "+postback.ID.String()), sealed.Decide, in.TenantID, postback).Get(ctx, &decided)
 	return decided, err
 }
 
@@ -39,7 +42,7 @@ func decideHeld(ctx workflow.Context, in AttributionInput) (activities.Decided, 
 
 func settle(ctx workflow.Context, request activities.SettleRequest) (activities.Settled, error) {
 	var settled activities.Settled
-	err := workflow.ExecuteLocalActivity(store(ctx, string(request.Action)), decisions.Settle, request).Get(ctx, &settled)
+	err := workflow.ExecuteLocalActivity(store(ctx, string(request.Action)), sealed.Settle, request).Get(ctx, &settled)
 	return settled, err
 }
 

@@ -22,7 +22,7 @@ func (q *Queries) FailHeld(ctx context.Context, db DBTX, failedAt time.Time, ten
 }
 
 const failedMessagesToResend = `-- name: FailedMessagesToResend :many
-SELECT tenant_id, id, source, subject, payload, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by FROM failed_messages
+SELECT tenant_id, id, source, subject, payload, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by, seal FROM failed_messages
 WHERE tenant_id = $1::uuid AND state = 'failed' AND ($2::uuid IS NULL OR id = $2)
   AND ($3::text IS NULL OR source = $3) AND id > $4
 ORDER BY id LIMIT $5
@@ -66,6 +66,7 @@ func (q *Queries) FailedMessagesToResend(ctx context.Context, db DBTX, arg Faile
 			&i.FailedAt,
 			&i.ResentAt,
 			&i.ResentBy,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}
@@ -78,7 +79,7 @@ func (q *Queries) FailedMessagesToResend(ctx context.Context, db DBTX, arg Faile
 }
 
 const getFailedMessage = `-- name: GetFailedMessage :one
-SELECT tenant_id, id, source, subject, payload, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by FROM failed_messages WHERE tenant_id = $1::uuid AND id = $2
+SELECT tenant_id, id, source, subject, payload, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by, seal FROM failed_messages WHERE tenant_id = $1::uuid AND id = $2
 `
 
 func (q *Queries) GetFailedMessage(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (FailedMessage, error) {
@@ -98,6 +99,7 @@ func (q *Queries) GetFailedMessage(ctx context.Context, db DBTX, tenantID uuid.U
 		&i.FailedAt,
 		&i.ResentAt,
 		&i.ResentBy,
+		&i.Seal,
 	)
 	return i, err
 }

@@ -318,6 +318,7 @@ type FailedMessage struct {
 	FailedAt      time.Time
 	ResentAt      *time.Time
 	ResentBy      string
+	Seal          *string
 }
 
 type FeedImport struct {
@@ -365,8 +366,9 @@ type IdempotencyKey struct {
 }
 
 type Installation struct {
-	Singleton   bool
-	IDKindsFrom time.Time
+	Singleton     bool
+	IDKindsFrom   time.Time
+	UnsealedUntil time.Time
 }
 
 type Job struct {

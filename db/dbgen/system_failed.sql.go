@@ -13,7 +13,7 @@ import (
 )
 
 const systemFailedMessagesToResend = `-- name: SystemFailedMessagesToResend :many
-SELECT tenant_id, id, source, subject, payload, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by FROM failed_messages
+SELECT tenant_id, id, source, subject, payload, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by, seal FROM failed_messages
 WHERE state = 'failed' AND ($1::uuid IS NULL OR id = $1)
   AND ($2::text IS NULL OR source = $2)
   AND ($3::uuid IS NULL OR tenant_id = $3) AND id > $4
@@ -57,6 +57,7 @@ func (q *Queries) SystemFailedMessagesToResend(ctx context.Context, db DBTX, arg
 			&i.FailedAt,
 			&i.ResentAt,
 			&i.ResentBy,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}
@@ -111,7 +112,7 @@ func (q *Queries) SystemForgetResent(ctx context.Context, db DBTX, before time.T
 }
 
 const systemGetFailedMessage = `-- name: SystemGetFailedMessage :one
-SELECT tenant_id, id, source, subject, payload, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by FROM failed_messages WHERE id = $1
+SELECT tenant_id, id, source, subject, payload, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by, seal FROM failed_messages WHERE id = $1
 `
 
 func (q *Queries) SystemGetFailedMessage(ctx context.Context, db DBTX, id uuid.UUID) (FailedMessage, error) {
@@ -131,15 +132,17 @@ func (q *Queries) SystemGetFailedMessage(ctx context.Context, db DBTX, id uuid.U
 		&i.FailedAt,
 		&i.ResentAt,
 		&i.ResentBy,
+		&i.Seal,
 	)
 	return i, err
 }
 
 const systemKeepFailed = `-- name: SystemKeepFailed :one
 
-INSERT INTO failed_messages (tenant_id, id, source, subject, payload, about, error, attempts, first_failed_at, failed_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+INSERT INTO failed_messages (tenant_id, id, source, subject, payload, about, error, attempts, first_failed_at, failed_at, seal)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)
 ON CONFLICT (source, sha256(payload)) DO UPDATE SET state = 'failed', error = excluded.error, failed_at = excluded.failed_at,
+  seal = CASE WHEN failed_messages.seal IS NOT NULL THEN excluded.seal END,
   attempts = failed_messages.attempts + excluded.attempts
 RETURNING id
 `
@@ -154,6 +157,7 @@ type SystemKeepFailedParams struct {
 	Error    string
 	Attempts int64
 	FailedAt time.Time
+	Seal     *string
 }
 
 // Across tenants, by the system role.
@@ -169,6 +173,7 @@ func (q *Queries) SystemKeepFailed(ctx context.Context, db DBTX, arg SystemKeepF
 		arg.Error,
 		arg.Attempts,
 		arg.FailedAt,
+		arg.Seal,
 	)
 	var id uuid.UUID
 	err := row.Scan(&id)

@@ -2,9 +2,10 @@
 
 -- name: SystemKeepFailed :one
 -- The same message that fails again is the same row, and waits again. xmax is 0 of a new row.
-INSERT INTO failed_messages (tenant_id, id, source, subject, payload, about, error, attempts, first_failed_at, failed_at)
-VALUES (sqlc.narg('tenant_id'), @id, @source, @subject, @payload, sqlc.narg('about'), @error, @attempts, @failed_at, @failed_at)
+INSERT INTO failed_messages (tenant_id, id, source, subject, payload, about, error, attempts, first_failed_at, failed_at, seal)
+VALUES (sqlc.narg('tenant_id'), @id, @source, @subject, @payload, sqlc.narg('about'), @error, @attempts, @failed_at, @failed_at, sqlc.narg('seal'))
 ON CONFLICT (source, sha256(payload)) DO UPDATE SET state = 'failed', error = excluded.error, failed_at = excluded.failed_at,
+  seal = CASE WHEN failed_messages.seal IS NOT NULL THEN excluded.seal END,
   attempts = failed_messages.attempts + excluded.attempts
 RETURNING id;
 

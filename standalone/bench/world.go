@@ -91,7 +91,9 @@ func (w *world) connect(ctx context.Context) (err error) {
 	if w.js, err = jetstream.New(w.nats); err != nil {
 		return err
 	}
-	w.temporal, err = client.DialContext(ctx, client.Options{HostPort: e.TemporalAddress, Namespace: e.Namespace, Logger: silent{}})
+	options := e.TemporalOptions()
+	options.Logger = silent{}
+	w.temporal, err = client.DialContext(ctx, options)
 	return err
 }
 

@@ -10,8 +10,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"go.temporal.io/sdk/client"
-
+	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/cmd/offerflow/process"
 	"github.com/offerflow/offerflow/standalone/engine"
 )
@@ -33,6 +32,12 @@ const stopWithin = 30 * time.Second
 // addresses replaces what config says; secrets that config lacks are minted into the data folder.
 func Start(ctx context.Context, options engine.Options, config process.Config) (*Standalone, error) {
 	collectLessOften()
+	if len(config.AllowedHosts) == 0 { // then no other names than these are let pass
+		config.AllowedHosts = []string{"localhost"}
+	}
+	if options.UIAllowsHost == nil {
+		options.UIAllowsHost = api.NewHosts(config.PublicURL, config.AllowedHosts).Allows
+	}
 	e, err := engine.Start(ctx, options)
 	if err != nil {
 		return nil, err
@@ -70,7 +75,7 @@ func (s *Standalone) startProduct(ctx context.Context) (err error) {
 	if err := process.Migrate(ctx, *config); err != nil {
 		return err
 	}
-	s.Process, err = process.Start(ctx, *config, process.RoleAll, client.Options{HostPort: e.TemporalAddress, Namespace: e.Namespace})
+	s.Process, err = process.Start(ctx, *config, process.RoleAll, e.TemporalOptions())
 	if err != nil {
 		return fmt.Errorf("start on the embedded engine: %w", err)
 	}

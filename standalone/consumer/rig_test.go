@@ -100,13 +100,13 @@ func (r *rig) connect(dir string) {
 	r.t.Cleanup(r.nats.Close)
 	r.js, err = jetstream.New(r.nats)
 	require.NoError(r.t, err)
-	r.temporal, err = client.Dial(client.Options{HostPort: r.engine.TemporalAddress, Namespace: r.engine.Namespace})
+	r.temporal, err = client.Dial(r.engine.TemporalOptions())
 	require.NoError(r.t, err)
 	r.t.Cleanup(r.temporal.Close)
 }
 
 func (r *rig) start(role process.Role) *process.Process {
-	p, err := process.Start(context.Background(), r.config, role, client.Options{HostPort: r.engine.TemporalAddress, Namespace: r.engine.Namespace})
+	p, err := process.Start(context.Background(), r.config, role, r.engine.TemporalOptions())
 	require.NoError(r.t, err)
 	return p
 }
@@ -175,7 +175,9 @@ func (r *rig) send(t *testing.T, p *domain.Postback) <-chan domain.Answer {
 	require.NoError(t, r.nats.Flush())
 	data, err := json.Marshal(stream.PostbackMessage{Postback: *p, ReplyTo: inbox})
 	require.NoError(t, err)
-	_, err = r.js.Publish(t.Context(), stream.SubjectPostbacks, data)
+	_, err = r.js.PublishMsg(t.Context(), &nats.Msg{
+		Subject: stream.SubjectPostbacks, Data: data, Header: nats.Header{"Offerflow-Seal": {activities.MessageSeal(r.keys)(stream.SubjectPostbacks, data)}},
+	})
 	require.NoError(t, err)
 	return answers
 }

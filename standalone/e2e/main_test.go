@@ -113,6 +113,6 @@ func (w *world) start(dir string) (err error) {
 	}
 	noteSecrets(w.Config.OperatorToken, w.Config.SecretKeys, w.Engine.DatabaseURL)
 	w.operator = blackbox.New(w.URL, w.Config.OperatorToken)
-	w.temporal, err = client.Dial(client.Options{HostPort: w.Engine.TemporalAddress, Namespace: w.Engine.Namespace})
+	w.temporal, err = client.Dial(w.Engine.TemporalOptions())
 	return err
 }

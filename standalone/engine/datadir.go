@@ -20,6 +20,10 @@ const (
 	OperatorTokenFile = "operator-token"
 	// SecretKeysFile stands in for OFFERFLOW_SECRET_KEYS.
 	SecretKeysFile = "secret-keys"
+	// NATSTokenFile is what clients of the embedded NATS must bring.
+	NATSTokenFile = "nats-token"
+	// TemporalTokenFile is what clients of the embedded Temporal must bring.
+	TemporalTokenFile = "temporal-token"
 )
 
 // openDataDir makes the data folder and takes its lock. The kernel gives the

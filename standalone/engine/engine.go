@@ -12,8 +12,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/db/cluster"
 	"github.com/offerflow/offerflow/standalone/natsserver"
 	"github.com/offerflow/offerflow/standalone/temporalserver"
@@ -34,6 +36,10 @@ type Options struct {
 	// PostgresSettings and TemporalConfig override single settings, by name.
 	PostgresSettings map[string]string
 	TemporalConfig   map[string]any
+	// UIAllowsHost says under which names Temporal's UI answers; nil is loopback names and addresses.
+	UIAllowsHost func(host string) bool
+	// UIWrites lets people start, signal, update and end workflows in Temporal's UI.
+	UIWrites bool
 }
 
 // Engine is everything that runs, and the addresses to reach it by.
@@ -42,9 +48,12 @@ type Engine struct {
 	TemporalAddress string // host:port
 	Namespace       string
 	TemporalUIURL   string
-	NATSURL         string
-	NATSMonitorURL  string
-	DataDir         string // absolute
+	// TemporalToken is what clients of Temporal bring (TemporalOptions).
+	TemporalToken string
+	// NATSURL holds the token that clients of NATS bring.
+	NATSURL        string
+	NATSMonitorURL string
+	DataDir        string // absolute
 
 	lock     *os.File
 	postgres *cluster.Cluster
@@ -113,21 +122,28 @@ func (e *Engine) startPostgres(ctx context.Context, opts Options) (err error) {
 
 func (e *Engine) startNATS(ctx context.Context, opts Options) (err error) {
 	begin := time.Now()
+	token, err := givenOrMinted("", filepath.Join(e.DataDir, NATSTokenFile))
+	if err != nil {
+		return err
+	}
 	e.nats, err = natsserver.Start(ctx, natsserver.Options{
-		Dir: filepath.Join(e.DataDir, "nats"), Port: opts.Ports.NATS, MonitorPort: opts.Ports.NATSMonitor, Logger: opts.Logger,
+		Dir: filepath.Join(e.DataDir, "nats"), Port: opts.Ports.NATS, MonitorPort: opts.Ports.NATSMonitor, Token: token, Logger: opts.Logger,
 	})
 	if err != nil {
 		return err
 	}
 	e.NATSURL, e.NATSMonitorURL = e.nats.URL(), e.nats.MonitorURL()
-	opts.Progress("NATS", e.NATSURL, time.Since(begin))
+	opts.Progress("NATS", e.nats.Address(), time.Since(begin))
 	return nil
 }
 
 func (e *Engine) startTemporal(ctx context.Context, opts Options) (err error) {
 	begin := time.Now()
+	if e.TemporalToken, err = givenOrMinted("", filepath.Join(e.DataDir, TemporalTokenFile)); err != nil {
+		return err
+	}
 	e.temporal, err = temporalserver.Start(ctx, temporalserver.Options{
-		PostgresURL: e.postgres.URL("postgres"), Port: opts.Ports.Temporal,
+		PostgresURL: e.postgres.URL("postgres"), Port: opts.Ports.Temporal, Token: e.TemporalToken,
 		Logger: opts.Logger, DynamicConfig: opts.TemporalConfig,
 	})
 	if err != nil {
@@ -140,13 +156,24 @@ func (e *Engine) startTemporal(ctx context.Context, opts Options) (err error) {
 
 func (e *Engine) startUI(ctx context.Context, opts Options) (err error) {
 	begin := time.Now()
-	e.ui, err = temporalserver.StartUI(ctx, e.TemporalAddress, opts.Ports.TemporalUI)
+	allows := opts.UIAllowsHost
+	if allows == nil {
+		allows = api.NewHosts("", nil).Allows
+	}
+	e.ui, err = temporalserver.StartUI(ctx, temporalserver.UIOptions{
+		Address: e.TemporalAddress, Token: e.TemporalToken, Port: opts.Ports.TemporalUI, AllowsHost: allows, Writes: opts.UIWrites,
+	})
 	if err != nil {
 		return err
 	}
 	e.TemporalUIURL = e.ui.URL()
 	opts.Progress("Temporal UI", e.TemporalUIURL, time.Since(begin))
 	return nil
+}
+
+// TemporalOptions are what a client of Temporal needs.
+func (e *Engine) TemporalOptions() client.Options {
+	return temporalserver.ClientOptions(e.TemporalAddress, e.TemporalToken)
 }
 
 // PostgresDone is closed when PostgreSQL has ended. Before Stop that means it

@@ -47,6 +47,9 @@ const (
 const (
 	envRole = "OFFERFLOW_FAULTS_ROLE"
 	envDir  = "OFFERFLOW_FAULTS_DIR"
+	// partToken is what clients of NATS and Temporal bring where each part is a process of its own.
+	partToken = "token-of-the-faults"
+
 	envPort = "OFFERFLOW_FAULTS_PORT"
 	// envMonitor is NATS's monitoring port.
 	envMonitor = "OFFERFLOW_FAULTS_MONITOR_PORT"
@@ -109,10 +112,10 @@ func startRole(ctx context.Context, role string, config process.Config) (says re
 		return startPostgres(ctx, dir, port)
 	case roleNATS:
 		monitor, _ := strconv.Atoi(os.Getenv(envMonitor))
-		_, err := natsserver.Start(ctx, natsserver.Options{Dir: dir, Port: port, MonitorPort: monitor, Logger: slog.Default()})
+		_, err := natsserver.Start(ctx, natsserver.Options{Dir: dir, Port: port, MonitorPort: monitor, Token: partToken, Logger: slog.Default()})
 		return says, nil, err
 	case roleTemporal:
-		_, err := temporalserver.Start(ctx, temporalserver.Options{PostgresURL: config.DatabaseURL, Port: port, Logger: slog.Default()})
+		_, err := temporalserver.Start(ctx, temporalserver.Options{PostgresURL: config.DatabaseURL, Port: port, Token: partToken, Logger: slog.Default()})
 		return says, nil, err
 	default:
 		p, err := process.Start(ctx, config, process.Role(role), client.Options{})

@@ -83,14 +83,14 @@ func startParts(t *testing.T, more ...string) *parts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.DatabaseURL, config.NATSURL = p.says[rolePostgres].DatabaseURL, "nats://"+ports.Address(picked[1])
+	config.DatabaseURL, config.NATSURL = p.says[rolePostgres].DatabaseURL, natsURL(picked[1])
 	if err := process.Migrate(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
 	p.settings[roleTemporal] = []string{database, envPort + "=" + port(3)}
 	product := []string{
-		database, "OFFERFLOW_NATS_URL=nats://" + ports.Address(picked[1]), "OFFERFLOW_NATS_MONITOR_URL=http://" + ports.Address(picked[2]),
-		"TEMPORAL_ADDRESS=" + ports.Address(picked[3]), "OFFERFLOW_OPERATOR_TOKEN=" + operatorToken,
+		database, "OFFERFLOW_NATS_URL=" + natsURL(picked[1]), "OFFERFLOW_NATS_MONITOR_URL=http://" + ports.Address(picked[2]),
+		"TEMPORAL_ADDRESS=" + ports.Address(picked[3]), "TEMPORAL_API_KEY=" + partToken, "TEMPORAL_TLS=false", "OFFERFLOW_OPERATOR_TOKEN=" + operatorToken,
 		"OFFERFLOW_SECRET_KEYS=" + fmt.Sprintf("%064x", 1), "OFFERFLOW_HTTP_ADDR=" + ports.Address(picked[4]),
 	}
 	product = append(product, more...)
@@ -98,9 +98,11 @@ func startParts(t *testing.T, more ...string) *parts {
 	p.start(roleTemporal)
 	p.start(roleWorker)
 	p.start(roleAPI)
-	p.says[roleNATS] = ready{NATSURL: "nats://" + ports.Address(picked[1])}
+	p.says[roleNATS] = ready{NATSURL: natsURL(picked[1])}
 	return p
 }
+
+func natsURL(port int) string { return "nats://" + partToken + "@" + ports.Address(port) }
 
 func (p *parts) start(role string) {
 	p.t.Helper()

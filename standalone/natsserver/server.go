@@ -28,19 +28,26 @@ const startWithin = 60 * time.Second
 type Options struct {
 	Dir         string
 	Port        int // clients; 0 picks a free one
-	MonitorPort int // HTTP monitoring; 0 picks a free one
+	MonitorPort int // the proof for readiness, over HTTP; 0 picks a free one
+	// Token is what every client must bring.
+	Token string
 	// Logger hears warnings and errors. Nil is silent.
 	Logger *slog.Logger
 }
 
 // Server is a running NATS server.
 type Server struct {
-	nats          *server.Server
-	port, monitor int
+	nats    *server.Server
+	monitor *monitor
+	port    int
+	token   string
 }
 
 // Start returns once JetStream has recovered its streams and takes clients.
 func Start(ctx context.Context, opts Options) (*Server, error) {
+	if opts.Token == "" {
+		return nil, errors.New("NATS needs a token: without one every user of this machine could write messages")
+	}
 	port, err := ports.Or(opts.Port)
 	if err != nil {
 		return nil, err
@@ -55,8 +62,8 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	n, err := server.NewServer(&server.Options{
 		ServerName: "offerflow-standalone",
 		Host:       ports.Loopback, Port: port,
-		HTTPHost: ports.Loopback, HTTPPort: monitor,
-		JetStream: true, StoreDir: opts.Dir,
+		Authorization: opts.Token,
+		JetStream:     true, StoreDir: opts.Dir,
 		// Without it an acknowledged message may be lost for two minutes after
 		// the acknowledgement, and durable-before-answered would be a lie.
 		SyncAlways:             true,
@@ -68,9 +75,16 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 		return nil, fmt.Errorf("NATS: %w", err)
 	}
 	n.SetLoggerV2(newLogger(opts.Logger), false, false, false)
-	s := &Server{nats: n, port: port, monitor: monitor}
+	s := &Server{nats: n, port: port, token: opts.Token}
 	n.Start()
-	return s, s.waitReady(ctx)
+	if err := s.waitReady(ctx); err != nil {
+		return s, err
+	}
+	if s.monitor, err = startMonitor(monitor, n, newLogger(opts.Logger)); err != nil {
+		n.Shutdown()
+		return s, fmt.Errorf("NATS's monitoring did not start: %w", err)
+	}
+	return s, nil
 }
 
 func (s *Server) waitReady(ctx context.Context) error {
@@ -90,17 +104,21 @@ func (s *Server) waitReady(ctx context.Context) error {
 	return fmt.Errorf("NATS did not start on %s: %w", ports.Address(s.port), err)
 }
 
-// URL is what clients connect to.
-func (s *Server) URL() string { return "nats://" + ports.Address(s.port) }
+// URL is what clients connect to: it holds the token.
+func (s *Server) URL() string { return "nats://" + s.token + "@" + ports.Address(s.port) }
 
-// MonitorURL is the HTTP monitoring address, e.g. for /jsz and /healthz.
-func (s *Server) MonitorURL() string { return "http://" + ports.Address(s.monitor) }
+// Address is where it listens, without the token.
+func (s *Server) Address() string { return "nats://" + ports.Address(s.port) }
+
+// MonitorURL is where it proves that it syncs every write: at /varz.
+func (s *Server) MonitorURL() string { return "http://" + ports.Address(s.monitor.port) }
 
 // Stop closes the clients' connections and the streams' files, and waits.
 func (s *Server) Stop(ctx context.Context) error {
 	if s == nil {
 		return nil
 	}
+	s.monitor.stop()
 	done := make(chan struct{})
 	go func() {
 		s.nats.Shutdown()

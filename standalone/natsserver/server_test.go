@@ -2,7 +2,9 @@ package natsserver_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -11,15 +13,19 @@ import (
 	"github.com/offerflow/offerflow/standalone/natsserver"
 )
 
+const token = "token-of-the-tests"
+
 func TestEveryWriteIsSyncedAndOutlivesARestart(t *testing.T) {
-	opts := natsserver.Options{Dir: t.TempDir()}
+	opts := natsserver.Options{Dir: t.TempDir(), Token: token}
 	first := start(t, opts)
 	var report struct {
-		Config struct {
-			SyncAlways bool `json:"sync_always"`
-		} `json:"config"`
+		JetStream struct {
+			Config struct {
+				SyncAlways bool `json:"sync_always"`
+			} `json:"config"`
+		} `json:"jetstream"`
 	}
-	response, err := http.Get(first.MonitorURL() + "/jsz")
+	response, err := http.Get(first.MonitorURL() + "/varz")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +33,7 @@ func TestEveryWriteIsSyncedAndOutlivesARestart(t *testing.T) {
 	if err := json.NewDecoder(response.Body).Decode(&report); err != nil {
 		t.Fatal(err)
 	}
-	if !report.Config.SyncAlways {
+	if !report.JetStream.Config.SyncAlways {
 		t.Error("writes are not synced")
 	}
 	large := make([]byte, natsserver.MaxPayload-1024)
@@ -47,6 +53,33 @@ func TestEveryWriteIsSyncedAndOutlivesARestart(t *testing.T) {
 	}
 	if m, err := s.GetMsg(t.Context(), 1); err != nil || len(m.Data) != len(large) {
 		t.Errorf("the message is gone: %v", err)
+	}
+}
+
+// Nobody without the token is a client, and what needs no token tells of no client, stream or subject.
+func TestNothingWithoutTheToken(t *testing.T) {
+	s := start(t, natsserver.Options{Dir: t.TempDir(), Token: token})
+	for name, address := range map[string]string{"none": s.Address(), "another": strings.Replace(s.URL(), token, "another", 1)} {
+		if nc, err := nats.Connect(address); !errors.Is(err, nats.ErrAuthorization) {
+			t.Errorf("%s: %v", name, err)
+			if nc != nil {
+				nc.Close()
+			}
+		}
+	}
+	connect(t, s)
+	for _, path := range []string{"/", "/connz", "/jsz", "/subsz", "/routez", "/accountz"} {
+		response, err := http.Get(s.MonitorURL() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %d", path, response.StatusCode)
+		}
+	}
+	if _, err := natsserver.Start(t.Context(), natsserver.Options{Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "token") {
+		t.Errorf("a server without a token: %v", err)
 	}
 }
 

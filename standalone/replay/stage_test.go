@@ -91,7 +91,7 @@ func newStage(t *testing.T) *stage {
 		}
 		_ = os.RemoveAll(dir)
 	})
-	if s.temporal, err = client.Dial(client.Options{HostPort: s.Engine.TemporalAddress, Namespace: s.Engine.Namespace}); err != nil {
+	if s.temporal, err = client.Dial(s.Engine.TemporalOptions()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.temporal.Close)
@@ -129,7 +129,7 @@ func (s *stage) onFirstPostback(t *testing.T) {
 	}
 	s.Config.AttributionStart = offerflow.StartOnFirstPostback
 	var err error
-	s.Process, err = process.Start(t.Context(), s.Config, process.RoleAll, client.Options{HostPort: s.Engine.TemporalAddress, Namespace: s.Engine.Namespace})
+	s.Process, err = process.Start(t.Context(), s.Config, process.RoleAll, s.Engine.TemporalOptions())
 	if err != nil {
 		t.Fatal(err)
 	}

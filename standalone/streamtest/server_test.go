@@ -37,7 +37,7 @@ func newServer(t *testing.T) *server {
 // newBareServer is one without streams.
 func newBareServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{options: natsserver.Options{Dir: t.TempDir()}}
+	s := &server{options: natsserver.Options{Dir: t.TempDir(), Token: "token-of-the-tests"}}
 	s.start(t)
 	conn, err := stream.Connect(s.nats.URL(), "test")
 	if err != nil {

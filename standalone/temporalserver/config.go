@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/server/common/cluster"
 	"go.temporal.io/server/common/config"
 	"go.temporal.io/server/common/persistence/sql/sqlplugin/postgresql"
+	"go.temporal.io/server/common/primitives"
 
 	"github.com/offerflow/offerflow/standalone/internal/ports"
 )
@@ -59,26 +60,27 @@ func (s store) sql(database string, maxConns int) *config.SQL {
 }
 
 // servicePorts are the gRPC ports of the services; only the frontend's is known
-// to anybody outside.
-type servicePorts struct{ frontend, history, matching, worker int }
+// to anybody outside. internal is the frontend that the other services call.
+type servicePorts struct{ frontend, history, matching, worker, internal int }
 
 func pickPorts(frontend int) (servicePorts, error) {
-	p, err := ports.Pick(4)
+	p, err := ports.Pick(5)
 	if err != nil {
 		return servicePorts{}, err
 	}
 	if frontend == 0 {
-		frontend = p[3]
+		frontend = p[4]
 	}
-	return servicePorts{frontend: frontend, history: p[0], matching: p[1], worker: p[2]}, nil
+	return servicePorts{frontend: frontend, history: p[0], matching: p[1], worker: p[2], internal: p[3]}, nil
 }
 
-func serverConfig(store store, p servicePorts) *config.Config {
+func serverConfig(store store, p servicePorts, internode config.GroupTLS) *config.Config {
 	const name = "active"
 	frontend := ports.Address(p.frontend)
 	return &config.Config{
 		Global: config.Global{
 			Membership: config.Membership{MaxJoinDuration: 30 * time.Second, BroadcastAddress: ports.Loopback},
+			TLS:        config.RootTLS{Internode: internode},
 		},
 		Persistence: config.Persistence{
 			DefaultStore:     mainDatabase,
@@ -103,6 +105,8 @@ func serverConfig(store store, p servicePorts) *config.Config {
 			"history":  service(p.history),
 			"matching": service(p.matching),
 			"worker":   service(p.worker),
+			// The services have no token: they call a frontend of their own, by their certificate.
+			string(primitives.InternalFrontendService): service(p.internal),
 		},
 		Archival: config.Archival{
 			History:    config.HistoryArchival{State: "disabled"},
@@ -112,7 +116,6 @@ func serverConfig(store store, p servicePorts) *config.Config {
 			History:    config.HistoryArchivalNamespaceDefaults{State: "disabled"},
 			Visibility: config.VisibilityArchivalNamespaceDefaults{State: "disabled"},
 		}},
-		PublicClient: config.PublicClient{HostPort: frontend},
 	}
 }
 

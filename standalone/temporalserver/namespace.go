@@ -63,10 +63,9 @@ func (s *Server) prepareNamespace(ctx context.Context) error {
 func (s *Server) dial(ctx context.Context) (client.Client, error) {
 	var c client.Client
 	err := until(ctx, func() (err error) {
-		c, err = client.DialContext(ctx, client.Options{
-			HostPort: s.Address(), Namespace: Namespace,
-			Logger: sdklog.NewStructuredLogger(s.log.to),
-		})
+		options := s.ClientOptions()
+		options.Logger = sdklog.NewStructuredLogger(s.log.to)
+		c, err = client.DialContext(ctx, options)
 		return err
 	})
 	return c, err

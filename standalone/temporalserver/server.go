@@ -9,6 +9,9 @@ import (
 	"log/slog"
 	"sync"
 
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/server/common/authorization"
+	"go.temporal.io/server/common/config"
 	"go.temporal.io/server/common/dynamicconfig"
 	"go.temporal.io/server/common/membership/static"
 	"go.temporal.io/server/common/primitives"
@@ -28,6 +31,8 @@ type Options struct {
 	PostgresURL string
 	// Port is the frontend's; 0 picks a free one.
 	Port int
+	// Token is what every client must bring, as `authorization: Bearer …` (ClientOptions).
+	Token string
 	// Logger hears warnings and errors. Nil is silent.
 	Logger *slog.Logger
 	// DynamicConfig overrides single values of dynamicConfig, by key.
@@ -39,6 +44,7 @@ type Server struct {
 	temporal temporal.Server
 	log      *logger
 	port     int
+	token    string
 
 	stopOnce sync.Once
 	stopped  chan struct{}
@@ -48,6 +54,9 @@ type Server struct {
 // Start sets up or updates the schema, starts the services and returns once
 // the namespace takes workflows with all search attributes.
 func Start(ctx context.Context, opts Options) (*Server, error) {
+	if opts.Token == "" {
+		return nil, errors.New("Temporal needs a token: without one every user of this machine could start and update workflows")
+	}
 	log := newLogger(opts.Logger)
 	store, err := parseStore(opts.PostgresURL)
 	if err != nil {
@@ -60,7 +69,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{log: log, port: p.frontend, stopped: make(chan struct{})}
+	s := &Server{log: log, port: p.frontend, token: opts.Token, stopped: make(chan struct{})}
 	if err := s.launch(store, p, opts.DynamicConfig); err != nil {
 		return nil, fmt.Errorf("starting Temporal: %w", err)
 	}
@@ -82,9 +91,15 @@ func (s *Server) launch(store store, p servicePorts, overrides map[string]any) (
 	for key, value := range overrides {
 		dynamic[dynamicconfig.MakeKey(key)] = value
 	}
+	internode, err := internodeTLS()
+	if err != nil {
+		return err
+	}
 	s.temporal, err = temporal.NewServer(
-		temporal.WithConfig(serverConfig(store, p)),
-		temporal.ForServices(temporal.DefaultServices),
+		temporal.WithConfig(serverConfig(store, p, internode)),
+		temporal.ForServices(append([]string{string(primitives.InternalFrontendService)}, temporal.DefaultServices...)),
+		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return newBearer(s.token) }),
+		temporal.WithAuthorizer(authorization.NewDefaultAuthorizer()),
 		// Without static hosts the services look for each other by gossip, and
 		// the first calls after a start fail.
 		temporal.WithStaticHosts(map[primitives.ServiceName]static.Hosts{
@@ -92,6 +107,8 @@ func (s *Server) launch(store store, p servicePorts, overrides map[string]any) (
 			primitives.HistoryService:  static.SingleLocalHost(ports.Address(p.history)),
 			primitives.MatchingService: static.SingleLocalHost(ports.Address(p.matching)),
 			primitives.WorkerService:   static.SingleLocalHost(ports.Address(p.worker)),
+
+			primitives.InternalFrontendService: static.SingleLocalHost(ports.Address(p.internal)),
 		}),
 		temporal.WithLogger(s.log),
 		temporal.WithDynamicConfigClient(dynamic),
@@ -107,6 +124,9 @@ func (s *Server) launch(store store, p servicePorts, overrides map[string]any) (
 
 // Address is host:port of the frontend, for clients and workers.
 func (s *Server) Address() string { return ports.Address(s.port) }
+
+// ClientOptions are what a client needs to reach it.
+func (s *Server) ClientOptions() client.Options { return ClientOptions(s.Address(), s.token) }
 
 // Stop ends the services in order. Workers should have stopped before. It may
 // be called more than once.

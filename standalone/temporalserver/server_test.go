@@ -26,8 +26,10 @@ import (
 	"github.com/offerflow/offerflow/standalone/temporalserver"
 )
 
-// address is the one server all tests share.
+// address is the one server all tests share, token what it asks for.
 var address string
+
+const token = "token-of-the-tests"
 
 func TestMain(m *testing.M) {
 	code, err := run(m)
@@ -55,8 +57,8 @@ func run(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, pg.Stop(ctx)) }()
 	opts := temporalserver.Options{
-		PostgresURL: pg.URL("postgres"),
-		Logger:      slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		PostgresURL: pg.URL("postgres"), Token: token,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	first, err := temporalserver.Start(ctx, opts)
 	if err != nil {
@@ -77,10 +79,9 @@ func run(m *testing.M) (code int, err error) {
 
 func dial(t *testing.T) client.Client {
 	t.Helper()
-	c, err := client.Dial(client.Options{
-		HostPort: address, Namespace: temporalserver.Namespace,
-		Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
-	})
+	options := temporalserver.ClientOptions(address, token)
+	options.Logger = sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))
+	c, err := client.Dial(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,11 +276,7 @@ func TestWorkflowsAreFoundByTheirSearchAttributes(t *testing.T) {
 
 func TestTheUIShowsTheNamespace(t *testing.T) {
 	t.Parallel()
-	ui, err := temporalserver.StartUI(t.Context(), address, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ui.Stop()
+	ui := startUI(t, false)
 	for path, want := range map[string]string{
 		"/":                          "<!doctype html>",
 		"/api/v1/namespaces/default": `"name":"default"`,

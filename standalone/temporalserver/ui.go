@@ -2,8 +2,14 @@ package temporalserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"time"
 
 	uiserver "github.com/temporalio/ui-server/v2/server"
 	uiconfig "github.com/temporalio/ui-server/v2/server/config"
@@ -12,32 +18,55 @@ import (
 	"github.com/offerflow/offerflow/standalone/internal/ports"
 )
 
-// UI is Temporal's web interface, its pages embedded.
+// UIOptions say what the UI shows, and to whom.
+type UIOptions struct {
+	// Address is the frontend's, Token what it asks for.
+	Address, Token string
+	// Port is where the UI listens on the loopback address; 0 picks a free one.
+	Port int
+	// AllowsHost says whether the UI answers under a name. The UI asks nobody for a login: a page of
+	// somebody else's must not read it by making its own name lead here.
+	AllowsHost func(host string) bool
+	// Writes lets people start, signal, update and end workflows; without it they only look.
+	Writes bool
+}
+
+// UI is Temporal's web interface, its pages embedded. It listens on a port that nobody is told of and
+// has no token; the front before it looks at the Host and adds the token.
 type UI struct {
 	server *uiserver.Server
 	done   chan struct{}
+	front  *http.Server
 	port   int
+	inner  int
 }
 
-// StartUI serves the UI on a loopback port (0 picks a free one) for the server
-// at address.
-func StartUI(ctx context.Context, address string, port int) (*UI, error) {
-	port, err := ports.Or(port)
+// uiTimeout bounds what a browser may take to send its request.
+const uiTimeout = 30 * time.Second
+
+// StartUI serves the UI.
+func StartUI(ctx context.Context, opts UIOptions) (*UI, error) {
+	port, err := ports.Or(opts.Port)
 	if err != nil {
 		return nil, err
 	}
-	// Asked here because the UI ends the whole process when it cannot listen.
-	if !ports.Free(port) {
-		return nil, fmt.Errorf("the UI of Temporal cannot listen on %s: the port is in use", ports.Address(port))
+	inner, err := ports.Or(0)
+	if err != nil {
+		return nil, err
 	}
-	ui := &UI{port: port, done: make(chan struct{})}
+	listener, err := net.Listen("tcp", ports.Address(port))
+	if err != nil {
+		return nil, fmt.Errorf("the UI of Temporal cannot listen on %s: %w", ports.Address(port), err)
+	}
+	ui := &UI{port: port, inner: inner, done: make(chan struct{})}
 	ui.server = uiserver.NewServer(uioptions.WithConfigProvider(&uiconfig.Config{
-		TemporalGRPCAddress: address,
+		TemporalGRPCAddress: opts.Address,
 		Host:                ports.Loopback,
-		Port:                port,
+		Port:                inner,
 		EnableUI:            true,
 		DefaultNamespace:    Namespace,
 		HideLogs:            true,
+		DisableWriteActions: !opts.Writes,
 		// No internet: neither news nor a look for newer versions.
 		DisableNewsFetch:   true,
 		NotifyOnNewVersion: false,
@@ -48,11 +77,37 @@ func StartUI(ctx context.Context, address string, port int) (*UI, error) {
 		defer close(ui.done)
 		_ = ui.server.Start()
 	}()
+	ui.front = &http.Server{
+		Handler: ui.handler(opts), ReadHeaderTimeout: uiTimeout, ReadTimeout: uiTimeout, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+	}
+	go func() { _ = ui.front.Serve(listener) }()
 	if err := until(ctx, func() error { return ui.healthy(ctx) }); err != nil {
 		ui.Stop()
 		return nil, fmt.Errorf("starting the UI of Temporal: %w", err)
 	}
 	return ui, nil
+}
+
+// handler is the front.
+func (ui *UI) handler(opts UIOptions) http.Handler {
+	target := &url.URL{Scheme: "http", Host: ports.Address(ui.inner)}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host
+			r.Out.Header.Set("Authorization", "Bearer "+opts.Token)
+		},
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !opts.AllowsHost(r.Host) {
+			http.Error(w, fmt.Sprintf("The Temporal UI does not answer as %.100q. List the name in OFFERFLOW_ALLOWED_HOSTS if it is yours.", r.Host),
+				http.StatusMisdirectedRequest)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	})
 }
 
 func (ui *UI) healthy(ctx context.Context) error {
@@ -78,6 +133,9 @@ func (ui *UI) URL() string { return "http://" + ports.Address(ui.port) }
 func (ui *UI) Stop() {
 	if ui == nil {
 		return
+	}
+	if err := ui.front.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		slog.Debug("the front of the UI of Temporal", "error", err)
 	}
 	ui.server.Stop()
 	<-ui.done

@@ -31,11 +31,18 @@ type Config struct {
 	WorkerHTTPAddr string        `env:"OFFERFLOW_WORKER_HTTP_ADDR" envDefault:"127.0.0.1:8081" help:"where a worker of its own serves /healthz and /readyz, and /metrics with the operator's token"`
 	MetricsAddr    string        `env:"OFFERFLOW_METRICS_ADDR" help:"a further address with nothing but /metrics, open to whoever reaches it: let only Prometheus reach it; none when empty"`
 	PublicURL      string        `env:"OFFERFLOW_PUBLIC_URL" help:"what links and callbacks are made with; from the address when empty"`
+	AllowedHosts   []string      `env:"OFFERFLOW_ALLOWED_HOSTS" help:"names under which the API, its documentation and the console answer, with commas between; OFFERFLOW_PUBLIC_URL's, loopback names and addresses always do; * is every name. Tracking, the wall and health answer under every name. When empty, standalone refuses other names, and offerflow only warns of them"`
 	OperatorToken  string        `env:"OFFERFLOW_OPERATOR_TOKEN" secret:"true" help:"the operator's token, 16 bytes or more (required; standalone mints one)"`
 	SecretKeys     string        `env:"OFFERFLOW_SECRET_KEYS" secret:"true" help:"current and earlier secret keys, 32 bytes or more in hex each, separated by commas; the same on every process (required; standalone mints one)"`
 	TrustedProxies []string      `env:"OFFERFLOW_TRUSTED_PROXIES" help:"addresses and ranges that may say what the client's address is"`
 	CountryHeader  string        `env:"OFFERFLOW_COUNTRY_HEADER" help:"header in which a trusted proxy names the client's country"`
 	GeoIPFile      string        `env:"OFFERFLOW_GEOIP_FILE" help:"MaxMind country or city database"`
+
+	// Connections and places of waiting postbacks: what strangers may hold of a process. 0 takes the default.
+	MaxConnections           int `env:"OFFERFLOW_MAX_CONNECTIONS" envDefault:"16384" help:"connections of clients that a process takes; more are closed at once. The limit of open files may lower it, which is said at the start"`
+	MaxConnectionsPerAddress int `env:"OFFERFLOW_MAX_CONNECTIONS_PER_ADDRESS" envDefault:"2048" help:"connections that one source address may hold (an IPv6 address with its /64), fewer as the process fills up; trusted proxies are exempt. A network that keeps its connections alive sends thousands of postbacks a second over a few hundred"`
+	MaxWaiting               int `env:"OFFERFLOW_MAX_WAITING_POSTBACKS" envDefault:"4096" help:"postbacks that wait for their decision at one time, each for 3 s at most; more are answered 503 with Retry-After"`
+	MaxWaitingPerAddress     int `env:"OFFERFLOW_MAX_WAITING_POSTBACKS_PER_ADDRESS" envDefault:"1024" help:"those of one client address (an IPv6 address with its /64; behind trusted proxies the address that they name), fewer as the places fill up. Decisions usually take less than 50 ms: 1024 places are then 20,000 postbacks a second"`
 
 	DatabaseURL        string `env:"OFFERFLOW_DATABASE_URL" secret:"true" help:"PostgreSQL 15 or newer (required)"`
 	MigrateDatabaseURL string `env:"OFFERFLOW_MIGRATE_DATABASE_URL" secret:"true" help:"the schema owner's login for migrate; OFFERFLOW_DATABASE_URL when empty"`
@@ -107,6 +114,9 @@ func (c *Config) check() error {
 	}
 	if c.DrainWait < 0 || c.DrainWait > maxDrainWait {
 		return fmt.Errorf("OFFERFLOW_DRAIN_WAIT is %v: use 0s to %v", c.DrainWait, maxDrainWait)
+	}
+	if _, err := c.connections(); err != nil {
+		return err
 	}
 	if err := errors.Join(c.checkRefused(), c.checkTimeouts()); err != nil {
 		return err

@@ -7,10 +7,15 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/offerflow/offerflow/inbound"
 )
 
 // metricsWriteTimeout bounds an answer to a reader that is slow or gone.
 const metricsWriteTimeout = 30 * time.Second
+
+// maxMetricsConnections are more than scrapers need.
+const maxMetricsConnections = 64
 
 // metricsListener serves /metrics, and nothing else, at OFFERFLOW_METRICS_ADDR.
 type metricsListener struct {
@@ -27,7 +32,8 @@ func (p *Process) listenForMetrics() error {
 	if err != nil {
 		return fmt.Errorf("%w (choose another address with OFFERFLOW_METRICS_ADDR, or none)", err)
 	}
-	p.metrics = &metricsListener{listener: listener, server: &http.Server{
+	limited := inbound.Limited(listener, inbound.Limits{Connections: maxMetricsConnections})
+	p.metrics = &metricsListener{listener: limited, server: &http.Server{
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readHeaderTimeout, WriteTimeout: metricsWriteTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
 	}}

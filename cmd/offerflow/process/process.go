@@ -120,6 +120,7 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 	if p.stream, err = stream.Connect(p.config.NATSURL, "offerflow "+string(p.role)); err != nil {
 		return err
 	}
+	p.stream.Seal = activities.MessageSeal(p.keys)
 	if err := p.stream.Check(ctx, p.config.Streams()); err != nil {
 		return err
 	}
@@ -228,8 +229,10 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 		Config: api.Config{
 			PublicURL: p.config.publicURL(p.listener.Addr().(*net.TCPAddr)), OperatorTokenHash: p.keys.Hash(p.config.OperatorToken),
 			TrustedProxies: p.config.TrustedProxies, CountryHeader: p.config.CountryHeader,
+			MaxWaiting: p.config.MaxWaiting, MaxWaitingPerAddress: p.config.MaxWaitingPerAddress,
 			TemporalUIURL: p.config.TemporalUIURL, TemporalNamespace: p.namespace,
 			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL, Traced: traced(), Resolver: p.config.Resolver,
+			AllowedHosts:  p.config.AllowedHosts,
 			DatabaseConns: int(p.config.DatabaseConns),
 			Refused:       api.RefusedBudgets{PerAddress: p.config.RefusedPerAddress, PerKey: p.config.RefusedPerKey, Total: p.config.RefusedTotal},
 		},
@@ -272,44 +275,6 @@ func (p *Process) deliveries() (*activities.Deliveries, error) {
 		return deliveries, err
 	}
 	return deliveries.WithMail(mailer, p.config.mailURL(p.role, p.listener.Addr().(*net.TCPAddr))), nil
-}
-
-// Limits of the HTTP server. Reading is bounded so that slow senders do not hold connections.
-const (
-	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 60 * time.Second
-	idleTimeout       = 120 * time.Second
-	maxHeaderBytes    = 64 << 10
-	// stopWithin bounds the wait for requests under way.
-	stopWithin = 15 * time.Second
-)
-
-func (p *Process) listen() (err error) {
-	address, setting := p.config.HTTPAddr, "OFFERFLOW_HTTP_ADDR"
-	if p.role == RoleWorker {
-		address, setting = p.config.WorkerHTTPAddr, "OFFERFLOW_WORKER_HTTP_ADDR"
-	}
-	if p.listener, err = net.Listen("tcp", address); err != nil {
-		return fmt.Errorf("%w (choose another address with %s)", err, setting)
-	}
-	return nil
-}
-
-func (p *Process) serve(handler http.Handler) {
-	p.server = &http.Server{
-		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
-	}
-	if p.endStreams != nil {
-		p.server.RegisterOnShutdown(p.endStreams)
-	}
-	p.work.Go(func() error { // a process that listens no more is of no use: it ends, to be started anew
-		if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("http server: %w", err)
-		}
-		return nil
-	})
-	slog.Info("listening", "role", p.role, "address", p.Addr())
 }
 
 // Addr is where the process listens.

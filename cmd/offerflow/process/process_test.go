@@ -2,9 +2,11 @@ package process
 
 import (
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,4 +92,34 @@ func TestAStartWithoutTheStreamServerSaysSo(t *testing.T) {
 	config.OperatorToken, config.SecretKeys = "operator-of-this-test", keyring.Generate()
 	_, err = Start(t.Context(), config, RoleAPI, client.Options{HostPort: "127.0.0.1:1"})
 	require.ErrorContains(t, err, "OFFERFLOW_NATS_URL")
+}
+
+// The listeners of every role bound what one address may hold; trusted proxies are exempt.
+func TestEveryListenerIsBounded(t *testing.T) {
+	for _, role := range []Role{RoleAPI, RoleWorker, RoleAll} {
+		for proxies, want := range map[string]int{"": 2, "127.0.0.1": 4} {
+			p := &Process{role: role, config: Config{
+				HTTPAddr: "127.0.0.1:0", WorkerHTTPAddr: "127.0.0.1:0", MaxConnections: 4, MaxConnectionsPerAddress: 2,
+				TrustedProxies: strings.Fields(proxies),
+			}}
+			require.NoError(t, p.listen())
+			server := newHTTPServer(http.NotFoundHandler())
+			go func() { _ = server.Serve(p.listener) }()
+			answered := 0
+			for range 6 {
+				conn, err := net.Dial("tcp", p.Addr())
+				if err != nil {
+					continue // reset so soon
+				}
+				defer conn.Close()
+				require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+				_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+				if n, _ := conn.Read(make([]byte, 1)); n == 1 {
+					answered++
+				}
+			}
+			require.Equal(t, want, answered, "%s, trusted proxies %q", role, proxies)
+			require.NoError(t, server.Close())
+		}
+	}
 }

@@ -1,0 +1,125 @@
+package activities
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
+)
+
+// travelled is what comes out of a workflow's argument: JSON there and back.
+func travelled[T any](t *testing.T, v T) (out T) {
+	t.Helper()
+	text, err := json.Marshal(v)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &out))
+	return out
+}
+
+func (rig *decisionRig) sealed() *Sealed {
+	return &Sealed{Decisions: rig.Decisions, Seals: &Seals{Keys: rig.Keys, Store: rig.Store, Now: rig.now}}
+}
+
+// Rule 67: a postback that reaches a workflow is believed by its seal. Without one of our keys nobody is
+// an upload or a test, or has somebody else's address.
+func TestRule67APostbackIsBelievedByItsSeal(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	click := rig.click(rig.offer([]domain.Event{goal("A")}))
+	rig.set("UPDATE advertisers SET security_token_hash = $1", rig.Keys.Hash("correct horse"))
+	forged := rig.postback(click, "A", func(p *domain.Postback) {
+		p.Upload = &domain.Upload{Actor: "nobody", Reward: decimal("999000")}
+	})
+	refused := func(what string, tenantID uuid.UUID, p domain.Postback) {
+		t.Helper()
+		_, err := rig.sealed().Decide(t.Context(), tenantID, travelled(t, p))
+		require.ErrorIs(t, err, ErrUnsealed, what)
+		require.True(t, Permanent(err), what)
+	}
+	refused("without a seal", rig.tenantID, forged)
+	stranger, err := keyring.Parse(keyring.Generate())
+	require.NoError(t, err)
+	theirs, err := SealPostback(stranger, rig.tenantID, forged)
+	require.NoError(t, err)
+	refused("under another key", rig.tenantID, theirs)
+	genuine, err := SealPostback(rig.Keys, rig.tenantID, rig.postback(click, "A", func(p *domain.Postback) {
+		p.Upload = &domain.Upload{Actor: "Ada <&> Böb\u2028", Reward: decimal("7.25")}
+		at := rig.now().Add(-time.Minute).In(time.FixedZone("", 5*3600+1800))
+		p.CompletedAt, p.Params = &at, map[string]string{"b": "<&>\u2028", "a": "\ufffd"}
+	}))
+	require.NoError(t, err)
+	refused("for another tenant", uuid.New(), genuine)
+	altered := genuine
+	altered.Upload = &domain.Upload{Actor: genuine.Upload.Actor, Reward: decimal("999000")}
+	refused("altered", rig.tenantID, altered)
+	require.Zero(t, value[int64](rig, "SELECT count(*) FROM conversions"))
+
+	decided, err := rig.sealed().Decide(t.Context(), rig.tenantID, travelled(t, travelled(t, genuine)))
+	require.NoError(t, err)
+	require.Equal(t, domain.OutcomeAccepted, decided.Answer.Outcome)
+	require.Equal(t, *decimal("7.25"), rig.conversion(decided.Answer.ConversionID).RewardMicros)
+}
+
+// Rule 25: only a person who came by the API approves, rejects or reverses; a release comes of its time.
+func TestRule25AReviewIsBelievedByItsSeal(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	id := rig.post(rig.click(rig.offer([]domain.Event{goal("A", pendingFor("7"))})), "A").ConversionID
+	request := SettleRequest{TenantID: rig.tenantID, ConversionID: *id, Action: domain.ActionApprove, RequestID: "r1", Actor: "nobody"}
+	_, err := rig.sealed().Settle(t.Context(), travelled(t, request))
+	require.ErrorIs(t, err, ErrUnsealed)
+	early := SettleRequest{TenantID: rig.tenantID, ConversionID: *id, Action: domain.ActionRelease, RequestID: "r2", Actor: "nobody", OverrideCaps: true, Note: "x"}
+	settled, err := rig.sealed().Settle(t.Context(), early)
+	require.NoError(t, err)
+	require.Equal(t, domain.StatusPending, settled.Status)
+	require.Equal(t, domain.ErrNotDue.Error(), settled.Error)
+
+	sealed, err := SealReview(rig.Keys, request)
+	require.NoError(t, err)
+	altered := sealed
+	altered.Action = domain.ActionReject
+	_, err = rig.sealed().Settle(t.Context(), altered)
+	require.ErrorIs(t, err, ErrUnsealed)
+	settled, err = rig.sealed().Settle(t.Context(), travelled(t, sealed))
+	require.NoError(t, err)
+	require.Equal(t, domain.StatusSuccess, settled.Status)
+}
+
+// What the release before wrote is believed until a day after the upgrade; where there was no release
+// before, nothing unsealed ever is.
+func TestWhatHasNoSealIsBelievedForADayAfterTheUpgrade(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	message := func(seal string, age time.Duration) error {
+		seals := &Seals{Keys: rig.Keys, Store: rig.Store, Now: rig.now}
+		return seals.Message(t.Context(), "subject", []byte("data"), seal, rig.now().Add(-age))
+	}
+	require.NoError(t, message(MessageSeal(rig.Keys)("subject", []byte("data")), 0))
+	require.ErrorIs(t, message(MessageSeal(rig.Keys)("subject2", []byte("data")), 0), ErrUnsealed, "moved to another subject")
+	require.ErrorIs(t, message("", 0), ErrUnsealed)
+	require.ErrorIs(t, message("", 20*365*24*time.Hour), ErrUnsealed, "a new installation")
+
+	owner, err := pgx.Connect(t.Context(), rig.url)
+	require.NoError(t, err)
+	defer func() { _ = owner.Close(t.Context()) }()
+	_, err = owner.Exec(t.Context(), "UPDATE installation SET unsealed_until = $1", rig.now().Add(-time.Hour))
+	require.NoError(t, err)
+	require.NoError(t, message("", 2*time.Hour), "queued before the upgrade was over")
+	require.ErrorIs(t, message("", time.Minute), ErrUnsealed)
+	require.ErrorIs(t, message("x:y", 2*time.Hour), ErrUnsealed, "with a wrong seal")
+
+	click := rig.click(rig.offer([]domain.Event{goal("A")}))
+	_, err = rig.sealed().Decide(t.Context(), rig.tenantID, rig.postback(click, "A"))
+	require.ErrorIs(t, err, ErrUnsealed)
+	_, err = owner.Exec(t.Context(), "UPDATE installation SET unsealed_until = $1", rig.now().Add(time.Hour))
+	require.NoError(t, err)
+	decided, err := rig.sealed().Decide(t.Context(), rig.tenantID, rig.postback(click, "A"))
+	require.NoError(t, err)
+	require.Equal(t, domain.OutcomeAccepted, decided.Answer.Outcome)
+}

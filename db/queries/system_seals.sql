@@ -1,0 +1,4 @@
+-- Across tenants, by the system role.
+
+-- name: SystemUnsealedUntil :one
+SELECT unsealed_until FROM installation;
