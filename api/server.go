@@ -73,7 +73,7 @@ type Server struct {
 	looked  looks
 	synced  syncProofs
 	ready   readyLook
-	vetting lookups
+	vetting nameLookups
 	crowd   crowd
 	// draining says that this process is about to stop.
 	draining atomic.Bool

@@ -39,14 +39,14 @@ func (s *Server) vetURL(ctx context.Context, field, raw string) error {
 	return badField(field, err.Error())
 }
 
-// lookups counts those under way.
-type lookups struct {
+// nameLookups counts those under way.
+type nameLookups struct {
 	mu      sync.Mutex
 	all     int
 	tenants map[uuid.UUID]int
 }
 
-func (l *lookups) enter(tenantID uuid.UUID) bool {
+func (l *nameLookups) enter(tenantID uuid.UUID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.all >= lookupsInAll || l.tenants[tenantID] >= lookupsPerTenant {
@@ -60,7 +60,7 @@ func (l *lookups) enter(tenantID uuid.UUID) bool {
 	return true
 }
 
-func (l *lookups) leave(tenantID uuid.UUID) {
+func (l *nameLookups) leave(tenantID uuid.UUID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all--
