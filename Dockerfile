@@ -1,5 +1,6 @@
-# bin/offerflow alone: a static binary, run by an ordinary user.
-FROM golang:1.26.8 AS build
+# bin/offerflow alone: a static binary, run by an ordinary user. scripts/pin-images.sh brings the digests
+# up to date.
+FROM golang:1.26.8@sha256:6c2a5538f964f1c82f97ad14988bf05de100d922d159d0e398b54c7b0ca0c6c9 AS build
 ENV GOCACHE=/cache/build GOMODCACHE=/cache/modules CGO_ENABLED=0
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -9,10 +10,10 @@ RUN --mount=type=cache,target=/cache \
     go build -trimpath -buildvcs=false -ldflags="-s -w" -o /offerflow ./cmd/offerflow
 
 # Only for the health check of docker-compose.yml: the final image has no shell.
-FROM busybox:1.37-musl AS busybox
+FROM busybox:1.37.0-musl@sha256:5cec3fc171c87218698e85a52af7087de727372aae264a787b8112901a5b0092 AS busybox
 
 # CA certificates, nothing else; time zones are compiled in.
-FROM gcr.io/distroless/static-debian12:nonroot
+FROM gcr.io/distroless/static-debian12:nonroot@sha256:afa5c872c891853ca7fcf1f12c3edb23f7eeef36189728842dd51042ff57f7ab
 COPY --from=busybox /bin/busybox /bin/wget
 COPY --from=build /offerflow /offerflow
 USER nonroot:nonroot

@@ -4,11 +4,15 @@
 SQLC_VERSION          := v1.31.1
 GOLANGCI_LINT_VERSION := v2.15.0
 WORKFLOWCHECK_VERSION := v0.6.0
+GOVULNCHECK_VERSION   := v1.9.0
+CYCLONEDX_VERSION     := v1.10.0
 
 TOOLS         := $(CURDIR)/bin/tools
 SQLC          ?= $(TOOLS)/sqlc-$(SQLC_VERSION)
 GOLANGCI_LINT ?= $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 WORKFLOWCHECK ?= $(TOOLS)/workflowcheck-$(WORKFLOWCHECK_VERSION)
+GOVULNCHECK   ?= $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)
+CYCLONEDX     ?= $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)
 
 # The race detector needs a C compiler. It watches the product's own module: the embedded servers
 # with it would take an hour to compile, and are not ours.
@@ -20,7 +24,7 @@ FUZZTIME     ?= 30s
 export OFFERFLOW_DATA_DIR ?= ./data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run demo test lint generate verify record bench fuzz clean
+.PHONY: help setup build run demo test lint generate verify record bench fuzz vulncheck sbom clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +77,13 @@ fuzz: ## every fuzz test for FUZZTIME (30s), and a million mutations of signed p
 	@scripts/fuzz.sh $(FUZZTIME)
 	go test -vet=off ./api -run '^TestRule67Mutations$$' -count=1 -v -timeout 30m -mutations 1000000
 
+vulncheck: $(GOVULNCHECK) ## known vulnerabilities in what is used; docs/dependencies.md has the last result
+	@GOVULNCHECK=$(GOVULNCHECK) scripts/vulncheck.sh
+
+sbom: $(CYCLONEDX) build ## what is in the binaries, in CycloneDX's form: bin/sbom-*.json
+	$(CYCLONEDX) bin -json -std -version "$$(git rev-parse HEAD)" -output bin/sbom-offerflow.json bin/offerflow
+	$(CYCLONEDX) bin -json -std -version "$$(git rev-parse HEAD)" -output bin/sbom-standalone.json bin/standalone
+
 clean: ## remove what was built; data stays
 	rm -rf bin
 
@@ -83,3 +94,7 @@ $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION):
 	@scripts/tool.sh $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 $(TOOLS)/workflowcheck-$(WORKFLOWCHECK_VERSION):
 	@scripts/tool.sh $@ go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK_VERSION)
+$(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION):
+	@scripts/tool.sh $@ golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+$(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION):
+	@scripts/tool.sh $@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)

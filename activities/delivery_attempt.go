@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -223,8 +224,8 @@ func (d *Deliveries) record(
 // them if it failed.
 func (d *Deliveries) insertAttempt(ctx context.Context, tx pgx.Tx, a *attempt, row *dbgen.Delivery, answer outbound.Answer) (int, error) {
 	err := queries.InsertDeliveryAttempt(ctx, tx, dbgen.InsertDeliveryAttemptParams{
-		TenantID: row.TenantID, DeliveryID: row.ID, Number: row.Attempts + 1, At: answer.At, StatusCode: int32(answer.StatusCode),
-		LatencyMs: int32(answer.Latency.Milliseconds()), Error: answer.Error, Answer: answer.Body, Url: a.calledURL,
+		TenantID: row.TenantID, DeliveryID: row.ID, Number: row.Attempts + 1, At: answer.At, StatusCode: statusCode(answer),
+		LatencyMs: int32(max(0, min(answer.Latency.Milliseconds(), math.MaxInt32))), Error: answer.Error, Answer: answer.Body, Url: a.calledURL,
 	})
 	if err != nil {
 		return 0, err
@@ -233,10 +234,15 @@ func (d *Deliveries) insertAttempt(ctx context.Context, tx pgx.Tx, a *attempt, r
 	return int(failures), err
 }
 
+// statusCode is as the database keeps it: a receiver may answer with any number.
+func statusCode(answer outbound.Answer) int32 {
+	return int32(max(0, min(answer.StatusCode, math.MaxInt32)))
+}
+
 // outcome is the delivery's row after an attempt (rule 51). A test is tried once: somebody watches.
 func (d *Deliveries) outcome(row *dbgen.Delivery, answer outbound.Answer, verdict domain.Verdict, failures int) dbgen.RecordDeliveryParams {
 	now := d.now()
-	status := int32(answer.StatusCode)
+	status := statusCode(answer)
 	after := dbgen.RecordDeliveryParams{
 		TenantID: row.TenantID, ID: row.ID, Attempts: row.Attempts + 1, State: row.State, NextAttemptAt: row.NextAttemptAt,
 		LastStatusCode: &status, LastError: answer.Error, FinishedAt: row.FinishedAt,

@@ -74,8 +74,8 @@ func (o *Owed) ClicksToStart(ctx context.Context, ids []uuid.UUID) ([]dbgen.Syst
 }
 
 // TakeWaits takes the waits that are due, at most so many.
-func (o *Owed) TakeWaits(ctx context.Context, most int, lease time.Duration) ([]OwedWait, error) {
-	rows, err := queries.SystemTakeOwedWaits(ctx, o.Store.SystemPool(), lease.Seconds(), int32(most))
+func (o *Owed) TakeWaits(ctx context.Context, most int32, lease time.Duration) ([]OwedWait, error) {
+	rows, err := queries.SystemTakeOwedWaits(ctx, o.Store.SystemPool(), lease.Seconds(), most)
 	if err != nil {
 		return nil, fmt.Errorf("owed waits: %w", err)
 	}

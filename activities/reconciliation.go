@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"time"
 
@@ -187,7 +188,7 @@ func (r *Reconciliations) Reconcile(ctx context.Context, c Comparison) (Reconcil
 	}
 	written, err := queries.SystemInsertReconciliation(ctx, r.Store.SystemPool(), dbgen.SystemInsertReconciliationParams{
 		PartnershipID: c.Partnership.ID, ID: c.ID, At: c.At, FromDay: c.From, ToDay: c.To, Days: days, Differences: differences,
-		Found: int32(done.Found), Repaired: int32(done.Repaired), // at most differencesAtMost
+		Found: int32(max(0, min(done.Found, math.MaxInt32))), Repaired: int32(max(0, min(done.Repaired, math.MaxInt32))),
 	})
 	if err != nil {
 		return done, fmt.Errorf("reconciliation of partnership %s: %w", c.Partnership.ID, err)

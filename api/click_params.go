@@ -182,8 +182,8 @@ func firstCreative(offer *domain.Offer) *int32 {
 	if len(offer.Creatives) == 0 {
 		return nil
 	}
-	order := int32(offer.Creatives[0].Order)
-	return &order
+	first, _ := creativeOf(offer, strconv.Itoa(offer.Creatives[0].Order))
+	return first
 }
 
 // answer says whether everything is there that targeting asks for and a view may know. A state is

@@ -69,7 +69,9 @@ func (r *router) observe(c *gin.Context) {
 	}
 	requestSeconds.WithLabelValues(method, template, strconv.Itoa(status)).Observe(took.Seconds())
 	level := slog.LevelInfo
-	if status < http.StatusInternalServerError && (r.quiet[template] || template == "unmatched") {
+	// Strangers get a 503 as often as they like: the metrics count it, and no log is filled with it.
+	isNoFault := status < http.StatusInternalServerError || status == http.StatusServiceUnavailable
+	if isNoFault && (r.quiet[template] || template == "unmatched") {
 		level = slog.LevelDebug
 	}
 	ctx := c.Request.Context()

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -23,6 +24,11 @@ func TestPanicsAndLogs(t *testing.T) {
 	engine.Use(r.requestIDs, r.observe, recovery)
 	raw(r, get, "/panic/{key}", "panics", public, "Panic", func(*gin.Context) { panic("boom") })
 	raw(r, get, "/fine", "answers", public, "Answer", func(c *gin.Context) { c.Status(http.StatusNoContent) })
+	raw(r, get, "/quiet/{status}", "sheds", public, "Answer as told", func(c *gin.Context) {
+		status, err := strconv.Atoi(c.Param("status"))
+		require.NoError(t, err)
+		c.Status(status)
+	}, quiet)
 	send := func(path string) *httptest.ResponseRecorder {
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 		request.Header.Set("Authorization", "ApiToken of_s3cret")
@@ -42,4 +48,9 @@ func TestPanicsAndLogs(t *testing.T) {
 		require.NotContains(t, log.String(), secret)
 	}
 	require.Equal(t, 2, strings.Count(log.String(), `"msg":"request"`))
+	for path, level := range map[string]string{"/quiet/200": "DEBUG", "/quiet/404": "DEBUG", "/quiet/500": "INFO", "/quiet/503": "DEBUG"} {
+		log.Reset()
+		send(path)
+		require.Contains(t, log.String(), `"level":"`+level+`"`, "%s: strangers do not fill the log", path)
+	}
 }

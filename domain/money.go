@@ -45,9 +45,9 @@ func ParseMicros(s string) (Micros, error) {
 // String is the decimal form with at least two and at most six places, as answers show money and
 // points: "2.50".
 func (m Micros) String() string {
-	sign, abs := "", uint64(m)
+	sign, abs := "", uint64(m) //nolint:gosec // turned round below where it is negative
 	if m < 0 {
-		sign, abs = "-", -uint64(m)
+		sign, abs = "-", -abs // the least of all numbers has no positive counterpart: not -m
 	}
 	fraction := strings.TrimRight(fmt.Sprintf("%06d", abs%MicrosPerUnit), "0")
 	for len(fraction) < 2 {

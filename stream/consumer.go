@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -218,7 +219,7 @@ func Delivered(msg jetstream.Msg) int64 {
 	if err != nil {
 		return 1
 	}
-	return int64(meta.NumDelivered)
+	return int64(min(meta.NumDelivered, math.MaxInt64))
 }
 
 func retryDelay(msg jetstream.Msg) time.Duration {

@@ -57,7 +57,7 @@ func (w *Worker) payWaits(ctx context.Context) error {
 		if w.engineGate.isShut() {
 			return false, nil
 		}
-		most := waitsAtATime
+		most := int32(waitsAtATime)
 		if !w.engineGate.isOpen() {
 			most = 1 // it tries whether the engine answers again
 		}
@@ -68,7 +68,7 @@ func (w *Worker) payWaits(ctx context.Context) error {
 		if len(waits) == 0 && !w.engineGate.isOpen() {
 			w.probe(ctx)
 		}
-		return w.payAll(ctx, waits) && len(waits) == most, nil
+		return w.payAll(ctx, waits) && len(waits) == int(most), nil
 	})
 	return nil
 }

@@ -32,7 +32,7 @@ func open(ctx context.Context) (*server, error) {
 		return nil, err
 	}
 	// Started by root, the server runs as another user, who passes through.
-	if err := os.Chmod(dir, 0o711); err != nil {
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // passed through, not listed
 		return nil, err
 	}
 	c, err := cluster.Start(ctx, cluster.Options{Dir: filepath.Join(dir, "pg"), Settings: map[string]string{

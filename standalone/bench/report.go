@@ -79,7 +79,7 @@ func text(of []int8) string {
 		if c == 0 {
 			break
 		}
-		b = append(b, byte(c))
+		b = append(b, byte(c)) //nolint:gosec // C's characters, whose sign says nothing
 	}
 	return string(b)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/netip"
 	"net/url"
 	"os"
@@ -56,7 +57,7 @@ func newWorld(ctx context.Context, s scale) (w *world, err error) {
 	if w.dir, err = os.MkdirTemp("", "offerflow-bench-"); err != nil {
 		return w, err
 	}
-	if err := os.Chmod(w.dir, 0o755); err != nil { // PostgreSQL runs as another user below it
+	if err := os.Chmod(w.dir, 0o711); err != nil { //nolint:gosec // PostgreSQL runs as another user below it
 		return w, err
 	}
 	config, err := process.FromEnv()
@@ -212,7 +213,7 @@ func (w *world) waiting(ctx context.Context) (messages, inWork int, err error) {
 			return 0, 0, err
 		}
 		info := consumer.CachedInfo()
-		messages += int(info.NumPending) + info.NumAckPending
+		messages += int(min(info.NumPending, math.MaxInt32)) + info.NumAckPending
 		inWork += info.NumAckPending
 	}
 	return messages, inWork, nil

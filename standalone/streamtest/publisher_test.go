@@ -218,3 +218,84 @@ func portOf(t *testing.T, url string) (port int) {
 	}
 	return port
 }
+
+func refusal() *domain.Postback {
+	p := domain.Postback{ID: uuid.New(), ReceivedAt: time.Now().UTC(), Method: "GET", Path: "/track", Refused: domain.ReasonMalformed}
+	return &p
+}
+
+// Refused postbacks share messages of a stream of their own. When that is full, or too many wait for it,
+// they are not taken; genuine postbacks are, all the while.
+func TestRefusalsShareMessagesAndFillNoOtherStream(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	publisher := stream.NewRefusalPublisher(s.Conn)
+	defer publisher.Close()
+	const refusals = 600 // fewer than may wait
+	var all sync.WaitGroup
+	for range refusals {
+		all.Go(func() {
+			if err := publisher.Publish(t.Context(), refusal()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	messages := s.messages(t, stream.Refused)
+	packed := 0
+	for _, message := range messages {
+		var some []domain.Postback
+		if err := json.Unmarshal(message.Data, &some); err != nil {
+			t.Fatal(err)
+		}
+		packed += len(some)
+	}
+	if packed != refusals || len(messages) >= refusals/2 {
+		t.Errorf("%d refusals are %d, in %d messages", refusals, packed, len(messages))
+	}
+
+	s.changed(t, stream.Refused, func(c *jetstream.StreamConfig) { c.MaxBytes = 64 << 10; c.Discard = jetstream.DiscardNew })
+	var err error
+	for n := 0; err == nil && n < 10_000; n++ {
+		err = publisher.Publish(t.Context(), refusal())
+	}
+	if !errors.Is(err, stream.ErrUnavailable) {
+		t.Errorf("a full stream: %v", err)
+	}
+	if err := s.Publish(t.Context(), stream.SubjectPostbacks, uuid.NewString(), []byte("{}")); err != nil {
+		t.Errorf("a genuine one beside it: %v", err)
+	}
+}
+
+// Strangers cannot fill the memory with refusals that wait for the disk.
+func TestRefusalsThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.stop(t)
+	publisher := stream.NewRefusalPublisher(s.Conn)
+	var all sync.WaitGroup
+	var refused, soon sync.Map
+	const senders = 5_000
+	began := time.Now()
+	for n := range senders {
+		all.Go(func() {
+			if err := publisher.Publish(t.Context(), refusal()); err != nil {
+				refused.Store(n, err)
+			}
+			if time.Since(began) < 2*time.Second {
+				soon.Store(n, true)
+			}
+		})
+	}
+	all.Wait()
+	count := func(m *sync.Map) (n int) {
+		m.Range(func(any, any) bool { n++; return true })
+		return n
+	}
+	if count(&refused) != senders {
+		t.Errorf("%d of %d are on no disk, and accepted", senders-count(&refused), senders)
+	}
+	if count(&soon) < senders-1024 {
+		t.Errorf("%d of %d waited", senders-count(&soon), senders)
+	}
+}

@@ -115,10 +115,8 @@ func (c *Config) check() error {
 	if c.DrainWait < 0 || c.DrainWait > maxDrainWait {
 		return fmt.Errorf("OFFERFLOW_DRAIN_WAIT is %v: use 0s to %v", c.DrainWait, maxDrainWait)
 	}
-	if _, err := c.connections(); err != nil {
-		return err
-	}
-	if err := errors.Join(c.checkRefused(), c.checkTimeouts()); err != nil {
+	_, err := c.connections()
+	if err := errors.Join(err, c.checkRefused(), c.checkTimeouts()); err != nil {
 		return err
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
