@@ -114,11 +114,13 @@ func TestRule5AnswersOfADuplicate(t *testing.T) {
 	for _, c := range []struct {
 		of     domain.Postback
 		repeat bool
-	}{{rig.postback(click, "A"), true}, {rig.postback(click, "B"), false}, {rig.postback(rig.click(o), "A"), false}} {
+	}{{rig.postback(click, "A"), true}, {rig.postback(click, "B"), true}, {rig.postback(rig.click(o), "A"), false}} {
 		found, ok, err := rig.ClickOf(t.Context(), &c.of)
 		require.NoError(t, err)
 		require.True(t, ok)
-		require.Equal(t, c.repeat, found.IsRepeat)
+		nothing, err := rig.ChangesNothing(t.Context(), &found, &c.of)
+		require.NoError(t, err)
+		require.Equal(t, c.repeat, nothing)
 	}
 }
 

@@ -87,7 +87,7 @@ type Decided struct {
 // queries is sqlc's; it has no state.
 var queries = dbgen.New()
 
-func (d *Decisions) offer(ctx context.Context, tx pgx.Tx, id uuid.UUID, version int64) (*domain.Offer, error) {
+func (d *Decisions) offer(ctx context.Context, tx dbgen.DBTX, id uuid.UUID, version int64) (*domain.Offer, error) {
 	key := versionKey{id, version}
 	cache := d.versions.cache()
 	if cached, ok := cache.Get(key); ok {

@@ -261,11 +261,14 @@ func (rig *decisionRig) postback(c domain.Click, event string, change ...func(*d
 	return p
 }
 
+// decide decides a postback, and checks what was foreseen of it (requireForeseen).
 func (rig *decisionRig) decide(p domain.Postback) Decided {
 	rig.t.Helper()
+	foreseen := rig.foresee(p)
 	decided, err := rig.Decide(rig.t.Context(), rig.tenantID, p)
 	require.NoError(rig.t, err)
 	require.Equal(rig.t, p.ID, decided.Answer.PostbackID)
+	foreseen(decided)
 	return decided
 }
 

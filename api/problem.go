@@ -118,6 +118,8 @@ func asProblem(ctx context.Context, err error) *Problem {
 		return problem
 	case errors.As(err, &fields):
 		return badRequest(fields...)
+	case errors.As(err, &pg) && pg.Code == "25006" && principal(ctx).Scope == scopeReadonly:
+		return forbidden("This leaves something behind, which a token of scope readonly may not do.")
 	case errors.As(err, &pg) && (pg.Code == "22021" || pg.Code == "22P05"):
 		return badField("body", "contains a character that cannot be stored")
 	case errors.Is(err, domain.ErrRange), db.OutOfRange(err):

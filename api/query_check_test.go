@@ -104,7 +104,7 @@ func (q *asker) refuses(name, more string, without ...string) {
 	}
 	query := strings.TrimPrefix(base.Encode()+"&"+more, "&")
 	me := q.me
-	if strings.HasPrefix(q.operation.path, "/api/v1/tenants") {
+	if strings.HasPrefix(q.operation.path, "/api/v1/tenants") || q.operation.path == "/metrics" {
 		me = q.as(operatorToken)
 	}
 	if versioned[q.method+" "+q.operation.path] {

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -13,8 +14,8 @@ import (
 // in one program may not be what is booked here. Go also matches names in any case, so that Revenue
 // overrides revenue.
 
-// repeatedKey finds the first key that an object has twice, in any case: its path, and what is wrong
-// with it. JSON that cannot be read is for its decoder to refuse.
+// repeatedKey finds the first key that an object has twice, or in two cases with different values: its path,
+// and what is wrong with it. JSON that cannot be read is for its decoder to refuse.
 func repeatedKey(data []byte) (path, reason string) {
 	if bytes.IndexByte(data, '{') < 0 {
 		return "", ""
@@ -35,25 +36,20 @@ func repeatedKey(data []byte) (path, reason string) {
 		}
 		if at >= 0 && open[at].expectsKey() {
 			name, _ := token.(string)
-			if earlier, known := open[at].name(name); known {
-				return pathOf(open), repeatedReason(earlier, name)
+			if reason = open[at].name(name); reason != "" {
+				return pathOf(open), reason
 			}
 			continue
 		}
 		if at >= 0 {
-			open[at].hasValue()
+			if reason = open[at].hasValue(token); reason != "" {
+				return pathOf(open), reason
+			}
 		}
 		if token == json.Delim('{') || token == json.Delim('[') {
 			open = append(open, jsonLevel{isArray: token == json.Delim('[')})
 		}
 	}
-}
-
-func repeatedReason(earlier, name string) string {
-	if earlier == name {
-		return "is given more than once"
-	}
-	return "is given more than once, as " + truncated(earlier, 64) + " too"
 }
 
 // jsonLevel is an object or an array that is being read.
@@ -64,43 +60,72 @@ type jsonLevel struct {
 	// key is the one whose value comes next, or "" with named false.
 	key   string
 	named bool
-	// few are the folded keys so far and the spelling of each; many takes over where there are many.
-	few  [][2]string
-	many map[string]string
+	// keys are those so far; of says where a folded one is, once there are many.
+	keys []jsonKey
+	of   map[string]int
+	// at is the key whose value comes next, again whether it was there in another case.
+	at    int
+	again bool
+}
+
+// jsonKey is a key with all its spellings, and its value where that is no object and no array.
+type jsonKey struct {
+	folded    string
+	spellings []string
+	value     json.Token
 }
 
 func (l *jsonLevel) expectsKey() bool { return !l.isArray && !l.named }
 
-func (l *jsonLevel) hasValue() {
-	l.named = false
+// hasValue takes the value of a key, or the beginning of it. In another case a key may be there again with
+// the same value, which every program reads alike.
+func (l *jsonLevel) hasValue(token json.Token) (reason string) {
 	l.index++
+	if !l.isArray {
+		l.named = false
+		key := &l.keys[l.at]
+		if _, isDelim := token.(json.Delim); l.again && (isDelim || token != key.value) {
+			return "is given more than once, as " + truncated(key.spellings[0], 64) + " too"
+		}
+		key.value = token
+	}
+	return ""
 }
 
 const fewKeys = 16
 
-// name takes the next key, or says how it was written before.
-func (l *jsonLevel) name(key string) (earlier string, known bool) {
-	l.key, l.named = key, true
-	folded := foldedKey(key)
-	if l.many != nil {
-		if earlier, known = l.many[folded]; !known {
-			l.many[folded] = key
+// name takes the next key, or says why it cannot.
+func (l *jsonLevel) name(name string) (reason string) {
+	l.key, l.named = name, true
+	folded := foldedKey(name)
+	if l.at, l.again = l.find(folded); l.again {
+		key := &l.keys[l.at]
+		if slices.Contains(key.spellings, name) {
+			return "is given more than once"
 		}
-		return earlier, known
+		key.spellings = append(key.spellings, name)
+		return ""
 	}
-	for _, one := range l.few {
-		if one[0] == folded {
-			return one[1], true
+	l.at = len(l.keys)
+	l.keys = append(l.keys, jsonKey{folded: folded, spellings: []string{name}})
+	if l.of != nil {
+		l.of[folded] = l.at
+	} else if len(l.keys) > fewKeys {
+		l.of = make(map[string]int, 4*fewKeys)
+		for i := range l.keys {
+			l.of[l.keys[i].folded] = i
 		}
 	}
-	if l.few = append(l.few, [2]string{folded, key}); len(l.few) > fewKeys {
-		l.many = make(map[string]string, 4*fewKeys)
-		for _, one := range l.few {
-			l.many[one[0]] = one[1]
-		}
-		l.few = nil
+	return ""
+}
+
+func (l *jsonLevel) find(folded string) (at int, known bool) {
+	if l.of != nil {
+		at, known = l.of[folded]
+		return at, known
 	}
-	return "", false
+	at = slices.IndexFunc(l.keys, func(k jsonKey) bool { return k.folded == folded })
+	return at, at >= 0
 }
 
 // foldedKey is the same for all names that encoding/json takes for one: Unicode's simple folding, in

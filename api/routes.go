@@ -171,7 +171,7 @@ func (s *Server) routes(r *router) {
 	r.group("Offer wall", "What a member can do, for walls that publishers build themselves.")
 	handle(r, get, "/api/v1/offer-wall/offers", "wallOffers", read, "List what a member can do, best first", s.wallOffers, openQuery)
 	handle(r, get, "/api/v1/offer-wall/offer-details", "wallDetails", read, "Show an offer to a member, which makes a view", s.wallDetails, openQuery, writes)
-	handle(r, get, "/api/v1/offer-wall/offer-link", "wallLink", read, "Get the tracking link of a view", s.wallLink, openQuery)
+	handle(r, get, "/api/v1/offer-wall/offer-link", "wallLink", read, "Get the tracking link of a view", s.wallLink, openQuery, writes)
 	handle(r, get, "/api/v1/offer-wall/pub-member/offers", "startedOffers", read, "List what a member has started or completed", s.startedOffers, openQuery)
 
 	r.group("Exchange", "An advertiser and a publisher working on one live offer.")
