@@ -129,7 +129,9 @@ func (f listField) parameter(name string) *huma.Param {
 }
 
 // filtered says what a list may be filtered and ordered by.
-func filtered[T any](l listing[T]) option { return func(r *route) { r.fields = l.fields } }
+func filtered[T any](l listing[T]) option {
+	return func(r *route) { r.fields, r.weight = l.fields, max(r.weight, listed) }
+}
 
 // orAccepted is 202 beside the status of success, with the same type of body.
 func orAccepted(description string) option { return func(r *route) { r.orAccepted = description } }

@@ -49,7 +49,7 @@ func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDe
 		return nil, err
 	}
 	out := &wallDetailsOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		placementID, err := wallPlacement(ctx, tx, in.PlacementID)
 		if err != nil {
 			return err
