@@ -122,7 +122,7 @@ func (d *Decisions) failHeld(ctx context.Context, row dbgen.HeldPostback, cause 
 	if err != nil {
 		return err
 	}
-	return d.Store.Tenant(ctx, row.TenantID, func(tx pgx.Tx) error {
+	return d.Store.Tenant(ctx, row.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		return queries.FailHeld(ctx, tx, d.Now(), row.TenantID, row.PostbackID)
 	})
 }
@@ -135,7 +135,7 @@ func (d *Decisions) decideOne(ctx context.Context, tenantID uuid.UUID, postback 
 		batch := &db.Batch{}
 		reads := queueScene(ctx, batch, tenantID, *postback.ClickID)
 		logged := db.Read(batch, func(q db.Querier) (dbgen.Postback, error) { return queries.GetPostback(ctx, q, tenantID, postback.ID) })
-		return d.Store.TenantAfter(ctx, tenantID, batch, func(tx pgx.Tx) error {
+		return d.Store.TenantAfter(ctx, tenantID, batch, func(ctx context.Context, tx pgx.Tx) error {
 			scene, err := d.scene(ctx, tx, reads)
 			if err != nil {
 				return err
