@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,13 +20,17 @@ import (
 // Decide decides one postback whose click exists, and then whatever its click holds that became
 // decidable by it. It is idempotent by the postback's id: a second call answers from the log.
 func (d *Decisions) Decide(ctx context.Context, tenantID uuid.UUID, postback domain.Postback) (Decided, error) {
-	decided, holds, err := d.decideOne(ctx, tenantID, postback, nil)
+	decided, after, err := d.decideOne(ctx, tenantID, postback, nil)
 	if err != nil {
 		return Decided{}, fmt.Errorf("decide postback %s: %w", postback.ID, err)
 	}
 	d.Nudge()
-	if !holds {
+	switch {
+	case !after.holds:
 		return decided, nil
+	case !after.moved: // what is held waits for the same as before
+		decided.HeldUntil, err = d.nextHeld(ctx, tenantID, *postback.ClickID)
+		return decided, err
 	}
 	held, err := d.DecideHeld(ctx, tenantID, *postback.ClickID)
 	if err != nil {
@@ -35,6 +40,24 @@ func (d *Decisions) Decide(ctx context.Context, tenantID uuid.UUID, postback dom
 	decided.HeldUntil = held.HeldUntil
 	decided.SessionClosed = decided.SessionClosed || held.SessionClosed
 	return decided, nil
+}
+
+// nextHeld is when the next held postback of a click must be decided; nil without one.
+func (d *Decisions) nextHeld(ctx context.Context, tenantID, clickID uuid.UUID) (*time.Time, error) {
+	by, err := queries.NextHeldOfClick(ctx, d.Store.Read(tenantID), tenantID, clickID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("held postbacks of click %s: %w", clickID, err)
+	}
+	return &by, nil
+}
+
+// aftermath is what a decision means for the held postbacks of its click.
+type aftermath struct {
+	// holds says that there may be some, moved that they may be decidable now.
+	holds, moved bool
 }
 
 // DecideHeld decides the held postbacks of a click again (rule 14), each in a transaction of its
@@ -99,33 +122,34 @@ func (d *Decisions) failHeld(ctx context.Context, row dbgen.HeldPostback, cause 
 	if err != nil {
 		return err
 	}
-	return d.Store.Tenant(ctx, row.TenantID, func(tx pgx.Tx) error {
+	return d.Store.Tenant(ctx, row.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		return queries.FailHeld(ctx, tx, d.Now(), row.TenantID, row.PostbackID)
 	})
 }
 
 // decideOne decides in one transaction, whose reads are one round trip and whose writes are
-// another. decideBy is set for a held postback. holds says that the click may hold some after it.
-func (d *Decisions) decideOne(ctx context.Context, tenantID uuid.UUID, postback domain.Postback, decideBy *time.Time) (decided Decided, holds bool, err error) {
+// another. decideBy is set for a held postback.
+func (d *Decisions) decideOne(ctx context.Context, tenantID uuid.UUID, postback domain.Postback, decideBy *time.Time) (
+	decided Decided, after aftermath, err error) {
 	err = tries(func() error {
 		batch := &db.Batch{}
 		reads := queueScene(ctx, batch, tenantID, *postback.ClickID)
 		logged := db.Read(batch, func(q db.Querier) (dbgen.Postback, error) { return queries.GetPostback(ctx, q, tenantID, postback.ID) })
-		return d.Store.TenantAfter(ctx, tenantID, batch, func(tx pgx.Tx) error {
+		return d.Store.TenantAfter(ctx, tenantID, batch, func(ctx context.Context, tx pgx.Tx) error {
 			scene, err := d.scene(ctx, tx, reads)
 			if err != nil {
 				return err
 			}
 			w := &writer{scene: scene, postback: &postback, tx: tx, decisions: d, now: d.Now().UTC().Truncate(time.Microsecond), wasHeld: decideBy != nil}
 			decided, err = w.decide(ctx, logged, decideBy)
-			holds = scene.context.Holds || decided.Answer.Outcome == domain.OutcomeHeld
+			after = aftermath{holds: scene.context.Holds || decided.Answer.Outcome == domain.OutcomeHeld, moved: w.moved}
 			return err
 		})
 	})
 	if err != nil {
-		return Decided{}, false, err
+		return Decided{}, aftermath{}, err
 	}
-	return decided, holds, nil
+	return decided, after, nil
 }
 
 // decide decides a postback, or answers as the log says that it was decided before.
@@ -133,6 +157,7 @@ func (w *writer) decide(ctx context.Context, logged *db.Result[dbgen.Postback], 
 	row := &logged.Value
 	if logged.Found && (row.Outcome != domain.OutcomeHeld || !w.wasHeld) {
 		// Whoever asked before may have crashed between the commit and the start of what must wait.
+		w.moved = true
 		answer, err := answerOf(row)
 		if err != nil {
 			return Decided{}, err

@@ -103,7 +103,7 @@ func (rig *decisionRig) restarted(store *db.Store) *Decisions {
 func (rig *decisionRig) tenant(fn func(ctx context.Context, tx pgx.Tx) error) {
 	rig.t.Helper()
 	ctx := context.WithoutCancel(rig.t.Context())
-	require.NoError(rig.t, rig.Store.Tenant(ctx, rig.tenantID, func(tx pgx.Tx) error { return fn(ctx, tx) }))
+	require.NoError(rig.t, rig.Store.Tenant(ctx, rig.tenantID, func(ctx context.Context, tx pgx.Tx) error { return fn(ctx, tx) }))
 }
 
 // set runs one statement of the tenant.
@@ -261,11 +261,14 @@ func (rig *decisionRig) postback(c domain.Click, event string, change ...func(*d
 	return p
 }
 
+// decide decides a postback, and checks what was foreseen of it (requireForeseen).
 func (rig *decisionRig) decide(p domain.Postback) Decided {
 	rig.t.Helper()
+	foreseen := rig.foresee(p)
 	decided, err := rig.Decide(rig.t.Context(), rig.tenantID, p)
 	require.NoError(rig.t, err)
 	require.Equal(rig.t, p.ID, decided.Answer.PostbackID)
+	foreseen(decided)
 	return decided
 }
 

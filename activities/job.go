@@ -129,7 +129,7 @@ func (j *Jobs) chunk(ctx context.Context, job *dbgen.Job, after int64) (through 
 	if err != nil {
 		return after, err
 	}
-	err = j.Decisions.again(ctx, job.TenantID, func(tx pgx.Tx) (err error) {
+	err = j.Decisions.again(ctx, job.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
 		job.State, err = queries.EndItems(ctx, tx, job.TenantID, job.ID, results)
 		return err
 	})
@@ -138,7 +138,7 @@ func (j *Jobs) chunk(ctx context.Context, job *dbgen.Job, after int64) (through 
 
 func (j *Jobs) finish(ctx context.Context, job *dbgen.Job) error {
 	now := j.Decisions.Now().UTC().Truncate(time.Microsecond)
-	return j.Decisions.again(ctx, job.TenantID, func(tx pgx.Tx) error {
+	return j.Decisions.again(ctx, job.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		if err := queries.FinishJob(ctx, tx, &now, job.TenantID, job.ID); err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ import (
 // owe writes down that a decision which no workflow made left something to wait for: a Pending
 // conversion, a held event, or held events that may be decidable now.
 func (w *writer) owe(ctx context.Context, batch *db.Batch, decided *Decided) error {
-	mayMoveOthers := w.scene.context.Holds && !w.wasHeld
+	mayMoveOthers := w.scene.context.Holds && !w.wasHeld && w.moved
 	if !w.decisions.Owes || (len(decided.Waiting) == 0 && decided.Answer.Outcome != domain.OutcomeHeld && !mayMoveOthers) {
 		return nil
 	}

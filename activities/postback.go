@@ -16,14 +16,11 @@ import (
 )
 
 // ClickOf finds the click that a postback names; ok is false when there is none such, or when it
-// is one whose id was given to nobody (rule 46). Its IsRepeat says that the decision can only be a
-// duplicate, which saves the click's workflow an Update (a run takes a limited number of them).
+// is one whose id was given to nobody (rule 46).
 func (d *Decisions) ClickOf(ctx context.Context, postback *domain.Postback) (click dbgen.SystemClickByIDRow, ok bool, err error) {
 	batch := &db.Batch{}
 	found := db.Read(batch, func(q db.Querier) (dbgen.SystemClickByIDRow, error) {
-		return queries.SystemClickByID(ctx, q, dbgen.SystemClickByIDParams{
-			ID: *postback.ClickID, CnvEventID: postback.EventID, CnvGoalID: postback.GoalID, CnvGoalName: postback.GoalName,
-		})
+		return queries.SystemClickByID(ctx, q, postback.ConversionID, *postback.ClickID)
 	})
 	if err := d.Store.SystemLookup(ctx, batch); err != nil {
 		return click, false, err

@@ -28,10 +28,7 @@ func (d *Decisions) secured(ctx context.Context, w *writer) (authenticated bool,
 			return false, err
 		}
 	}
-	for _, text := range advertiser.IpAllowlist {
-		// What cannot be read allows nobody, rather than switching the list off.
-		security.Allowlist = append(security.Allowlist, parsePrefix(text))
-	}
+	security.Allowlist = parsePrefixes(advertiser.IpAllowlist)
 	authenticated, w.refused = security.Check(w.postback)
 	return authenticated, nil
 }
@@ -39,7 +36,21 @@ func (d *Decisions) secured(ctx context.Context, w *writer) (authenticated bool,
 // signed verifies an HMAC-signed postback: signature, time, and a nonce that nobody else used.
 func (d *Decisions) signed(ctx context.Context, w *writer, sealedSecret string) (bool, error) {
 	signed := w.postback.Signed
-	if signed == nil || !signed.Fresh(w.postback.ReceivedAt) {
+	if right, err := d.rightlySigned(w.postback, sealedSecret); err != nil || !right {
+		return false, err
+	}
+	// Only a right signature may use up a nonce.
+	first, err := queries.InsertNonce(ctx, w.tx, dbgen.InsertNonceParams{
+		TenantID: w.scene.click.TenantID, AdvertiserID: w.scene.click.AdvertiserID, Nonce: signed.Nonce,
+		PostbackID: w.postback.ID, SeenAt: w.postback.ReceivedAt,
+	})
+	return err == nil && first == w.postback.ID, err
+}
+
+// rightlySigned verifies all of a signature but its nonce.
+func (d *Decisions) rightlySigned(postback *domain.Postback, sealedSecret string) (bool, error) {
+	signed := postback.Signed
+	if signed == nil || !signed.Fresh(postback.ReceivedAt) {
 		return false, nil
 	}
 	secret, err := d.Keys.Open(sealedSecret)
@@ -50,15 +61,7 @@ func (d *Decisions) signed(ctx context.Context, w *writer, sealedSecret string) 
 	if err != nil {
 		return false, err
 	}
-	if !domain.SignatureMatches(secret, string(text), signed.Signature) {
-		return false, nil
-	}
-	// Only a right signature may use up a nonce.
-	first, err := queries.InsertNonce(ctx, w.tx, dbgen.InsertNonceParams{
-		TenantID: w.scene.click.TenantID, AdvertiserID: w.scene.click.AdvertiserID, Nonce: signed.Nonce,
-		PostbackID: w.postback.ID, SeenAt: w.postback.ReceivedAt,
-	})
-	return err == nil && first == w.postback.ID, err
+	return domain.SignatureMatches(secret, string(text), signed.Signature), nil
 }
 
 // hashMatches compares in constant time with the hash under every secret key.
@@ -68,6 +71,14 @@ func hashMatches(want string, have []string) bool {
 		matches |= subtle.ConstantTimeCompare([]byte(want), []byte(hash))
 	}
 	return matches == 1
+}
+
+func parsePrefixes(texts []string) (prefixes []netip.Prefix) {
+	for _, text := range texts {
+		// What cannot be read allows nobody, rather than switching the list off.
+		prefixes = append(prefixes, parsePrefix(text))
+	}
+	return prefixes
 }
 
 // parsePrefix reads a CIDR or a single address; what is neither contains nothing.

@@ -24,13 +24,16 @@ type writer struct {
 	wasHeld       bool
 	authenticated bool
 	refused       domain.Reason
+	// moved says that what the click holds may be decidable by this decision, or by an earlier one of the
+	// same postback. A refusal changes nothing, and one that is held itself waits like the others.
+	moved bool
 	// judged are the facts of the decision; nil for a refusal before the rules.
 	judged *domain.Facts
 }
 
 // write writes what was decided. facts are nil for a refusal before the rules.
 func (w *writer) write(ctx context.Context, decision domain.Decision, facts *domain.Facts) (Decided, error) {
-	w.judged = facts
+	w.judged, w.moved = facts, decision.Outcome != domain.OutcomeRefused && decision.Outcome != domain.OutcomeHeld
 	if decision.Move != "" {
 		return w.carryOut(ctx, decision)
 	}

@@ -82,6 +82,10 @@ func (t *Tracking) takeUnless(c *gin.Context, form *conversionForm, wrong *domai
 		shed(c, form, spent)
 		return
 	}
+	if errors.Is(err, errCrowded) {
+		form.busy(c, "Too many postbacks of this click wait for their decision, please send again.")
+		return
+	}
 	if err != nil {
 		slog.WarnContext(c.Request.Context(), "postback not recorded", "error", err)
 		form.busy(c, "Please send again.")
@@ -113,12 +117,12 @@ func (t *Tracking) decide(ctx context.Context, form *conversionForm, postback *d
 	}
 	message := stream.PostbackMessage{Postback: *postback, Trace: map[string]string{}}
 	otel.GetTextMapPropagator().Inject(ctx, propagation.MapCarrier(message.Trace))
-	var decided <-chan domain.Answer
-	if form.waits {
-		var forget func()
-		message.ReplyTo, decided, forget = t.replies.expect(postback.ID)
-		defer forget()
+	wait, ok := t.replies.expect(postback.ID, postback.ClickKey())
+	if !ok {
+		return domain.Answer{}, errCrowded
 	}
+	defer wait.done()
+	message.ReplyTo = wait.replyTo
 	data, err := json.Marshal(message)
 	if err == nil {
 		// Not cut short by a sender that hangs up: it would not know whether to send again.
@@ -127,10 +131,11 @@ func (t *Tracking) decide(ctx context.Context, form *conversionForm, postback *d
 	if err != nil {
 		return domain.Answer{}, err
 	}
+	wait.isSent = true
 	answer := queued(postback.ID)
 	answer.Warnings = postback.Warnings
-	if decided != nil {
-		answer = awaitAnswer(ctx, decided, answer)
+	if form.waits {
+		answer = awaitAnswer(ctx, wait.decided, answer)
 		t.spending.spend(postback, answer.Outcome, t.now())
 	}
 	answer.Verdict = postback.Verdict()
@@ -176,6 +181,12 @@ func (t *Tracking) answerLater(c *gin.Context, id uuid.UUID) {
 		writeProblem(c, notFound())
 		return
 	}
+	leave, ok := t.asked.enter(c.Request.Context(), c)
+	if !ok {
+		writeProblem(c, newProblem(http.StatusServiceUnavailable, "Too many answers are asked for. Ask again after Retry-After.").retryAfter(2*time.Second))
+		return
+	}
+	defer leave()
 	answer, err := t.answers.answer(c.Request.Context(), id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		answer, err = queued(id), nil

@@ -29,7 +29,7 @@ func (t *conversionTest) makeClick(ctx context.Context) (goOn bool, err error) {
 	}
 	t.click.Normalise()
 	tracking.addDecider(&t.click, &t.offer.TenantID)
-	err = t.server.tenant(ctx, func(tx pgx.Tx) error {
+	err = t.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		return audit(ctx, tx, "test", "conversion", t.click.ID.String(), nil, t.in.Body)
 	})
 	if err != nil {
@@ -149,9 +149,9 @@ func (t *conversionTest) proof() string {
 // post puts a postback on disk and waits for its decision, as an edge does for its sender.
 func (t *Tracking) post(ctx context.Context, postback *domain.Postback) (domain.Answer, error) {
 	message := stream.PostbackMessage{Postback: *postback}
-	replyTo, decided, forget := t.replies.expect(postback.ID)
-	defer forget()
-	message.ReplyTo = replyTo
+	wait, _ := t.replies.expect(postback.ID, "")
+	defer wait.done()
+	message.ReplyTo = wait.replyTo
 	data, err := json.Marshal(message)
 	if err != nil {
 		return domain.Answer{}, err
@@ -159,7 +159,7 @@ func (t *Tracking) post(ctx context.Context, postback *domain.Postback) (domain.
 	if err := t.messages.Publish(ctx, stream.SubjectPostbacks, postback.ID.String(), data); err != nil {
 		return domain.Answer{}, err
 	}
-	return awaitAnswer(ctx, decided, domain.Answer{PostbackID: postback.ID, Outcome: domain.OutcomeQueued}), nil
+	return awaitAnswer(ctx, wait.decided, domain.Answer{PostbackID: postback.ID, Outcome: domain.OutcomeQueued}), nil
 }
 
 // showConversion says how the conversion stands.

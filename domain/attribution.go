@@ -128,6 +128,17 @@ func Decide(f Facts) Decision {
 	return Decision{Outcome: OutcomeAccepted, New: &n}
 }
 
+// WillBeRefused says that Decide refuses the postback, or answers it with a conversion that is there,
+// whatever conversions there are. It needs only Postback, Click, Current and GoalsOff.
+func (f *Facts) WillBeRefused() bool {
+	if f.address() != ReasonNone {
+		return true
+	}
+	event, reason := f.event()
+	// A verdict about a goal that is closed still moves its conversions (rule 77).
+	return reason != ReasonNone || !f.open(event) && f.Postback.Verdict() == VerdictNone
+}
+
 // refusal runs the checks in their one order: the session, the window, the order, the gap, the
 // money. A decideBy that is set means held.
 func (f *Facts) refusal(t timing, n *NewConversion) (reason Reason, decideBy time.Time) {

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -64,6 +65,19 @@ type Postback struct {
 
 	// Seal is set on the way to a click's workflow: a process with the secret keys handed it over.
 	Seal string `json:"seal,omitempty"`
+}
+
+// ClickKey tells the postbacks of one click from those of others: by the click's id, or by the visitor whose
+// click is to be found. It is "" where nothing names a click.
+func (p *Postback) ClickKey() string {
+	switch v := p.Visitor; {
+	case p.ClickID != nil:
+		return p.ClickID.String()
+	case v != nil:
+		return strings.Join([]string{v.OfferID.String(), v.PartnerID.String(), p.SourceIP, v.UserAgent}, " ")
+	default:
+		return ""
+	}
 }
 
 // Signed is what an HMAC-signed postback proves itself with.

@@ -15,6 +15,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
+
+	"github.com/offerflow/offerflow/db/txmark"
 )
 
 // Mail is one message to one address.
@@ -68,6 +70,9 @@ func (m *Mailer) Send(ctx context.Context, message Mail) Answer {
 }
 
 func (m *Mailer) send(ctx context.Context, message Mail) Answer {
+	if err := txmark.Check(ctx, "sending mail"); err != nil {
+		return Answer{Error: err.Error()}
+	}
 	to, err := netmail.ParseAddress(message.To)
 	if err != nil {
 		return Answer{Error: errMailAddress}

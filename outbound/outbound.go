@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"time"
 	"unicode/utf8"
+
+	"github.com/offerflow/offerflow/db/txmark"
 )
 
 // Timeout bounds one request from the look-up of the name to the end of the answer (rule 51).
@@ -143,6 +145,9 @@ func (o *Caller) Call(ctx context.Context, method, raw string, header http.Heade
 }
 
 func (o *Caller) call(ctx context.Context, method, raw string, header http.Header, body []byte, secrets []string) Answer {
+	if err := txmark.Check(ctx, "sending a request"); err != nil {
+		return Answer{Error: err.Error()}
+	}
 	if _, err := checkForm(raw, maxCalledBytes); err != nil {
 		return Answer{Error: err.Error()}
 	}

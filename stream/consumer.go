@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -33,7 +32,14 @@ type Consumer struct {
 	Filter string
 	// Parallel is how many messages are in work at once.
 	Parallel int
-	Handle   Handler
+	// Key is what a message is about, such as a click; "" where it is about nothing in particular. At most
+	// PerKey messages of one key are in work at once, and the others of that key wait in the order in
+	// which they came, without a slot: one busy key never takes all of them. Without a Key, no message
+	// waits for another.
+	Key func(msg jetstream.Msg) string
+	// PerKey is 1 where it is not set.
+	PerKey int
+	Handle Handler
 	// Keep keeps a message that no retry can mend, before it is terminated. While it fails, the message
 	// comes again. Without it such a message is only logged.
 	Keep func(ctx context.Context, msg jetstream.Msg, cause error) error
@@ -42,12 +48,18 @@ type Consumer struct {
 }
 
 const (
-	notYetDelay  = 100 * time.Millisecond
-	firstRetry   = 250 * time.Millisecond
-	longestRetry = 30 * time.Second
+	// notYetDelay grows by itself with each delivery, up to longestNotYet.
+	notYetDelay   = 100 * time.Millisecond
+	longestNotYet = 2 * time.Second
+	firstRetry    = 250 * time.Millisecond
+	longestRetry  = 30 * time.Second
 	// ackWait is how long after a crash the messages in work come again.
 	ackWait   = 30 * time.Second
 	keepEvery = ackWait / 3
+	// ackPending is how many messages may be on their way: in work, in line, or to be delivered again after
+	// a delay. At that number the server delivers nothing new, so that it must be far above what the
+	// messages of one key can reach.
+	ackPending = 10_000
 	// fetchWait bounds one fetch, and with it how long a stop waits for an idle consumer.
 	fetchWait     = time.Second
 	reconnectWait = 500 * time.Millisecond
@@ -64,9 +76,8 @@ func (c *Conn) Run(ctx context.Context, consumer Consumer) error {
 
 func (c *Conn) consume(ctx context.Context, consumer Consumer) error {
 	var handle jetstream.Consumer
-	var inWork sync.WaitGroup
-	defer inWork.Wait()
-	slots := make(chan struct{}, consumer.Parallel)
+	inHand := newWork(consumer)
+	defer inHand.running.Wait()
 	for ctx.Err() == nil {
 		// At the start, and again where it was deleted under us.
 		made, err := c.ensureConsumer(ctx, consumer)
@@ -77,7 +88,7 @@ func (c *Conn) consume(ctx context.Context, consumer Consumer) error {
 			handle = made
 		}
 		for handle != nil && ctx.Err() == nil {
-			if err = c.take(ctx, consumer, handle, slots, &inWork); err != nil {
+			if err = take(ctx, handle, inHand); err != nil {
 				break
 			}
 		}
@@ -96,7 +107,7 @@ func (c *Conn) consume(ctx context.Context, consumer Consumer) error {
 func (c *Conn) ensureConsumer(ctx context.Context, consumer Consumer) (jetstream.Consumer, error) {
 	config := jetstream.ConsumerConfig{
 		Durable: consumer.Durable, FilterSubject: consumer.Filter, AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: ackWait, MaxDeliver: -1, MaxAckPending: max(1000, 4*consumer.Parallel),
+		AckWait: ackWait, MaxDeliver: -1, MaxAckPending: ackPending,
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 	}
 	if !consumer.since.IsZero() {
@@ -110,9 +121,9 @@ func (c *Conn) ensureConsumer(ctx context.Context, consumer Consumer) (jetstream
 }
 
 // take fetches as many messages as there are free slots, and sets each to work as it comes. Nothing
-// is fetched ahead: a message that waited for a slot would use up its ackWait and come again.
-func (c *Conn) take(ctx context.Context, consumer Consumer, handle jetstream.Consumer, slots chan struct{}, inWork *sync.WaitGroup) error {
-	free := takeSlots(ctx, slots)
+// is fetched ahead of a slot; what waits in line is kept in work meanwhile.
+func take(ctx context.Context, handle jetstream.Consumer, inHand *work) error {
+	free := takeSlots(ctx, inHand.slots)
 	if free == 0 {
 		return nil
 	}
@@ -120,16 +131,12 @@ func (c *Conn) take(ctx context.Context, consumer Consumer, handle jetstream.Con
 	if err == nil {
 		for msg := range batch.Messages() {
 			free--
-			inWork.Go(func() {
-				defer func() { <-slots }()
-				// Work that has begun is finished even when the process is stopping.
-				settle(context.WithoutCancel(ctx), consumer, msg)
-			})
+			inHand.arrived(ctx, msg)
 		}
 		err = batch.Error()
 	}
 	for range free {
-		<-slots
+		<-inHand.slots
 	}
 	return err
 }
@@ -176,10 +183,10 @@ func keepInWork(msg jetstream.Msg) (done func()) {
 }
 
 // settle acknowledges by kind of error.
-func settle(ctx context.Context, consumer Consumer, msg jetstream.Msg) {
-	done := keepInWork(msg)
+func settle(ctx context.Context, consumer Consumer, held held) {
+	msg := held.Msg
 	err := consumer.Handle(ctx, msg)
-	done()
+	held.release()
 	switch {
 	case err == nil:
 		// A double ack: once it returns, the server has it. When it fails the message comes again,
@@ -192,7 +199,7 @@ func settle(ctx context.Context, consumer Consumer, msg jetstream.Msg) {
 	case errors.Is(err, ErrBad):
 		giveUp(ctx, consumer, msg, err)
 	case errors.Is(err, ErrNotYet):
-		_ = msg.NakWithDelay(notYetDelay)
+		_ = msg.NakWithDelay(notYetAgain(msg, err))
 	default:
 		slog.Warn("message comes again", "consumer", consumer.Durable, "error", err)
 		_ = msg.NakWithDelay(retryDelay(msg))
@@ -220,6 +227,29 @@ func Delivered(msg jetstream.Msg) int64 {
 		return 1
 	}
 	return int64(min(meta.NumDelivered, math.MaxInt64))
+}
+
+// notYet is an ErrNotYet that knows when the time has come.
+type notYet struct {
+	error
+	in time.Duration
+}
+
+func (n notYet) Unwrap() error { return n.error }
+
+// NotYetFor is an ErrNotYet for a message whose time comes after a known while.
+func NotYetFor(in time.Duration, format string, args ...any) error {
+	return notYet{fmt.Errorf("%w: "+format, append([]any{ErrNotYet}, args...)...), in}
+}
+
+// notYetAgain is when a message comes again whose time has not come: soon at first, since somebody may
+// wait for it, then less often, so that many of them leave room for the others.
+func notYetAgain(msg jetstream.Msg, err error) time.Duration {
+	var known notYet
+	if errors.As(err, &known) {
+		return max(notYetDelay, known.in)
+	}
+	return min(longestNotYet, notYetDelay*time.Duration(Delivered(msg)))
 }
 
 func retryDelay(msg jetstream.Msg) time.Duration {

@@ -25,6 +25,11 @@ var (
 	refusedTotal = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_stream_refused_total", Help: "Messages refused by a stream that is full of what is not handled.",
 	}, []string{"stream"})
+
+	turnedAway = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "offerflow_stream_turned_away_total",
+		Help: "Messages that come again later because too many about the same click, conversion or tenant wait already.",
+	}, []string{"consumer"})
 )
 
 func init() {

@@ -62,7 +62,12 @@ func (p *Postbacks) Answer(ctx context.Context, postback *domain.Postback, redel
 		return before, nil
 	case !ok:
 		return p.Decisions.Refuse(ctx, *postback, domain.ReasonUnknownClick)
-	case click.IsRepeat:
+	}
+	nothing, err := p.Decisions.ChangesNothing(ctx, &click, postback)
+	switch {
+	case err != nil:
+		return domain.Answer{}, err
+	case nothing:
 		return p.decideDirectly(ctx, click.TenantID, postback)
 	default:
 		return p.decide(ctx, &click, postback)
@@ -138,11 +143,15 @@ func (p *Postbacks) decideDirectly(ctx context.Context, tenantID uuid.UUID, post
 	if err != nil {
 		return domain.Answer{}, err
 	}
-	p.Owed()
+	if len(decided.Waiting) > 0 || decided.HeldUntil != nil {
+		p.Owed()
+	}
 	return decided.Answer, nil
 }
 
-// perClick keeps one Update in flight per click in this process: a run takes ten at a time.
+// perClick keeps one Update in flight per click in this process: a run takes ten at a time. The stream's
+// postbacks of one click come one at a time already (postbackKey). It keeps them apart from what else
+// decides about the click: waits that are owed, jobs, postbacks of its visitor.
 type perClick struct {
 	mu    sync.Mutex
 	locks map[uuid.UUID]*clickLock

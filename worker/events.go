@@ -40,7 +40,7 @@ const (
 func (w *Worker) endSettledWait(ctx context.Context, event *stream.ConversionEvent) error {
 	age := time.Since(event.At)
 	if age < waitStarted {
-		return fmt.Errorf("%w: the wait of conversion %s may be starting", stream.ErrNotYet, event.ConversionID)
+		return stream.NotYetFor(waitStarted-age, "the wait of conversion %s may be starting", event.ConversionID)
 	}
 	err := w.endConversion(ctx, event.ConversionID, "settled by the advertiser's verdict")
 	if err != nil && age > endWaitWithin {

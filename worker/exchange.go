@@ -40,7 +40,7 @@ func (w *Worker) handleExchange(ctx context.Context, msg jetstream.Msg) error {
 func (w *Worker) syncConversion(ctx context.Context, event *stream.ExchangeEvent) error {
 	in := workflows.ExchangeSyncInput{Partnership: event.Partnership, ConversionID: *event.ConversionID}
 	options := workflows.ExchangeSyncOptions(in)
-	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
+	err := w.engineGate.askOf(ctx, options.ID, startWithin, func(ctx context.Context) error {
 		_, err := w.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalNews, event.Sequence, options, workflows.ExchangeSyncName, in)
 		return err
 	})

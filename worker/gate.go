@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/expirable"
 	"github.com/sony/gobreaker/v2"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 )
@@ -22,6 +24,9 @@ const (
 	// one call tries whether it answers again.
 	gateTripsAfter = 5
 	gateRest       = time.Second
+	// silentFor is how long a workflow is left alone that did not answer, mostSilent how many are remembered.
+	silentFor  = 10 * time.Second
+	mostSilent = 4096
 )
 
 // errEngineAway is returned for a call that was not made, or got no answer.
@@ -31,15 +36,23 @@ var errEngineAway = errors.New("the workflow engine does not answer")
 // fail at once, so that nothing waits for an engine that is slow or away.
 type gate struct {
 	breaker *gobreaker.CircuitBreaker[struct{}]
+	// silent are workflows that did not answer of late. They are not asked for a while, so that one of
+	// them does not make the engine look away.
+	silent *expirable.LRU[string, struct{}]
 }
 
 func newGate() *gate {
-	return &gate{gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+	silent := expirable.NewLRU[string, struct{}](mostSilent, nil, silentFor)
+	breaker := gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Name: "workflow engine", MaxRequests: 1, Timeout: gateRest,
-		ReadyToTrip:   func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= gateTripsAfter },
-		IsSuccessful:  func(err error) bool { return err == nil || !isPassing(err) },
-		OnStateChange: observeGate,
-	})}
+		ReadyToTrip:  func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= gateTripsAfter },
+		IsSuccessful: func(err error) bool { return err == nil || !isPassing(err) || isItsOwnLimit(err) },
+		OnStateChange: func(name string, from, to gobreaker.State) {
+			silent.Purge() // it is the engine that does not answer
+			observeGate(name, from, to)
+		},
+	})
+	return &gate{breaker, silent}
 }
 
 func observeGate(_ string, from, to gobreaker.State) {
@@ -62,6 +75,21 @@ func (g *gate) ask(ctx context.Context, within time.Duration, call func(ctx cont
 	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		return errEngineAway
+	}
+	return err
+}
+
+// errSilent is returned for a call to a workflow that did not answer of late.
+var errSilent = fmt.Errorf("%w: this workflow did not answer a moment ago", errEngineAway)
+
+// askOf makes one call to one workflow, unless that did not answer of late.
+func (g *gate) askOf(ctx context.Context, workflowID string, within time.Duration, call func(ctx context.Context) error) error {
+	if g.isOpen() && g.silent.Contains(workflowID) {
+		return errSilent
+	}
+	err := g.ask(ctx, within, call)
+	if isTimeout(err) {
+		g.silent.Add(workflowID, struct{}{})
 	}
 	return err
 }
@@ -91,8 +119,19 @@ func isNotFound(err error) bool {
 func isPassing(err error) bool {
 	var exhausted *serviceerror.ResourceExhausted
 	var unavailable *serviceerror.Unavailable
+	return errors.Is(err, errEngineAway) || errors.As(err, &exhausted) || errors.As(err, &unavailable) || isTimeout(err)
+}
+
+func isTimeout(err error) bool {
 	var deadline *serviceerror.DeadlineExceeded
 	var timeout *client.WorkflowUpdateServiceTimeoutOrCanceledError
-	return errors.Is(err, errEngineAway) || errors.As(err, &exhausted) || errors.As(err, &unavailable) || errors.As(err, &deadline) ||
-		errors.As(err, &timeout) || errors.Is(err, context.DeadlineExceeded)
+	return errors.As(err, &deadline) || errors.As(err, &timeout) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// isItsOwnLimit says that one workflow takes no more at the moment. The engine answers, and takes what is for
+// others.
+func isItsOwnLimit(err error) bool {
+	var exhausted *serviceerror.ResourceExhausted
+	return errors.As(err, &exhausted) && (exhausted.Cause == enumspb.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW ||
+		exhausted.Cause == enumspb.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT)
 }

@@ -108,30 +108,65 @@ func (w *Worker) rounds(ctx context.Context, nudged <-chan struct{}, round func(
 	}
 }
 
-// payAll hands waits over, each by itself, and finishes when the process is stopping: what it left in the
-// middle would stay untouched for its lease. ok is false when the engine was away.
+// payAll hands waits over, each click's one after the other beside those of other clicks, and finishes when
+// the process is stopping: what it left in the middle would stay untouched for its lease. ok is false when
+// the engine was away.
 func (w *Worker) payAll(ctx context.Context, waits []activities.OwedWait) (ok bool) {
 	ctx = context.WithoutCancel(ctx)
 	var all errgroup.Group
 	all.SetLimit(waitsInFlight)
-	for _, wait := range waits {
-		all.Go(func() error {
-			until, err := w.payWait(ctx, &wait)
-			switch {
-			case err == nil && until == nil:
-				err = w.owed.EndWait(ctx, wait.Postback.ID)
-			case err == nil:
-				err = w.owed.KeepWait(ctx, wait.Postback.ID, *until)
-			case isPassing(err):
-				return errors.Join(errEngineAway, w.owed.KeepWait(ctx, wait.Postback.ID, time.Now().Add(debtEvery)))
-			}
-			if err != nil { // it comes again after its lease
-				slog.Warn("a wait that is owed to the workflow engine", "postback", wait.Postback.ID, "error", err)
-			}
-			return nil
-		})
+	for _, ofClick := range byClick(waits) {
+		all.Go(func() error { return w.payClick(ctx, ofClick) })
 	}
 	return all.Wait() == nil
+}
+
+// byClick groups waits by their click, in their order.
+func byClick(waits []activities.OwedWait) (groups [][]activities.OwedWait) {
+	index := map[uuid.UUID]int{}
+	for _, wait := range waits {
+		i, ok := index[*wait.Postback.ClickID]
+		if !ok {
+			i = len(groups)
+			index[*wait.Postback.ClickID] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], wait)
+	}
+	return groups
+}
+
+// payClick hands over the waits of one click. An error means that the engine was away.
+func (w *Worker) payClick(ctx context.Context, waits []activities.OwedWait) error {
+	for i := range waits {
+		id := waits[i].Postback.ID
+		until, err := w.payWait(ctx, &waits[i])
+		switch {
+		case err == nil && until == nil:
+			err = w.owed.EndWait(ctx, id)
+		case err == nil:
+			err = w.owed.KeepWait(ctx, id, *until)
+		case errors.Is(err, errSilent): // its own workflow's fault
+			w.putOff(ctx, waits[i:], silentFor)
+			return nil
+		case isPassing(err):
+			w.putOff(ctx, waits[i:], debtEvery)
+			return errEngineAway
+		}
+		if err != nil { // it comes again after its lease
+			slog.Warn("a wait that is owed to the workflow engine", "postback", id, "error", err)
+		}
+	}
+	return nil
+}
+
+// putOff has waits come again after a while. One that cannot be written comes again after its lease.
+func (w *Worker) putOff(ctx context.Context, waits []activities.OwedWait, by time.Duration) {
+	for i := range waits {
+		if err := w.owed.KeepWait(ctx, waits[i].Postback.ID, time.Now().Add(by)); err != nil {
+			slog.Warn("a wait that is owed to the workflow engine", "postback", waits[i].Postback.ID, "error", err)
+		}
+	}
 }
 
 // payWait hands what a decision left over to the click's workflow, by the Update that it did not get

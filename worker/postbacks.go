@@ -53,7 +53,7 @@ func (w *Worker) update(ctx context.Context, click *dbgen.SystemClickByIDRow, po
 		WorkflowID: workflows.ClickWorkflowID(click.ID), UpdateID: postback.ID.String(), UpdateName: workflows.UpdatePostback,
 		Args: []any{sealed}, WaitForStage: client.WorkflowUpdateStageCompleted,
 	}
-	err = w.engineGate.ask(ctx, answerWithin, func(ctx context.Context) error {
+	err = w.engineGate.askOf(ctx, options.WorkflowID, answerWithin, func(ctx context.Context) error {
 		handle, err := w.Temporal.UpdateWorkflow(ctx, options)
 		if isNotFound(err) && time.Now().Before(click.SessionEndsAt) {
 			handle, err = w.updateWithStart(ctx, click, options)

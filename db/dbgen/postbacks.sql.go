@@ -140,6 +140,18 @@ func (q *Queries) InsertNonce(ctx context.Context, db DBTX, arg InsertNonceParam
 	return postback_id, err
 }
 
+const nextHeldOfClick = `-- name: NextHeldOfClick :one
+SELECT decide_by FROM held_postbacks WHERE tenant_id = $1 AND click_id = $2 AND failed_at IS NULL ORDER BY decide_by LIMIT 1
+`
+
+// When the next held postback of a click must be decided.
+func (q *Queries) NextHeldOfClick(ctx context.Context, db DBTX, tenantID uuid.UUID, clickID uuid.UUID) (time.Time, error) {
+	row := db.QueryRow(ctx, nextHeldOfClick, tenantID, clickID)
+	var decide_by time.Time
+	err := row.Scan(&decide_by)
+	return decide_by, err
+}
+
 const postbacksOfClick = `-- name: PostbacksOfClick :many
 SELECT tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason, conversion_id, status, release_at, authenticated, decided_at, detail, warnings FROM postbacks WHERE tenant_id = $1 AND click_id = $2 ORDER BY id LIMIT 1000
 `

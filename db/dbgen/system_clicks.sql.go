@@ -15,46 +15,47 @@ import (
 
 const systemClickByID = `-- name: SystemClickByID :one
 
-SELECT tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_id, partner_id, pub_member_id, refused_reason, session_ends_at, side,
-  EXISTS (SELECT 1 FROM conversions c WHERE c.tenant_id = clicks.tenant_id AND c.click_id = clicks.id AND c.status <> 'Rejected'
-    AND c.unique_per <> 'none' AND c.cnv_event_id = $1
-    AND c.cnv_goal_id = $2 AND c.cnv_goal_name = $3) AS is_repeat
-FROM clicks WHERE clicks.id = $4 AND clicks.side <> 'publisher'
+SELECT k.tenant_id, k.id, k.clicked_at, k.link_id, k.offer_id, k.offer_version, k.advertiser_id, k.partner_id, k.pub_member_id,
+  k.refused_reason, k.session_ends_at, k.side, k.is_test,
+  ARRAY(SELECT c.event_id FROM conversions c WHERE c.tenant_id = k.tenant_id AND c.click_id = k.id AND c.status <> 'Rejected' AND NOT c.awaits_verdict
+    AND (c.unique_per <> 'none' OR $1::text <> '' AND c.cnv_conversion_id = $1) LIMIT 100)::uuid[] AS unrepeatable,
+  o.version AS current_version, t.goals_enabled, a.security_token_hash, a.signing_secret_sealed, a.ip_allowlist
+FROM clicks k
+JOIN tenants t ON t.tenant_id = k.tenant_id
+JOIN offers o ON o.id = k.offer_id
+JOIN advertisers a ON a.tenant_id = k.tenant_id AND a.id = k.advertiser_id
+WHERE k.id = $2 AND k.side <> 'publisher'
 `
 
-type SystemClickByIDParams struct {
-	CnvEventID  string
-	CnvGoalID   string
-	CnvGoalName string
-	ID          uuid.UUID
-}
-
 type SystemClickByIDRow struct {
-	TenantID      uuid.UUID
-	ID            uuid.UUID
-	ClickedAt     time.Time
-	LinkID        uuid.UUID
-	OfferID       uuid.UUID
-	OfferVersion  int64
-	AdvertiserID  uuid.UUID
-	PartnerID     *uuid.UUID
-	PubMemberID   *string
-	RefusedReason domain.Reason
-	SessionEndsAt time.Time
-	Side          domain.Side
-	IsRepeat      bool
+	TenantID            uuid.UUID
+	ID                  uuid.UUID
+	ClickedAt           time.Time
+	LinkID              uuid.UUID
+	OfferID             uuid.UUID
+	OfferVersion        int64
+	AdvertiserID        uuid.UUID
+	PartnerID           *uuid.UUID
+	PubMemberID         *string
+	RefusedReason       domain.Reason
+	SessionEndsAt       time.Time
+	Side                domain.Side
+	IsTest              bool
+	Unrepeatable        []uuid.UUID
+	CurrentVersion      int64
+	GoalsEnabled        bool
+	SecurityTokenHash   *string
+	SigningSecretSealed *string
+	IpAllowlist         []string
 }
 
 // Across tenants, by the system role.
 // The row that is decided: of a shared offer's click the advertiser's (rule 58).
-// is_repeat: a postback of this event repeats one that is live and takes no repetitions.
-func (q *Queries) SystemClickByID(ctx context.Context, db DBTX, arg SystemClickByIDParams) (SystemClickByIDRow, error) {
-	row := db.QueryRow(ctx, systemClickByID,
-		arg.CnvEventID,
-		arg.CnvGoalID,
-		arg.CnvGoalName,
-		arg.ID,
-	)
+// unrepeatable: the goals of its live conversions that a postback with this cnv_conversion_id only repeats. One
+// that awaits the advertiser's verdict (rule 77) is none: the postback may bring it.
+// The rest is what says, before any decision, that a postback will be refused (Decisions.ChangesNothing).
+func (q *Queries) SystemClickByID(ctx context.Context, db DBTX, cnvConversionID string, iD uuid.UUID) (SystemClickByIDRow, error) {
+	row := db.QueryRow(ctx, systemClickByID, cnvConversionID, iD)
 	var i SystemClickByIDRow
 	err := row.Scan(
 		&i.TenantID,
@@ -69,7 +70,13 @@ func (q *Queries) SystemClickByID(ctx context.Context, db DBTX, arg SystemClickB
 		&i.RefusedReason,
 		&i.SessionEndsAt,
 		&i.Side,
-		&i.IsRepeat,
+		&i.IsTest,
+		&i.Unrepeatable,
+		&i.CurrentVersion,
+		&i.GoalsEnabled,
+		&i.SecurityTokenHash,
+		&i.SigningSecretSealed,
+		&i.IpAllowlist,
 	)
 	return i, err
 }

@@ -25,6 +25,10 @@ DELETE FROM held_postbacks WHERE tenant_id = $1 AND postback_id = $2;
 -- Without those whose decision failed for good: they wait to be sent again.
 SELECT * FROM held_postbacks WHERE tenant_id = $1 AND click_id = $2 AND failed_at IS NULL ORDER BY postback_id;
 
+-- name: NextHeldOfClick :one
+-- When the next held postback of a click must be decided.
+SELECT decide_by FROM held_postbacks WHERE tenant_id = $1 AND click_id = $2 AND failed_at IS NULL ORDER BY decide_by LIMIT 1;
+
 -- name: InsertNonce :one
 -- The postback that used the nonce first: the caller's own means that it is fresh.
 INSERT INTO nonces (tenant_id, advertiser_id, nonce, postback_id, seen_at) VALUES ($1, $2, $3, $4, $5)

@@ -1,0 +1,112 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+)
+
+// One workflow that does not answer is left alone, and does not keep the others from the engine.
+func TestTheGateLeavesOneSilentWorkflowAlone(t *testing.T) {
+	t.Parallel()
+	g, asked := newGate(), 0
+	for range 3 * gateTripsAfter {
+		err := g.askOf(context.Background(), "click/stuck", time.Millisecond, func(ctx context.Context) error {
+			asked++
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		require.True(t, isPassing(err), "it is decided without the workflow")
+	}
+	require.Equal(t, 1, asked)
+	require.True(t, g.isOpen())
+	require.NoError(t, g.askOf(context.Background(), "click/other", time.Minute, func(context.Context) error { return nil }))
+}
+
+// The limits of one workflow are an answer of the engine: others are not kept from it.
+func TestAWorkflowsOwnLimitIsAnAnswer(t *testing.T) {
+	t.Parallel()
+	for cause, open := range map[enumspb.ResourceExhaustedCause]bool{
+		enumspb.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW:     true,
+		enumspb.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT:  true,
+		enumspb.RESOURCE_EXHAUSTED_CAUSE_SYSTEM_OVERLOADED: false,
+		enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT:         false,
+	} {
+		g := newGate()
+		for i := range 2 * gateTripsAfter {
+			err := g.askOf(context.Background(), fmt.Sprint("click/", i), time.Minute, func(context.Context) error {
+				return serviceerror.NewResourceExhausted(cause, "too much")
+			})
+			require.True(t, isPassing(err))
+		}
+		require.Equal(t, open, g.isOpen(), cause)
+	}
+}
+
+// What is owed of one click is handed over in one line, in its order, beside the lines of others.
+func TestOwedWaitsAreGroupedByClick(t *testing.T) {
+	t.Parallel()
+	hot, other := uuid.New(), uuid.New()
+	var waits []activities.OwedWait
+	for i := range 5 {
+		click := &hot
+		if i == 3 {
+			click = &other
+		}
+		waits = append(waits, activities.OwedWait{Postback: domain.Postback{ID: uuid.New(), ClickID: click}})
+	}
+	require.Equal(t, [][]activities.OwedWait{{waits[0], waits[1], waits[2], waits[4]}, {waits[3]}}, byClick(waits))
+}
+
+type message struct {
+	jetstream.Msg
+	data []byte
+}
+
+func (m message) Data() []byte         { return m.data }
+func (m message) Headers() nats.Header { return nil }
+
+func messageOf(t *testing.T, v any) jetstream.Msg {
+	t.Helper()
+	data, err := json.Marshal(v)
+	require.NoError(t, err)
+	return message{data: data}
+}
+
+// Postbacks of one click, and of one visitor, are of one key; each message of events is its tenant's.
+func TestKeysSayWhatAMessageIsAbout(t *testing.T) {
+	t.Parallel()
+	click, tenant := uuid.New(), uuid.New()
+	visitor := domain.Visitor{OfferID: uuid.New(), PartnerID: uuid.New(), UserAgent: "Browser"}
+	key := func(p domain.Postback) string { return postbackKey(messageOf(t, stream.PostbackMessage{Postback: p})) }
+	require.Equal(t, click.String(), key(domain.Postback{ClickID: &click, EventID: "A"}))
+	require.Equal(t, click.String(), key(domain.Postback{ClickID: &click, Visitor: &visitor, EventID: "B"}))
+	require.Empty(t, key(domain.Postback{ClickID: &click, Refused: domain.ReasonMalformed}), "refused at the edge")
+	require.Empty(t, key(domain.Postback{}))
+	mine := domain.Postback{Visitor: &visitor, SourceIP: "192.0.2.1"}
+	require.NotEmpty(t, key(mine))
+	require.Equal(t, mine.ClickKey(), key(mine))
+	require.NotEqual(t, key(mine), key(domain.Postback{Visitor: &visitor, SourceIP: "192.0.2.2"}))
+	require.Empty(t, postbackKey(message{data: []byte("{")}))
+
+	for _, event := range []any{
+		stream.ConversionEvent{TenantID: tenant}, stream.DeliveryEvent{TenantID: tenant}, stream.JobEvent{TenantID: tenant},
+		stream.ReconciliationEvent{PartnershipID: tenant}, stream.ExchangeEvent{Partnership: domain.Partnership{AdvertiserTenantID: tenant}},
+	} {
+		require.Equal(t, tenant.String(), tenantKey(messageOf(t, event)), "%T", event)
+	}
+	require.Empty(t, tenantKey(message{data: []byte("{")}))
+}
