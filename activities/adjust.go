@@ -45,7 +45,7 @@ func (d *Decisions) Adjust(ctx context.Context, request AdjustRequest) (row dbge
 	if request.OverrideCaps && strings.TrimSpace(request.Note) == "" { // rule 25
 		return row, ErrOverrideNoReason
 	}
-	err = d.again(ctx, request.TenantID, func(tx pgx.Tx) (err error) {
+	err = d.again(ctx, request.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
 		row, err = d.adjustOne(ctx, tx, request)
 		return err
 	})

@@ -28,7 +28,7 @@ func (c *Clicks) Insert(ctx context.Context, packed json.RawMessage) error {
 // InsertOwing writes the clicks' rows, and in the same transaction that their workflows are still to be
 // started. owed is how many.
 func (c *Clicks) InsertOwing(ctx context.Context, packed json.RawMessage) (owed int, err error) {
-	err = c.Store.System(ctx, func(tx pgx.Tx) error {
+	err = c.Store.System(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := queries.InsertClicks(ctx, tx, packed); err != nil {
 			return fmt.Errorf("insert clicks: %w", err)
 		}

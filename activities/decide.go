@@ -122,21 +122,20 @@ func (d *Decisions) failHeld(ctx context.Context, row dbgen.HeldPostback, cause 
 	if err != nil {
 		return err
 	}
-	return d.Store.Tenant(ctx, row.TenantID, func(tx pgx.Tx) error {
+	return d.Store.Tenant(ctx, row.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		return queries.FailHeld(ctx, tx, d.Now(), row.TenantID, row.PostbackID)
 	})
 }
 
 // decideOne decides in one transaction, whose reads are one round trip and whose writes are
 // another. decideBy is set for a held postback.
-func (d *Decisions) decideOne(
-	ctx context.Context, tenantID uuid.UUID, postback domain.Postback, decideBy *time.Time,
-) (decided Decided, after aftermath, err error) {
+func (d *Decisions) decideOne(ctx context.Context, tenantID uuid.UUID, postback domain.Postback, decideBy *time.Time) (
+	decided Decided, after aftermath, err error) {
 	err = tries(func() error {
 		batch := &db.Batch{}
 		reads := queueScene(ctx, batch, tenantID, *postback.ClickID)
 		logged := db.Read(batch, func(q db.Querier) (dbgen.Postback, error) { return queries.GetPostback(ctx, q, tenantID, postback.ID) })
-		return d.Store.TenantAfter(ctx, tenantID, batch, func(tx pgx.Tx) error {
+		return d.Store.TenantAfter(ctx, tenantID, batch, func(ctx context.Context, tx pgx.Tx) error {
 			scene, err := d.scene(ctx, tx, reads)
 			if err != nil {
 				return err

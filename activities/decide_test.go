@@ -319,11 +319,13 @@ func TestTheLedgerCannotBeChanged(t *testing.T) {
 		{"history is not edited", "UPDATE transitions SET note = 'x' WHERE tenant_id = $1 AND conversion_id <> $2", "42501"},
 		{"rule 42: one per transition", "INSERT INTO ledger_transactions SELECT tenant_id, gen_random_uuid(), conversion_id, sequence, at FROM ledger_transactions WHERE tenant_id = $1 AND id = $2", "23505"},
 	} {
-		for role, run := range map[string]func(func(pgx.Tx) error) error{
-			"application": func(fn func(pgx.Tx) error) error { return rig.Store.Tenant(t.Context(), rig.tenantID, fn) },
-			"system":      func(fn func(pgx.Tx) error) error { return rig.Store.System(t.Context(), fn) },
+		for role, run := range map[string]func(func(context.Context, pgx.Tx) error) error{
+			"application": func(fn func(context.Context, pgx.Tx) error) error {
+				return rig.Store.Tenant(t.Context(), rig.tenantID, fn)
+			},
+			"system": func(fn func(context.Context, pgx.Tx) error) error { return rig.Store.System(t.Context(), fn) },
 		} {
-			err := run(func(tx pgx.Tx) error {
+			err := run(func(_ context.Context, tx pgx.Tx) error {
 				_, err := tx.Exec(context.WithoutCancel(t.Context()), c.sql, rig.tenantID, transaction)
 				return err
 			})

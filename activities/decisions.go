@@ -227,7 +227,7 @@ func allFacts(rows []dbgen.Conversion) []domain.Conversion {
 const maxTries = 8
 
 // again runs fn in a tenant's transaction until it neither collides nor deadlocks.
-func (d *Decisions) again(ctx context.Context, tenantID uuid.UUID, fn func(tx pgx.Tx) error) error {
+func (d *Decisions) again(ctx context.Context, tenantID uuid.UUID, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	return tries(func() error { return d.Store.Tenant(ctx, tenantID, fn) })
 }
 

@@ -106,7 +106,7 @@ func (d *Deliveries) HandleConversion(ctx context.Context, event stream.Conversi
 	}
 	// One endpoint that cannot be told keeps no other: each alone.
 	var endpoints []endpoint
-	err = d.store.Tenant(ctx, event.TenantID, func(tx pgx.Tx) (err error) {
+	err = d.store.Tenant(ctx, event.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
 		endpoints, err = endpointsOf(ctx, tx, &event)
 		return err
 	})
@@ -120,7 +120,7 @@ func (d *Deliveries) HandleConversion(ctx context.Context, event stream.Conversi
 // tellAll tells all endpoints, or only one, in one transaction.
 func (d *Deliveries) tellAll(ctx context.Context, event *stream.ConversionEvent, only *endpoint) error {
 	var notYet error
-	err := d.inLanes(ctx, event.TenantID, rewardDue(event), func(tx pgx.Tx) (moves []*laneMove, err error) {
+	err := d.inLanes(ctx, event.TenantID, rewardDue(event), func(ctx context.Context, tx pgx.Tx) (moves []*laneMove, err error) {
 		endpoints, err := endpointsOf(ctx, tx, event)
 		if err != nil {
 			return nil, err
@@ -302,7 +302,7 @@ func (d *Deliveries) HandleDelivery(ctx context.Context, ref stream.DeliveryEven
 
 // setGoing wakes the lane of a delivery.
 func (d *Deliveries) setGoing(ctx context.Context, ref stream.DeliveryEvent, options advanceOptions) error {
-	return d.inLanes(ctx, ref.TenantID, time.Time{}, func(tx pgx.Tx) ([]*laneMove, error) {
+	return d.inLanes(ctx, ref.TenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*laneMove, error) {
 		row, err := queries.GetDelivery(ctx, tx, ref.TenantID, ref.DeliveryID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, fmt.Errorf("%w: delivery %s does not exist", stream.ErrBad, ref.DeliveryID)
@@ -361,7 +361,7 @@ func (d *Deliveries) setGoingOrPutOff(ctx context.Context, ref stream.DeliveryEv
 	if Permanent(err) {
 		return errors.Join(err, d.fail(ctx, ref, err))
 	}
-	return errors.Join(err, d.store.Tenant(ctx, ref.TenantID, func(tx pgx.Tx) error {
+	return errors.Join(err, d.store.Tenant(ctx, ref.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		return queries.SetDeliveryDue(ctx, tx, d.now().Add(putOffBy), ref.TenantID, ref.DeliveryID)
 	}))
 }
@@ -369,7 +369,7 @@ func (d *Deliveries) setGoingOrPutOff(ctx context.Context, ref stream.DeliveryEv
 // fail ends a delivery that cannot be attempted or written down.
 func (d *Deliveries) fail(ctx context.Context, ref stream.DeliveryEvent, cause error) error {
 	slog.ErrorContext(ctx, "a delivery fails for good by an error of ours", "tenant", ref.TenantID, "delivery", ref.DeliveryID, "error", cause)
-	return d.store.Tenant(ctx, ref.TenantID, func(tx pgx.Tx) error {
+	return d.store.Tenant(ctx, ref.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		return queries.FailDelivery(ctx, tx, dbgen.FailDeliveryParams{
 			TenantID: ref.TenantID, ID: ref.DeliveryID, LastError: errorOfOurs, FinishedAt: d.now(),
 		})

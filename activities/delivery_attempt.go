@@ -71,7 +71,7 @@ func (d *Deliveries) attemptOnce(ctx context.Context, a *attempt, goOn bool) (at
 	}
 	var result attemptResult
 	var next *laneMove
-	err := d.again(ctx, a.row.TenantID, func(tx pgx.Tx) (err error) {
+	err := d.again(ctx, a.row.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
 		result, next, err = d.record(ctx, tx, a, answer, verdict, goOn)
 		return err
 	})
@@ -101,7 +101,7 @@ func judge(kind string, code int) (verdict domain.Verdict, isUp bool) {
 
 // again runs a transaction anew when that may help: an attempt that is not written down is made
 // twice, and an endpoint's disabling may meet the lanes' own writes in a deadlock.
-func (d *Deliveries) again(ctx context.Context, tenantID uuid.UUID, fn func(tx pgx.Tx) error) (err error) {
+func (d *Deliveries) again(ctx context.Context, tenantID uuid.UUID, fn func(ctx context.Context, tx pgx.Tx) error) (err error) {
 	for range maxTries {
 		if err = d.store.Tenant(ctx, tenantID, fn); !db.Retryable(err) {
 			return err
@@ -283,7 +283,7 @@ func reportEnd(row *dbgen.Delivery, after *dbgen.RecordDeliveryParams) {
 // one of them meanwhile.
 func (d *Deliveries) disable(ctx context.Context, a *attempt) {
 	var failed int64
-	err := d.again(ctx, a.row.TenantID, func(tx pgx.Tx) error {
+	err := d.again(ctx, a.row.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		changed, err := queries.DisableEndpoint(ctx, tx, dbgen.DisableEndpointParams{
 			TenantID: a.row.TenantID, ID: a.endpoint.ID, Url: a.endpoint.Url, DisabledAt: d.now(), DisabledReason: "answered 410 Gone",
 		})

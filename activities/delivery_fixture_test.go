@@ -131,7 +131,7 @@ func testSecret(n byte) string {
 func (rig *deliveryRig) tenant(id uuid.UUID, fn func(ctx context.Context, tx pgx.Tx) error) {
 	rig.t.Helper()
 	ctx := context.Background()
-	if err := rig.store.Tenant(ctx, id, func(tx pgx.Tx) error { return fn(ctx, tx) }); err != nil {
+	if err := rig.store.Tenant(ctx, id, func(ctx context.Context, tx pgx.Tx) error { return fn(ctx, tx) }); err != nil {
 		rig.t.Fatal(err)
 	}
 }

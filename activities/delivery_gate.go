@@ -11,6 +11,11 @@ import (
 const (
 	// maxPerEndpoint is how many attempts one endpoint may have in flight.
 	maxPerEndpoint = 32
+	// maxPerTenant is how many attempts all endpoints of one tenant together may have in flight: slow
+	// receivers of one leave room for those of the others.
+	maxPerTenant = 128
+	// maxMailsPerTenant is the same of mails, which all go to one server.
+	maxMailsPerTenant = maxPerEndpoint / 4
 	// maxFirstAttempts is how many first attempts all endpoints of one gate together may have in
 	// flight: it bounds memory. What finds it used up goes to the durable retry.
 	maxFirstAttempts = 512
@@ -25,6 +30,7 @@ type gate struct {
 	mu        sync.Mutex
 	first     int
 	endpoints map[uuid.UUID]*endpointLoad
+	tenants   map[uuid.UUID]int
 	// oneServer says that the same server stands behind all endpoints: they are one to the limits.
 	oneServer bool
 }
@@ -52,7 +58,7 @@ type endpointLoad struct {
 
 // enterFirst lets a first attempt through, unless the endpoint's breaker is open and the caller
 // does not insist.
-func (g *gate) enterFirst(endpoint uuid.UUID, now time.Time, insist bool) bool {
+func (g *gate) enterFirst(tenantID, endpoint uuid.UUID, now time.Time, insist bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	load := g.load(endpoint)
@@ -63,23 +69,34 @@ func (g *gate) enterFirst(endpoint uuid.UUID, now time.Time, insist bool) bool {
 		// One probe at a time: the others wait for what it finds.
 		load.openUntil = now.Add(breakFor)
 	}
-	if g.first >= maxFirstAttempts || load.inFlight >= maxPerEndpoint {
+	if g.first >= maxFirstAttempts || !g.enter(tenantID, load) {
 		return false
 	}
 	g.first++
-	load.inFlight++
 	return true
 }
 
 // enterRetry lets an attempt of the durable retry through: its schedule is its own, whatever the
 // breaker says.
-func (g *gate) enterRetry(endpoint uuid.UUID) bool {
+func (g *gate) enterRetry(tenantID, endpoint uuid.UUID) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	load := g.load(endpoint)
-	if load.inFlight >= maxPerEndpoint {
+	return g.enter(tenantID, g.load(endpoint))
+}
+
+// enter counts an attempt in, where its endpoint and its tenant have room for it.
+func (g *gate) enter(tenantID uuid.UUID, load *endpointLoad) bool {
+	most := maxPerTenant
+	if g.oneServer {
+		most = maxMailsPerTenant
+	}
+	if load.inFlight >= maxPerEndpoint || g.tenants[tenantID] >= most {
 		return false
 	}
+	if g.tenants == nil {
+		g.tenants = map[uuid.UUID]int{}
+	}
+	g.tenants[tenantID]++
 	load.inFlight++
 	return true
 }
@@ -122,11 +139,14 @@ func (g *gate) judge(endpoint uuid.UUID, ok bool, now time.Time) {
 }
 
 // leave gives back what enterFirst or enterRetry took.
-func (g *gate) leave(endpoint uuid.UUID, first bool) {
+func (g *gate) leave(tenantID, endpoint uuid.UUID, first bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if first {
 		g.first--
+	}
+	if g.tenants[tenantID]--; g.tenants[tenantID] == 0 {
+		delete(g.tenants, tenantID)
 	}
 	load := g.load(endpoint)
 	load.inFlight--

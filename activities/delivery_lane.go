@@ -158,7 +158,7 @@ func (d *Deliveries) take(ctx context.Context, tx pgx.Tx, l lane, id uuid.UUID, 
 		return &laneMove{retry: ref, retryAt: due}, nil
 	}
 	if !options.holdsSlot {
-		if !d.gate(l.kind).enterFirst(l.endpointID, d.now(), options.insist) {
+		if !d.gate(l.kind).enterFirst(l.tenantID, l.endpointID, d.now(), options.insist) {
 			callbacksHandedOver.Inc()
 			at, _ := domain.NextAttempt(1, d.now(), d.jitter)
 			return &laneMove{retry: ref, retryAt: at}, queries.SetDeliveryDue(ctx, tx, at, l.tenantID, id)
@@ -166,7 +166,7 @@ func (d *Deliveries) take(ctx context.Context, tx pgx.Tx, l lane, id uuid.UUID, 
 	}
 	claimed, err := d.claim(ctx, tx, ref)
 	if !options.holdsSlot && claimed == nil {
-		d.gate(l.kind).leave(l.endpointID, true)
+		d.gate(l.kind).leave(l.tenantID, l.endpointID, true)
 	}
 	if err != nil || claimed == nil {
 		return nil, err
@@ -201,10 +201,10 @@ func (d *Deliveries) claim(ctx context.Context, tx pgx.Tx, ref stream.DeliveryEv
 
 // inLanes runs fn and follows the moves that it finds, once it has committed. due is when the news
 // fell due, if that is known. What fn claimed before it failed gives its slots back.
-func (d *Deliveries) inLanes(ctx context.Context, tenantID uuid.UUID, due time.Time, fn func(tx pgx.Tx) ([]*laneMove, error)) error {
+func (d *Deliveries) inLanes(ctx context.Context, tenantID uuid.UUID, due time.Time, fn func(ctx context.Context, tx pgx.Tx) ([]*laneMove, error)) error {
 	var moves []*laneMove
-	err := d.store.Tenant(ctx, tenantID, func(tx pgx.Tx) (err error) {
-		moves, err = fn(tx)
+	err := d.store.Tenant(ctx, tenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
+		moves, err = fn(ctx, tx)
 		return err
 	})
 	for _, move := range moves {
@@ -212,7 +212,7 @@ func (d *Deliveries) inLanes(ctx context.Context, tenantID uuid.UUID, due time.T
 		case err == nil:
 			d.follow(ctx, move, due)
 		case move.attempt != nil:
-			d.gateOf(move.attempt).leave(move.attempt.row.EndpointID, true)
+			d.gateOf(move.attempt).leave(move.attempt.row.TenantID, move.attempt.row.EndpointID, true)
 		}
 	}
 	return err
@@ -230,7 +230,7 @@ func (d *Deliveries) follow(ctx context.Context, move *laneMove, due time.Time) 
 		due = move.attempt.row.CreatedAt
 	}
 	d.running.Go(func() {
-		defer d.gateOf(move.attempt).leave(move.attempt.row.EndpointID, true)
+		defer d.gateOf(move.attempt).leave(move.attempt.row.TenantID, move.attempt.row.EndpointID, true)
 		result := d.run(ctx, move.attempt, due)
 		if !result.ended {
 			d.handOver(ctx, move.attempt.ref(), result.nextAt)

@@ -63,7 +63,7 @@ func (d *Deliveries) DeliverLater(ctx context.Context, ref stream.DeliveryEvent)
 	case err != nil:
 		return err
 	case claimed != nil:
-		defer d.gateOf(claimed).leave(claimed.row.EndpointID, false)
+		defer d.gateOf(claimed).leave(claimed.row.TenantID, claimed.row.EndpointID, false)
 		result := d.run(ctx, claimed, claimed.row.CreatedAt)
 		if result.ended {
 			return nil
@@ -85,7 +85,7 @@ func isNoDelivery(err error) bool { return errors.Is(err, errNoDelivery) }
 // it has ended or waits for another of its lane.
 func (d *Deliveries) claimLater(ctx context.Context, ref stream.DeliveryEvent) (claimed *attempt, again time.Time, err error) {
 	entered := false
-	err = d.store.Tenant(ctx, ref.TenantID, func(tx pgx.Tx) error {
+	err = d.store.Tenant(ctx, ref.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := queries.LockDelivery(ctx, tx, ref.TenantID, ref.DeliveryID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return errNoDelivery
@@ -97,20 +97,20 @@ func (d *Deliveries) claimLater(ctx context.Context, ref stream.DeliveryEvent) (
 			return nil
 		}
 		gate := d.gate(row.Kind)
-		if entered = gate.enterRetry(row.EndpointID); !entered {
+		if entered = gate.enterRetry(row.TenantID, row.EndpointID); !entered {
 			again = d.now().Add(d.deferral(row.CreatedAt))
 			return queries.SetDeliveryDue(ctx, tx, again, ref.TenantID, ref.DeliveryID)
 		}
 		claimed, err = d.claim(ctx, tx, ref)
 		if claimed == nil {
 			again = time.Time{}
-			gate.leave(row.EndpointID, false)
+			gate.leave(row.TenantID, row.EndpointID, false)
 			entered = false
 		}
 		return err
 	})
 	if err != nil && entered {
-		d.gateOf(claimed).leave(claimed.row.EndpointID, false)
+		d.gateOf(claimed).leave(claimed.row.TenantID, claimed.row.EndpointID, false)
 	}
 	return claimed, again, err
 }

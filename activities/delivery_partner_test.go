@@ -115,7 +115,8 @@ func (rig *partnerRig) partnerURL(path string, change ...func(*dbgen.PartnerPost
 		one(&row)
 	}
 	rig.tenant(func(ctx context.Context, tx pgx.Tx) error {
-		return queries.InsertPartnerPostback(ctx, tx, dbgen.InsertPartnerPostbackParams(row))
+		_, err := queries.InsertPartnerPostback(ctx, tx, dbgen.InsertPartnerPostbackParams(row))
+		return err
 	})
 	return row.ID
 }
@@ -476,7 +477,7 @@ func TestRule54CostsNothingWithoutPostbacks(t *testing.T) {
 			require.Len(t, endpoints, 1)
 			news := news{ConversionEvent: &event}
 			move, err := rig.out.tell(ctx, spy, &endpoints[0], &news)
-			rig.out.gateOf(move.attempt).leave(endpoints[0].ID, true)
+			rig.out.gateOf(move.attempt).leave(rig.tenantID, endpoints[0].ID, true)
 			statements = spy.statements
 			return err
 		})

@@ -125,7 +125,7 @@ func (x *Exchange) decided(ctx context.Context, partnership domain.Partnership, 
 	params := db.Read(batch, func(q db.Querier) (json.RawMessage, error) {
 		return queries.ParamsOfConversion(ctx, q, tenantID, conversionID)
 	})
-	if err := x.Decisions.Store.TenantAfter(ctx, tenantID, batch, func(pgx.Tx) error { return nil }); err != nil {
+	if err := x.Decisions.Store.TenantAfter(ctx, tenantID, batch, func(context.Context, pgx.Tx) error { return nil }); err != nil {
 		return nil, err
 	}
 	if !row.Found || row.Value.Side != domain.SideAdvertiser || row.Value.OfferID != partnership.OfferID {
@@ -195,7 +195,7 @@ func (x *Exchange) followOne(ctx context.Context, partnership domain.Partnership
 		return queries.TransitionsOfConversion(ctx, q, tenantID, from.row.ID)
 	})
 	var copied []dbgen.Transition
-	err = x.Decisions.Store.TenantAfter(ctx, tenantID, batch, func(tx pgx.Tx) error {
+	err = x.Decisions.Store.TenantAfter(ctx, tenantID, batch, func(ctx context.Context, tx pgx.Tx) error {
 		if !reads.click.Found || reads.click.Value.Click.Side != domain.SidePublisher {
 			return fmt.Errorf("the publisher has no click %s", from.row.ClickID)
 		}

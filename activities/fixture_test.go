@@ -103,7 +103,7 @@ func (rig *decisionRig) restarted(store *db.Store) *Decisions {
 func (rig *decisionRig) tenant(fn func(ctx context.Context, tx pgx.Tx) error) {
 	rig.t.Helper()
 	ctx := context.WithoutCancel(rig.t.Context())
-	require.NoError(rig.t, rig.Store.Tenant(ctx, rig.tenantID, func(tx pgx.Tx) error { return fn(ctx, tx) }))
+	require.NoError(rig.t, rig.Store.Tenant(ctx, rig.tenantID, func(ctx context.Context, tx pgx.Tx) error { return fn(ctx, tx) }))
 }
 
 // set runs one statement of the tenant.

@@ -36,10 +36,11 @@ func TestTheSamePostbacksMakeTheSameIDs(t *testing.T) {
 			}); err != nil {
 				return err
 			}
-			return queries.InsertPartnerPostback(ctx, tx, dbgen.InsertPartnerPostbackParams{
+			_, err := queries.InsertPartnerPostback(ctx, tx, dbgen.InsertPartnerPostbackParams{
 				TenantID: tenant.tenantID, ID: uuid.New(), PartnerID: tenant.partner, Url: "https://partner.example.com", Method: "GET",
 				Events: []string{"success", "rejected"}, Status: endpointActive, CreatedAt: rig.now(), UpdatedAt: rig.now(),
 			})
+			return err
 		})
 	}
 	ownClick, sharedClick := rig.decisionRig.click(own), rig.click(shared)

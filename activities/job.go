@@ -129,7 +129,7 @@ func (j *Jobs) chunk(ctx context.Context, job *dbgen.Job, after int64) (through 
 	if err != nil {
 		return after, err
 	}
-	err = j.Decisions.again(ctx, job.TenantID, func(tx pgx.Tx) (err error) {
+	err = j.Decisions.again(ctx, job.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
 		job.State, err = queries.EndItems(ctx, tx, job.TenantID, job.ID, results)
 		return err
 	})
@@ -138,7 +138,7 @@ func (j *Jobs) chunk(ctx context.Context, job *dbgen.Job, after int64) (through 
 
 func (j *Jobs) finish(ctx context.Context, job *dbgen.Job) error {
 	now := j.Decisions.Now().UTC().Truncate(time.Microsecond)
-	return j.Decisions.again(ctx, job.TenantID, func(tx pgx.Tx) error {
+	return j.Decisions.again(ctx, job.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		if err := queries.FinishJob(ctx, tx, &now, job.TenantID, job.ID); err != nil {
 			return err
 		}
@@ -192,7 +192,12 @@ func (e *endedItem) earn(side domain.Side, revenue, payout, reward domain.Micros
 	}
 }
 
-func (e *endedItem) fail(field, why string) { e.State, e.Field, e.Error = ItemFailed, field, why }
+// maxItemError bounds what is kept of why an item failed, in characters: it may name what a request named.
+const maxItemError = 1_000
+
+func (e *endedItem) fail(field, why string) {
+	e.State, e.Field, e.Error = ItemFailed, field, shortened(why, maxItemError)
+}
 
 // endAll decides items, several at a time; those of one lane one after the other, in their order.
 func (j *Jobs) endAll(ctx context.Context, job *dbgen.Job, items []dbgen.WaitingItemsRow) ([]endedItem, error) {

@@ -100,7 +100,7 @@ func (m *mix) reviewSome(ctx context.Context, random *rand.Rand) error {
 
 // raisePartnerCap sets the partner's cap to what is live and a little more, and seeds its counter.
 func (m *mix) raisePartnerCap(ctx context.Context) error {
-	return m.Store.Tenant(ctx, m.tenantID, func(tx pgx.Tx) error {
+	return m.Store.Tenant(ctx, m.tenantID, func(ctx context.Context, tx pgx.Tx) error {
 		if err := queries.OwnCapLock(ctx, tx, "partner "+m.partner.String()); err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (m *mix) raisePartnerCap(ctx context.Context) error {
 
 // raiseEventCap does the same with each event of an offer's newest version.
 func (m *mix) raiseEventCap(ctx context.Context, offerID uuid.UUID) error {
-	return m.Store.Tenant(ctx, m.tenantID, func(tx pgx.Tx) error {
+	return m.Store.Tenant(ctx, m.tenantID, func(ctx context.Context, tx pgx.Tx) error {
 		if err := queries.OwnCapLock(ctx, tx, "offer "+offerID.String()); err != nil {
 			return err
 		}
@@ -201,7 +201,7 @@ func TestDeadlocksAreCounted(t *testing.T) {
 	failed := make(chan error, 2)
 	for i := range 2 {
 		go func() {
-			failed <- racing.System(t.Context(), func(tx pgx.Tx) error {
+			failed <- racing.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 				if _, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock($1)", locks[i]); err != nil {
 					return err
 				}

@@ -102,7 +102,7 @@ func (d *Deliveries) noticeOfEdit(ctx context.Context, partnershipID uuid.UUID, 
 	if err != nil {
 		return err
 	}
-	return d.inLanes(ctx, tenantID, time.Time{}, func(tx pgx.Tx) ([]*laneMove, error) {
+	return d.inLanes(ctx, tenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*laneMove, error) {
 		n, about, err := noticeFrom(ctx, tx, tenantID, partnershipID, side)
 		if err != nil {
 			return nil, err
@@ -133,7 +133,7 @@ func (d *Deliveries) NoticeOfRequest(ctx context.Context, partnershipID, request
 	if err != nil {
 		return err
 	}
-	return d.inLanes(ctx, tenantID, time.Time{}, func(tx pgx.Tx) ([]*laneMove, error) {
+	return d.inLanes(ctx, tenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*laneMove, error) {
 		n, _, err := noticeFrom(ctx, tx, tenantID, partnershipID, domain.SidePublisher)
 		if err != nil {
 			return nil, err
@@ -155,7 +155,7 @@ func (d *Deliveries) NoticeOfProposal(ctx context.Context, partnershipID, propos
 	if err != nil {
 		return err
 	}
-	return d.inLanes(ctx, tenantID, time.Time{}, func(tx pgx.Tx) ([]*laneMove, error) {
+	return d.inLanes(ctx, tenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*laneMove, error) {
 		n, _, err := noticeFrom(ctx, tx, tenantID, partnershipID, side)
 		if err != nil {
 			return nil, err
@@ -301,7 +301,7 @@ func (d *Deliveries) sendNotice(ctx context.Context, a *attempt) outbound.Answer
 		return outbound.Answer{Error: "the message cannot be read"}
 	}
 	var address string
-	err := d.store.Tenant(ctx, a.row.TenantID, func(tx pgx.Tx) (err error) {
+	err := d.store.Tenant(ctx, a.row.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
 		address, err = queries.NoticeAddress(ctx, tx, a.row.TenantID)
 		return err
 	})

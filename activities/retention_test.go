@@ -181,7 +181,7 @@ func TestRetentionIsBoundedByTheDatabase(t *testing.T) {
 		_, err := rig.Store.SystemPool().Exec(t.Context(), call)
 		require.Error(t, err, call)
 	}
-	err := rig.Store.Tenant(t.Context(), rig.tenantID, func(tx pgx.Tx) error {
+	err := rig.Store.Tenant(t.Context(), rig.tenantID, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(t.Context(), "SELECT offerflow_let_go('postbacks', 'postbacks_2020_01')")
 		return err
 	})

@@ -63,7 +63,7 @@ func (r *Rollups) RollUp(ctx context.Context) (int, error) {
 // lock and before the raw rows are read, each by a statement that sees all that was committed before
 // it: a mark that is gone has had its rows read, and what comes in between leaves its own mark.
 func (r *Rollups) recompute(ctx context.Context, of dbgen.RollupMark) error {
-	return r.Store.System(ctx, func(tx pgx.Tx) error {
+	return r.Store.System(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := queries.SystemLockBucket(ctx, tx, fmt.Sprint(of.TenantID, of.OfferID, of.Bucket.Unix(), of.Clicks)); err != nil {
 			return err
 		}

@@ -277,9 +277,9 @@ func TestMarksDoNotWait(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, queries.InsertClicks(t.Context(), tx, packed))
 	}
-	require.NoError(t, r.Store.System(t.Context(), func(first pgx.Tx) error {
+	require.NoError(t, r.Store.System(t.Context(), func(ctx context.Context, first pgx.Tx) error {
 		insert(first)
-		return r.Store.System(t.Context(), func(second pgx.Tx) error {
+		return r.Store.System(t.Context(), func(ctx context.Context, second pgx.Tx) error {
 			_, err := second.Exec(t.Context(), "SET LOCAL lock_timeout = '1s'")
 			insert(second)
 			return err

@@ -37,7 +37,7 @@ const actorSchedule = "schedule"
 // ApplyScheduledChange makes the change if it is due and pending still, and returns the state that
 // it is in. A change that the offer does not take any more fails, with the reason in its row.
 func (s *ScheduledChanges) ApplyScheduledChange(ctx context.Context, tenantID, id uuid.UUID) (state string, err error) {
-	err = s.Store.Tenant(ctx, tenantID, func(tx pgx.Tx) error {
+	err = s.Store.Tenant(ctx, tenantID, func(ctx context.Context, tx pgx.Tx) error {
 		change, err := queries.LockScheduledChange(ctx, tx, tenantID, id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			state = "unknown" // its request was rolled back
@@ -68,7 +68,7 @@ func (s *ScheduledChanges) ApplyScheduledChange(ctx context.Context, tenantID, i
 func (s *ScheduledChanges) fail(ctx context.Context, tenantID, id uuid.UUID, cause error) error {
 	slog.ErrorContext(ctx, "a scheduled change failed for good", "tenant", tenantID, "change", id, "error", cause)
 	itemErrors.WithLabelValues("scheduled_change").Inc()
-	return s.Store.Tenant(ctx, tenantID, func(tx pgx.Tx) error {
+	return s.Store.Tenant(ctx, tenantID, func(ctx context.Context, tx pgx.Tx) error {
 		return queries.FinishScheduledChange(ctx, tx, dbgen.FinishScheduledChangeParams{
 			TenantID: tenantID, ID: id, State: changeFailed, FinishedAt: s.Now(), Error: errorOfChange,
 		})

@@ -122,7 +122,7 @@ func (d *Decisions) settleOne(ctx context.Context, request SettleRequest, clickI
 		done := db.Read(batch, func(q db.Querier) (dbgen.Transition, error) {
 			return queries.TransitionByRequest(ctx, q, request.TenantID, request.ConversionID, request.RequestID)
 		})
-		return d.Store.TenantAfter(ctx, request.TenantID, batch, func(tx pgx.Tx) error {
+		return d.Store.TenantAfter(ctx, request.TenantID, batch, func(ctx context.Context, tx pgx.Tx) error {
 			scene, err := d.scene(ctx, tx, reads)
 			if err != nil {
 				return err
@@ -261,7 +261,7 @@ func (s *settler) queueSlots(ctx context.Context, batch *db.Batch) takenSlots {
 // refuse answers how the conversion stands, and why nothing was done.
 func (d *Decisions) refuse(ctx context.Context, request SettleRequest, why string) (Settled, error) {
 	var settled Settled
-	err := d.Store.Tenant(ctx, request.TenantID, func(tx pgx.Tx) error {
+	err := d.Store.Tenant(ctx, request.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := queries.GetConversion(ctx, tx, request.TenantID, request.ConversionID)
 		settled = settledAs(&row)
 		settled.Error = why

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func (rig *decisionRig) counter(scope domain.CapScope, id uuid.UUID, period doma
 
 func (rig *decisionRig) transitions(id *uuid.UUID) (rows []dbgen.Transition) {
 	rig.t.Helper()
-	require.NoError(rig.t, rig.Store.Tenant(rig.t.Context(), rig.tenantID, func(tx pgx.Tx) (err error) {
+	require.NoError(rig.t, rig.Store.Tenant(rig.t.Context(), rig.tenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
 		rows, err = queries.TransitionsOfConversion(rig.t.Context(), tx, rig.tenantID, *id)
 		return err
 	}))

@@ -120,7 +120,7 @@ type advertiserConversionOutput struct{ Body advertiserConversionHistory }
 
 func (s *Server) getConversionForAdvertiser(ctx context.Context, in *ByID) (*advertiserConversionOutput, error) {
 	out := &advertiserConversionOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		p := principal(ctx)
 		rows, err := tx.Query(ctx, "SELECT "+conversionListing.columns+" FROM "+conversionListing.from+" WHERE "+advertisersConversion+" AND c.id = $3",
 			p.TenantID, *p.AdvertiserID, in.ID)

@@ -87,7 +87,7 @@ func (s *Server) advertiserOfferListing() listing[offerView] {
 
 func (s *Server) listOffersForAdvertiser(ctx context.Context, in *listOffersInput) (*pageOutput[advertiserOffer], error) {
 	out := &pageOutput[advertiserOffer]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) (err error) {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		out.Body, err = s.advertiserOffers(ctx, tx, in.Product, in.ListInput)
 		return err
 	})
@@ -95,7 +95,7 @@ func (s *Server) listOffersForAdvertiser(ctx context.Context, in *listOffersInpu
 
 func (s *Server) getOfferForAdvertiser(ctx context.Context, in *offerInput) (*advertiserOfferOutput, error) {
 	out := &advertiserOfferOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		found, err := s.advertiserOffers(ctx, tx, in.Product, onlyID(in.ID))
 		if err == nil && len(found.Items) == 0 {
 			err = notFound()

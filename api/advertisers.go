@@ -62,7 +62,7 @@ func (s *Server) createAdvertiser(ctx context.Context, in *createAdvertiserInput
 		return nil, err
 	}
 	out := &advertiserOutput{Body: s.advertiser(row)}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := dbgen.New().InsertAdvertiser(ctx, tx, dbgen.InsertAdvertiserParams(row)); err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ func newAdvertiserKey() string {
 
 func (s *Server) getAdvertiser(ctx context.Context, in *ByID) (*advertiserOutput, error) {
 	out := &advertiserOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetAdvertiser(ctx, tx, principal(ctx).TenantID, in.ID)
 		out.Body = s.advertiser(row)
 		return orNotFound(err)
@@ -88,7 +88,7 @@ func (s *Server) getAdvertiser(ctx context.Context, in *ByID) (*advertiserOutput
 
 func (s *Server) updateAdvertiser(ctx context.Context, in *updateAdvertiserInput) (*advertiserOutput, error) {
 	out := &advertiserOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetAdvertiserForUpdate(ctx, tx, principal(ctx).TenantID, in.ID)
 		if err != nil {
 			return orNotFound(err)

@@ -3,15 +3,11 @@ package api
 import (
 	"context"
 	"crypto/subtle"
-	"errors"
 	"net/http"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/db/dbgen"
 )
@@ -112,7 +108,7 @@ const operatorActor = "operator"
 func (s *Server) authorize(who access, reads bool) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		c.Header("Cache-Control", "no-store") // answers are one tenant's, and some show a secret
-		p, err := s.authenticate(c.Request, who)
+		p, err := s.authenticate(c.Request, c, who)
 		if err != nil {
 			writeError(c, err)
 			return
@@ -123,7 +119,8 @@ func (s *Server) authorize(who access, reads bool) gin.HandlerFunc {
 	}
 }
 
-func (s *Server) authenticate(r *http.Request, who access) (Principal, error) {
+// authenticate finds out who asks; from is nil where a client is looked at again.
+func (s *Server) authenticate(r *http.Request, from asker, who access) (Principal, error) {
 	token, ok := tokenOf(r)
 	if !ok {
 		return Principal{}, unauthorized("Send a token: Authorization: ApiToken <token>.")
@@ -131,7 +128,7 @@ func (s *Server) authenticate(r *http.Request, who access) (Principal, error) {
 	if s.isOperator(token) {
 		return s.asOperator(r, who)
 	}
-	p, err := s.principalOf(r.Context(), token)
+	p, err := s.principalOf(r.Context(), from, token)
 	if err != nil {
 		return Principal{}, err
 	}
@@ -177,94 +174,4 @@ func (s *Server) asOperator(r *http.Request, who access) (Principal, error) {
 	}
 	p.TenantID = id
 	return p, nil
-}
-
-// principalOf looks a token up by its keyed hashes.
-func (s *Server) principalOf(ctx context.Context, token string) (Principal, error) {
-	hashes := s.Keys.Hashes(token)
-	now, era := time.Now(), s.tokens.era()
-	if entry, ok := s.tokens.get(hashes[0], now); ok {
-		return entry.principal, entry.expired(now)
-	}
-	row, err := dbgen.New().SystemTokenByHash(ctx, s.Store.SystemPool(), hashes)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Principal{}, unauthorized("The token is unknown or was revoked.")
-	}
-	if err != nil {
-		return Principal{}, err
-	}
-	entry := cachedToken{expiresAt: row.ExpiresAt, loadedAt: now, principal: Principal{
-		TenantID: row.TenantID, Scope: row.Scope, TokenID: row.ID, Actor: "token " + row.ID.String(),
-		PartnerID: row.PartnerID, AdvertiserID: row.AdvertiserID,
-	}}
-	s.tokens.putOf(era, hashes[0], entry)
-	return entry.principal, entry.expired(now)
-}
-
-// tokenCache spares the database one look-up per request. Unknown tokens are not kept, so that
-// nobody fills it by guessing.
-type tokenCache struct {
-	kept lruOnce[string, cachedToken]
-	mu   sync.Mutex
-	// forgotten is closed, and made anew, when the cache is emptied.
-	forgotten chan struct{}
-}
-
-type cachedToken struct {
-	principal Principal
-	expiresAt *time.Time
-	loadedAt  time.Time
-}
-
-const (
-	// tokenCacheTTL bounds how long another process admits a token that was revoked here when the news
-	// of it is late; this one forgets it at once. A live stream is looked at besides: LookAgain.
-	tokenCacheTTL = 2 * time.Second
-	maxTokens     = 10_000
-)
-
-func (e cachedToken) expired(now time.Time) error {
-	if e.expiresAt != nil && !now.Before(*e.expiresAt) {
-		return unauthorized("The token has expired.")
-	}
-	return nil
-}
-
-func (t *tokenCache) get(hash string, now time.Time) (cachedToken, bool) {
-	entry, ok := t.kept.of(maxTokens).Get(hash)
-	return entry, ok && now.Sub(entry.loadedAt) < tokenCacheTTL
-}
-
-func (t *tokenCache) put(hash string, entry cachedToken) { t.kept.of(maxTokens).Add(hash, entry) }
-
-// putOf keeps what was looked up in an era, unless a token has been revoked since: it may be this one.
-func (t *tokenCache) putOf(era <-chan struct{}, hash string, entry cachedToken) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if era == t.now() {
-		t.put(hash, entry)
-	}
-}
-
-// forget is for a token that was revoked. It ends the era, which live streams wait for.
-func (t *tokenCache) forget() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	close(t.now())
-	t.forgotten = nil
-	t.kept.of(maxTokens).Purge()
-}
-
-// era ends with the next revocation: its channel is closed then.
-func (t *tokenCache) era() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.now()
-}
-
-func (t *tokenCache) now() chan struct{} {
-	if t.forgotten == nil {
-		t.forgotten = make(chan struct{})
-	}
-	return t.forgotten
 }

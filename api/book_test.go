@@ -139,7 +139,7 @@ func (b *book) addOffer(name string) domain.Offer {
 	document, err := json.Marshal(offer)
 	require.NoError(b.t, err)
 	at := time.Now()
-	b.inTenant(func(tx pgx.Tx) error {
+	b.inTenant(func(ctx context.Context, tx pgx.Tx) error {
 		q := dbgen.New()
 		return errors.Join(
 			q.InsertOffer(b.t.Context(), tx, dbgen.InsertOfferParams{
@@ -155,7 +155,7 @@ func (b *book) addOffer(name string) domain.Offer {
 	return offer
 }
 
-func (b *book) inTenant(fn func(tx pgx.Tx) error) {
+func (b *book) inTenant(fn func(ctx context.Context, tx pgx.Tx) error) {
 	b.t.Helper()
 	require.NoError(b.t, b.store.Tenant(b.t.Context(), b.tenantID, fn))
 }

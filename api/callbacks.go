@@ -14,7 +14,6 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
-	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -63,7 +62,7 @@ type putEndpointInput struct {
 
 func (s *Server) getCallbackEndpoint(ctx context.Context, _ *struct{}) (*endpointOutput, error) {
 	out := &endpointOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetCallbackEndpoint(ctx, tx, principal(ctx).TenantID)
 		out.Body = endpointOf(row)
 		return orNotFound(err)
@@ -73,11 +72,11 @@ func (s *Server) getCallbackEndpoint(ctx context.Context, _ *struct{}) (*endpoin
 // putCallbackEndpoint makes or changes the endpoint, and enables it again.
 func (s *Server) putCallbackEndpoint(ctx context.Context, in *putEndpointInput) (*endpointSecretOutput, error) {
 	// The look-up of the name happens outside any transaction.
-	if err := outbound.New(s.Config.CallbackAllowCIDRs, nil).CheckURL(ctx, in.Body.URL); err != nil {
-		return nil, badField("url", err.Error())
+	if err := s.vetURL(ctx, "url", in.Body.URL); err != nil {
+		return nil, err
 	}
 	out := &endpointSecretOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().LockCallbackEndpoint(ctx, tx, principal(ctx).TenantID)
 		isNew := errors.Is(err, pgx.ErrNoRows)
 		if err != nil && !isNew {
@@ -202,7 +201,7 @@ func writeEndpoint(ctx context.Context, tx pgx.Tx, row dbgen.CallbackEndpoint, i
 
 func (s *Server) rotateCallbackSecret(ctx context.Context, _ *struct{}) (*endpointSecretOutput, error) {
 	out := &endpointSecretOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().LockCallbackEndpoint(ctx, tx, principal(ctx).TenantID)
 		if err != nil {
 			return orNotFound(err)
@@ -232,7 +231,7 @@ type deliveryIDOutput struct {
 // testCallbackEndpoint sends an invented conversion.
 func (s *Server) testCallbackEndpoint(ctx context.Context, _ *struct{}) (*deliveryIDOutput, error) {
 	out := &deliveryIDOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		endpoint, err := enabledEndpoint(ctx, tx)
 		if err != nil {
 			return err

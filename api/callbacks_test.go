@@ -74,7 +74,7 @@ func TestCallbackEndpointShowsItsSecretOnce(t *testing.T) {
 
 	// No secret in the answers to anybody, the log of changes or, unsealed, in the database.
 	everything := string(answer.body) + string(c.get("/api/v1/audit?page_size=100").body)
-	require.NoError(t, s.store.Tenant(t.Context(), uuid.MustParse(tenantID), func(tx pgx.Tx) error {
+	require.NoError(t, s.store.Tenant(t.Context(), uuid.MustParse(tenantID), func(ctx context.Context, tx pgx.Tx) error {
 		var row string
 		err := tx.QueryRow(t.Context(), "SELECT row_to_json(e)::text FROM callback_endpoints e").Scan(&row)
 		everything += row
@@ -110,7 +110,7 @@ func TestRule53CallbackEndpointsAreVettedWhenSaved(t *testing.T) {
 
 func (s *site) asTenant(tenantID, sql string, args ...any) {
 	s.t.Helper()
-	require.NoError(s.t, s.store.Tenant(s.t.Context(), uuid.MustParse(tenantID), func(tx pgx.Tx) error {
+	require.NoError(s.t, s.store.Tenant(s.t.Context(), uuid.MustParse(tenantID), func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(s.t.Context(), sql, args...)
 		return err
 	}))
@@ -119,7 +119,7 @@ func (s *site) asTenant(tenantID, sql string, args ...any) {
 // asked are the deliveries that the outbox asks attempts for.
 func (s *site) asked(tenantID string) (ids []string) {
 	s.t.Helper()
-	require.NoError(s.t, s.store.Tenant(s.t.Context(), uuid.MustParse(tenantID), func(tx pgx.Tx) error {
+	require.NoError(s.t, s.store.Tenant(s.t.Context(), uuid.MustParse(tenantID), func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := tx.Query(s.t.Context(), "DELETE FROM outbox WHERE subject = 'offerflow.events.delivery' RETURNING payload")
 		if err != nil {
 			return err
@@ -144,7 +144,7 @@ func TestATestCallbackIsQueuedWithItsMessage(t *testing.T) {
 	var made struct{ ID string }
 	c.post(endpointPath+"/test", nil).into(http.StatusAccepted, &made)
 	require.Equal(t, []string{made.ID}, s.asked(tenantID))
-	require.NoError(t, s.store.Tenant(t.Context(), uuid.MustParse(tenantID), func(tx pgx.Tx) error {
+	require.NoError(t, s.store.Tenant(t.Context(), uuid.MustParse(tenantID), func(ctx context.Context, tx pgx.Tx) error {
 		var body string
 		err := tx.QueryRow(context.Background(), "SELECT body FROM deliveries WHERE id = $1 AND kind = 'test' AND state = 'waiting'", made.ID).Scan(&body)
 		require.Contains(t, body, `"id":"`+made.ID+`"`)

@@ -23,7 +23,7 @@ func (t *Tracking) clickTracked(c *gin.Context) {
 		deadEnd(c)
 		return
 	}
-	found, err := t.offers.byLink(c.Request.Context(), id)
+	found, err := t.offers.byLink(c.Request.Context(), c, id)
 	t.click(c, found, err)
 }
 
@@ -33,7 +33,7 @@ func (t *Tracking) linkProbed(c *gin.Context) {
 	id, ok := domain.ParseSentID(c.Param("linkId"))
 	err := errNoTarget
 	if ok {
-		_, err = t.offers.byLink(c.Request.Context(), id)
+		_, err = t.offers.byLink(c.Request.Context(), c, id)
 	}
 	c.Header("Cache-Control", "no-store")
 	switch {

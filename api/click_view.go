@@ -30,13 +30,13 @@ func (t *Tracking) wallTarget(c *gin.Context) (target, error) {
 	isView = isView && t.keys.Genuine(keyring.KindView, viewID)
 	offer := queryValue(c.Request.URL.RawQuery, "offerid")
 	if offer == "" && isView {
-		return t.targetOfView(ctx, viewID, params.memberID)
+		return t.targetOfView(ctx, c, viewID, params.memberID)
 	}
 	offerID, ok := domain.ParseSentID(offer)
 	if !ok {
 		return target{}, errNoTarget
 	}
-	found, err := t.offers.byOffer(ctx, offerID)
+	found, err := t.offers.byOffer(ctx, c, offerID)
 	if err != nil || !isView {
 		return found, err
 	}
@@ -44,7 +44,7 @@ func (t *Tracking) wallTarget(c *gin.Context) (target, error) {
 	if isSaid && (params.creativeOrder != "" || len(found.offer.Creatives) < 2) {
 		return found, nil
 	}
-	view, err := t.offers.viewOf(ctx, viewID)
+	view, err := t.offers.viewOf(ctx, c, viewID)
 	if errors.Is(err, errNoTarget) || err != nil && isSaid { // no member is lost for a creative
 		return found, nil
 	}
@@ -52,12 +52,12 @@ func (t *Tracking) wallTarget(c *gin.Context) (target, error) {
 }
 
 // targetOfView is where a click leads that names no offer. A view that says nothing leads nowhere.
-func (t *Tracking) targetOfView(ctx context.Context, viewID uuid.UUID, member string) (target, error) {
-	view, err := t.offers.viewOf(ctx, viewID)
+func (t *Tracking) targetOfView(ctx context.Context, from asker, viewID uuid.UUID, member string) (target, error) {
+	view, err := t.offers.viewOf(ctx, from, viewID)
 	if err != nil {
 		return target{}, err
 	}
-	found, err := t.offers.byOffer(ctx, view.OfferID)
+	found, err := t.offers.byOffer(ctx, from, view.OfferID)
 	found = found.from(view, member)
 	if err == nil && found.view == nil {
 		err = errNoTarget
@@ -83,8 +83,8 @@ func (t target) from(view *dbgen.OfferView, member string) target {
 }
 
 // viewOf looks a view up by an id that we minted, within the bounds of look-ups. Errors are those of byLink.
-func (c *OfferCache) viewOf(ctx context.Context, id uuid.UUID) (*dbgen.OfferView, error) {
-	return lookOnce(ctx, c.views, id, true, func(ctx context.Context) (*dbgen.OfferView, error) {
+func (c *OfferCache) viewOf(ctx context.Context, from asker, id uuid.UUID) (*dbgen.OfferView, error) {
+	return lookUp(ctx, c.views, string(id[:]), c.proofOf(keyring.KindView, id), from, func(ctx context.Context) (*dbgen.OfferView, error) {
 		view, err := dbgen.New().SystemOfferView(ctx, c.store.SystemPool(), id)
 		return &view, err
 	})

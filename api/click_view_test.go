@@ -64,11 +64,11 @@ func TestRule45ClickByViewAsksForWhatTargetingNeeds(t *testing.T) {
 func TestClicksByStrangersViewsAskNobody(t *testing.T) {
 	t.Parallel()
 	e := newEdgeWithoutDatabase(t)
-	for range strangersBurst + 20 {
+	for range 2 * idMissesEach.burst {
 		require.Equal(t, http.StatusNotFound, e.get("/wall?viewId="+newID().String()).Code)
 	}
 	require.Empty(t, e.click)
-	for range strangersBurst + 20 {
+	for range 2 * idMissesEach.burst {
 		require.Equal(t, http.StatusFound, e.get("/wall?offerId="+e.offer.ID.String()+"&viewId="+newID().String()).Code)
 	}
 }

@@ -77,7 +77,7 @@ type conversionOutput struct{ Body conversionDetail }
 
 func (s *Server) getConversion(ctx context.Context, in *ByID) (*conversionOutput, error) {
 	out := &conversionOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tenantID := principal(ctx).TenantID
 		row, err := dbgen.New().GetConversion(ctx, tx, tenantID, in.ID)
 		if err != nil {

@@ -171,7 +171,7 @@ func (b *conversionBook[T]) answer(ctx context.Context, s *Server, in *conversio
 		return out, err
 	}
 	var answer page[T]
-	err = s.tenant(ctx, func(tx pgx.Tx) error {
+	err = s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		found, err := list(ctx, tx, b.listing, in.ListInput, args...)
 		if err != nil {
 			return err
@@ -232,7 +232,7 @@ func (s *Server) resolveEventFilter(ctx context.Context, filters map[string][]st
 				ids = append(ids, value)
 			}
 		}
-		err := s.tenant(ctx, func(tx pgx.Tx) error {
+		err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 			found, err := dbgen.New().EventsByName(ctx, tx, principal(ctx).TenantID, names)
 			for _, id := range found {
 				ids = append(ids, id.String())

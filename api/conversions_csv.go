@@ -182,7 +182,7 @@ func (b *conversionBook[T]) batch(ctx context.Context, s *Server, in ListInput, 
 		args = append(args, after.completedAt, after.id)
 	}
 	query := fmt.Sprintf("SELECT %s FROM %s%s ORDER BY c.user_completed_at %s, c.id %s LIMIT %d", l.columns, l.from, where, direction, direction, csvBatch)
-	err = s.tenant(ctx, func(tx pgx.Tx) error {
+	err = s.reported(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, query, args...)
 		if err != nil {
 			return err

@@ -37,7 +37,7 @@ func campaignOf(o *domain.Offer) string { return cmp.Or(o.AdvertiserCampaignName
 // costPages checks what was asked for.
 func (s *Server) costPages(ctx context.Context, in *costReportInput, provider string) (*costPages, error) {
 	p := &costPages{server: s}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.reported(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tenant, err := dbgen.New().GetTenant(ctx, tx, principal(ctx).TenantID)
 		if err != nil {
 			return orNotFound(err)
@@ -72,7 +72,7 @@ func (p *costPages) next(ctx context.Context) ([]costRow, error) {
 		size := min(p.size, len(p.ordered)-p.offer)
 		q := p.page(size)
 		var rows []dbgen.PerformanceRow
-		err := p.server.tenant(ctx, func(tx pgx.Tx) (err error) {
+		err := p.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 			rows, err = q.rows(ctx, tx)
 			return err
 		})

@@ -68,7 +68,7 @@ var deliveryListing = listing[deliveryDocument]{
 
 func (s *Server) listDeliveries(ctx context.Context, in *ListInput) (*pageOutput[deliveryDocument], error) {
 	out := &pageOutput[deliveryDocument]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) (err error) {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		if out.Body, err = list(ctx, tx, deliveryListing, *in, principal(ctx).TenantID); err != nil {
 			return err
 		}
@@ -106,7 +106,7 @@ const resendLease = 30 * time.Second
 func (s *Server) resendDelivery(ctx context.Context, in *ByID) (*deliveryIDOutput, error) {
 	out := &deliveryIDOutput{}
 	out.Body.ID = in.ID
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		delivery, err := dbgen.New().GetDelivery(ctx, tx, principal(ctx).TenantID, in.ID)
 		if err != nil {
 			return orNotFound(err)
@@ -169,7 +169,7 @@ func (s *Server) resendDeliveries(ctx context.Context, in *resendDeliveriesInput
 	if body.State != nil {
 		state = *body.State
 	}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		ids, err := resend(ctx, tx, dbgen.DeliveriesToResendParams{
 			ConversionID: body.ConversionID, EndpointID: body.EndpointID, Kind: body.Kind, State: &state,
 			CreatedFrom: body.CreatedFrom, CreatedTo: body.CreatedTo, PageLimit: maxResend,

@@ -104,7 +104,7 @@ func (s *Server) declineShare(ctx context.Context, in *declineShareInput) (*part
 // decideShare runs the publisher's decision about a share, under the lock on the offer's row.
 func (s *Server) decideShare(ctx context.Context, in *ByID, decide func(pgx.Tx, *dbgen.Partnership, *domain.Offer) error) (*partnershipOutput, error) {
 	out := &partnershipOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		p, offer, err := lockPartnership(ctx, tx, in.ID)
 		if err != nil {
 			return err

@@ -73,7 +73,7 @@ type applyToSharesOutput struct {
 func (s *Server) applyToShares(ctx context.Context, in *applyToSharesInput) (*applyToSharesOutput, error) {
 	out := &applyToSharesOutput{}
 	out.Body.JobID = effectID(ctx)
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		queries, tenantID := dbgen.New(), principal(ctx).TenantID
 		source, err := currentOffer(ctx, tx, in.ID)
 		if err != nil {
@@ -117,7 +117,7 @@ func (s *Server) applyToShares(ctx context.Context, in *applyToSharesInput) (*ap
 // why this one is not edited; err is what may work later.
 func (s *Server) ApplyToShare(ctx context.Context, edit activities.ShareEdit) (changed bool, refusal string, err error) {
 	ctx = withPrincipal(ctx, Principal{TenantID: edit.TenantID, Scope: scopeManagement, Actor: edit.Actor + ", job " + edit.JobID.String()})
-	err = s.tenant(ctx, func(tx pgx.Tx) error {
+	err = s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		before, err := lockOffer(ctx, tx, edit.OfferID)
 		if err != nil {
 			return err

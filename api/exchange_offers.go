@@ -23,7 +23,7 @@ type sharedOfferOutput struct {
 // getSharedOffer shows a shared offer to either side, the same document to both (rule 57).
 func (s *Server) getSharedOffer(ctx context.Context, in *ByID) (*sharedOfferOutput, error) {
 	out := &sharedOfferOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		err := checkShared(ctx, tx, in.ID)
 		if err != nil {
 			return err
@@ -96,7 +96,7 @@ func (e editedOffer) MarshalJSON() ([]byte, error) {
 // anything else; what changes nothing makes no version.
 func (s *Server) editSharedOffer(ctx context.Context, in *editSharedOfferInput) (*editSharedOfferOutput, error) {
 	out := &editSharedOfferOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		before, err := s.matchingShared(ctx, tx, in.ID, in.IfMatch)
 		if err != nil {
 			return err
@@ -193,7 +193,7 @@ type listOfferChangesInput struct {
 // listOfferChanges shows who changed what of a shared offer, newest first, after its end too.
 func (s *Server) listOfferChanges(ctx context.Context, in *listOfferChangesInput) (*pageOutput[offerChange], error) {
 	out := &pageOutput[offerChange]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		err := checkShared(ctx, tx, in.ID)
 		if err != nil {
 			return err

@@ -98,7 +98,7 @@ func (s *Server) listPartnerships(ctx context.Context, in *ListInput) (*pageOutp
 
 func (s *Server) getPartnership(ctx context.Context, in *ByID) (*partnershipOutput, error) {
 	out := &partnershipOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tenantID := principal(ctx).TenantID
 		row, err := dbgen.New().GetPartnership(ctx, tx, in.ID, tenantID)
 		if err != nil {
@@ -134,7 +134,7 @@ func (s *Server) endPartnership(ctx context.Context, in *endPartnershipInput) (*
 		return nil, err
 	}
 	out := &partnershipOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, offer, err := lockPartnership(ctx, tx, in.ID)
 		if err != nil {
 			return err

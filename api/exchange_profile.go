@@ -46,7 +46,7 @@ type updateExchangeProfileInput struct{ Body exchangeProfileBody }
 
 func (s *Server) getExchangeProfile(ctx context.Context, _ *struct{}) (*exchangeProfileOutput, error) {
 	out := &exchangeProfileOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) (err error) {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		out.Body, err = exchangeProfileOf(ctx, tx)
 		return err
 	})
@@ -77,7 +77,7 @@ func exchangeProfileOf(ctx context.Context, tx pgx.Tx) (exchangeProfile, error) 
 
 func (s *Server) updateExchangeProfile(ctx context.Context, in *updateExchangeProfileInput) (*exchangeProfileOutput, error) {
 	out := &exchangeProfileOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		before, err := exchangeProfileOf(ctx, tx)
 		if err != nil {
 			return err
@@ -189,7 +189,7 @@ var directoryListing = listing[directoryEntry]{
 
 func (s *Server) listDirectory(ctx context.Context, in *ListInput) (*pageOutput[directoryEntry], error) {
 	out := &pageOutput[directoryEntry]{}
-	return out, s.system(ctx, func(tx pgx.Tx) (err error) {
+	return out, s.system(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		out.Body, err = list(ctx, tx, directoryListing, *in, principal(ctx).TenantID)
 		return err
 	})

@@ -237,7 +237,7 @@ func (s *Server) declineProposal(ctx context.Context, in *declineProposalInput) 
 // changes nothing.
 func (s *Server) decideProposal(ctx context.Context, in *ProposalByID, state domain.ProposalState, reason string) (*proposalOutput, error) {
 	out := &proposalOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		offer, err := lockOffer(ctx, tx, in.ID)
 		if err != nil {
 			return err
@@ -402,7 +402,7 @@ type listProposalsInput struct {
 // listProposals shows to both sides what either proposed, newest first, with what became of it.
 func (s *Server) listProposals(ctx context.Context, in *listProposalsInput) (*pageOutput[proposalDocument], error) {
 	out := &pageOutput[proposalDocument]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		err := checkShared(ctx, tx, in.ID)
 		if err != nil {
 			return err

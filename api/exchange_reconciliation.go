@@ -98,7 +98,7 @@ type listReconciliationsInput struct {
 // one only looks.
 func (s *Server) listReconciliations(ctx context.Context, in *listReconciliationsInput) (*pageOutput[reconciliationDocument], error) {
 	out := &pageOutput[reconciliationDocument]{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tenantID := principal(ctx).TenantID
 		if _, err := dbgen.New().GetPartnership(ctx, tx, in.ID, tenantID); err != nil {
 			return orNotFound(err)
@@ -155,7 +155,7 @@ func queueReconciliation(ctx context.Context, tx pgx.Tx, partnershipID uuid.UUID
 
 // reconcileNow has a worker compare both books, as it does each day.
 func (s *Server) reconcileNow(ctx context.Context, in *ByID) (*struct{}, error) {
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := dbgen.New().GetPartnership(ctx, tx, in.ID, principal(ctx).TenantID); err != nil {
 			return orNotFound(err)
 		}

@@ -132,8 +132,10 @@ func TestRule55RedirectRightAfterTheShare(t *testing.T) {
 	require.Equal(t, click.ID.String(), location.Query().Get("sub1"))
 	linkID := uuid.MustParse(strings.TrimPrefix(f.link, "/c/"))
 	for name, find := range map[string]func(context.Context, *OfferCache) (target, error){
-		"another process":       func(ctx context.Context, c *OfferCache) (target, error) { return c.byLink(ctx, linkID) },
-		"by offer":              func(ctx context.Context, c *OfferCache) (target, error) { return c.byOffer(ctx, f.partnership.OfferID) },
+		"another process": func(ctx context.Context, c *OfferCache) (target, error) { return c.byLink(ctx, nil, linkID) },
+		"by offer": func(ctx context.Context, c *OfferCache) (target, error) {
+			return c.byOffer(ctx, nil, f.partnership.OfferID)
+		},
 		"loaded from the start": func(ctx context.Context, c *OfferCache) (target, error) { return loaded(ctx, c, f.partnership.OfferID) },
 	} {
 		found, err := find(t.Context(), NewOfferCache(f.publisher.decisions.Store, f.publisher.decisions.Keys))
@@ -274,7 +276,7 @@ func loaded(ctx context.Context, c *OfferCache, offerID uuid.UUID) (target, erro
 	if err := c.Load(ctx); err != nil {
 		return target{}, err
 	}
-	return c.byOffer(ctx, offerID)
+	return c.byOffer(ctx, nil, offerID)
 }
 
 // Rules 46 and 58: caps are those of the advertiser, who decides, and in its zone; where a click goes

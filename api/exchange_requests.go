@@ -45,7 +45,7 @@ func (s *Server) requestReview(ctx context.Context, in *requestReviewInput) (*re
 		return nil, err
 	}
 	out := &requestReviewOutput{}
-	err = s.tenant(ctx, func(tx pgx.Tx) error {
+	err = s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		conversion, share, err := sharedConversion(ctx, tx, in.ID)
 		if err != nil {
 			return err
@@ -168,7 +168,7 @@ type listConversionRequestsInput struct {
 // listConversionRequests shows to both sides what was asked about a conversion, the newest first.
 func (s *Server) listConversionRequests(ctx context.Context, in *listConversionRequestsInput) (*pageOutput[conversionRequest], error) {
 	out := &pageOutput[conversionRequest]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, share, err := sharedConversion(ctx, tx, in.ID)
 		if err != nil {
 			return err

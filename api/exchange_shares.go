@@ -61,7 +61,7 @@ type madeShare struct {
 // shareMade finds the partnership that a request made before, nil where there is none. It is answered as
 // it was made: what became of it since does not change the answer.
 func (s *Server) shareMade(ctx context.Context, id uuid.UUID) (made *madeShare, err error) {
-	return made, s.tenant(ctx, func(tx pgx.Tx) error {
+	return made, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetPartnership(ctx, tx, id, principal(ctx).TenantID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -91,7 +91,7 @@ func (s *Server) share(ctx context.Context, id, offerID, publisherID uuid.UUID) 
 		return nil, err
 	}
 	var made madeShare
-	err = s.system(ctx, func(tx pgx.Tx) (err error) {
+	err = s.system(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		made, err = s.insertShare(ctx, tx, id, source, publisherID)
 		return err
 	})
@@ -116,7 +116,7 @@ type shareSource struct {
 
 func (s *Server) shareSource(ctx context.Context, offerID uuid.UUID) (source shareSource, err error) {
 	tenantID := principal(ctx).TenantID
-	return source, s.tenant(ctx, func(tx pgx.Tx) (err error) {
+	return source, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		if source.tenant, err = dbgen.New().GetTenant(ctx, tx, tenantID); err != nil {
 			return err
 		}

@@ -243,9 +243,9 @@ func (s *Server) sendLive(ctx context.Context, r *http.Request, out *eventWriter
 // noLongerMay says whether the token was revoked or has expired. A database that does not answer
 // says nothing about it.
 func (s *Server) noLongerMay(r *http.Request) bool {
-	_, err := s.authenticate(r, read)
+	_, err := s.authenticate(r, nil, read)
 	var refusal *Problem
-	return errors.As(err, &refusal)
+	return errors.As(err, &refusal) && (refusal.Status == http.StatusUnauthorized || refusal.Status == http.StatusForbidden)
 }
 
 // lastEventID is where a client goes on: the header that browsers send when they come again, or the

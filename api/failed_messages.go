@@ -74,30 +74,30 @@ func (s *Server) listFailedMessages(ctx context.Context, in *ListInput) (*pageOu
 
 func (s *Server) listAllFailedMessages(ctx context.Context, in *ListInput) (*pageOutput[failedMessage], error) {
 	out := &pageOutput[failedMessage]{}
-	return out, s.system(ctx, func(tx pgx.Tx) (err error) {
+	return out, s.system(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		out.Body, err = list(ctx, tx, allFailedMessages(), *in)
 		return err
 	})
 }
 
 func (s *Server) getFailedMessage(ctx context.Context, in *ByID) (*failedMessageOutput, error) {
-	return s.failedMessage(ctx, func(tx pgx.Tx) (dbgen.FailedMessage, error) {
+	return s.failedMessage(ctx, func(ctx context.Context, tx pgx.Tx) (dbgen.FailedMessage, error) {
 		return dbgen.New().GetFailedMessage(ctx, tx, principal(ctx).TenantID, in.ID)
 	}, s.tenant)
 }
 
 func (s *Server) getAnyFailedMessage(ctx context.Context, in *ByID) (*failedMessageOutput, error) {
-	return s.failedMessage(ctx, func(tx pgx.Tx) (dbgen.FailedMessage, error) {
+	return s.failedMessage(ctx, func(ctx context.Context, tx pgx.Tx) (dbgen.FailedMessage, error) {
 		return dbgen.New().SystemGetFailedMessage(ctx, tx, in.ID)
 	}, s.system)
 }
 
-func (s *Server) failedMessage(ctx context.Context, get func(tx pgx.Tx) (dbgen.FailedMessage, error),
-	inTx func(context.Context, func(tx pgx.Tx) error) error,
+func (s *Server) failedMessage(ctx context.Context, get func(ctx context.Context, tx pgx.Tx) (dbgen.FailedMessage, error),
+	inTx func(context.Context, func(ctx context.Context, tx pgx.Tx) error) error,
 ) (*failedMessageOutput, error) {
 	out := &failedMessageOutput{}
-	return out, inTx(ctx, func(tx pgx.Tx) error {
-		m, err := get(tx)
+	return out, inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		m, err := get(ctx, tx)
 		if err != nil {
 			return orNotFound(err)
 		}
@@ -166,12 +166,16 @@ func errNotWaiting() *Problem { return conflict("It was sent again, and has not 
 func (s *Server) resendOwn(ctx context.Context, id *uuid.UUID, source *string, atMost int32) (*resentOutput, error) {
 	q, tenantID := dbgen.New(), principal(ctx).TenantID
 	return s.resendFailed(ctx, s.tenant, failedStore{
-		lock: func(tx pgx.Tx) ([]dbgen.FailedMessage, error) {
-			return q.LockFailedMessages(ctx, tx, dbgen.LockFailedMessagesParams{TenantID: tenantID, ID: id, Source: source, AtMost: atMost})
+		find: func(ctx context.Context, tx pgx.Tx) ([]dbgen.FailedMessage, error) {
+			return q.FailedMessagesToResend(ctx, tx, dbgen.FailedMessagesToResendParams{TenantID: tenantID, ID: id, Source: source, AtMost: atMost})
 		},
-		revive: func(tx pgx.Tx, ids []uuid.UUID) error { return q.ReviveHeld(ctx, tx, tenantID, ids) },
-		mark: func(tx pgx.Tx, ids []uuid.UUID) error {
-			err := q.MarkResent(ctx, tx, dbgen.MarkResentParams{TenantID: tenantID, Ids: ids, ResentAt: now(), ResentBy: principal(ctx).Actor})
+		revive: func(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+			return q.ReviveHeld(ctx, tx, tenantID, ids)
+		},
+		mark: func(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, attempts []int64) error {
+			err := q.MarkResent(ctx, tx, dbgen.MarkResentParams{
+				TenantID: tenantID, Ids: ids, Attempts: attempts, ResentAt: now(), ResentBy: principal(ctx).Actor,
+			})
 			if err != nil {
 				return err
 			}
@@ -183,48 +187,56 @@ func (s *Server) resendOwn(ctx context.Context, id *uuid.UUID, source *string, a
 func (s *Server) resendAny(ctx context.Context, id *uuid.UUID, source *string, tenantID *uuid.UUID, atMost int32) (*resentOutput, error) {
 	q := dbgen.New()
 	return s.resendFailed(ctx, s.system, failedStore{
-		lock: func(tx pgx.Tx) ([]dbgen.FailedMessage, error) {
-			return q.SystemLockFailedMessages(ctx, tx, dbgen.SystemLockFailedMessagesParams{ID: id, Source: source, TenantID: tenantID, AtMost: atMost})
+		find: func(ctx context.Context, tx pgx.Tx) ([]dbgen.FailedMessage, error) {
+			return q.SystemFailedMessagesToResend(ctx, tx, dbgen.SystemFailedMessagesToResendParams{ID: id, Source: source, TenantID: tenantID, AtMost: atMost})
 		},
-		revive: func(tx pgx.Tx, ids []uuid.UUID) error { return q.SystemReviveHeld(ctx, tx, ids) },
-		mark: func(tx pgx.Tx, ids []uuid.UUID) error {
+		revive: func(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error { return q.SystemReviveHeld(ctx, tx, ids) },
+		mark: func(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, attempts []int64) error {
 			slog.InfoContext(ctx, "failed messages were sent again by the operator", "ids", ids)
-			return q.SystemMarkResent(ctx, tx, now(), principal(ctx).Actor, ids)
+			return q.SystemMarkResent(ctx, tx, dbgen.SystemMarkResentParams{
+				Ids: ids, Attempts: attempts, ResentAt: now(), ResentBy: principal(ctx).Actor,
+			})
 		},
 	}, atMost)
 }
 
 // failedStore are the statements of a tenant, or of the operator.
 type failedStore struct {
-	lock   func(tx pgx.Tx) ([]dbgen.FailedMessage, error)
-	revive func(tx pgx.Tx, ids []uuid.UUID) error
-	mark   func(tx pgx.Tx, ids []uuid.UUID) error
+	find   func(ctx context.Context, tx pgx.Tx) ([]dbgen.FailedMessage, error)
+	revive func(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error
+	// mark leaves alone what has failed again since it was found: its attempts are others.
+	mark func(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, attempts []int64) error
 }
 
-// resendFailed marks messages and puts them on disk before that is committed: after a crash in between
-// they wait to be sent again, and whoever handles them finds them done. Held ones are found by their
-// handler only once they are revived: they follow after the commit, and the sweep has them if that fails.
-func (s *Server) resendFailed(ctx context.Context, inTx func(context.Context, func(tx pgx.Tx) error) error,
+// resendFailed puts messages on disk, outside any transaction, and then marks them: after a crash in
+// between they wait to be sent again, and whoever handles them finds them done. Held ones are found by
+// their handler only once they are revived: they follow after the commit, and the sweep has them if that
+// fails.
+func (s *Server) resendFailed(ctx context.Context, inTx func(context.Context, func(ctx context.Context, tx pgx.Tx) error) error,
 	store failedStore, atMost int32,
 ) (*resentOutput, error) {
+	var messages, held []dbgen.FailedMessage
+	err := inTx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		messages, err = store.find(ctx, tx)
+		return err
+	})
 	out := &resentOutput{}
-	var held []dbgen.FailedMessage
-	err := inTx(ctx, func(tx pgx.Tx) error {
-		messages, err := store.lock(tx)
-		if err != nil || len(messages) == 0 {
-			return err
+	if err != nil || len(messages) == 0 {
+		return out, err
+	}
+	var ids, revived []uuid.UUID
+	var attempts []int64
+	for _, m := range messages {
+		ids, attempts = append(ids, m.ID), append(attempts, m.Attempts)
+		if m.Source == stream.SourceHeld && m.About != nil {
+			held, revived = append(held, m), append(revived, *m.About)
+		} else if err := s.sendAgain(ctx, m); err != nil {
+			return nil, err
 		}
-		var ids, revived []uuid.UUID
-		for _, m := range messages {
-			ids = append(ids, m.ID)
-			if m.Source == stream.SourceHeld && m.About != nil {
-				held, revived = append(held, m), append(revived, *m.About)
-			} else if err := s.sendAgain(ctx, m); err != nil {
-				return err
-			}
-		}
-		out.Body.Count, out.Body.More = len(ids), len(ids) == int(atMost) && atMost > 1
-		return errors.Join(store.revive(tx, revived), store.mark(tx, ids))
+	}
+	out.Body.Count, out.Body.More = len(ids), len(ids) == int(atMost) && atMost > 1
+	err = inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		return errors.Join(store.revive(ctx, tx, revived), store.mark(ctx, tx, ids, attempts))
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"net/http"
@@ -94,7 +95,7 @@ func makers() map[string]func(r *rich) string {
 		"view": func(r *rich) string {
 			at := time.Now().UTC()
 			id := r.api.Keys.NewID(keyring.KindView, at)
-			r.inTenant(func(tx pgx.Tx) error {
+			r.inTenant(func(ctx context.Context, tx pgx.Tx) error {
 				return dbgen.New().InsertOfferView(r.t.Context(), tx, dbgen.InsertOfferViewParams{
 					TenantID: r.tenantID, ID: id, OfferID: r.offer.ID, PubMemberID: r.member, CreatedAt: at,
 				})

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -257,7 +258,7 @@ func (w *world) write(sql string, args ...any) {
 func (r *rich) readOffer(id string) {
 	r.t.Helper()
 	var document []byte
-	r.inTenant(func(tx pgx.Tx) error {
+	r.inTenant(func(ctx context.Context, tx pgx.Tx) error {
 		version, err := dbgen.New().GetOfferVersion(r.t.Context(), tx, uuid.MustParse(id), 1)
 		document = version.Document
 		return err
@@ -342,13 +343,13 @@ func (w *world) rowsBut(t *testing.T, tenants ...*rich) map[string]string {
 // selectsEverything is the control of withoutRowSecurity: what a query forgets to ask for, it sees.
 func (w *world) selectsEverything(t *testing.T) {
 	t.Helper()
-	require.NoError(t, w.store.Tenant(t.Context(), w.tenants[0].tenantID, func(tx pgx.Tx) error {
+	require.NoError(t, w.store.Tenant(t.Context(), w.tenants[0].tenantID, func(ctx context.Context, tx pgx.Tx) error {
 		for _, table := range []string{"offers", "clicks", "conversions", "partners", "partnerships", "offer_versions", "ledger_entries"} {
 			var seen, all int
 			if err := tx.QueryRow(t.Context(), fmt.Sprintf("SELECT count(*) FROM %s", table)).Scan(&seen); err != nil {
 				return err
 			}
-			require.NoError(t, w.store.System(t.Context(), func(tx pgx.Tx) error {
+			require.NoError(t, w.store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 				return tx.QueryRow(t.Context(), fmt.Sprintf("SELECT count(*) FROM %s", table)).Scan(&all)
 			}))
 			require.Equal(t, all, seen, table)

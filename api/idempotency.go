@@ -161,7 +161,7 @@ func requestHash(r *http.Request, p Principal) hash.Hash {
 
 func (k *keyed) name() string { return k.tenantID.String() + " " + k.route + " " + k.key }
 
-func (k *keyed) transaction(ctx context.Context, fn func(tx pgx.Tx) error) error {
+func (k *keyed) transaction(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	if k.system {
 		return k.server.Store.System(ctx, fn)
 	}
@@ -175,7 +175,7 @@ var errRefused = errors.New("refused")
 func (k *keyed) atomically() error {
 	ctx := k.c.Request.Context()
 	var answer *recorder
-	err := k.transaction(ctx, func(tx pgx.Tx) error {
+	err := k.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		free, err := dbgen.New().LockIdempotencyKey(ctx, tx, k.name())
 		if err != nil {
 			return err
@@ -207,7 +207,7 @@ func (k *keyed) repeatably() error {
 	ctx := k.c.Request.Context()
 	var answer *recorder
 	var id uuid.UUID
-	err := k.transaction(ctx, func(tx pgx.Tx) error {
+	err := k.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		mine := newID().String()
 		err := dbgen.New().ReserveIdempotencyKey(ctx, tx, dbgen.ReserveIdempotencyKeyParams{
 			TenantID: k.tenantID, Key: k.key, Route: k.route, RequestHash: k.hash, Answer: &mine, CreatedAt: now(),
@@ -228,7 +228,7 @@ func (k *keyed) repeatably() error {
 	open := &atomic.Bool{}
 	answer = k.run(context.WithValue(context.WithValue(ctx, effectIDKey{}, id), finalityKey{}, open))
 	ctx = context.WithoutCancel(ctx) // what was done is kept, also when the client has gone
-	err = k.transaction(ctx, func(tx pgx.Tx) error {
+	err = k.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		switch {
 		case open.Load(): // the id stays, and the next try goes on with it
 			return nil

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -61,7 +62,7 @@ func TestIdempotencyKey(t *testing.T) {
 		keyed(management, "k3").post("/api/v1/tokens", `{"name":"ci","scope":"readonly"}`).into(http.StatusCreated, &again)
 		require.Equal(t, first, again)
 		site.as(again.Token).get("/api/v1/settings").into(http.StatusOK, nil)
-		require.NoError(t, site.store.System(t.Context(), func(tx pgx.Tx) error {
+		require.NoError(t, site.store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 			var all string
 			err := tx.QueryRow(t.Context(), "SELECT string_agg(k::text, '') FROM idempotency_keys k").Scan(&all)
 			require.NotContains(t, all, first.Token)

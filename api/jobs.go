@@ -67,7 +67,7 @@ type jobOutput struct {
 
 func (s *Server) getJob(ctx context.Context, in *ByID) (*jobOutput, error) {
 	out := &jobOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error { return readJob(ctx, tx, in.ID, out) })
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error { return readJob(ctx, tx, in.ID, out) })
 }
 
 func readJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, out *jobOutput) error {
@@ -144,7 +144,7 @@ type jobItemsInput struct {
 
 func (s *Server) listJobItems(ctx context.Context, in *jobItemsInput) (*pageOutput[jobItemView], error) {
 	out := &pageOutput[jobItemView]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tenantID := principal(ctx).TenantID
 		if _, err := dbgen.New().GetJob(ctx, tx, tenantID, in.ID); err != nil {
 			return orNotFound(err)
@@ -199,7 +199,7 @@ func (s *Server) resumeJob(ctx context.Context, in *ByID) (*jobOutput, error) {
 func (s *Server) turnJob(ctx context.Context, id uuid.UUID, action string,
 	turn func(context.Context, dbgen.DBTX, uuid.UUID, uuid.UUID) (int64, error)) (*jobOutput, error) {
 	out := &jobOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		turned, err := turn(ctx, tx, principal(ctx).TenantID, id)
 		if err != nil {
 			return err

@@ -260,7 +260,7 @@ func storable(text string) string {
 // listIn is a whole handler: one page of a listing in the principal's tenant.
 func listIn[T any](ctx context.Context, s *Server, l listing[T], in ListInput, args ...any) (*pageOutput[T], error) {
 	out := &pageOutput[T]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) (err error) {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		out.Body, err = list(ctx, tx, l, in, args...)
 		return err
 	})

@@ -31,7 +31,7 @@ func (s *Server) getLookup(ctx context.Context, in *lookupInput) (*lookupOutput,
 		return nil, notFound()
 	}
 	out := &lookupOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		added, err := addedLookups(ctx, tx, in.Kind)
 		out.Body.Items = slices.Concat(builtIn, added)
 		return err
@@ -80,7 +80,7 @@ func (s *Server) createAge(ctx context.Context, in *createAgeInput) (*lookupItem
 		return nil, err
 	}
 	item := domain.LookupItem{ID: newID(), Name: name, MinAge: intOf(in.Body.MinAge), MaxAge: intOf(in.Body.MaxAge)}
-	return s.addLookup(ctx, "ages", item, func(tx pgx.Tx) error {
+	return s.addLookup(ctx, "ages", item, func(ctx context.Context, tx pgx.Tx) error {
 		return dbgen.New().InsertAge(ctx, tx, dbgen.InsertAgeParams{
 			TenantID: principal(ctx).TenantID, ID: item.ID, Name: name, MinAge: in.Body.MinAge, MaxAge: in.Body.MaxAge,
 		})
@@ -105,14 +105,14 @@ func (s *Server) createCategory(ctx context.Context, in *createCategoryInput) (*
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	return s.addLookup(ctx, "categories", item, func(tx pgx.Tx) error {
+	return s.addLookup(ctx, "categories", item, func(ctx context.Context, tx pgx.Tx) error {
 		return dbgen.New().InsertCategory(ctx, tx, principal(ctx).TenantID, item.ID, item.Name)
 	})
 }
 
 // addLookup refuses a name that the list has already.
-func (s *Server) addLookup(ctx context.Context, kind string, item domain.LookupItem, insert func(tx pgx.Tx) error) (*lookupItemOutput, error) {
-	return &lookupItemOutput{Body: item}, s.tenant(ctx, func(tx pgx.Tx) error {
+func (s *Server) addLookup(ctx context.Context, kind string, item domain.LookupItem, insert func(ctx context.Context, tx pgx.Tx) error) (*lookupItemOutput, error) {
+	return &lookupItemOutput{Body: item}, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := dbgen.New().LockLookups(ctx, tx, principal(ctx).TenantID.String()); err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func (s *Server) addLookup(ctx context.Context, kind string, item domain.LookupI
 		if slices.ContainsFunc(slices.Concat(builtIn, added), sameName) {
 			return conflict("There is one of this name already.")
 		}
-		if err := insert(tx); err != nil {
+		if err := insert(ctx, tx); err != nil {
 			return err
 		}
 		return audit(ctx, tx, "create", kind, item.ID.String(), nil, item)

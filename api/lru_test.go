@@ -15,23 +15,23 @@ func TestFullCachesForgetTheOldestAlone(t *testing.T) {
 	var tokens tokenCache
 	for i := range maxTokens + 1 {
 		tokens.put(strconv.Itoa(i), cachedToken{loadedAt: now})
-		tokens.get("1", now) // somebody goes on asking with this one
+		tokens.get("1") // somebody goes on asking with this one
 	}
 	for hash, want := range map[string]bool{"0": false, "1": true, "2": true, strconv.Itoa(maxTokens): true} {
-		if _, ok := tokens.get(hash, now); ok != want {
+		if _, ok := tokens.get(hash); ok != want {
 			t.Errorf("token %s is kept: %v", hash, ok)
 		}
 	}
 	tokens.forget()
-	if _, ok := tokens.get("1", now); ok {
-		t.Error("a revoked token is kept")
+	if entry, ok := tokens.get("1"); !ok || tokens.isFresh(entry, now) {
+		t.Error("after one was revoked all are looked up again")
 	}
 
-	misses := newMissGuard()
-	ids := make([]uuid.UUID, missesRemembered+1)
+	misses := newLookups("test", newMissBudget(idMissesEach, idMissesAll), missRemembered)
+	ids := make([]string, missesRemembered+1)
 	for i := range ids {
-		ids[i] = uuid.New()
-		misses.remember(ids[i], now)
+		ids[i] = uuid.NewString()
+		misses.unknown.of(missesRemembered).Add(ids[i], now)
 	}
 	if misses.isUnknown(ids[0], now) || !misses.isUnknown(ids[1], now) || !misses.isUnknown(ids[missesRemembered], now) {
 		t.Error("more or less than the oldest is forgotten")

@@ -76,7 +76,7 @@ var memberOfferListing = listing[memberOffer]{
 
 func (s *Server) memberOffers(ctx context.Context, in *memberListInput) (*pageOutput[memberOffer], error) {
 	out := &pageOutput[memberOffer]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) (err error) {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		if out.Body, err = list(ctx, tx, memberOfferListing, in.ListInput, principal(ctx).TenantID, in.Member); err != nil {
 			return err
 		}

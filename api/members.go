@@ -60,7 +60,7 @@ type memberBalanceOutput struct{ Body memberBalance }
 // memberBalance of a member that was never seen is zero: who exists is the publisher's to know.
 func (s *Server) memberBalance(ctx context.Context, in *memberInput) (*memberBalanceOutput, error) {
 	out := &memberBalanceOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().PointsOfMember(ctx, tx, principal(ctx).TenantID, in.Member)
 		out.Body = memberBalance{Points: Decimal(row.Points), PendingPoints: Decimal(row.PendingPoints)}
 		return err
@@ -103,7 +103,7 @@ var memberLedgerListing = listing[memberEntry]{
 
 func (s *Server) memberLedger(ctx context.Context, in *memberListInput) (*pageOutput[memberEntry], error) {
 	out := &pageOutput[memberEntry]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) (err error) {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		if out.Body, err = list(ctx, tx, memberLedgerListing, in.ListInput, principal(ctx).TenantID, in.Member); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -90,7 +91,7 @@ func TestAdvertisers(t *testing.T) {
 			require.NotContains(t, body, "s3cret")
 			require.NotContains(t, body, "hush")
 		}
-		require.NoError(t, site.store.System(t.Context(), func(tx pgx.Tx) error {
+		require.NoError(t, site.store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 			var hash, sealed string
 			err := tx.QueryRow(t.Context(), "SELECT security_token_hash, signing_secret_sealed FROM advertisers").Scan(&hash, &sealed)
 			require.Equal(t, site.api.Keys.Hash("t0p-s3cret-of-acme"), hash)

@@ -54,7 +54,7 @@ type goalsInput struct {
 // off are not in it (rule 69).
 func (s *Server) listGoals(ctx context.Context, in *goalsInput) (*pageOutput[goalView], error) {
 	out := &pageOutput[goalView]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		offer, err := currentOffer(ctx, tx, in.ID)
 		if err != nil {
 			return err

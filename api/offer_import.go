@@ -71,7 +71,7 @@ func (s *Server) importOffers(ctx context.Context, in *importInput) (*importOutp
 		return nil, err
 	}
 	out := &importOutput{}
-	err = s.tenant(ctx, func(tx pgx.Tx) error {
+	err = s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		i := &offerImport{
 			server: s, tx: tx, queries: dbgen.New(), known: map[string]uuid.UUID{}, listed: map[string]bool{}, synchronizes: in.Body.Operation == operationSynchronize,
 			answer: importAnswer{

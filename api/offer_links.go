@@ -36,7 +36,7 @@ type linkOutput struct{ Body linkDocument }
 // names nothing gets the offer's own.
 func (s *Server) createLink(ctx context.Context, in *createLinkInput) (*linkOutput, error) {
 	out := &linkOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		offer, err := currentOffer(ctx, tx, in.ID)
 		if err != nil {
 			return err
@@ -152,7 +152,7 @@ func (s *Server) linkListing() listing[linkView] {
 
 func (s *Server) listLinks(ctx context.Context, in *listLinksInput) (*pageOutput[linkView], error) {
 	out := &pageOutput[linkView]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := dbgen.New().GetOffer(ctx, tx, in.ID); err != nil {
 			return orNotFound(err)
 		}

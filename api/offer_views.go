@@ -56,7 +56,7 @@ type offerOutput struct {
 // getOffer shows one offer. Its version is the ETag that a PUT sends back as If-Match.
 func (s *Server) getOffer(ctx context.Context, in *offerInput) (*offerOutput, error) {
 	out := &offerOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := ownProduct(ctx, tx, in.Product); err != nil {
 			return err
 		}
@@ -74,7 +74,7 @@ type listOffersInput struct {
 // listOffers shows the tenant's offers, each as getOffer does.
 func (s *Server) listOffers(ctx context.Context, in *listOffersInput) (*pageOutput[offerView], error) {
 	out := &pageOutput[offerView]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := ownProduct(ctx, tx, in.Product); err != nil {
 			return err
 		}

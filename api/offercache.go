@@ -10,9 +10,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
-	"golang.org/x/sync/singleflight"
-	"golang.org/x/time/rate"
 
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
@@ -38,9 +35,9 @@ type OfferCache struct {
 	// writing orders the replacement of offers, so that an older version never replaces a newer.
 	writing sync.Mutex
 
-	misses *missGuard
-	views  *missGuard
-	dirty  *dirtySet
+	// misses and views share one budget.
+	misses, views *lookups
+	dirty         *dirtySet
 	// tokensRevoked is called when another process has revoked a token.
 	tokensRevoked func()
 }
@@ -124,28 +121,32 @@ func (t *target) passed() []string {
 // errNoTarget is returned for a link or an offer that does not exist.
 var errNoTarget = errors.New("no such link")
 
-// errTooManyMisses is returned when unknown ids come faster than they may be looked up.
-var errTooManyMisses = errors.New("too many look-ups of unknown links")
-
 // NewOfferCache makes an empty cache; Load fills it, and Run keeps it fresh.
 func NewOfferCache(store *db.Store, keys *keyring.Keyring) *OfferCache {
-	return &OfferCache{store: store, keys: keys, ofTenants: newTenantOffers(), misses: newMissGuard(), views: newMissGuard(), dirty: newDirtySet()}
+	misses := newMissBudget(idMissesEach, idMissesAll)
+	return &OfferCache{
+		store: store, keys: keys, ofTenants: newTenantOffers(), dirty: newDirtySet(),
+		misses: newLookups("link", misses, missRemembered), views: newLookups("view", misses, missRemembered),
+	}
 }
 
-// byLink finds where a link leads. Errors are errNoTarget, errTooManyMisses and the database's.
-func (c *OfferCache) byLink(ctx context.Context, id uuid.UUID) (target, error) {
+// byLink finds where a link leads; from is nil where we ask for ourselves. Errors are errNoTarget, errTooManyMisses and the database's.
+func (c *OfferCache) byLink(ctx context.Context, from asker, id uuid.UUID) (target, error) {
 	link := c.links.get(id)
+	if link == nil && !c.keys.Genuine(keyring.KindLink, id) {
+		return target{}, errNoTarget // no link, and no postback or click either
+	}
 	if link == nil {
-		return c.miss(ctx, id, c.fetchLink)
+		return c.miss(ctx, from, id, c.proofOf(keyring.KindLink, id), c.fetchLink)
 	}
 	return c.complete(ctx, link)
 }
 
 // byOffer finds where an offer's default link leads.
-func (c *OfferCache) byOffer(ctx context.Context, offerID uuid.UUID) (target, error) {
+func (c *OfferCache) byOffer(ctx context.Context, from asker, offerID uuid.UUID) (target, error) {
 	link := c.defaults.get(offerID)
 	if link == nil {
-		return c.miss(ctx, offerID, c.fetchDefaultLink)
+		return c.miss(ctx, from, offerID, proofNone, c.fetchDefaultLink)
 	}
 	return c.complete(ctx, link)
 }
@@ -156,7 +157,7 @@ func (c *OfferCache) complete(ctx context.Context, link *dbgen.Link) (target, er
 	if t, ok := c.known(link); ok {
 		return t, nil
 	}
-	return c.miss(ctx, link.ID, func(ctx context.Context, _ uuid.UUID) (*dbgen.Link, error) {
+	return c.miss(ctx, nil, link.ID, proofKnown, func(ctx context.Context, _ uuid.UUID) (*dbgen.Link, error) {
 		return link, c.fetchParts(ctx, link)
 	})
 }
@@ -171,45 +172,10 @@ func (c *OfferCache) known(link *dbgen.Link) (target, bool) {
 	return t, t.offer != nil && t.tenant != nil
 }
 
-// Bounds of the look-ups that misses cost. Ids that we minted may be looked up at any time: there
-// are only as many as there are links. All others share a small budget.
-const (
-	strangersPerSecond = 50
-	strangersBurst     = 100
-	parallelMisses     = 8
-	missTimeout        = 2 * time.Second
-	missesRemembered   = 8192
-	// missRemembered is short: a link may be made right after somebody asked for it.
-	missRemembered = time.Second
-)
-
-// missGuard keeps unknown ids from hammering the database.
-type missGuard struct {
-	flights   singleflight.Group
-	strangers *rate.Limiter
-	slots     chan struct{}
-	unknown   lruOnce[uuid.UUID, time.Time]
-}
-
-func newMissGuard() *missGuard {
-	return &missGuard{
-		strangers: rate.NewLimiter(strangersPerSecond, strangersBurst),
-		slots:     make(chan struct{}, parallelMisses),
-	}
-}
-
-func (g *missGuard) isUnknown(id uuid.UUID, now time.Time) bool {
-	at, ok := g.unknown.of(missesRemembered).Get(id)
-	return ok && now.Sub(at) < missRemembered
-}
-
-func (g *missGuard) remember(id uuid.UUID, now time.Time) {
-	g.unknown.of(missesRemembered).Add(id, now)
-}
-
-// miss looks one id up, once for all that ask for it at the same time.
-func (c *OfferCache) miss(ctx context.Context, id uuid.UUID, fetch func(context.Context, uuid.UUID) (*dbgen.Link, error)) (target, error) {
-	return lookOnce(ctx, c.misses, id, c.keys.Genuine(keyring.KindLink, id), func(ctx context.Context) (target, error) {
+// miss looks one id up, once for all that ask for it at the same time. Errors are errNoTarget,
+// errTooManyMisses and the database's.
+func (c *OfferCache) miss(ctx context.Context, from asker, id uuid.UUID, p proof, fetch func(context.Context, uuid.UUID) (*dbgen.Link, error)) (target, error) {
+	return lookUp(ctx, c.misses, string(id[:]), p, from, func(ctx context.Context) (target, error) {
 		link, err := fetch(ctx, id)
 		if err != nil {
 			return target{}, err
@@ -223,31 +189,11 @@ func (c *OfferCache) miss(ctx context.Context, id uuid.UUID, fetch func(context.
 	})
 }
 
-// lookOnce is one bounded look-up of an id. What has no row is errNoTarget, for a moment without asking.
-func lookOnce[T any](ctx context.Context, g *missGuard, id uuid.UUID, genuine bool, fetch func(context.Context) (T, error)) (T, error) {
-	var none T
-	if g.isUnknown(id, time.Now()) {
-		return none, errNoTarget
+// proofOf is what an id says of itself. Ids from before ids had kinds prove nothing: each of them is
+// genuine as any kind, and strangers have as many as they have sent postbacks.
+func (c *OfferCache) proofOf(kind keyring.Kind, id uuid.UUID) proof {
+	if c.keys.HasKind(kind, id) {
+		return proofMAC
 	}
-	found, err, _ := g.flights.Do(string(id[:]), func() (any, error) {
-		if !genuine && !g.strangers.Allow() {
-			return none, errTooManyMisses
-		}
-		// The look-up serves everybody who waits: it does not end with the first one's request.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), missTimeout)
-		defer cancel()
-		select {
-		case g.slots <- struct{}{}:
-			defer func() { <-g.slots }()
-		case <-ctx.Done():
-			return none, errTooManyMisses
-		}
-		out, err := fetch(ctx)
-		if errors.Is(err, pgx.ErrNoRows) {
-			g.remember(id, time.Now())
-			return none, errNoTarget
-		}
-		return out, err
-	})
-	return found.(T), err
+	return proofNone
 }

@@ -35,8 +35,8 @@ func (m *pairMap) put(link *dbgen.Link) {
 
 // byPair finds where an offer leads for a partner: by the partner's own link, else by the offer's
 // in the partner's tenant, with this partner. Errors are those of byLink.
-func (c *OfferCache) byPair(ctx context.Context, offerID, partnerID uuid.UUID) (target, error) {
-	found, err := c.pairTarget(ctx, offerID, partnerID)
+func (c *OfferCache) byPair(ctx context.Context, from asker, offerID, partnerID uuid.UUID) (target, error) {
+	found, err := c.pairTarget(ctx, from, offerID, partnerID)
 	if err != nil {
 		return target{}, err
 	}
@@ -51,7 +51,7 @@ func (c *OfferCache) byPair(ctx context.Context, offerID, partnerID uuid.UUID) (
 	return found, nil
 }
 
-func (c *OfferCache) pairTarget(ctx context.Context, offerID, partnerID uuid.UUID) (target, error) {
+func (c *OfferCache) pairTarget(ctx context.Context, from asker, offerID, partnerID uuid.UUID) (target, error) {
 	if partner := c.partners.get(partnerID); partner != nil {
 		link := c.pairs.get(offerPair{offerID, partnerID})
 		if link == nil {
@@ -61,7 +61,7 @@ func (c *OfferCache) pairTarget(ctx context.Context, offerID, partnerID uuid.UUI
 			return c.complete(ctx, link)
 		}
 	}
-	return c.miss(ctx, uuid.NewSHA1(offerID, partnerID[:]), func(ctx context.Context, _ uuid.UUID) (*dbgen.Link, error) {
+	return c.miss(ctx, from, uuid.NewSHA1(offerID, partnerID[:]), proofNone, func(ctx context.Context, _ uuid.UUID) (*dbgen.Link, error) {
 		link, err := dbgen.New().SystemCachedPairLink(ctx, c.store.SystemPool(), offerID, partnerID)
 		if err != nil {
 			return nil, err

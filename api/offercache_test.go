@@ -9,12 +9,10 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/time/rate"
 
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
-	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -162,11 +160,11 @@ func TestOfferCacheLoads(t *testing.T) {
 	}
 	store := e.offers.store
 	e.offers.store = nil // what follows is in memory
-	found, err := e.offers.byLink(ctx, e.link.ID)
+	found, err := e.offers.byLink(ctx, nil, e.link.ID)
 	if err != nil || found.offer.ID != e.offer.ID || found.partner.ID != e.partner.ID || found.tenant.id != e.tenant.TenantID {
 		t.Fatalf("%+v %v", found, err)
 	}
-	if found, err = e.offers.byOffer(ctx, e.offer.ID); err != nil || found.link.ID != e.link.ID {
+	if found, err = e.offers.byOffer(ctx, nil, e.offer.ID); err != nil || found.link.ID != e.link.ID {
 		t.Fatalf("by offer: %+v %v", found, err)
 	}
 	e.offers.store = store
@@ -186,7 +184,7 @@ func TestOfferCacheLoads(t *testing.T) {
 			if err := refresh(); err != nil {
 				t.Fatal(err)
 			}
-			if found, _ := e.offers.byLink(ctx, e.link.ID); found.offer.capped.at(time.Now()) != capped {
+			if found, _ := e.offers.byLink(ctx, nil, e.link.ID); found.offer.capped.at(time.Now()) != capped {
 				t.Errorf("%s, at %d: capped %v", name, value, !capped)
 			}
 		}
@@ -199,7 +197,7 @@ func TestOfferCacheLoads(t *testing.T) {
 	if err := e.offers.reloadDirty(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if found, _ := e.offers.byLink(ctx, e.link.ID); found.partner.Status != "blocked" {
+	if found, _ := e.offers.byLink(ctx, nil, e.link.ID); found.partner.Status != "blocked" {
 		t.Errorf("partner %+v", found.partner.Partner)
 	}
 }
@@ -211,44 +209,6 @@ func newsOf(t *testing.T, event stream.OfferEvent) []byte {
 		t.Fatal(err)
 	}
 	return text
-}
-
-// A link that memory has not heard of yet costs one look-up, an unknown one no more than that.
-func TestOfferCacheMisses(t *testing.T) {
-	t.Parallel()
-	e := newEdge(t)
-	e.save(t)
-	e.offers.misses.strangers = rate.NewLimiter(0, strangersBurst) // nothing is added while the test runs
-	ctx := context.Background()
-	if found, err := e.offers.byLink(ctx, e.link.ID); err != nil || found.offer.ID != e.offer.ID || found.partner == nil {
-		t.Fatalf("%+v %v", found, err)
-	}
-	if e.offers.links.get(e.link.ID) == nil || e.offers.defaults.get(e.offer.ID) == nil {
-		t.Error("not remembered")
-	}
-	unknown := e.keys.NewID(keyring.KindLink, time.Now())
-	for range 2 {
-		if _, err := e.offers.byLink(ctx, unknown); !errors.Is(err, errNoTarget) {
-			t.Errorf("unknown: %v", err)
-		}
-	}
-	if at, _ := e.offers.misses.unknown.of(missesRemembered).Get(unknown); !e.offers.misses.isUnknown(unknown, at) || e.offers.misses.isUnknown(unknown, at.Add(missRemembered)) {
-		t.Error("remembered for the wrong time")
-	}
-	refused := 0
-	for range 3 * strangersBurst {
-		if _, err := e.offers.byLink(ctx, uuid.New()); errors.Is(err, errTooManyMisses) {
-			refused++
-		}
-	}
-	if refused != 2*strangersBurst {
-		t.Errorf("%d of %d look-ups of strangers refused", refused, 3*strangersBurst)
-	}
-	// Links of ours are found all the same.
-	e.offers.links.m.Delete(e.link.ID)
-	if _, err := e.offers.byLink(ctx, e.link.ID); err != nil {
-		t.Errorf("ours among strangers: %v", err)
-	}
 }
 
 func TestOlderVersionNeverReplacesNewer(t *testing.T) {
@@ -287,10 +247,10 @@ func TestAnUnreadableOfferKeepsNoOther(t *testing.T) {
 	if err := e.offers.Load(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := e.offers.byLink(ctx, e.link.ID); err != nil || found.offer.ID != e.offer.ID {
+	if found, err := e.offers.byLink(ctx, nil, e.link.ID); err != nil || found.offer.ID != e.offer.ID {
 		t.Errorf("the other: %v", err)
 	}
-	if _, err := e.offers.byOffer(ctx, bad); !errors.Is(err, errNoTarget) {
+	if _, err := e.offers.byOffer(ctx, nil, bad); !errors.Is(err, errNoTarget) {
 		t.Errorf("the unreadable: %v", err)
 	}
 	targets, err := e.offers.ofTenant(ctx, e.tenant.TenantID)

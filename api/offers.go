@@ -56,7 +56,7 @@ type createOfferOutput struct {
 // createOffer makes an offer with its first version and its own link.
 func (s *Server) createOffer(ctx context.Context, in *createOfferInput) (*createOfferOutput, error) {
 	out := &createOfferOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tenant, err := ownProduct(ctx, tx, in.Product)
 		if err != nil {
 			return err
@@ -176,7 +176,7 @@ type updateOfferOutput struct {
 // anything else; a document that changes nothing makes no version.
 func (s *Server) updateOffer(ctx context.Context, in *updateOfferInput) (*updateOfferOutput, error) {
 	out := &updateOfferOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tenant, err := ownProduct(ctx, tx, in.Product)
 		if err != nil {
 			return err
@@ -289,7 +289,7 @@ func (s *Server) resumeOffer(ctx context.Context, in *ByID) (*struct{}, error) {
 }
 
 func (s *Server) setPaused(ctx context.Context, id uuid.UUID, action string, paused bool) (*struct{}, error) {
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		before, err := lockOffer(ctx, tx, id)
 		if err != nil {
 			return err
@@ -338,7 +338,7 @@ func (s *Server) offerPrecondition(request huma.Context, check func(ctx context.
 		return nil // the refusal says so
 	}
 	ctx := request.Context()
-	return s.tenant(ctx, func(tx pgx.Tx) error { return check(ctx, tx, id, request.Header("If-Match")) })
+	return s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error { return check(ctx, tx, id, request.Header("If-Match")) })
 }
 
 // etag is a version as a header shows it.

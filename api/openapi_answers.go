@@ -17,7 +17,7 @@ import (
 func (line *route) refusals(method, path string) []int {
 	codes := []int{http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable}
 	if line.who != public {
-		codes = append(codes, http.StatusUnauthorized, http.StatusForbidden)
+		codes = append(codes, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests)
 	}
 	if strings.Contains(path, "{") || line.finds {
 		codes = append(codes, http.StatusNotFound)
@@ -44,6 +44,7 @@ var reasons = map[int]string{
 	http.StatusUnsupportedMediaType:  "The body is of another type.",
 	http.StatusUnprocessableEntity:   "The Idempotency-Key was used for another request, or a figure is too large to be booked.",
 	http.StatusPreconditionRequired:  "If-Match is missing, or is *.",
+	http.StatusTooManyRequests:       "Too many unknown tokens came from this address: try again after Retry-After.",
 	http.StatusInternalServerError:   "Something went wrong here.",
 	http.StatusServiceUnavailable:    "A part that this needs does not answer: try again after Retry-After.",
 }
@@ -70,7 +71,7 @@ func (r *router) describeAnswers(method, path string, line *route) {
 		if reason := reasons[status]; reason != "" {
 			answer.Description = reason
 		}
-		if status == http.StatusServiceUnavailable || status == http.StatusConflict {
+		if status == http.StatusServiceUnavailable || status == http.StatusConflict || status == http.StatusTooManyRequests {
 			answer.Headers = map[string]*huma.Param{"Retry-After": {Schema: &huma.Schema{Type: huma.TypeInteger}, Description: "Seconds."}}
 		}
 	}
@@ -128,7 +129,9 @@ func (f listField) parameter(name string) *huma.Param {
 }
 
 // filtered says what a list may be filtered and ordered by.
-func filtered[T any](l listing[T]) option { return func(r *route) { r.fields = l.fields } }
+func filtered[T any](l listing[T]) option {
+	return func(r *route) { r.fields, r.weight = l.fields, max(r.weight, listed) }
+}
 
 // orAccepted is 202 beside the status of success, with the same type of body.
 func orAccepted(description string) option { return func(r *route) { r.orAccepted = description } }

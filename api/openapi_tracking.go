@@ -65,8 +65,11 @@ var (
 		answers(http.StatusUnprocessableEntity, "refused: missing_event, unknown_event, goal_mismatch, encryption_required.", answerIn),
 		answers(http.StatusServiceUnavailable, "Not on disk: send it again after Retry-After.", plainText, "Retry-After"))
 	// saysKeyed adds what a GET with the id of an earlier postback gets.
-	saysKeyed = says(answers(http.StatusNotFound, "refused: unknown_click; or there is no such postback.",
-		map[string]reflect.Type{"application/json": reflect.TypeFor[postbackAnswer](), problemType: reflect.TypeFor[Problem]()}))
+	saysKeyed = says(
+		answers(http.StatusNotFound, "refused: unknown_click; or there is no such postback.",
+			map[string]reflect.Type{"application/json": reflect.TypeFor[postbackAnswer](), problemType: reflect.TypeFor[Problem]()}),
+		answers(http.StatusServiceUnavailable, "Not on disk: send it again after Retry-After; or too many answers were asked for.",
+			map[string]reflect.Type{"text/plain": nil, problemType: reflect.TypeFor[Problem]()}, "Retry-After"))
 	saysTune = says(
 		answers(http.StatusOK, "success=true; or success=false; err_msg=<reason>; and JSON with format=json.",
 			map[string]reflect.Type{"text/plain": nil, "application/json": reflect.TypeFor[tuneAnswer](), "image/gif": nil, "text/html": nil}),

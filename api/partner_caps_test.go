@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ func insertLive(t *testing.T, tx pgx.Tx, tenantID, partnerID string, day time.Ti
 
 func counters(site *site, partnerID string) map[string]int64 {
 	found := map[string]int64{}
-	require.NoError(site.t, site.store.System(site.t.Context(), func(tx pgx.Tx) error {
+	require.NoError(site.t, site.store.System(site.t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := tx.Query(site.t.Context(), "SELECT period, value FROM cap_counters WHERE scope = 'partner' AND scope_id = $1", partnerID)
 		require.NoError(site.t, err)
 		var period string
@@ -45,7 +46,7 @@ func TestPartnerCapsAreSeeded(t *testing.T) {
 	partnerID := management.made("/api/v1/partners", map[string]any{"name": "P"})
 	other := management.made("/api/v1/partners", map[string]any{"name": "Q"})
 	today := time.Now().UTC()
-	require.NoError(t, site.store.System(t.Context(), func(tx pgx.Tx) error {
+	require.NoError(t, site.store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 		insertLive(t, tx, tenantID, partnerID, today, true)
 		insertLive(t, tx, tenantID, partnerID, today, true)
 		insertLive(t, tx, tenantID, partnerID, today, false)
@@ -81,7 +82,7 @@ func TestRule6SwitchingRepeatsOffWaitsForDecisions(t *testing.T) {
 	}
 	require.Equal(t, 200, set(true))
 	done := make(chan int, 1)
-	require.NoError(t, x.site.store.System(t.Context(), func(tx pgx.Tx) error {
+	require.NoError(t, x.site.store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock_shared(hashtextextended('caps ' || $1::text, 0))", "offer "+id)
 		require.NoError(t, err)
 		go func() { done <- set(false) }()
@@ -98,7 +99,7 @@ func TestPartnerCapsWaitForDecisions(t *testing.T) {
 	tenantID, management := site.tenant("Loyal")
 	partnerID := management.made("/api/v1/partners", map[string]any{"name": "P"})
 	done := make(chan int, 1)
-	require.NoError(t, site.store.System(t.Context(), func(tx pgx.Tx) error {
+	require.NoError(t, site.store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock_shared(hashtextextended('caps ' || $1::text, 0))", "partner "+partnerID)
 		require.NoError(t, err)
 		go func() { done <- management.put("/api/v1/partners/"+partnerID, `{"caps":{"allTimeCap":10}}`).status }()

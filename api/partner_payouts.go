@@ -77,7 +77,7 @@ type updatePartnerPayoutInput struct {
 
 func (s *Server) createPartnerPayout(ctx context.Context, in *createPartnerPayoutInput) (*partnerPayoutOutput, error) {
 	out := &partnerPayoutOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		at := now()
 		row := dbgen.PartnerPayout{TenantID: principal(ctx).TenantID, ID: newID(), Version: 1}
 		if err := namePartnerPayout(ctx, tx, &row, in.Body); err != nil {
@@ -100,7 +100,7 @@ func (s *Server) createPartnerPayout(ctx context.Context, in *createPartnerPayou
 
 func (s *Server) getPartnerPayout(ctx context.Context, in *ByID) (*partnerPayoutOutput, error) {
 	out := &partnerPayoutOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := partnerPayoutVersions(ctx, tx, in.ID)
 		if err == nil {
 			out.Body = partnerPayoutOf(rows)
@@ -113,7 +113,7 @@ func (s *Server) getPartnerPayout(ctx context.Context, in *ByID) (*partnerPayout
 // received in their time (rule 68).
 func (s *Server) updatePartnerPayout(ctx context.Context, in *updatePartnerPayoutInput) (*partnerPayoutOutput, error) {
 	out := &partnerPayoutOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := partnerPayoutVersions(ctx, tx, in.ID)
 		if err != nil {
 			return err

@@ -12,7 +12,6 @@ import (
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
-	"github.com/offerflow/offerflow/outbound"
 )
 
 // partnerPostbackDocument is a URL that a partner is called at (rule 54).
@@ -59,16 +58,22 @@ type updatePartnerPostbackInput struct {
 
 func (s *Server) createPartnerPostback(ctx context.Context, in *createPartnerPostbackInput) (*partnerPostbackOutput, error) {
 	at := now()
-	row := dbgen.PartnerPostback{TenantID: principal(ctx).TenantID, ID: newID(), PartnerID: in.Body.PartnerID.or(uuid.Nil), CreatedAt: at, UpdatedAt: at}
+	row := dbgen.PartnerPostback{TenantID: principal(ctx).TenantID, ID: effectID(ctx), PartnerID: in.Body.PartnerID.or(uuid.Nil), CreatedAt: at, UpdatedAt: at}
 	out := &partnerPostbackOutput{}
 	if err := s.changePartnerPostback(ctx, &row, in.Body); err != nil {
 		return nil, err
 	}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := checkPartnerPostback(ctx, tx, &row); err != nil {
 			return err
 		}
-		if err := dbgen.New().InsertPartnerPostback(ctx, tx, dbgen.InsertPartnerPostbackParams(row)); err != nil {
+		made, err := dbgen.New().InsertPartnerPostback(ctx, tx, dbgen.InsertPartnerPostbackParams(row))
+		if err != nil {
+			return err
+		}
+		if made == 0 { // by the same request, before its answer was kept
+			row, err = dbgen.New().GetPartnerPostback(ctx, tx, row.TenantID, row.ID)
+			out.Body = partnerPostbackOf(row)
 			return err
 		}
 		out.Body = partnerPostbackOf(row)
@@ -78,7 +83,7 @@ func (s *Server) createPartnerPostback(ctx context.Context, in *createPartnerPos
 
 func (s *Server) getPartnerPostback(ctx context.Context, in *ByID) (*partnerPostbackOutput, error) {
 	out := &partnerPostbackOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetPartnerPostback(ctx, tx, principal(ctx).TenantID, in.ID)
 		out.Body = partnerPostbackOf(row)
 		return orNotFound(err)
@@ -97,7 +102,7 @@ func (s *Server) updatePartnerPostback(ctx context.Context, in *updatePartnerPos
 	if err := s.vetPartnerURL(ctx, vetted); err != nil {
 		return nil, err
 	}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().LockPartnerPostback(ctx, tx, principal(ctx).TenantID, in.ID)
 		if err != nil {
 			return orNotFound(err)
@@ -138,12 +143,9 @@ func (s *Server) vetPartnerURL(ctx context.Context, template string) error {
 	err := domain.CheckPartnerURL(template)
 	if err == nil {
 		plain := domain.NewPartnerRequest("GET", template, nil).URL
-		err = outbound.New(s.Config.CallbackAllowCIDRs, nil).CheckURL(ctx, plain)
+		return s.vetURL(ctx, "url", plain)
 	}
-	if err != nil {
-		return badField("url", err.Error())
-	}
-	return nil
+	return badField("url", err.Error())
 }
 
 func applyPartnerPostback(row *dbgen.PartnerPostback, body partnerPostbackBody) error {
@@ -254,7 +256,7 @@ type previewPartnerPostbackOutput struct {
 // previewPartnerPostback shows the request that the news of a conversion makes. Nothing is sent.
 func (s *Server) previewPartnerPostback(ctx context.Context, in *previewPartnerPostbackInput) (*previewPartnerPostbackOutput, error) {
 	out := &previewPartnerPostbackOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		postback, err := previewed(ctx, tx, in)
 		if err != nil {
 			return err

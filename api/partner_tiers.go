@@ -39,7 +39,7 @@ func (s *Server) createPartnerTier(ctx context.Context, in *createPartnerTierInp
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	return &partnerTierOutput{Body: doc}, s.tenant(ctx, func(tx pgx.Tx) error {
+	return &partnerTierOutput{Body: doc}, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		err := dbgen.New().InsertPartnerTier(ctx, tx, dbgen.InsertPartnerTierParams{
 			TenantID: principal(ctx).TenantID, ID: doc.ID, Name: doc.Name, CreatedAt: doc.CreatedAt,
 		})
@@ -52,7 +52,7 @@ func (s *Server) createPartnerTier(ctx context.Context, in *createPartnerTierInp
 
 func (s *Server) getPartnerTier(ctx context.Context, in *ByID) (*partnerTierOutput, error) {
 	out := &partnerTierOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetPartnerTier(ctx, tx, principal(ctx).TenantID, in.ID)
 		out.Body = partnerTierOf(row)
 		return orNotFound(err)
@@ -61,7 +61,7 @@ func (s *Server) getPartnerTier(ctx context.Context, in *ByID) (*partnerTierOutp
 
 func (s *Server) updatePartnerTier(ctx context.Context, in *updatePartnerTierInput) (*partnerTierOutput, error) {
 	out := &partnerTierOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetPartnerTierForUpdate(ctx, tx, principal(ctx).TenantID, in.ID)
 		if err != nil {
 			return orNotFound(err)

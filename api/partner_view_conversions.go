@@ -185,7 +185,7 @@ type partnerConversionOutput struct{ Body partnerConversionHistory }
 
 func (s *Server) getConversionForPartner(ctx context.Context, in *ByID) (*partnerConversionOutput, error) {
 	out := &partnerConversionOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		found, err := partnerHistories(ctx, tx, "c.id = $3", in.ID)
 		if err == nil && len(found) == 0 {
 			err = notFound()
@@ -233,7 +233,7 @@ type partnerTraceOutput struct{ Body partnerTrace }
 
 func (s *Server) traceClickForPartner(ctx context.Context, in *ByID) (*partnerTraceOutput, error) {
 	out := &partnerTraceOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		p := principal(ctx)
 		row, err := dbgen.New().GetClick(ctx, tx, p.TenantID, in.ID)
 		if err != nil {

@@ -73,7 +73,7 @@ func (s *Server) partnerOfferListing() listing[offerView] {
 
 func (s *Server) listOffersForPartner(ctx context.Context, in *listOffersInput) (*pageOutput[partnerOffer], error) {
 	out := &pageOutput[partnerOffer]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) (err error) {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		out.Body, err = s.partnerOffers(ctx, tx, in.Product, in.ListInput)
 		return err
 	})
@@ -81,7 +81,7 @@ func (s *Server) listOffersForPartner(ctx context.Context, in *listOffersInput) 
 
 func (s *Server) getOfferForPartner(ctx context.Context, in *offerInput) (*partnerOfferOutput, error) {
 	out := &partnerOfferOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		found, err := s.partnerOffers(ctx, tx, in.Product, ListInput{PageSize: 1, filters: map[string][]string{"id": {in.ID.String()}}})
 		if err == nil && len(found.Items) == 0 {
 			err = notFound()

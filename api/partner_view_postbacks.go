@@ -98,7 +98,7 @@ var partnersDeliveryListing = listing[deliveryDocument]{
 
 func (s *Server) listDeliveriesForPartner(ctx context.Context, in *ListInput) (*pageOutput[partnersDelivery], error) {
 	out := &pageOutput[partnersDelivery]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		p := principal(ctx)
 		found, err := list(ctx, tx, partnersDeliveryListing, *in, p.TenantID, *p.PartnerID)
 		if err == nil {

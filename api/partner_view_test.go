@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/netip"
@@ -137,7 +138,7 @@ func (s *spies) offerOf(advertiser, tier, structure string) {
 
 func (s *spies) load(offerID string) {
 	s.t.Helper()
-	s.inTenant(func(tx pgx.Tx) error {
+	s.inTenant(func(ctx context.Context, tx pgx.Tx) error {
 		version, err := dbgen.New().GetOfferVersion(s.t.Context(), tx, uuid.MustParse(offerID), 1)
 		s.offer = domain.Offer{}
 		require.NoError(s.t, json.Unmarshal(version.Document, &s.offer))

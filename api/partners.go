@@ -57,7 +57,7 @@ type updatePartnerInput struct {
 func (s *Server) createPartner(ctx context.Context, in *createPartnerInput) (*partnerOutput, error) {
 	row := dbgen.Partner{TenantID: principal(ctx).TenantID, ID: newID(), Status: partnerActive, CreatedAt: now()}
 	out := &partnerOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		schemes, err := ownSchemes(ctx, tx)
 		if err != nil {
 			return err
@@ -80,7 +80,7 @@ func (s *Server) createPartner(ctx context.Context, in *createPartnerInput) (*pa
 
 func (s *Server) getPartner(ctx context.Context, in *ByID) (*partnerOutput, error) {
 	out := &partnerOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetPartner(ctx, tx, principal(ctx).TenantID, in.ID)
 		out.Body = partnerOf(row)
 		return orNotFound(err)
@@ -89,7 +89,7 @@ func (s *Server) getPartner(ctx context.Context, in *ByID) (*partnerOutput, erro
 
 func (s *Server) updatePartner(ctx context.Context, in *updatePartnerInput) (*partnerOutput, error) {
 	out := &partnerOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetPartnerForUpdate(ctx, tx, principal(ctx).TenantID, in.ID)
 		if err != nil {
 			return orNotFound(err)

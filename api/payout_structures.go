@@ -120,7 +120,7 @@ func (s *Server) createPayoutStructure(ctx context.Context, in *createPayoutStru
 	if err != nil {
 		return nil, err
 	}
-	return &payoutStructureOutput{Body: doc}, s.tenant(ctx, func(tx pgx.Tx) error {
+	return &payoutStructureOutput{Body: doc}, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := dbgen.New().InsertPayoutStructure(ctx, tx, dbgen.InsertPayoutStructureParams(row)); err != nil {
 			return err
 		}
@@ -130,7 +130,7 @@ func (s *Server) createPayoutStructure(ctx context.Context, in *createPayoutStru
 
 func (s *Server) getPayoutStructure(ctx context.Context, in *ByID) (*payoutStructureOutput, error) {
 	out := &payoutStructureOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetPayoutStructure(ctx, tx, principal(ctx).TenantID, in.ID)
 		if err != nil {
 			return orNotFound(err)
@@ -143,7 +143,7 @@ func (s *Server) getPayoutStructure(ctx context.Context, in *ByID) (*payoutStruc
 // updatePayoutStructure writes the next version, unless nothing changes.
 func (s *Server) updatePayoutStructure(ctx context.Context, in *updatePayoutStructureInput) (*payoutStructureOutput, error) {
 	out := &payoutStructureOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetPayoutStructureForUpdate(ctx, tx, principal(ctx).TenantID, in.ID)
 		if err != nil {
 			return orNotFound(err)

@@ -147,7 +147,7 @@ type performanceOutput struct{ Body func(huma.Context) }
 // performance is the report of clicks, conversions and money (invariant 9: exact at any moment).
 func (s *Server) performance(ctx context.Context, in *performanceInput) (*performanceOutput, error) {
 	var report performanceReport
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.reported(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tenant, err := dbgen.New().GetTenant(ctx, tx, principal(ctx).TenantID)
 		if err != nil {
 			return orNotFound(err)

@@ -41,7 +41,7 @@ func (s *Server) createPlacement(ctx context.Context, in *createPlacementInput) 
 	if err != nil {
 		return nil, err
 	}
-	err = s.tenant(ctx, func(tx pgx.Tx) error {
+	err = s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		err := dbgen.New().InsertPlacement(ctx, tx, dbgen.InsertPlacementParams{
 			TenantID: principal(ctx).TenantID, ID: doc.ID, Name: doc.Name, Theme: theme, CreatedAt: doc.CreatedAt,
 		})
@@ -56,7 +56,7 @@ func (s *Server) createPlacement(ctx context.Context, in *createPlacementInput) 
 
 func (s *Server) getPlacement(ctx context.Context, in *ByID) (*placementOutput, error) {
 	out := &placementOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetPlacement(ctx, tx, principal(ctx).TenantID, in.ID)
 		if err != nil {
 			return orNotFound(err)
@@ -68,7 +68,7 @@ func (s *Server) getPlacement(ctx context.Context, in *ByID) (*placementOutput, 
 
 func (s *Server) updatePlacement(ctx context.Context, in *updatePlacementInput) (*placementOutput, error) {
 	out := &placementOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetPlacementForUpdate(ctx, tx, principal(ctx).TenantID, in.ID)
 		if err != nil {
 			return orNotFound(err)

@@ -134,7 +134,7 @@ func (v *reportView[T]) answer(ctx context.Context, s *Server, in *performanceIn
 		return nil, err
 	}
 	var report performanceReport
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.reported(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		p := principal(ctx)
 		tenant, err := dbgen.New().GetTenant(ctx, tx, p.TenantID)
 		if err != nil {

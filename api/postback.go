@@ -181,6 +181,12 @@ func (t *Tracking) answerLater(c *gin.Context, id uuid.UUID) {
 		writeProblem(c, notFound())
 		return
 	}
+	leave, ok := t.asked.enter(c.Request.Context(), c)
+	if !ok {
+		writeProblem(c, newProblem(http.StatusServiceUnavailable, "Too many answers are asked for. Ask again after Retry-After.").retryAfter(2*time.Second))
+		return
+	}
+	defer leave()
 	answer, err := t.answers.answer(c.Request.Context(), id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		answer, err = queued(id), nil

@@ -120,7 +120,7 @@ func (s *Server) listPostbacks(ctx context.Context, in *postbackLogInput) (*page
 		return listIn(ctx, s, postbackListing, in.ListInput, tenantID)
 	}
 	out := &pageOutput[postbackView]{}
-	return out, s.system(ctx, func(tx pgx.Tx) (err error) {
+	return out, s.system(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		out.Body, err = list(ctx, tx, unclaimedListing, in.ListInput)
 		return err
 	})

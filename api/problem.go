@@ -95,6 +95,10 @@ func unavailable() *Problem {
 	return newProblem(http.StatusServiceUnavailable, "A part that this needs does not answer. Try again.").retryAfter(time.Second)
 }
 
+// cutRetry is what Retry-After says of a request that took too long: the same one may pass on a quieter
+// machine.
+const cutRetry = 10 * time.Second
+
 func (p *Problem) retryAfter(wait time.Duration) *Problem {
 	if p.headers == nil {
 		p.headers = http.Header{}
@@ -122,6 +126,13 @@ func asProblem(ctx context.Context, err error) *Problem {
 		slog.WarnContext(ctx, "a figure is out of range", "request_id", requestIDOf(ctx), "error", err)
 		return newProblem(http.StatusUnprocessableEntity,
 			"A figure or a sum is larger than can be booked (9223372036854.775807). Ask for less at a time, or correct the figures it is made of.")
+	case db.TimedOut(err):
+		slog.WarnContext(ctx, "a statement took too long", "request_id", requestIDOf(ctx), "error", err)
+		return newProblem(http.StatusServiceUnavailable,
+			"This took longer than is allowed. Ask for less at a time: a shorter period, fewer groups or a narrower filter.").retryAfter(cutRetry)
+	case db.Locked(err):
+		slog.WarnContext(ctx, "a lock was waited for too long", "request_id", requestIDOf(ctx), "error", err)
+		return newProblem(http.StatusServiceUnavailable, "Something else is changing the same thing. Try again.").retryAfter(time.Second)
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil, // the client has gone
 		errors.Is(err, errTooManyMisses):
 		return unavailable()

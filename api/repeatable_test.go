@@ -28,7 +28,7 @@ func TestRepeatableKeepsItsID(t *testing.T) {
 	require.NoError(t, err)
 	s := &Server{Store: store, Keys: keys, Config: Config{OperatorTokenHash: keys.Hash("operator")}}
 	tenantID := newID()
-	require.NoError(t, store.System(t.Context(), func(tx pgx.Tx) error {
+	require.NoError(t, store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 		return dbgen.New().InsertTenant(t.Context(), tx, dbgen.InsertTenantParams{
 			TenantID: tenantID, Name: "T", Product: "publisher", Currency: "USD", Timezone: "UTC", CreatedAt: now(),
 		})

@@ -154,7 +154,7 @@ func (c *checks) uniqueIDs(field string, texts []string) []uuid.UUID {
 // reviewed are those of the ids that are conversions of the tenant.
 func (s *Server) reviewed(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*dbgen.Conversion, error) {
 	found := map[uuid.UUID]*dbgen.Conversion{}
-	return found, s.tenant(ctx, func(tx pgx.Tx) error {
+	return found, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := dbgen.New().ConversionsByIDs(ctx, tx, principal(ctx).TenantID, ids)
 		for i := range rows {
 			found[rows[i].ID] = &rows[i]
@@ -194,7 +194,7 @@ func standing(id uuid.UUID, status domain.Status, reason domain.Reason) reviewRe
 func (s *Server) rehearse(ctx context.Context, request *reviewRequest, rows map[uuid.UUID]*dbgen.Conversion, taken map[string]bool) ([]reviewResult, error) {
 	blocked := map[uuid.UUID]bool{}
 	if request.action == domain.ActionApprove {
-		err := s.tenant(ctx, func(tx pgx.Tx) error {
+		err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 			ids, err := dbgen.New().BlockedByLive(ctx, tx, principal(ctx).TenantID, request.ids)
 			for _, id := range ids {
 				blocked[id] = true

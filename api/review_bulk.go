@@ -96,7 +96,7 @@ func (s *Server) reviewMany(ctx context.Context, request *reviewRequest, dryRun 
 		return s.rehearseMany(ctx, request)
 	}
 	id := effectID(ctx)
-	err = s.tenant(ctx, func(tx pgx.Tx) error {
+	err = s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		job := dbgen.InsertJobParams{
 			TenantID: principal(ctx).TenantID, ID: id, Action: string(request.action), State: activities.JobRunning,
 			Actor: principal(ctx).Actor, Note: request.note, OverrideCaps: request.overrideCaps, Filter: filter, Columns: []string{}, CreatedAt: now(),
@@ -183,7 +183,7 @@ func (s *Server) rehearseMany(ctx context.Context, request *reviewRequest) (*rev
 		if err != nil {
 			return nil, err
 		}
-		err = s.tenant(ctx, func(tx pgx.Tx) error {
+		err = s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 			rows, err := tx.Query(ctx, fmt.Sprintf("SELECT c.id FROM %s%s ORDER BY c.user_completed_at, c.id LIMIT %d", l.from, where, maxJobItems), args...)
 			if err != nil {
 				return err

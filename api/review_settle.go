@@ -171,7 +171,7 @@ func reviewError(ctx context.Context, id uuid.UUID, err error) string {
 // the transaction that made the change.
 func (s *Server) movesOfReview(ctx context.Context, request *reviewRequest) (map[uuid.UUID]*dbgen.Transition, error) {
 	moves := map[uuid.UUID]*dbgen.Transition{}
-	return moves, s.tenant(ctx, func(tx pgx.Tx) error {
+	return moves, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := dbgen.New().MovesOfReview(ctx, tx, principal(ctx).TenantID, request.ids, request.requestID)
 		for i := range rows {
 			moves[rows[i].ConversionID] = &rows[i]

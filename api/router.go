@@ -35,6 +35,7 @@ type route struct {
 	maxBody    int64
 	status     int
 	repeatable bool
+	weight     weight
 	streamed   bool
 	quiet      bool
 	lean       bool
@@ -68,7 +69,7 @@ var (
 	repeatable option = func(r *route) { r.repeatable = true }
 	// streamed is for POSTs that read their body themselves, within a size and a time, and see to
 	// their Idempotency-Key.
-	streamed option = func(r *route) { r.streamed = true }
+	streamed option = func(r *route) { r.streamed, r.weight = true, endless }
 	// quiet routes are logged only when they fail.
 	quiet option = func(r *route) { r.quiet = true }
 	// lean routes are redirects: an id that nobody would ask for is not made for each of them.
@@ -82,6 +83,9 @@ var (
 	writes option = func(r *route) { r.writes = true }
 	// hidden routes are not in the OpenAPI document: other spellings of ones that are.
 	hidden option = func(r *route) { r.hidden = true }
+	// reporting is for reports and exports, unending for what lasts as long as its client wants: see crowd.go.
+	reporting option = func(r *route) { r.weight = heavy }
+	unending  option = func(r *route) { r.weight = endless }
 )
 
 // maxBody changes how many bytes of body a route takes.
@@ -170,6 +174,9 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 			limit = min(limit, publicMaxBody)
 		}
 		chain = append(chain, readBody(limit))
+	}
+	if options.who != public && options.weight != endless {
+		chain = append(chain, r.server.inTurn(options.weight))
 	}
 	if method == http.MethodPost && options.who != public && !options.streamed {
 		chain = append(chain, r.server.idempotent(options))

@@ -50,7 +50,7 @@ func (s *Server) scheduleChange(ctx context.Context, in *scheduleChangeInput) (*
 	var row dbgen.ScheduledChange
 	out := &scheduledChangeOutput{}
 	id := effectID(ctx)
-	err := s.tenant(ctx, func(tx pgx.Tx) (err error) {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		if row, err = s.planChange(ctx, tx, id, in); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ type scheduledChangeByID struct {
 // cancelChange keeps a change that waits from being made. One that is done cannot be cancelled, nor can
 // one that the other side of a shared offer scheduled.
 func (s *Server) cancelChange(ctx context.Context, in *scheduledChangeByID) (*struct{}, error) {
-	return nil, s.tenant(ctx, func(tx pgx.Tx) error {
+	return nil, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		queries, tenantID := dbgen.New(), principal(ctx).TenantID
 		row, err := queries.LockScheduledChange(ctx, tx, tenantID, in.ChangeID)
 		if errors.Is(err, pgx.ErrNoRows) || err == nil && row.OfferID != in.ID {
@@ -234,7 +234,7 @@ type listScheduledChangesInput struct {
 
 func (s *Server) listScheduledChanges(ctx context.Context, in *listScheduledChangesInput) (*pageOutput[scheduledChangeDocument], error) {
 	out := &pageOutput[scheduledChangeDocument]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := currentOffer(ctx, tx, in.ID); err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/keyring"
+	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -35,6 +36,10 @@ type Config struct {
 	TemporalNamespace string
 	// CallbackAllowCIDRs are the operator's exceptions to rule 53.
 	CallbackAllowCIDRs []netip.Prefix
+	// Resolver looks host names up; nil is the system's.
+	Resolver outbound.Resolver
+	// DatabaseConns are the connections of each role that requests have, which tenants share.
+	DatabaseConns int
 	// Traced says that traces are sent somewhere; otherwise requests are not measured for them.
 	Traced bool
 	// NATSMonitorURL is the stream server's monitoring address, which proves how it syncs.
@@ -68,6 +73,8 @@ type Server struct {
 	looked  looks
 	synced  syncProofs
 	ready   readyLook
+	vetting nameLookups
+	crowd   crowd
 	// draining says that this process is about to stop.
 	draining atomic.Bool
 }

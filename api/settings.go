@@ -68,7 +68,7 @@ const (
 
 func (s *Server) getSettings(ctx context.Context, _ *struct{}) (*settingsOutput, error) {
 	out := &settingsOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetTenant(ctx, tx, principal(ctx).TenantID)
 		if err != nil {
 			return orNotFound(err)
@@ -80,7 +80,7 @@ func (s *Server) getSettings(ctx context.Context, _ *struct{}) (*settingsOutput,
 
 func (s *Server) updateSettings(ctx context.Context, in *updateSettingsInput) (*settingsOutput, error) {
 	out := &settingsOutput{}
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetTenantForUpdate(ctx, tx, principal(ctx).TenantID)
 		if err != nil {
 			return orNotFound(err)

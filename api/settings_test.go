@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -83,7 +84,7 @@ func TestSettings(t *testing.T) {
 		management.put("/api/v1/settings", `{"currency":"EUR"}`).refused(400, "currency")
 	})
 	t.Run("the redirect hears of it", func(t *testing.T) {
-		require.NoError(t, site.store.System(t.Context(), func(tx pgx.Tx) error {
+		require.NoError(t, site.store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 			rows, err := tx.Query(t.Context(), "SELECT tenant_id, subject, payload->>'tenantId', payload->>'offerId' FROM outbox")
 			require.NoError(t, err)
 			var tenant uuid.UUID
@@ -134,7 +135,7 @@ func TestTimezoneChange(t *testing.T) {
 
 	// Once midnight has passed, the new one counts, and the next change starts from it.
 	management.put("/api/v1/settings", `{"timezone":"Asia/Tokyo"}`).into(200, &got)
-	require.NoError(t, site.store.System(t.Context(), func(tx pgx.Tx) error {
+	require.NoError(t, site.store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(t.Context(), "UPDATE tenants SET next_timezone_at = now() - interval '1 hour'")
 		return err
 	}))

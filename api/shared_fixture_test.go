@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -82,11 +83,11 @@ func (b *sharedBook) converted(member, eventID string) uuid.UUID {
 func (b *sharedBook) copied(id uuid.UUID) {
 	b.t.Helper()
 	var row dbgen.Conversion
-	b.inTenant(func(tx pgx.Tx) (err error) {
+	b.inTenant(func(ctx context.Context, tx pgx.Tx) (err error) {
 		row, err = dbgen.New().GetConversion(b.t.Context(), tx, b.tenantID, id)
 		return err
 	})
-	require.NoError(b.t, b.store.Tenant(b.t.Context(), b.publisherID, func(tx pgx.Tx) error {
+	require.NoError(b.t, b.store.Tenant(b.t.Context(), b.publisherID, func(ctx context.Context, tx pgx.Tx) error {
 		click, err := dbgen.New().GetClick(b.t.Context(), tx, b.publisherID, row.ClickID)
 		row.TenantID, row.Side, row.IsCounted, row.MemberKey = b.publisherID, domain.SidePublisher, false, nil
 		row.PubMemberID, row.PartnerID = click.PubMemberID, click.PartnerID

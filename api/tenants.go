@@ -56,7 +56,7 @@ func (s *Server) createTenant(ctx context.Context, in *createTenantInput) (*crea
 	token := s.Keys.NewToken(tokenPrefix)
 	out := &createTenantOutput{}
 	out.Body.ID, out.Body.APIToken = tenant.TenantID, token
-	return out, s.system(ctx, func(tx pgx.Tx) error {
+	return out, s.system(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := dbgen.New().InsertTenant(ctx, tx, tenant); err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ var tenantListing = listing[tenantDocument]{
 
 func (s *Server) listTenants(ctx context.Context, in *ListInput) (*pageOutput[tenantDocument], error) {
 	out := &pageOutput[tenantDocument]{}
-	return out, s.system(ctx, func(tx pgx.Tx) (err error) {
+	return out, s.system(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		out.Body, err = list(ctx, tx, tenantListing, *in)
 		return err
 	})

@@ -182,7 +182,7 @@ func (t *conversionTest) readParams() error {
 
 // load reads what the test goes by; what is not there is named.
 func (t *conversionTest) load(ctx context.Context) error {
-	return t.server.tenant(ctx, func(tx pgx.Tx) (err error) {
+	return t.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		queries, body := dbgen.New(), t.in.Body
 		t.offer, err = t.tested(ctx, tx)
 		var problem *Problem

@@ -105,7 +105,7 @@ func (t *conversionTest) callPartner(ctx context.Context) (goOn bool, err error)
 // tellPartner makes a delivery for each of the partner's postbacks that hears of the conversion as
 // it stands. That is the tool's to do: the worker keeps the news of tests from partners.
 func (t *conversionTest) tellPartner(ctx context.Context) (endpoints []uuid.UUID, why string, err error) {
-	err = t.server.tenant(ctx, func(tx pgx.Tx) error {
+	err = t.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		conversion, err := dbgen.New().GetConversion(ctx, tx, t.tenantID, *t.answer.ConversionID)
 		if err != nil {
 			return err

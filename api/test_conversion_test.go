@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/activities"
@@ -112,12 +111,10 @@ func (r *testRelay) Nudge() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ctx := context.Background()
-	var rows []dbgen.SystemTakeOutboxRow
-	require.NoError(r.t, r.store.System(ctx, func(tx pgx.Tx) (err error) {
-		rows, err = dbgen.New().SystemTakeOutbox(ctx, tx, stream.SubjectLive, 100)
-		return err
-	}))
+	rows, err := dbgen.New().SystemOutbox(ctx, r.store.SystemPool(), 100)
+	require.NoError(r.t, err)
 	for _, row := range rows {
+		require.NoError(r.t, dbgen.New().SystemLeaveOutbox(ctx, r.store.SystemPool(), []uuid.UUID{row.ID}, []int64{row.Position}))
 		var conversion stream.ConversionEvent
 		var delivery stream.DeliveryEvent
 		switch row.Subject {

@@ -54,7 +54,7 @@ func (s *Server) createToken(ctx context.Context, in *createTokenInput) (*create
 	row.TenantID, row.TokenHash = principal(ctx).TenantID, s.Keys.Hash(token)
 	out := &createTokenOutput{}
 	out.Body.ID, out.Body.Token = row.ID, token
-	err = s.tenant(ctx, func(tx pgx.Tx) error {
+	err = s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := dbgen.New().InsertToken(ctx, tx, row); err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ type ByID struct {
 // revokeToken takes effect at once in this process, and in the others when they hear of it, at the latest
 // after tokenCacheTTL. Live streams of the token end.
 func (s *Server) revokeToken(ctx context.Context, in *ByID) (*struct{}, error) {
-	err := s.tenant(ctx, func(tx pgx.Tx) error {
+	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		at := now()
 		row, err := dbgen.New().RevokeToken(ctx, tx, at, principal(ctx).TenantID, in.ID)
 		if err != nil {

@@ -45,7 +45,7 @@ type traceOutput struct{ Body clickTrace }
 
 func (s *Server) traceClick(ctx context.Context, in *ByID) (*traceOutput, error) {
 	out := &traceOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetClick(ctx, tx, principal(ctx).TenantID, in.ID)
 		if err != nil {
 			return orNotFound(err)

@@ -19,7 +19,7 @@ func (s *Server) TrackWith(ctx context.Context, click func(domain.Click) error, 
 	}
 	replies := newReplies("_INBOX.test")
 	s.Tracking = &Tracking{
-		keys: s.Keys, offers: offers, clicks: clickFunc(click), replies: replies, answers: storedAnswers{s.Store},
+		keys: s.Keys, offers: offers, clicks: clickFunc(click), replies: replies, answers: storedAnswers{s.Store}, asked: newAskedBudget("answer"),
 		messages: messageFunc(func(data []byte) error {
 			var message stream.PostbackMessage
 			if err := json.Unmarshal(data, &message); err != nil {

@@ -38,6 +38,7 @@ type Tracking struct {
 	refusals refusalWriter
 	spending *spending
 	answers  answerSource
+	asked    *askedBudget
 	replies  *replies
 	places   placeFinder
 	traffic  traffic
@@ -88,7 +89,7 @@ func (s *Server) StartTracking(ctx context.Context, geoIPFile string) error {
 	}
 	go offers.Run(ctx)
 	s.Tracking = &Tracking{
-		keys: s.Keys, offers: offers, clicks: s.Clicks, messages: s.Stream, answers: storedAnswers{s.Store},
+		keys: s.Keys, offers: offers, clicks: s.Clicks, messages: s.Stream, answers: storedAnswers{s.Store}, asked: newAskedBudget("answer"),
 		refusals: s.Refusals, spending: newSpending(s.Config.Refused),
 		replies: replies, places: places, waiting: s.Config.waitingPlaces(), now: now,
 		cookieScope: cookieScope(s.Config.PublicURL),

@@ -79,7 +79,9 @@ func (s *Server) getTrackingSystem(ctx context.Context, in *trackingSystemInput)
 	if in.OfferID == uuid.Nil {
 		return out, nil
 	}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error { return s.fillPreset(ctx, tx, &out.Body, system, in.OfferID) })
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		return s.fillPreset(ctx, tx, &out.Body, system, in.OfferID)
+	})
 }
 
 // fillPreset fills in an offer. Its advertiser may be another tenant's, who sends the postbacks then

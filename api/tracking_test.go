@@ -117,7 +117,7 @@ func newEdge(t *testing.T) *edge {
 	}
 	e.Tracking = &Tracking{
 		cookieScope: cookieScope("https://offers.example"), keys: keys, offers: NewOfferCache(nil, keys), clicks: clickRecorder{e}, messages: messageRecorder{e},
-		answers: storedAnswerRecorder{e}, replies: newReplies("_INBOX.test"), places: places,
+		answers: storedAnswerRecorder{e}, asked: newAskedBudget("answer"), replies: newReplies("_INBOX.test"), places: places,
 		waiting: inbound.NewPlaces(4, 4), now: func() time.Time { return e.at },
 		refusals: refusalRecorder{e}, spending: unbounded(),
 	}

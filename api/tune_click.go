@@ -18,7 +18,7 @@ func (t *Tracking) tuneClickTracked(c *gin.Context) {
 	}
 	partner := queryValue(query, "aff_id")
 	if partner == "" {
-		found, err := t.offers.byOffer(c.Request.Context(), offerID)
+		found, err := t.offers.byOffer(c.Request.Context(), c, offerID)
 		t.click(c, found, err)
 		return
 	}
@@ -27,6 +27,6 @@ func (t *Tracking) tuneClickTracked(c *gin.Context) {
 		deadEnd(c)
 		return
 	}
-	found, err := t.offers.byPair(c.Request.Context(), offerID, partnerID)
+	found, err := t.offers.byPair(c.Request.Context(), c, offerID, partnerID)
 	t.click(c, found, err)
 }

@@ -74,7 +74,7 @@ func newGuarded(t *testing.T, change func(*domain.Offer)) *guarded {
 	document, err := json.Marshal(g.offer)
 	require.NoError(t, err)
 	q, ctx := dbgen.New(), t.Context()
-	require.NoError(t, store.Tenant(ctx, g.tenant.TenantID, func(tx pgx.Tx) error {
+	require.NoError(t, store.Tenant(ctx, g.tenant.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		for _, insert := range []func() error{
 			func() error {
 				return q.InsertTenant(ctx, tx, dbgen.InsertTenantParams{TenantID: g.tenant.TenantID, Name: "T", Product: "publisher",
@@ -108,7 +108,7 @@ func newGuarded(t *testing.T, change func(*domain.Offer)) *guarded {
 // set changes the advertiser.
 func (g *guarded) set(sql string, args ...any) {
 	g.t.Helper()
-	require.NoError(g.t, g.decisions.Store.Tenant(g.t.Context(), g.tenant.TenantID, func(tx pgx.Tx) error {
+	require.NoError(g.t, g.decisions.Store.Tenant(g.t.Context(), g.tenant.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(g.t.Context(), "UPDATE advertisers SET "+sql, args...)
 		return err
 	}))
@@ -366,7 +366,7 @@ func TestTuneClickIsLookedUpOnce(t *testing.T) {
 	own := newID()
 	partners := map[uuid.UUID]uuid.UUID{newID(): g.link.ID, newID(): own} // and their links
 	q, ctx := dbgen.New(), t.Context()
-	require.NoError(t, g.decisions.Store.Tenant(ctx, g.tenant.TenantID, func(tx pgx.Tx) error {
+	require.NoError(t, g.decisions.Store.Tenant(ctx, g.tenant.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		links := []dbgen.InsertLinkParams{{TenantID: g.tenant.TenantID, ID: g.link.ID, OfferID: g.offer.ID, IsDefault: true, CreatedAt: g.at}}
 		for id, link := range partners {
 			if err := q.InsertPartner(ctx, tx, dbgen.InsertPartnerParams{TenantID: g.tenant.TenantID, ID: id, Name: "P", Status: "active", CreatedAt: g.at}); err != nil {

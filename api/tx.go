@@ -36,10 +36,10 @@ func heldTxOf(ctx context.Context) (heldTx, bool) {
 
 // tenant runs fn in one transaction that sees the principal's tenant only, and changes nothing where
 // the principal may only read.
-func (s *Server) tenant(ctx context.Context, fn func(tx pgx.Tx) error) error {
+func (s *Server) tenant(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	id := principal(ctx).TenantID
 	if held, ok := heldTxOf(ctx); ok && !held.system && held.tenantID == id {
-		return pgx.BeginFunc(ctx, held.tx, fn) // a savepoint
+		return pgx.BeginFunc(ctx, held.tx, func(tx pgx.Tx) error { return fn(ctx, tx) }) // a savepoint
 	}
 	if principal(ctx).readsOnly {
 		return s.Store.TenantReading(ctx, id, fn)
@@ -47,10 +47,20 @@ func (s *Server) tenant(ctx context.Context, fn func(tx pgx.Tx) error) error {
 	return s.Store.Tenant(ctx, id, fn)
 }
 
+// reported is tenant for reports and exports, whose statements may take longer than others.
+func (s *Server) reported(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	return s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := s.Store.AllowLong(ctx, tx); err != nil {
+			return err
+		}
+		return fn(ctx, tx)
+	})
+}
+
 // system runs fn in one transaction of the system role: for the operator's own routes.
-func (s *Server) system(ctx context.Context, fn func(tx pgx.Tx) error) error {
+func (s *Server) system(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	if held, ok := heldTxOf(ctx); ok && held.system {
-		return pgx.BeginFunc(ctx, held.tx, fn)
+		return pgx.BeginFunc(ctx, held.tx, func(tx pgx.Tx) error { return fn(ctx, tx) })
 	}
 	if principal(ctx).readsOnly {
 		return s.Store.SystemReading(ctx, fn)

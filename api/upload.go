@@ -115,7 +115,7 @@ func (u *upload) receive(ctx context.Context) error {
 		return err
 	}
 	p := principal(ctx)
-	err = u.server.tenant(ctx, func(tx pgx.Tx) error {
+	err = u.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := dbgen.New().InsertJob(ctx, tx, dbgen.InsertJobParams{
 			TenantID: p.TenantID, ID: u.jobID, Action: string(activities.JobUpload), State: activities.JobReceiving,
 			Actor: p.Actor, Columns: columns, CreatedAt: now(),
@@ -130,7 +130,7 @@ func (u *upload) receive(ctx context.Context) error {
 		chunk := dbgen.InsertJobLinesParams{TenantID: p.TenantID, JobID: u.jobID}
 		end := u.chunk(&chunk)
 		if len(chunk.Lines) > 0 {
-			err := u.server.tenant(ctx, func(tx pgx.Tx) error { return dbgen.New().InsertJobLines(ctx, tx, chunk) })
+			err := u.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error { return dbgen.New().InsertJobLines(ctx, tx, chunk) })
 			if err != nil {
 				return err
 			}
@@ -207,7 +207,7 @@ func bodyProblem(err error) error {
 // finish makes the job and, with a key, keeps its answer, in one transaction: the same file under the
 // same key is one job, whoever comes second.
 func (u *upload) finish(ctx context.Context) (answer *recorder, err error) {
-	err = u.server.tenant(ctx, func(tx pgx.Tx) error {
+	err = u.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if k := u.keyed; k != nil {
 			free, err := dbgen.New().LockIdempotencyKey(ctx, tx, k.name())
 			if err != nil {
@@ -245,7 +245,7 @@ func (u *upload) made() (*recorder, error) {
 // forget removes what became no job. What it cannot remove, the sweep does.
 func (u *upload) forget(ctx context.Context) {
 	tenantID := principal(ctx).TenantID
-	_ = u.server.tenant(ctx, func(tx pgx.Tx) error {
+	_ = u.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := dbgen.New().DeleteJobItems(ctx, tx, tenantID, u.jobID); err != nil {
 			return err
 		}

@@ -49,7 +49,7 @@ func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDe
 		return nil, err
 	}
 	out := &wallDetailsOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		placementID, err := wallPlacement(ctx, tx, in.PlacementID)
 		if err != nil {
 			return err
@@ -79,7 +79,7 @@ func (s *Server) onOwnWall(ctx context.Context, offerID uuid.UUID) (target, erro
 	if s.Tracking == nil {
 		return target{}, unavailable()
 	}
-	to, err := s.Tracking.offers.byOffer(ctx, offerID)
+	to, err := s.Tracking.offers.byOffer(ctx, tenantAsker(principal(ctx).TenantID), offerID)
 	if err == nil && to.link.TenantID != principal(ctx).TenantID {
 		err = errNoTarget
 	}

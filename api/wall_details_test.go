@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -438,7 +439,7 @@ func TestWallReadsWhatStands(t *testing.T) {
 	server := &Server{Store: f.decisions.Store, Tracking: f.tracking}
 	read := func(offerID *uuid.UUID) (n int) {
 		ctx := withPrincipal(t.Context(), Principal{TenantID: tenantID})
-		require.NoError(t, server.tenant(ctx, func(tx pgx.Tx) error {
+		require.NoError(t, server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 			view, err := server.lookAs(ctx, tx, &WallMember{Member: "anna"}, nil, offerID)
 			for _, conversions := range view.history.conversions {
 				n += len(conversions)

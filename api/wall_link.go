@@ -73,7 +73,7 @@ type wallLinkOutput struct {
 // it is the placement's, so that the offer's targeting finds it again at the click (rule 45).
 func (s *Server) wallLink(ctx context.Context, in *wallLinkInput) (*wallLinkOutput, error) {
 	out := &wallLinkOutput{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		view, err := dbgen.New().GetOfferView(ctx, tx, principal(ctx).TenantID, in.ViewID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return badField("viewId", "there is no such view")

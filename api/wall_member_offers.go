@@ -71,7 +71,7 @@ func (s *Server) startedOffers(ctx context.Context, in *startedOffersInput) (*pa
 		return nil, err
 	}
 	out := &pageOutput[startedOffer]{}
-	return out, s.tenant(ctx, func(tx pgx.Tx) error {
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		placementID, err := wallPlacement(ctx, tx, in.PlacementID)
 		if err != nil {
 			return err

@@ -91,7 +91,7 @@ func (s *Server) wallOffers(ctx context.Context, in *wallOffersInput) (*pageOutp
 		return nil, err
 	}
 	view := &wallView{member: &in.WallMember, at: now()}
-	if err := s.tenant(ctx, func(tx pgx.Tx) error { return view.load(ctx, s, tx, in.filters) }); err != nil {
+	if err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error { return view.load(ctx, s, tx, in.filters) }); err != nil {
 		return nil, err
 	}
 	candidates := view.candidates(targets)

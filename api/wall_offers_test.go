@@ -322,7 +322,7 @@ func TestRule45WhatNeedsACappedEventIsNotDoable(t *testing.T) {
 	require.NoError(t, w.tracking.offers.refreshCaps(t.Context()))
 	require.Equal(t, []string{"second is free"}, w.names("ada"))
 	for offer, want := range map[string]domain.Reason{id: domain.ReasonCapped, free: domain.ReasonNone} {
-		found, err := w.tracking.offers.byOffer(t.Context(), uuid.MustParse(offer))
+		found, err := w.tracking.offers.byOffer(t.Context(), nil, uuid.MustParse(offer))
 		require.NoError(t, err)
 		require.Equal(t, want, unavailability(found, time.Now(), domain.Audience{}))
 	}
@@ -636,18 +636,17 @@ func onWallOf(t *testing.T, offers *OfferCache, tenantID uuid.UUID) (ids []uuid.
 	return ids
 }
 
-// Where the parts of an offer are not in memory and may not be looked up now, the answer is "try again".
-func TestWallWhenLookUpsAreUsedUp(t *testing.T) {
+// Where the parts of an offer are not in memory and cannot be looked up now, the answer is "try again".
+func TestWallWhenLookUpsAreInUse(t *testing.T) {
 	t.Parallel()
 	w := newWall(t)
 	id := uuid.MustParse(w.offer("A", nil))
 	offers := w.tracking.offers
 	w.call(http.MethodGet, wallPath+"?pub_member_id=m", nil, 200, nil)
-	link := *offers.defaults.get(id)
-	link.ID = newID() // not ours
-	offers.defaults.put(id, &link)
 	offers.offers.m.Delete(id)
-	offers.misses.strangers.SetBurst(0)
+	for range slotsWithProof {
+		offers.misses.proven <- struct{}{}
+	}
 	for _, path := range []string{"offers?", "offer-details?offerId=" + id.String() + "&"} {
 		w.call(http.MethodGet, wallRoutes+path+"pub_member_id=m", nil, 503, nil)
 	}

@@ -1,6 +1,7 @@
 package db_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -22,7 +23,7 @@ func TestInvariant10AsSeesOneTenantAtATime(t *testing.T) {
 	require.NoError(t, err)
 	defer store.Close()
 	refused := errors.New("refused")
-	require.NoError(t, store.Tenant(t.Context(), a, func(tx pgx.Tx) error {
+	require.NoError(t, store.Tenant(t.Context(), a, func(ctx context.Context, tx pgx.Tx) error {
 		sees := func(want uuid.UUID) {
 			rows, err := tx.Query(t.Context(), "SELECT tenant_id FROM links")
 			require.NoError(t, err)

@@ -37,7 +37,7 @@ func TestABatchIsOneTransactionOfOneTenant(t *testing.T) {
 	before := points(ctx, first, "one")
 	add(first, "one", 5)
 	after := points(ctx, first, "one")
-	require.NoError(t, store.TenantAfter(ctx, mine, first, func(tx pgx.Tx) error {
+	require.NoError(t, store.TenantAfter(ctx, mine, first, func(ctx context.Context, tx pgx.Tx) error {
 		require.False(t, before.Found)
 		require.Equal(t, db.Result[int64]{Value: 5, Found: true}, *after, "each query sees what came before it")
 
@@ -52,7 +52,7 @@ func TestABatchIsOneTransactionOfOneTenant(t *testing.T) {
 	read := func(tenant uuid.UUID) *db.Result[int64] {
 		batch := &db.Batch{}
 		result := points(ctx, batch, "one")
-		require.NoError(t, store.TenantAfter(ctx, tenant, batch, func(pgx.Tx) error { return nil }))
+		require.NoError(t, store.TenantAfter(ctx, tenant, batch, func(context.Context, pgx.Tx) error { return nil }))
 		return result
 	}
 	require.Equal(t, int64(5), read(mine).Value, "what was not kept is undone, what came before it is committed")
@@ -61,11 +61,11 @@ func TestABatchIsOneTransactionOfOneTenant(t *testing.T) {
 	undone := errors.New("undone")
 	kept := &db.Batch{}
 	add(kept, "one", 9)
-	require.ErrorIs(t, store.TenantAfter(ctx, mine, kept, func(pgx.Tx) error { return undone }), undone)
+	require.ErrorIs(t, store.TenantAfter(ctx, mine, kept, func(context.Context, pgx.Tx) error { return undone }), undone)
 	broken := &db.Batch{}
 	add(broken, "one", 9)
 	_, _ = broken.Exec(ctx, "SELECT 1 / 0")
-	require.ErrorContains(t, store.TenantAfter(ctx, mine, broken, func(pgx.Tx) error { return nil }), "division by zero")
+	require.ErrorContains(t, store.TenantAfter(ctx, mine, broken, func(context.Context, pgx.Tx) error { return nil }), "division by zero")
 	require.Equal(t, int64(5), read(mine).Value, "neither left anything")
 
 	all := &db.Batch{}
@@ -74,7 +74,7 @@ func TestABatchIsOneTransactionOfOneTenant(t *testing.T) {
 	require.True(t, found.Found, "the system role sees every tenant")
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	require.ErrorIs(t, store.TenantAfter(cancelled, mine, &db.Batch{}, func(pgx.Tx) error { return nil }), context.Canceled)
+	require.ErrorIs(t, store.TenantAfter(cancelled, mine, &db.Batch{}, func(context.Context, pgx.Tx) error { return nil }), context.Canceled)
 	require.NoError(t, store.Ping(ctx), "the only connection came back")
 	var mode string
 	require.NoError(t, store.SystemPool().QueryRow(ctx, "SHOW plan_cache_mode").Scan(&mode))

@@ -1,12 +1,13 @@
 package db_test
 
 import (
+	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -42,7 +43,7 @@ func newOutbox(t *testing.T) *outbox {
 func (o *outbox) written(subjects ...string) (ids []string) {
 	o.t.Helper()
 	tenantID := uuid.New()
-	require.NoError(o.t, o.Tenant(o.t.Context(), tenantID, func(tx pgx.Tx) error {
+	require.NoError(o.t, o.Tenant(o.t.Context(), tenantID, func(ctx context.Context, tx pgx.Tx) error {
 		for _, subject := range subjects {
 			id, err := uuid.NewV7()
 			require.NoError(o.t, err)
@@ -57,29 +58,27 @@ func (o *outbox) written(subjects ...string) (ids []string) {
 	return ids
 }
 
-// take takes rows in a transaction that ends with meanwhile.
-func (o *outbox) take(limit int32, meanwhile func() error) (ids []string) {
+// take takes rows as a relay does that has the turn.
+func (o *outbox) take(limit int32) (ids []string) {
 	o.t.Helper()
-	err := o.System(o.t.Context(), func(tx pgx.Tx) error {
-		ids = nil
-		rows, err := dbgen.New().SystemTakeOutbox(o.t.Context(), tx, livePrefix, limit)
-		for _, row := range rows {
-			ids = append(ids, row.ID.String())
-		}
-		if err != nil {
-			return err
-		}
-		return meanwhile()
-	})
-	if !errors.Is(err, errGivenUp) {
-		require.NoError(o.t, err)
+	rows, err := dbgen.New().SystemOutbox(o.t.Context(), o.SystemPool(), limit)
+	require.NoError(o.t, err)
+	o.leave(rows)
+	for _, row := range rows {
+		ids = append(ids, row.ID.String())
 	}
 	return ids
 }
 
-var errGivenUp = errors.New("the stream refuses")
-
-func committed() error { return nil }
+func (o *outbox) leave(rows []dbgen.SystemOutboxRow) {
+	o.t.Helper()
+	var ids []uuid.UUID
+	var positions []int64
+	for _, row := range rows {
+		ids, positions = append(ids, row.ID), append(positions, row.Position)
+	}
+	require.NoError(o.t, dbgen.New().SystemLeaveOutbox(o.t.Context(), o.SystemPool(), ids, positions))
+}
 
 // Rule 56: rows leave in the order in which they were written, whatever plan the statistics suggest. A
 // table that is drained all the time is a few rows on many pages, where a hash is thought cheaper.
@@ -90,13 +89,13 @@ func TestRule56TheOutboxKeepsItsOrder(t *testing.T) {
 	for range 400 {
 		o.written(live...)
 	}
-	o.take(2000, committed)
+	o.take(2000)
 	kept := o.written(live...)
 	_, err := as(t, o.url, "").Exec(t.Context(), "ANALYZE outbox")
 	require.NoError(t, err)
 	for range 100 {
 		written := slices.Concat(kept, o.written(live...))
-		require.Equal(t, written, o.take(200, committed))
+		require.Equal(t, written, o.take(200))
 		kept = o.written(live...)
 	}
 }
@@ -112,8 +111,8 @@ func TestABatchReadsTheFrontOfTheOutbox(t *testing.T) {
 	require.NoError(t, err)
 	_, err = owner.Exec(t.Context(), "ANALYZE outbox")
 	require.NoError(t, err)
-	query := strings.NewReplacer("@live_prefix", "$1", "@max_rows", "$2").Replace(named(t, "queries/system_outbox.sql", "SystemTakeOutbox"))
-	plan := strings.Join(list(t, system, "EXPLAIN "+query, livePrefix, 200), "\n")
+	query := strings.NewReplacer("@max_rows", "$1").Replace(named(t, "queries/system_outbox.sql", "SystemOutbox"))
+	plan := strings.Join(list(t, system, "EXPLAIN "+query, 200), "\n")
 	require.NotContains(t, plan, "Seq Scan", plan)
 	require.Contains(t, plan, "Index Scan using outbox_position", plan)
 }
@@ -131,42 +130,51 @@ func named(t *testing.T, file, name string) string {
 	return query
 }
 
-// One relay at a time takes live events, until it has published them; callbacks' news and all else wait
-// for nobody.
-func TestRule56OneRelayAtATimeTakesLiveEvents(t *testing.T) {
+// One relay at a time has the turn, over all processes, and no transaction is open meanwhile: another one
+// gets it when the first gives it back, or when its session ends.
+func TestRule56OneRelayAtATimeHasTheTurn(t *testing.T) {
 	t.Parallel()
 	o := newOutbox(t)
-	live := livePrefix + uuid.NewString()
-	first := o.written(live, otherNews)
-	var later []string
-	taken := o.take(200, func() error {
-		later = o.written(live, otherNews, live)
-		require.Equal(t, later[1:2], o.take(200, committed), "another relay beside this one")
-		return nil
-	})
-	require.Equal(t, first, taken)
-	require.Equal(t, []string{later[0], later[2]}, o.take(200, committed))
-	// A relay that is frozen while it has them loses its connection, and they are another's.
-	require.NoError(t, o.System(t.Context(), func(tx pgx.Tx) error {
-		for _, c := range []struct{ subject, patience string }{{otherNews, "0"}, {live, "15s"}} {
-			o.written(c.subject)
-			_, err := dbgen.New().SystemTakeOutbox(t.Context(), tx, livePrefix, 200)
-			require.NoError(t, err)
-			var patience string
-			require.NoError(t, tx.QueryRow(t.Context(), "SHOW idle_in_transaction_session_timeout").Scan(&patience))
-			require.Equal(t, c.patience, patience)
-		}
-		return nil
-	}))
-	// A relay that takes none of them keeps them from nobody.
-	last := o.written(otherNews)
-	o.take(200, func() error {
-		last = o.written(live)
-		require.Equal(t, last, o.take(200, committed))
-		return nil
-	})
-	// One that gave up lets go of them.
-	again := o.written(live, live)
-	o.take(200, func() error { return errGivenUp })
-	require.Equal(t, again, o.take(200, committed))
+	session := func(patience time.Duration) *pgx.Conn {
+		conn, err := o.Session(t.Context(), patience)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close(context.Background()) })
+		return conn
+	}
+	hasTurn := func(conn *pgx.Conn) bool {
+		mine, err := dbgen.New().SystemTakeRelaysTurn(t.Context(), conn)
+		require.NoError(t, err)
+		return mine
+	}
+	first, second := session(time.Minute), session(time.Minute)
+	require.True(t, hasTurn(first))
+	require.False(t, hasTurn(second))
+	require.EqualValues(t, 'I', first.PgConn().TxStatus(), "idle, in no transaction")
+	require.NoError(t, dbgen.New().SystemEndRelaysTurn(t.Context(), first))
+	require.True(t, hasTurn(second))
+	require.NoError(t, second.Close(t.Context()))
+
+	frozen := session(100 * time.Millisecond)
+	require.Eventually(t, func() bool { return hasTurn(frozen) }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return hasTurn(first) }, 10*time.Second, 10*time.Millisecond, "a frozen relay loses its session")
+}
+
+// News that is told again while it is being published is published again: the reader of the first telling
+// may have looked before what the second one tells of.
+func TestNewsToldAgainWhileItLeavesIsPublishedAgain(t *testing.T) {
+	t.Parallel()
+	o := newOutbox(t)
+	tenantID, id := uuid.New(), uuid.Must(uuid.NewV7())
+	tell := func() {
+		require.NoError(t, o.Tenant(t.Context(), tenantID, func(ctx context.Context, tx pgx.Tx) error {
+			return dbgen.New().InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{TenantID: tenantID, ID: id, Subject: otherNews, Payload: json.RawMessage(`{}`)})
+		}))
+	}
+	tell()
+	rows, err := dbgen.New().SystemOutbox(t.Context(), o.SystemPool(), 10)
+	require.NoError(t, err)
+	tell()
+	o.leave(rows)
+	require.Equal(t, []string{id.String()}, o.take(10))
+	require.Empty(t, o.take(10))
 }

@@ -47,7 +47,11 @@ func (s *Store) LetGo(ctx context.Context, table, month string, before time.Time
 		return 0, fmt.Errorf("not a month of %s: %s", table, month)
 	}
 	began := time.Now()
-	if _, err := s.system.Exec(ctx, "SELECT offerflow_open_kept($1, $2)", table, month); err != nil {
+	open := func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "SELECT offerflow_open_kept($1, $2)", table, month)
+		return err
+	}
+	if err := s.unlimited(ctx, open); err != nil {
 		return 0, err
 	}
 	copied := fmt.Sprintf("INSERT INTO %s SELECT r.* FROM %s r WHERE r.id >= uuid_v7_floor($1) AND r.id < uuid_v7_floor($2) AND ",
@@ -59,11 +63,12 @@ func (s *Store) LetGo(ctx context.Context, table, month string, before time.Time
 		return err
 	}
 	for _, condition := range rules.stays {
-		if err := keep(s.system, condition, before); err != nil {
+		copying := func(_ context.Context, tx pgx.Tx) error { return keep(tx, condition, before) }
+		if err := s.unlimited(ctx, copying); err != nil {
 			return kept, err
 		}
 	}
-	return kept, s.System(ctx, func(tx pgx.Tx) error {
+	return kept, s.unlimited(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		// Nobody decides from here to the commit.
 		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+moveWithin+"'"); err != nil {
 			return err

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/offerflow/offerflow/db/txmark"
 )
 
 // Resolver answers all addresses of a name.
@@ -144,11 +146,14 @@ func endsInNumber(host string) bool {
 // vet resolves a target and returns its addresses if every one of them may be called. One that may
 // not spoils them all: a name that mixes them is an attack, not a mistake.
 func (o *Caller) vet(ctx context.Context, t target) ([]netip.Addr, error) {
+	if err := txmark.Check(ctx, "looking up a host name"); err != nil {
+		return nil, err
+	}
 	addrs := []netip.Addr{}
 	if literal, err := netip.ParseAddr(t.host); err == nil {
 		addrs = append(addrs, literal)
 	} else {
-		addrs, err = o.resolve(ctx, t.host)
+		addrs, err = o.lookUp(ctx, t.host)
 		if err != nil || len(addrs) == 0 {
 			return nil, errURLUnresolved
 		}
@@ -176,13 +181,18 @@ func (o *Caller) CheckURL(ctx context.Context, raw string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-	defer cancel()
 	_, err = o.vet(ctx, t)
 	return err
 }
 
-const resolveTimeout = 5 * time.Second
+// resolveTimeout bounds the wait for a name server that does not answer.
+const resolveTimeout = 3 * time.Second
+
+func (o *Caller) lookUp(ctx context.Context, host string) ([]netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	return o.resolve(ctx, host)
+}
 
 func systemResolver(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)

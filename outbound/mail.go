@@ -15,6 +15,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
+
+	"github.com/offerflow/offerflow/db/txmark"
 )
 
 // Mail is one message to one address.
@@ -68,6 +70,9 @@ func (m *Mailer) Send(ctx context.Context, message Mail) Answer {
 }
 
 func (m *Mailer) send(ctx context.Context, message Mail) Answer {
+	if err := txmark.Check(ctx, "sending mail"); err != nil {
+		return Answer{Error: err.Error()}
+	}
 	to, err := netmail.ParseAddress(message.To)
 	if err != nil {
 		return Answer{Error: errMailAddress}
@@ -146,7 +151,7 @@ func (m *Mailer) notTaken(ctx context.Context, err error, without string) Answer
 			Error: fmt.Sprintf("the mail server answered %d", reply.Code),
 		}
 	}
-	slog.Warn("mail server", "error", m.server.withoutSecrets(cleanText([]byte(err.Error()), maxErrorBytes)))
+	slog.Warn("mail server", "error", cleanText([]byte(m.server.withoutSecrets(err.Error())), maxErrorBytes))
 	var timeout net.Error
 	switch {
 	case isReply:

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+
+	"github.com/offerflow/offerflow/db/txmark"
 )
 
 // Packer writes what concurrent callers bring together, as one JSON array: what arrives while one
@@ -42,6 +44,9 @@ func NewPacker(write func(packed []byte) error) *Packer {
 // Put returns write's answer to the pack that holds the records: one JSON value, or several with
 // commas between them. Any error means that they may not be written.
 func (p *Packer) Put(ctx context.Context, records []byte) error {
+	if err := txmark.Check(ctx, "waiting for a shared write"); err != nil {
+		return err
+	}
 	mine := packedRecords{records: records, written: make(chan error, 1)}
 	select {
 	case p.pending <- mine:

@@ -4,12 +4,17 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/offerflow/offerflow/db/txmark"
 )
 
 // Passed says whether everything that was in a stream at an instant has been handled by all of its
 // durable consumers (rule 1: a click on its way is waited for until the click stream has passed its
 // time). It goes by what they acknowledged: handled messages stay in the stream.
 func (c *Conn) Passed(ctx context.Context, streamName string, at time.Time) (bool, error) {
+	if err := txmark.Check(ctx, "asking the stream server"); err != nil {
+		return false, err
+	}
 	if c.behind.isBehind(streamName, at) {
 		return false, nil
 	}

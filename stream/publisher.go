@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/db/txmark"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -83,7 +84,7 @@ func (p *RefusalPublisher) Close() { p.packer.Close() }
 
 // refusedRow is a row of the outbox that the stream will never take.
 type refusedRow struct {
-	dbgen.SystemTakeOutboxRow
+	dbgen.SystemOutboxRow
 	cause error
 }
 
@@ -104,9 +105,12 @@ const codeMessageTooLarge jetstream.ErrorCode = 10054
 
 // publishAll writes rows with one wait for all of their acknowledgements. Those that are refused for
 // good are returned; of any other error it is not known what was written.
-func (c *Conn) publishAll(ctx context.Context, rows []dbgen.SystemTakeOutboxRow) (refused []refusedRow, err error) {
+func (c *Conn) publishAll(ctx context.Context, rows []dbgen.SystemOutboxRow) (refused []refusedRow, err error) {
+	if err := txmark.Check(ctx, "publishing to a stream"); err != nil {
+		return nil, err
+	}
 	type pending struct {
-		row dbgen.SystemTakeOutboxRow
+		row dbgen.SystemOutboxRow
 		jetstream.PubAckFuture
 	}
 	acks := make([]pending, 0, len(rows))

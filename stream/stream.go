@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/offerflow/offerflow/db/txmark"
 )
 
 // Conn is a connection with its JetStream context.
@@ -70,6 +72,9 @@ func (c *Conn) Publish(ctx context.Context, subject, id string, data []byte) err
 
 // PublishSealed is Publish for a message that keeps the seal it had.
 func (c *Conn) PublishSealed(ctx context.Context, subject, id string, data []byte, seal string) error {
+	if err := txmark.Check(ctx, "publishing to a stream"); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	options := []jetstream.PublishOpt{}

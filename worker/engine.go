@@ -98,9 +98,9 @@ func (w *Worker) engine() sdkworker.Worker {
 	} {
 		engine.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 	}
-	retention := &activities.Retention{Store: w.Store, After: w.Retention, Now: time.Now}
-	rollups := &activities.Rollups{Store: w.Store, Now: time.Now}
-	earnings := &activities.Earnings{Store: w.Store, Now: time.Now}
+	retention := &activities.Retention{Store: w.Schedules, After: w.Retention, Now: time.Now}
+	rollups := &activities.Rollups{Store: w.Schedules, Now: time.Now}
+	earnings := &activities.Earnings{Store: w.Schedules, Now: time.Now}
 	exchange := &activities.Exchange{Decisions: w.decisions}
 	sealed := &activities.Sealed{Decisions: w.decisions, Seals: w.seals}
 	for _, function := range []any{

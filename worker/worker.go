@@ -28,10 +28,12 @@ const (
 
 // Worker holds what its parts need; all fields are set once, before Run.
 type Worker struct {
-	Store    *db.Store
-	Keys     *keyring.Keyring
-	Stream   *stream.Conn
-	Temporal client.Client
+	Store *db.Store
+	// Schedules is for what takes longer than a decision: sweeps, sums of reports, retention. nil is Store.
+	Schedules *db.Store
+	Keys      *keyring.Keyring
+	Stream    *stream.Conn
+	Temporal  client.Client
 	// Namespace is Temporal's.
 	Namespace string
 	Relay     *stream.Relay
@@ -109,11 +111,14 @@ func (w *Worker) run(ctx context.Context) error {
 }
 
 func (w *Worker) setUp() {
+	if w.Schedules == nil {
+		w.Schedules = w.Store
+	}
 	w.decisions = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now}
 	w.direct = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now, Owes: true}
 	w.failures = &stream.Failures{Store: w.Store}
 	w.seals = &activities.Seals{Keys: w.Keys, Store: w.Store, Now: time.Now}
-	w.reconciliations = &activities.Reconciliations{Store: w.Store, Replay: (&activities.Exchange{Decisions: w.decisions}).Replay, Now: time.Now}
+	w.reconciliations = &activities.Reconciliations{Store: w.Schedules, Replay: (&activities.Exchange{Decisions: w.decisions}).Replay, Now: time.Now}
 	w.clicks = &activities.Clicks{Store: w.Store}
 	w.owed = &activities.Owed{Store: w.Store}
 	w.engineGate, w.debts = newGate(), newDebts()
@@ -124,7 +129,7 @@ func (w *Worker) setUp() {
 	w.pace = newPace(w.Busy)
 	w.rows = stream.NewPacker(w.writePack)
 	changes := &activities.ScheduledChanges{Store: w.Store, Nudge: w.Relay.Nudge, Now: time.Now}
-	w.sweep = &activities.Sweep{Store: w.Store, Decisions: w.direct, Deliveries: w.Deliveries, Start: w.startConversion, Changes: changes}
+	w.sweep = &activities.Sweep{Store: w.Schedules, Decisions: w.direct, Deliveries: w.Deliveries, Start: w.startConversion, Changes: changes}
 }
 
 // The names of consumers whose failures are more than a message.

@@ -21,40 +21,14 @@ func (q *Queries) FailHeld(ctx context.Context, db DBTX, failedAt time.Time, ten
 	return err
 }
 
-const getFailedMessage = `-- name: GetFailedMessage :one
-SELECT tenant_id, id, source, subject, payload, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by, seal FROM failed_messages WHERE tenant_id = $1::uuid AND id = $2
-`
-
-func (q *Queries) GetFailedMessage(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (FailedMessage, error) {
-	row := db.QueryRow(ctx, getFailedMessage, tenantID, iD)
-	var i FailedMessage
-	err := row.Scan(
-		&i.TenantID,
-		&i.ID,
-		&i.Source,
-		&i.Subject,
-		&i.Payload,
-		&i.About,
-		&i.Error,
-		&i.Attempts,
-		&i.State,
-		&i.FirstFailedAt,
-		&i.FailedAt,
-		&i.ResentAt,
-		&i.ResentBy,
-		&i.Seal,
-	)
-	return i, err
-}
-
-const lockFailedMessages = `-- name: LockFailedMessages :many
+const failedMessagesToResend = `-- name: FailedMessagesToResend :many
 SELECT tenant_id, id, source, subject, payload, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by, seal FROM failed_messages
 WHERE tenant_id = $1::uuid AND state = 'failed' AND ($2::uuid IS NULL OR id = $2)
   AND ($3::text IS NULL OR source = $3) AND id > $4
-ORDER BY id LIMIT $5 FOR UPDATE
+ORDER BY id LIMIT $5
 `
 
-type LockFailedMessagesParams struct {
+type FailedMessagesToResendParams struct {
 	TenantID uuid.UUID
 	ID       *uuid.UUID
 	Source   *string
@@ -62,9 +36,9 @@ type LockFailedMessagesParams struct {
 	AtMost   int32
 }
 
-// What a tenant wants to send again, oldest first, locked until it is marked.
-func (q *Queries) LockFailedMessages(ctx context.Context, db DBTX, arg LockFailedMessagesParams) ([]FailedMessage, error) {
-	rows, err := db.Query(ctx, lockFailedMessages,
+// What a tenant wants to send again, oldest first.
+func (q *Queries) FailedMessagesToResend(ctx context.Context, db DBTX, arg FailedMessagesToResendParams) ([]FailedMessage, error) {
+	rows, err := db.Query(ctx, failedMessagesToResend,
 		arg.TenantID,
 		arg.ID,
 		arg.Source,
@@ -104,9 +78,36 @@ func (q *Queries) LockFailedMessages(ctx context.Context, db DBTX, arg LockFaile
 	return items, nil
 }
 
+const getFailedMessage = `-- name: GetFailedMessage :one
+SELECT tenant_id, id, source, subject, payload, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by, seal FROM failed_messages WHERE tenant_id = $1::uuid AND id = $2
+`
+
+func (q *Queries) GetFailedMessage(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (FailedMessage, error) {
+	row := db.QueryRow(ctx, getFailedMessage, tenantID, iD)
+	var i FailedMessage
+	err := row.Scan(
+		&i.TenantID,
+		&i.ID,
+		&i.Source,
+		&i.Subject,
+		&i.Payload,
+		&i.About,
+		&i.Error,
+		&i.Attempts,
+		&i.State,
+		&i.FirstFailedAt,
+		&i.FailedAt,
+		&i.ResentAt,
+		&i.ResentBy,
+		&i.Seal,
+	)
+	return i, err
+}
+
 const markResent = `-- name: MarkResent :exec
-UPDATE failed_messages SET state = 'resent', resent_at = $1::timestamptz, resent_by = $2
-WHERE tenant_id = $3::uuid AND id = ANY($4::uuid[])
+UPDATE failed_messages m SET state = 'resent', resent_at = $1::timestamptz, resent_by = $2
+FROM (SELECT unnest($4::uuid[]) AS id, unnest($5::bigint[]) AS attempts) AS seen
+WHERE m.tenant_id = $3::uuid AND m.id = seen.id AND m.attempts = seen.attempts AND m.state = 'failed'
 `
 
 type MarkResentParams struct {
@@ -114,14 +115,17 @@ type MarkResentParams struct {
 	ResentBy string
 	TenantID uuid.UUID
 	Ids      []uuid.UUID
+	Attempts []int64
 }
 
+// What has failed again since it was read, which its attempts tell, waits to be sent again.
 func (q *Queries) MarkResent(ctx context.Context, db DBTX, arg MarkResentParams) error {
 	_, err := db.Exec(ctx, markResent,
 		arg.ResentAt,
 		arg.ResentBy,
 		arg.TenantID,
 		arg.Ids,
+		arg.Attempts,
 	)
 	return err
 }

@@ -13,7 +13,7 @@ import (
 )
 
 const insertOutbox = `-- name: InsertOutbox :exec
-INSERT INTO outbox (tenant_id, id, subject, payload) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING
+INSERT INTO outbox (tenant_id, id, subject, payload) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET position = DEFAULT
 `
 
 type InsertOutboxParams struct {
@@ -24,7 +24,8 @@ type InsertOutboxParams struct {
 }
 
 // What waits there already under the same id is the same news: ids are derived from what they tell of,
-// and a book that was mended tells of it again.
+// and a book that was mended tells of it again. It moves to the end, so that a relay that is publishing
+// it now publishes it again.
 func (q *Queries) InsertOutbox(ctx context.Context, db DBTX, arg InsertOutboxParams) error {
 	_, err := db.Exec(ctx, insertOutbox,
 		arg.TenantID,

@@ -37,9 +37,9 @@ func (q *Queries) GetPartnerPostback(ctx context.Context, db DBTX, tenantID uuid
 	return i, err
 }
 
-const insertPartnerPostback = `-- name: InsertPartnerPostback :exec
+const insertPartnerPostback = `-- name: InsertPartnerPostback :execrows
 INSERT INTO partner_postbacks (tenant_id, id, partner_id, event_id, url, method, events, status, disabled_at, disabled_reason, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (tenant_id, id) DO NOTHING
 `
 
 type InsertPartnerPostbackParams struct {
@@ -57,8 +57,9 @@ type InsertPartnerPostbackParams struct {
 	UpdatedAt      time.Time
 }
 
-func (q *Queries) InsertPartnerPostback(ctx context.Context, db DBTX, arg InsertPartnerPostbackParams) error {
-	_, err := db.Exec(ctx, insertPartnerPostback,
+// A repeated request brings the same id.
+func (q *Queries) InsertPartnerPostback(ctx context.Context, db DBTX, arg InsertPartnerPostbackParams) (int64, error) {
+	result, err := db.Exec(ctx, insertPartnerPostback,
 		arg.TenantID,
 		arg.ID,
 		arg.PartnerID,
@@ -72,7 +73,10 @@ func (q *Queries) InsertPartnerPostback(ctx context.Context, db DBTX, arg Insert
 		arg.CreatedAt,
 		arg.UpdatedAt,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const lockPartnerPostback = `-- name: LockPartnerPostback :one

@@ -12,6 +12,63 @@ import (
 	"github.com/google/uuid"
 )
 
+const systemFailedMessagesToResend = `-- name: SystemFailedMessagesToResend :many
+SELECT tenant_id, id, source, subject, payload, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by, seal FROM failed_messages
+WHERE state = 'failed' AND ($1::uuid IS NULL OR id = $1)
+  AND ($2::text IS NULL OR source = $2)
+  AND ($3::uuid IS NULL OR tenant_id = $3) AND id > $4
+ORDER BY id LIMIT $5
+`
+
+type SystemFailedMessagesToResendParams struct {
+	ID       *uuid.UUID
+	Source   *string
+	TenantID *uuid.UUID
+	After    uuid.UUID
+	AtMost   int32
+}
+
+func (q *Queries) SystemFailedMessagesToResend(ctx context.Context, db DBTX, arg SystemFailedMessagesToResendParams) ([]FailedMessage, error) {
+	rows, err := db.Query(ctx, systemFailedMessagesToResend,
+		arg.ID,
+		arg.Source,
+		arg.TenantID,
+		arg.After,
+		arg.AtMost,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []FailedMessage{}
+	for rows.Next() {
+		var i FailedMessage
+		if err := rows.Scan(
+			&i.TenantID,
+			&i.ID,
+			&i.Source,
+			&i.Subject,
+			&i.Payload,
+			&i.About,
+			&i.Error,
+			&i.Attempts,
+			&i.State,
+			&i.FirstFailedAt,
+			&i.FailedAt,
+			&i.ResentAt,
+			&i.ResentBy,
+			&i.Seal,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const systemFailedWaiting = `-- name: SystemFailedWaiting :many
 SELECT source, count(*) FROM failed_messages WHERE state = 'failed' GROUP BY source
 `
@@ -123,69 +180,26 @@ func (q *Queries) SystemKeepFailed(ctx context.Context, db DBTX, arg SystemKeepF
 	return id, err
 }
 
-const systemLockFailedMessages = `-- name: SystemLockFailedMessages :many
-SELECT tenant_id, id, source, subject, payload, about, error, attempts, state, first_failed_at, failed_at, resent_at, resent_by, seal FROM failed_messages
-WHERE state = 'failed' AND ($1::uuid IS NULL OR id = $1)
-  AND ($2::text IS NULL OR source = $2)
-  AND ($3::uuid IS NULL OR tenant_id = $3) AND id > $4
-ORDER BY id LIMIT $5 FOR UPDATE
-`
-
-type SystemLockFailedMessagesParams struct {
-	ID       *uuid.UUID
-	Source   *string
-	TenantID *uuid.UUID
-	After    uuid.UUID
-	AtMost   int32
-}
-
-func (q *Queries) SystemLockFailedMessages(ctx context.Context, db DBTX, arg SystemLockFailedMessagesParams) ([]FailedMessage, error) {
-	rows, err := db.Query(ctx, systemLockFailedMessages,
-		arg.ID,
-		arg.Source,
-		arg.TenantID,
-		arg.After,
-		arg.AtMost,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []FailedMessage{}
-	for rows.Next() {
-		var i FailedMessage
-		if err := rows.Scan(
-			&i.TenantID,
-			&i.ID,
-			&i.Source,
-			&i.Subject,
-			&i.Payload,
-			&i.About,
-			&i.Error,
-			&i.Attempts,
-			&i.State,
-			&i.FirstFailedAt,
-			&i.FailedAt,
-			&i.ResentAt,
-			&i.ResentBy,
-			&i.Seal,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const systemMarkResent = `-- name: SystemMarkResent :exec
-UPDATE failed_messages SET state = 'resent', resent_at = $1::timestamptz, resent_by = $2 WHERE id = ANY($3::uuid[])
+UPDATE failed_messages m SET state = 'resent', resent_at = $1::timestamptz, resent_by = $2
+FROM (SELECT unnest($3::uuid[]) AS id, unnest($4::bigint[]) AS attempts) AS seen
+WHERE m.id = seen.id AND m.attempts = seen.attempts AND m.state = 'failed'
 `
 
-func (q *Queries) SystemMarkResent(ctx context.Context, db DBTX, resentAt time.Time, resentBy string, ids []uuid.UUID) error {
-	_, err := db.Exec(ctx, systemMarkResent, resentAt, resentBy, ids)
+type SystemMarkResentParams struct {
+	ResentAt time.Time
+	ResentBy string
+	Ids      []uuid.UUID
+	Attempts []int64
+}
+
+func (q *Queries) SystemMarkResent(ctx context.Context, db DBTX, arg SystemMarkResentParams) error {
+	_, err := db.Exec(ctx, systemMarkResent,
+		arg.ResentAt,
+		arg.ResentBy,
+		arg.Ids,
+		arg.Attempts,
+	)
 	return err
 }
 

@@ -13,6 +13,65 @@ import (
 	"github.com/google/uuid"
 )
 
+const systemEndRelaysTurn = `-- name: SystemEndRelaysTurn :exec
+SELECT pg_advisory_unlock(hashtextextended('outbox', 0))
+`
+
+func (q *Queries) SystemEndRelaysTurn(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, systemEndRelaysTurn)
+	return err
+}
+
+const systemLeaveOutbox = `-- name: SystemLeaveOutbox :exec
+DELETE FROM outbox o USING (SELECT unnest($1::uuid[]) AS id, unnest($2::bigint[]) AS position) AS published
+WHERE o.id = published.id AND o.position = published.position
+`
+
+// A row that was told of again since it was read has another position, and stays for the next batch.
+func (q *Queries) SystemLeaveOutbox(ctx context.Context, db DBTX, ids []uuid.UUID, positions []int64) error {
+	_, err := db.Exec(ctx, systemLeaveOutbox, ids, positions)
+	return err
+}
+
+const systemOutbox = `-- name: SystemOutbox :many
+SELECT id, tenant_id, subject, payload, position FROM outbox ORDER BY position LIMIT $1
+`
+
+type SystemOutboxRow struct {
+	ID       uuid.UUID
+	TenantID uuid.UUID
+	Subject  string
+	Payload  json.RawMessage
+	Position int64
+}
+
+// In the order in which they came.
+func (q *Queries) SystemOutbox(ctx context.Context, db DBTX, maxRows int32) ([]SystemOutboxRow, error) {
+	rows, err := db.Query(ctx, systemOutbox, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SystemOutboxRow{}
+	for rows.Next() {
+		var i SystemOutboxRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.TenantID,
+			&i.Subject,
+			&i.Payload,
+			&i.Position,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const systemOverdueOutbox = `-- name: SystemOverdueOutbox :one
 SELECT count(*) FROM outbox WHERE created_at < $1
 `
@@ -24,52 +83,18 @@ func (q *Queries) SystemOverdueOutbox(ctx context.Context, db DBTX, createdAt ti
 	return count, err
 }
 
-const systemTakeOutbox = `-- name: SystemTakeOutbox :many
+const systemTakeRelaysTurn = `-- name: SystemTakeRelaysTurn :one
 
-WITH taken AS (
-  DELETE FROM outbox WHERE id IN (
-    SELECT o.id FROM outbox o
-    WHERE NOT starts_with(o.subject, $1) OR (
-      SELECT pg_try_advisory_xact_lock(hashtextextended('live events', 0)) AND set_config('idle_in_transaction_session_timeout', '15s', true) <> '')
-    ORDER BY o.position LIMIT $2 FOR UPDATE SKIP LOCKED
-  ) RETURNING id, tenant_id, subject, payload, position
-)
-SELECT id, tenant_id, subject, payload FROM taken ORDER BY position
+SELECT pg_try_advisory_lock(hashtextextended('outbox', 0))
 `
 
-type SystemTakeOutboxRow struct {
-	ID       uuid.UUID
-	TenantID uuid.UUID
-	Subject  string
-	Payload  json.RawMessage
-}
-
 // Across tenants, by the system role.
-// Rows leave in the transaction that publishes them, in the order in which they came, which DELETE by
-// itself does not keep; a relay beside this one takes others. Live events are one relay's at a time, until it
-// has published them: what is told of one offer or conversion stays in order over processes too. The
-// lock goes with the transaction, and a relay that is frozen in the middle of one loses it.
-func (q *Queries) SystemTakeOutbox(ctx context.Context, db DBTX, livePrefix string, maxRows int32) ([]SystemTakeOutboxRow, error) {
-	rows, err := db.Query(ctx, systemTakeOutbox, livePrefix, maxRows)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []SystemTakeOutboxRow{}
-	for rows.Next() {
-		var i SystemTakeOutboxRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.TenantID,
-			&i.Subject,
-			&i.Payload,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+// One relay at a time moves the outbox, over all processes: what is told of one offer or conversion stays
+// in order. The lock is the session's, so that no transaction is open while the rows are published; a
+// relay that is frozen in the middle loses its session, and with it the lock.
+func (q *Queries) SystemTakeRelaysTurn(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, systemTakeRelaysTurn)
+	var pg_try_advisory_lock bool
+	err := row.Scan(&pg_try_advisory_lock)
+	return pg_try_advisory_lock, err
 }

@@ -28,6 +28,7 @@ import (
 
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/cluster"
+	"github.com/offerflow/offerflow/db/txmark"
 )
 
 // URLVariable names a superuser's URL of a server to use in place of a private
@@ -100,6 +101,11 @@ func Stop() {
 		fmt.Fprintln(os.Stderr, "dbtest:", err)
 	}
 	running = nil
+}
+
+func init() {
+	// A caller may swallow the error: no test passes for all that.
+	txmark.Report = func(_ context.Context, err error) { panic(err) }
 }
 
 func use(t testing.TB) *server {

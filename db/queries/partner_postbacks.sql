@@ -1,6 +1,7 @@
--- name: InsertPartnerPostback :exec
+-- name: InsertPartnerPostback :execrows
+-- A repeated request brings the same id.
 INSERT INTO partner_postbacks (tenant_id, id, partner_id, event_id, url, method, events, status, disabled_at, disabled_reason, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (tenant_id, id) DO NOTHING;
 
 -- name: GetPartnerPostback :one
 SELECT * FROM partner_postbacks WHERE tenant_id = $1 AND id = $2;

@@ -12,18 +12,20 @@ RETURNING id;
 -- name: SystemFailedWaiting :many
 SELECT source, count(*) FROM failed_messages WHERE state = 'failed' GROUP BY source;
 
--- name: SystemLockFailedMessages :many
+-- name: SystemFailedMessagesToResend :many
 SELECT * FROM failed_messages
 WHERE state = 'failed' AND (sqlc.narg('id')::uuid IS NULL OR id = sqlc.narg('id'))
   AND (sqlc.narg('source')::text IS NULL OR source = sqlc.narg('source'))
   AND (sqlc.narg('tenant_id')::uuid IS NULL OR tenant_id = sqlc.narg('tenant_id')) AND id > @after
-ORDER BY id LIMIT @at_most FOR UPDATE;
+ORDER BY id LIMIT @at_most;
 
 -- name: SystemGetFailedMessage :one
 SELECT * FROM failed_messages WHERE id = @id;
 
 -- name: SystemMarkResent :exec
-UPDATE failed_messages SET state = 'resent', resent_at = @resent_at::timestamptz, resent_by = @resent_by WHERE id = ANY(@ids::uuid[]);
+UPDATE failed_messages m SET state = 'resent', resent_at = @resent_at::timestamptz, resent_by = @resent_by
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@attempts::bigint[]) AS attempts) AS seen
+WHERE m.id = seen.id AND m.attempts = seen.attempts AND m.state = 'failed';
 
 -- name: SystemReviveHeld :exec
 UPDATE held_postbacks SET failed_at = NULL WHERE postback_id = ANY(@postback_ids::uuid[]);

@@ -1,19 +1,22 @@
 -- Across tenants, by the system role.
 
--- name: SystemTakeOutbox :many
--- Rows leave in the transaction that publishes them, in the order in which they came, which DELETE by
--- itself does not keep; a relay beside this one takes others. Live events are one relay's at a time, until it
--- has published them: what is told of one offer or conversion stays in order over processes too. The
--- lock goes with the transaction, and a relay that is frozen in the middle of one loses it.
-WITH taken AS (
-  DELETE FROM outbox WHERE id IN (
-    SELECT o.id FROM outbox o
-    WHERE NOT starts_with(o.subject, @live_prefix) OR (
-      SELECT pg_try_advisory_xact_lock(hashtextextended('live events', 0)) AND set_config('idle_in_transaction_session_timeout', '15s', true) <> '')
-    ORDER BY o.position LIMIT @max_rows FOR UPDATE SKIP LOCKED
-  ) RETURNING id, tenant_id, subject, payload, position
-)
-SELECT id, tenant_id, subject, payload FROM taken ORDER BY position;
+-- name: SystemTakeRelaysTurn :one
+-- One relay at a time moves the outbox, over all processes: what is told of one offer or conversion stays
+-- in order. The lock is the session's, so that no transaction is open while the rows are published; a
+-- relay that is frozen in the middle loses its session, and with it the lock.
+SELECT pg_try_advisory_lock(hashtextextended('outbox', 0));
+
+-- name: SystemEndRelaysTurn :exec
+SELECT pg_advisory_unlock(hashtextextended('outbox', 0));
+
+-- name: SystemOutbox :many
+-- In the order in which they came.
+SELECT id, tenant_id, subject, payload, position FROM outbox ORDER BY position LIMIT @max_rows;
+
+-- name: SystemLeaveOutbox :exec
+-- A row that was told of again since it was read has another position, and stays for the next batch.
+DELETE FROM outbox o USING (SELECT unnest(@ids::uuid[]) AS id, unnest(@positions::bigint[]) AS position) AS published
+WHERE o.id = published.id AND o.position = published.position;
 
 -- name: SystemOverdueOutbox :one
 SELECT count(*) FROM outbox WHERE created_at < $1;

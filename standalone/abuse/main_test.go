@@ -62,6 +62,9 @@ func run(m *testing.M) (code int, err error) {
 		err = errors.Join(err, cluster.Remove(context.Background(), filepath.Join(dir, "data", "postgres")))
 	}()
 	slog.SetLogLoggerLevel(slog.LevelError)
+	if config.Resolver, err = silentResolver(); err != nil {
+		return 1, err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if w.Standalone, err = boot.Start(ctx, engine.Options{DataDir: filepath.Join(dir, "data")}, config); err != nil {
@@ -74,6 +77,7 @@ func run(m *testing.M) (code int, err error) {
 
 var config = process.Config{
 	HTTPAddr: "127.0.0.1:0", MetricsAddr: "127.0.0.1:0", DatabaseConns: 20, NATSReplicas: 1, AttributionStart: worker.StartOnClick,
+	StatementTimeout: 30 * time.Second, ReportTimeout: 2 * time.Minute, LockTimeout: 10 * time.Second, IdleTransactionTimeout: 30 * time.Second,
 	LogFormat: "text", LogLevel: "error",
 	CallbackAllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 }

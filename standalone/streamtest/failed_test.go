@@ -39,7 +39,7 @@ func TestTheRelayPutsAsideWhatTheStreamRefuses(t *testing.T) {
 	s, o := newServer(t), newOutbox(t)
 	tenant := uuid.New()
 	bad := func(subject string, payload json.RawMessage) {
-		err := o.Tenant(t.Context(), tenant, func(tx pgx.Tx) error {
+		err := o.Tenant(t.Context(), tenant, func(ctx context.Context, tx pgx.Tx) error {
 			return dbgen.New().InsertOutbox(t.Context(), tx, dbgen.InsertOutboxParams{
 				TenantID: tenant, ID: uuid.Must(uuid.NewV7()), Subject: subject, Payload: payload,
 			})

@@ -79,7 +79,7 @@ func (s *liveSite) tenant(name string) *blackbox.Client {
 func (s *liveSite) tell(to *blackbox.Client, reasons ...string) {
 	s.t.Helper()
 	writer := uuid.New() // the other side's tenant
-	err := s.Tenant(s.t.Context(), writer, func(tx pgx.Tx) error {
+	err := s.Tenant(s.t.Context(), writer, func(ctx context.Context, tx pgx.Tx) error {
 		for _, reason := range reasons {
 			id, err := uuid.NewV7()
 			if err != nil {

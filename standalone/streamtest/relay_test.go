@@ -39,7 +39,7 @@ func newOutbox(t *testing.T) *outbox {
 func (o *outbox) written(n int) (ids []string) {
 	o.t.Helper()
 	tenant := uuid.New()
-	err := o.Tenant(o.t.Context(), tenant, func(tx pgx.Tx) error {
+	err := o.Tenant(o.t.Context(), tenant, func(ctx context.Context, tx pgx.Tx) error {
 		for range n {
 			id, err := uuid.NewV7()
 			if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/stream"
 	"github.com/offerflow/offerflow/worker"
@@ -45,7 +46,13 @@ type Config struct {
 
 	DatabaseURL        string `env:"OFFERFLOW_DATABASE_URL" secret:"true" help:"PostgreSQL 15 or newer (required)"`
 	MigrateDatabaseURL string `env:"OFFERFLOW_MIGRATE_DATABASE_URL" secret:"true" help:"the schema owner's login for migrate; OFFERFLOW_DATABASE_URL when empty"`
-	DatabaseConns      int32  `env:"OFFERFLOW_DATABASE_CONNS" envDefault:"40" help:"connections that a process takes at most for each of its two roles"`
+	DatabaseConns      int32  `env:"OFFERFLOW_DATABASE_CONNS" envDefault:"40" help:"connections that a process takes at most for each of its two roles; one that is API and worker at once takes as many for either, so that requests never keep decisions from a connection, and a worker 9 more for schedules and the outbox: size max_connections for the sum over all processes, and Temporal's"`
+
+	StatementTimeout       time.Duration `env:"OFFERFLOW_STATEMENT_TIMEOUT" envDefault:"30s" help:"how long one statement of a request or a decision may take; a request that takes longer is answered 503"`
+	ReportTimeout          time.Duration `env:"OFFERFLOW_REPORT_TIMEOUT" envDefault:"2m" help:"how long one statement of a report or an export may take, likewise"`
+	ScheduleTimeout        time.Duration `env:"OFFERFLOW_SCHEDULE_TIMEOUT" envDefault:"15m" help:"how long one statement of a schedule may take, such as the sums that reports read; migrations and the letting go of old rows have no limit"`
+	LockTimeout            time.Duration `env:"OFFERFLOW_LOCK_TIMEOUT" envDefault:"10s" help:"how long one statement may wait for a lock"`
+	IdleTransactionTimeout time.Duration `env:"OFFERFLOW_IDLE_TRANSACTION_TIMEOUT" envDefault:"30s" help:"how long a transaction may wait for its next statement before the database ends it"`
 
 	NATSURL        string `env:"OFFERFLOW_NATS_URL" envDefault:"nats://127.0.0.1:4222" secret:"true" help:"NATS with JetStream"`
 	NATSMonitorURL string `env:"OFFERFLOW_NATS_MONITOR_URL" help:"its monitoring address, which proves that it syncs every write; in a cluster those of all servers, with commas between"`
@@ -75,6 +82,8 @@ type Config struct {
 
 	// Standalone says that the parts beside this process are embedded in it.
 	Standalone bool `env:"-"`
+	// Resolver is nil for the system's; tests have one that never answers.
+	Resolver outbound.Resolver `env:"-"`
 }
 
 // maxDrainWait is more than any load balancer takes to notice.
@@ -107,7 +116,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("OFFERFLOW_DRAIN_WAIT is %v: use 0s to %v", c.DrainWait, maxDrainWait)
 	}
 	_, err := c.connections()
-	if err := errors.Join(err, c.checkRefused()); err != nil {
+	if err := errors.Join(err, c.checkRefused(), c.checkTimeouts()); err != nil {
 		return err
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
@@ -145,6 +154,30 @@ func (c *Config) checkRefused() error {
 		return fmt.Errorf("OFFERFLOW_REFUSED_LOG_ROWS is %d: use 0 to keep all, or 1 or more", c.RefusedRows)
 	}
 	return nil
+}
+
+func (c *Config) checkTimeouts() error {
+	for name, limit := range map[string]time.Duration{
+		"OFFERFLOW_STATEMENT_TIMEOUT": c.StatementTimeout, "OFFERFLOW_REPORT_TIMEOUT": c.ReportTimeout, "OFFERFLOW_SCHEDULE_TIMEOUT": c.ScheduleTimeout,
+		"OFFERFLOW_LOCK_TIMEOUT": c.LockTimeout, "OFFERFLOW_IDLE_TRANSACTION_TIMEOUT": c.IdleTransactionTimeout,
+	} {
+		if limit < 0 {
+			return fmt.Errorf("%s is %v: use 0s for no limit, or more", name, limit)
+		}
+	}
+	return nil
+}
+
+// limits are those of requests and decisions.
+func (c *Config) limits() db.Limits {
+	return db.Limits{Statement: c.StatementTimeout, Report: c.ReportTimeout, Lock: c.LockTimeout, IdleInTransaction: c.IdleTransactionTimeout}
+}
+
+// scheduleLimits are those of schedules.
+func (c *Config) scheduleLimits() db.Limits {
+	limits := c.limits()
+	limits.Statement = c.ScheduleTimeout
+	return limits
 }
 
 // Streams are the settings of the streams; 0 takes the default.

@@ -13,11 +13,13 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/db/txmark"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/stream"
@@ -40,7 +42,10 @@ type Process struct {
 	role      Role
 	temporal  client.Client
 	namespace string
-	store     *db.Store
+	// store is for requests, decisions for what stands behind them: neither keeps the other from a
+	// connection. A process that is one of both has one of them. schedules may take longer.
+	store, decisions, schedules *db.Store
+
 	keys      *keyring.Keyring
 	stream    *stream.Conn
 	relay     *stream.Relay
@@ -104,7 +109,7 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 	if p.keys, err = keyring.Parse(p.config.SecretKeys); err != nil {
 		return err
 	}
-	if p.store, err = db.Open(ctx, p.config.DatabaseURL, p.config.DatabaseConns); err != nil {
+	if err = p.openStores(ctx); err != nil {
 		return err
 	}
 	kindsFrom, err := dbgen.New().SystemIDKindsFrom(ctx, p.store.SystemPool())
@@ -119,8 +124,41 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 	if err := p.stream.Check(ctx, p.config.Streams()); err != nil {
 		return err
 	}
-	p.relay = stream.NewRelay(p.stream, p.store)
+	p.relay = stream.NewRelay(p.stream, p.decisions)
 	return p.temporalClient(temporalOptions)
+}
+
+// scheduleConns are what schedules take of each role: they do one thing at a time.
+const scheduleConns = 4
+
+func (p *Process) openStores(ctx context.Context) (err error) {
+	open := func(conns int32, limits db.Limits) (*db.Store, error) {
+		return db.OpenLimited(ctx, p.config.DatabaseURL, conns, limits)
+	}
+	if p.store, err = open(p.config.DatabaseConns, p.config.limits()); err != nil {
+		return err
+	}
+	p.decisions = p.store
+	if p.role == RoleAll {
+		if p.decisions, err = open(p.config.DatabaseConns, p.config.limits()); err != nil {
+			return err
+		}
+	}
+	if p.role != RoleAPI {
+		p.schedules, err = open(scheduleConns, p.config.scheduleLimits())
+	}
+	return err
+}
+
+func (p *Process) closeStores() {
+	if p.decisions != p.store && p.decisions != nil {
+		p.decisions.Close()
+	}
+	for _, store := range []*db.Store{p.store, p.schedules} {
+		if store != nil {
+			store.Close()
+		}
+	}
 }
 
 func (p *Process) temporalClient(options client.Options) (err error) {
@@ -137,11 +175,21 @@ func (p *Process) temporalClient(options client.Options) (err error) {
 	if err := temporalTelemetry(&options); err != nil {
 		return err
 	}
+	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(refuseInTransaction))
 	// Not waited for: an API redirects, and a worker takes clicks and decides postbacks, without it.
 	if p.temporal, err = client.NewLazyClient(options); err != nil {
 		return fmt.Errorf("temporal at %s (TEMPORAL_ADDRESS): %w", options.HostPort, err)
 	}
 	return nil
+}
+
+// refuseInTransaction keeps calls to the workflow engine out of database transactions.
+func refuseInTransaction(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn,
+	invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	if err := txmark.Check(ctx, "calling the workflow engine"); err != nil {
+		return err
+	}
+	return invoke(ctx, method, request, reply, conn, options...)
 }
 
 // begin sets the role's parts going.
@@ -183,9 +231,10 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 			TrustedProxies: p.config.TrustedProxies, CountryHeader: p.config.CountryHeader,
 			MaxWaiting: p.config.MaxWaiting, MaxWaitingPerAddress: p.config.MaxWaitingPerAddress,
 			TemporalUIURL: p.config.TemporalUIURL, TemporalNamespace: p.namespace,
-			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL, Traced: traced(),
-			AllowedHosts: p.config.AllowedHosts,
-			Refused:      api.RefusedBudgets{PerAddress: p.config.RefusedPerAddress, PerKey: p.config.RefusedPerKey, Total: p.config.RefusedTotal},
+			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL, Traced: traced(), Resolver: p.config.Resolver,
+			AllowedHosts:  p.config.AllowedHosts,
+			DatabaseConns: int(p.config.DatabaseConns),
+			Refused:       api.RefusedBudgets{PerAddress: p.config.RefusedPerAddress, PerKey: p.config.RefusedPerKey, Total: p.config.RefusedTotal},
 		},
 	}
 	p.api = server
@@ -203,7 +252,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 }
 
 func (p *Process) outbound() *outbound.Caller {
-	return outbound.New(p.config.CallbackAllowCIDRs, nil)
+	return outbound.New(p.config.CallbackAllowCIDRs, p.config.Resolver)
 }
 
 func (p *Process) newWorker() (*worker.Worker, error) {
@@ -212,7 +261,7 @@ func (p *Process) newWorker() (*worker.Worker, error) {
 		return nil, err
 	}
 	return &worker.Worker{
-		Store: p.store, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Namespace: p.namespace, Relay: p.relay,
+		Store: p.decisions, Schedules: p.schedules, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Namespace: p.namespace, Relay: p.relay,
 		AttributionStart: p.config.AttributionStart, Busy: p.busy, Retention: time.Duration(p.config.RetentionDays) * 24 * time.Hour,
 		OperatorLog: time.Duration(p.config.OperatorLogDays) * 24 * time.Hour, RefusedRows: p.config.RefusedRows,
 		Deliveries: deliveries, ApplyToShare: p.applyToShare,
@@ -220,7 +269,7 @@ func (p *Process) newWorker() (*worker.Worker, error) {
 }
 
 func (p *Process) deliveries() (*activities.Deliveries, error) {
-	deliveries := activities.NewDeliveries(p.store, p.keys, p.outbound(), p.temporal)
+	deliveries := activities.NewDeliveries(p.decisions, p.keys, p.outbound(), p.temporal)
 	mailer, err := p.config.mailer()
 	if err != nil || mailer == nil { // a nil *Mailer would pass for one
 		return deliveries, err
@@ -284,9 +333,7 @@ func (p *Process) close() {
 	if p.stream != nil {
 		p.stream.Close()
 	}
-	if p.store != nil {
-		p.store.Close()
-	}
+	p.closeStores()
 	if p.telemetry != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()

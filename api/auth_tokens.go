@@ -1,0 +1,184 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/time/rate"
+
+	"github.com/offerflow/offerflow/db/dbgen"
+)
+
+var failedAuthentications = promauto.NewCounterVec(prometheus.CounterOpts{
+	Name: "offerflow_failed_authentications_total",
+	Help: "Requests refused for their token.",
+}, []string{"reason"})
+
+// Reasons of failed authentications.
+const (
+	tokenUnknown = "unknown"
+	tokenExpired = "expired"
+	tokenSlowed  = "slowed"
+)
+
+// Guessing tokens is slowed, for each client address, before the database is asked. Who is behind the
+// same address as somebody that guesses is served all the same: a token that was valid before in this
+// process is looked up without regard to the budget, one that carries our MAC from the part of it that
+// guesses do not reach. A token of a release before, which has no MAC, and which this process has not
+// seen yet, needs luck there: a few of those are let through.
+var (
+	tokenMissesEach = bucket{perSecond: 10, burst: 60, kept: 10}
+	tokenMissesAll  = bucket{perSecond: 100, burst: 400, kept: 200}
+)
+
+const (
+	tokenAllowancePerSecond = 2
+	tokenAllowanceBurst     = 20
+	// tokenMissRemembered is how long a token that was refused costs no look-up, and nothing of the
+	// budget: a program with a revoked token that never gives up harms nobody. No unknown token becomes
+	// valid later.
+	tokenMissRemembered = 5 * time.Second
+	// slowDown is what a client that guesses is told to wait.
+	slowDown = time.Second
+)
+
+// principalOf finds out whose a token is, from memory or by its keyed hashes.
+func (s *Server) principalOf(ctx context.Context, from asker, token string) (Principal, error) {
+	hashes := s.Keys.Hashes(token)
+	now := time.Now()
+	entry, isKnown := s.tokens.get(hashes[0])
+	if isKnown && s.tokens.isFresh(entry, now) {
+		return entry.admitted(now)
+	}
+	proof := proofNone
+	switch {
+	case isKnown:
+		proof = proofKnown
+	case s.Keys.MintedToken(tokenPrefix, token):
+		proof = proofMAC
+	}
+	entry, err := s.lookUpToken(ctx, from, proof, hashes)
+	if err == nil && !s.tokens.isFresh(entry, now) { // it was on its way when a token was revoked: maybe this one
+		entry, err = s.lookUpToken(ctx, from, proof, hashes)
+	}
+	switch {
+	case errors.Is(err, errNoTarget):
+		s.tokens.drop(hashes[0])
+		failedAuthentications.WithLabelValues(tokenUnknown).Inc()
+		return Principal{}, unauthorized("The token is unknown or was revoked.")
+	case errors.Is(err, errTooManyMisses):
+		failedAuthentications.WithLabelValues(tokenSlowed).Inc()
+		return Principal{}, tooManyGuesses()
+	case err != nil:
+		return Principal{}, err
+	}
+	return entry.admitted(now)
+}
+
+func (s *Server) lookUpToken(ctx context.Context, from asker, proof proof, hashes []string) (cachedToken, error) {
+	return lookUp(ctx, s.tokens.lookups(), hashes[0], proof, from, func(ctx context.Context) (cachedToken, error) {
+		at := time.Now()
+		row, err := dbgen.New().SystemTokenByHash(ctx, s.Store.SystemPool(), hashes)
+		if err != nil {
+			return cachedToken{}, err
+		}
+		found := cachedToken{expiresAt: row.ExpiresAt, loadedAt: at, principal: Principal{
+			TenantID: row.TenantID, Scope: row.Scope, TokenID: row.ID, Actor: "token " + row.ID.String(),
+			PartnerID: row.PartnerID, AdvertiserID: row.AdvertiserID,
+		}}
+		s.tokens.put(hashes[0], found)
+		return found, nil
+	})
+}
+
+// tooManyGuesses is 429: nothing was found out about the token.
+func tooManyGuesses() *Problem {
+	return newProblem(http.StatusTooManyRequests,
+		"Too many unknown tokens came from your address, and this one was not looked at. Try again after Retry-After.").retryAfter(slowDown)
+}
+
+// tokenCache spares the database one look-up per request. Unknown tokens are not kept, so that
+// nobody fills it by guessing.
+type tokenCache struct {
+	kept lruOnce[string, cachedToken]
+	// stale is the instant, in Unix nanoseconds, before which nothing that was loaded counts any more.
+	stale atomic.Int64
+	mu    sync.Mutex
+	// forgotten is closed, and made anew, when a token is revoked.
+	forgotten chan struct{}
+
+	once   sync.Once
+	bounds *lookups
+}
+
+// lookups bounds the look-ups of tokens that are not kept.
+func (t *tokenCache) lookups() *lookups {
+	t.once.Do(func() {
+		t.bounds = newLookups("token", newMissBudget(tokenMissesEach, tokenMissesAll), tokenMissRemembered)
+		t.bounds.allowance = rate.NewLimiter(tokenAllowancePerSecond, tokenAllowanceBurst)
+	})
+	return t.bounds
+}
+
+type cachedToken struct {
+	principal Principal
+	expiresAt *time.Time
+	loadedAt  time.Time
+}
+
+const (
+	// tokenCacheTTL bounds how long another process admits a token that was revoked here when the news
+	// of it is late; this one looks all tokens up again at once. A live stream is looked at besides: LookAgain.
+	tokenCacheTTL = 2 * time.Second
+	maxTokens     = 10_000
+)
+
+// admitted is whose the token is, unless it has expired.
+func (e cachedToken) admitted(now time.Time) (Principal, error) {
+	if e.expiresAt != nil && !now.Before(*e.expiresAt) {
+		failedAuthentications.WithLabelValues(tokenExpired).Inc()
+		return Principal{}, unauthorized("The token has expired.")
+	}
+	return e.principal, nil
+}
+
+// get is a token that was valid when it was loaded: it counts while isFresh.
+func (t *tokenCache) get(hash string) (cachedToken, bool) { return t.kept.of(maxTokens).Get(hash) }
+
+func (t *tokenCache) isFresh(entry cachedToken, now time.Time) bool {
+	return now.Sub(entry.loadedAt) < tokenCacheTTL && entry.loadedAt.UnixNano() > t.stale.Load()
+}
+
+func (t *tokenCache) put(hash string, entry cachedToken) { t.kept.of(maxTokens).Add(hash, entry) }
+
+func (t *tokenCache) drop(hash string) { t.kept.of(maxTokens).Remove(hash) }
+
+// forget is for a token that was revoked: all are looked up again. It ends the era, which live streams
+// wait for.
+func (t *tokenCache) forget() {
+	t.stale.Store(time.Now().UnixNano())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.now())
+	t.forgotten = nil
+}
+
+// era ends with the next revocation: its channel is closed then.
+func (t *tokenCache) era() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.now()
+}
+
+func (t *tokenCache) now() chan struct{} {
+	if t.forgotten == nil {
+		t.forgotten = make(chan struct{})
+	}
+	return t.forgotten
+}

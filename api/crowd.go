@@ -1,0 +1,147 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/sync/semaphore"
+)
+
+// weight says how much of its tenant's share a route's request may take.
+type weight int
+
+const (
+	// light is most routes: a few statements by key.
+	light weight = iota
+	// listed routes page through a table.
+	listed
+	// heavy routes add up or export: reports, CSV.
+	heavy
+	// endless routes last as long as their client wants, and hold no connection: live streams, uploads.
+	endless
+)
+
+const (
+	// defaultConns is taken where Config.DatabaseConns is not set.
+	defaultConns = 40
+	// crowdWait is how long a request waits for its tenant's earlier ones.
+	crowdWait = 2 * time.Second
+	// crowdQueue times as many as may be in flight may wait; what comes then is refused at once.
+	crowdQueue = 8
+)
+
+var crowdedOut = promauto.NewCounter(prometheus.CounterOpts{
+	Name: "offerflow_crowded_out_total", Help: "Requests answered 503 because too many of their tenant's were in flight.",
+})
+
+// crowd bounds the requests with a token that one tenant may have in flight, so that one that sends too
+// many waits for itself and not the others for it: it never has more than 2 of 5 of the connections, its
+// lists half and its reports a quarter of these. The zero value is ready.
+type crowd struct {
+	mu      sync.Mutex
+	tenants map[uuid.UUID]*tenantCrowd
+}
+
+type tenantCrowd struct {
+	// here are its requests in flight and waiting.
+	here   int
+	shares [heavy + 1]*semaphore.Weighted
+}
+
+// crowdShares are how many requests of a tenant may be in flight: of any weight, of lists, of reports.
+func crowdShares(conns int) [heavy + 1]int64 {
+	if conns <= 0 {
+		conns = defaultConns
+	}
+	all := int64(max(2, conns*2/5))
+	return [heavy + 1]int64{all, max(1, all/2), max(1, all/4)}
+}
+
+// enter waits for a place, which leave gives back; ok is false where there is none in time.
+func (c *crowd) enter(ctx context.Context, tenantID uuid.UUID, of weight, conns int) (leave func(), ok bool) {
+	most := crowdShares(conns)
+	c.mu.Lock()
+	tenant := c.tenants[tenantID]
+	if tenant == nil {
+		tenant = &tenantCrowd{}
+		for i := range tenant.shares {
+			tenant.shares[i] = semaphore.NewWeighted(most[i])
+		}
+		if c.tenants == nil {
+			c.tenants = map[uuid.UUID]*tenantCrowd{}
+		}
+		c.tenants[tenantID] = tenant
+	}
+	if tenant.here >= int(most[light])*(1+crowdQueue) {
+		c.mu.Unlock()
+		return nil, false
+	}
+	tenant.here++
+	c.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, crowdWait)
+	defer cancel()
+	if !tenant.acquire(ctx, of) {
+		c.gone(tenantID, tenant)
+		return nil, false
+	}
+	return func() {
+		tenant.release(of)
+		c.gone(tenantID, tenant)
+	}, true
+}
+
+// acquire takes the narrower share first, so that lists that wait for each other take no place from others.
+func (t *tenantCrowd) acquire(ctx context.Context, of weight) bool {
+	if of != light && t.shares[of].Acquire(ctx, 1) != nil {
+		return false
+	}
+	if t.shares[light].Acquire(ctx, 1) == nil {
+		return true
+	}
+	if of != light {
+		t.shares[of].Release(1)
+	}
+	return false
+}
+
+func (t *tenantCrowd) release(of weight) {
+	t.shares[light].Release(1)
+	if of != light {
+		t.shares[of].Release(1)
+	}
+}
+
+func (c *crowd) gone(tenantID uuid.UUID, tenant *tenantCrowd) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if tenant.here--; tenant.here == 0 {
+		delete(c.tenants, tenantID)
+	}
+}
+
+// inTurn lets a request in when its tenant has not too many in flight. It stands behind the reading of the
+// body: nothing waits for a client in here. The operator's own routes are nobody's share.
+func (s *Server) inTurn(of weight) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		tenantID := principal(c.Request.Context()).TenantID
+		if tenantID == uuid.Nil {
+			return
+		}
+		leave, ok := s.crowd.enter(c.Request.Context(), tenantID, of, s.Config.DatabaseConns)
+		if !ok {
+			crowdedOut.Inc()
+			writeProblem(c, newProblem(http.StatusServiceUnavailable,
+				"Too many requests of this tenant are being answered at once. Send fewer at a time.").retryAfter(time.Second))
+			return
+		}
+		defer leave()
+		c.Next()
+	}
+}
