@@ -17,7 +17,7 @@ func (s *Server) ServiceHandler() http.Handler {
 	engine.GET("/healthz", s.healthz)
 	engine.GET("/readyz", s.readyz)
 	engine.GET("/metrics", s.authorize(operatorOnly, true), s.metrics)
-	return engine
+	return hardened(closeUnread(engine))
 }
 
 // MetricsHandler serves /metrics to whoever reaches it: for an address of its own that only those who

@@ -57,13 +57,29 @@ func (g *guarded) Publish(ctx context.Context, _, _ string, data []byte) error {
 	return nil
 }
 
+// refusedNow logs at once what a worker would log later.
+type refusedNow struct{ *guarded }
+
+// Publish is what the edge refused.
+func (g refusedNow) Publish(ctx context.Context, refused *domain.Postback) error {
+	answer, err := g.decisions.Refuse(ctx, *refused, refused.Refused)
+	if err != nil {
+		g.t.Error(err)
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.answers = append(g.answers, answer)
+	return nil
+}
+
 func newGuarded(t *testing.T, change func(*domain.Offer)) *guarded {
 	t.Helper()
 	store, err := db.Open(t.Context(), dbtest.New(t), 8)
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
 	g := &guarded{edge: newEdge(t), t: t}
-	g.messages = g
+	g.messages, g.refusals = g, refusedNow{g}
 	g.decisions = &activities.Decisions{Store: store, Keys: g.keys, Nudge: func() {}, Now: func() time.Time { return g.at }}
 	g.offer.RewardType, g.offer.OverCapPolicy, g.offer.Budget = domain.RewardTypeAutomatic, domain.OverCapPolicyReject, 1e6*domain.MicrosPerUnit
 	g.offer.Events[0].Name, g.offer.Events[0].GoalSettings = "Buy", domain.GoalSettings{
