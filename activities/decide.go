@@ -129,7 +129,8 @@ func (d *Decisions) failHeld(ctx context.Context, row dbgen.HeldPostback, cause 
 
 // decideOne decides in one transaction, whose reads are one round trip and whose writes are
 // another. decideBy is set for a held postback.
-func (d *Decisions) decideOne(ctx context.Context, tenantID uuid.UUID, postback domain.Postback, decideBy *time.Time) (decided Decided, after aftermath, err error) {
+func (d *Decisions) decideOne(ctx context.Context, tenantID uuid.UUID, postback domain.Postback, decideBy *time.Time) (
+	decided Decided, after aftermath, err error) {
 	err = tries(func() error {
 		batch := &db.Batch{}
 		reads := queueScene(ctx, batch, tenantID, *postback.ClickID)

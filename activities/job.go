@@ -192,7 +192,12 @@ func (e *endedItem) earn(side domain.Side, revenue, payout, reward domain.Micros
 	}
 }
 
-func (e *endedItem) fail(field, why string) { e.State, e.Field, e.Error = ItemFailed, field, why }
+// maxItemError bounds what is kept of why an item failed, in characters: it may name what a request named.
+const maxItemError = 1_000
+
+func (e *endedItem) fail(field, why string) {
+	e.State, e.Field, e.Error = ItemFailed, field, shortened(why, maxItemError)
+}
 
 // endAll decides items, several at a time; those of one lane one after the other, in their order.
 func (j *Jobs) endAll(ctx context.Context, job *dbgen.Job, items []dbgen.WaitingItemsRow) ([]endedItem, error) {

@@ -215,12 +215,16 @@ func (p *clickParams) filledSubs() []string {
 
 // offersMacro is macro for the offer's own addresses. Of a shared offer the advertiser writes them, and
 // members are the publisher's (rule 57); what else the publisher says of a click it passes on only as it
-// allows (rule 59).
+// allows (rule 59). To that advertiser the affiliate is the publisher: which of its partners sent the click
+// is the publisher's to know.
 func (p *clickParams) offersMacro(name string, to target, clickID uuid.UUID) string {
 	if to.isShared() {
 		canonical, publishers := domain.PublishersMacro(name)
-		if name == "pub_member_id" || publishers && !slices.Contains(to.passed(), canonical) {
+		switch {
+		case name == "pub_member_id", publishers && !slices.Contains(to.passed(), canonical):
 			return ""
+		case name == "affiliate_id":
+			return to.link.TenantID.String()
 		}
 	}
 	return p.macro(name, to, clickID)

@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -144,6 +146,29 @@ func TestRule56EventsAreAppliedByTheirNames(t *testing.T) {
 	x.advertiser.get(jobsPath+made.JobID).into(http.StatusOK, &job)
 	require.Equal(t, []int{2, 0, 2}, []int{job.Total, job.Changed, job.Failed})
 	require.Contains(t, job.Failures[0].Error, "sell")
+}
+
+// What is kept of why an item failed is bounded: one request names thousands of events that no share has, and
+// each share's item would say them all.
+func TestRule56WhatAnItemSaysIsBounded(t *testing.T) {
+	t.Parallel()
+	x := newExchange(t)
+	source := x.offer(multiEvent())
+	x.share(source, x.publisher)
+	var events []any
+	for n := range 2000 {
+		events = append(events, map[string]any{"eventId": fmt.Sprintf("none-%d-%s", n, strings.Repeat("é", 50)), "revenue": "8"})
+	}
+	var made struct{ JobID string }
+	x.advertiser.applyTo(source, map[string]any{"offerEvents": events}).into(http.StatusAccepted, &made)
+	x.applied(x.advertiser.id, made.JobID)
+	var longest int
+	require.NoError(t, x.store.SystemPool().QueryRow(t.Context(), "SELECT max(octet_length(error)) FROM job_items WHERE job_id = $1", made.JobID).Scan(&longest))
+	require.Positive(t, longest)
+	require.LessOrEqual(t, longest, 4000)
+	var job applyJob
+	x.advertiser.get(jobsPath+made.JobID).into(http.StatusOK, &job)
+	require.Contains(t, job.Failures[0].Error, "this share has no event none-0-", "the control: it still says what is wrong")
 }
 
 // Rule 56: an item that a crash kept from being written down is done again: the share gets one version, and the

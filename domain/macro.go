@@ -32,7 +32,7 @@ func makeMacros() []Macro {
 		Macro{"transaction_id", "Unique id of the click, by the older protocol's name", true},
 		Macro{"offer_id", "Id of the offer, by the older protocol's name", true},
 		Macro{"offer_name", "Name of the offer, by the older protocol's name", true},
-		Macro{"affiliate_id", "Id of the partner whose link was clicked", true},
+		Macro{"affiliate_id", "Id of the partner whose link was clicked; of a shared offer the publisher's tenant id", true},
 		Macro{"aff_sub", "Sub id 1, by the older protocol's name", true},
 	)
 	for n := 2; n <= 5; n++ {

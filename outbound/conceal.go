@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"html"
 	"net/url"
@@ -22,13 +23,12 @@ type concealer struct {
 func concealerOf(secrets []string) concealer {
 	var c concealer
 	for _, secret := range secrets {
-		if secret == "" {
-			continue
-		}
-		for _, form := range formsOf(storable([]byte(secret))) { // as the text is that it is looked for in
-			if form != "" && !slices.Contains(c.forms, form) {
-				c.forms = append(c.forms, form)
-				c.longest = max(c.longest, len(form))
+		for _, part := range partsOf(secret) {
+			for _, form := range formsOf(storable([]byte(part))) { // as the text is that it is looked for in
+				if form != "" && !slices.Contains(c.forms, form) {
+					c.forms = append(c.forms, form)
+					c.longest = max(c.longest, len(form))
+				}
 			}
 		}
 	}
@@ -40,6 +40,27 @@ func concealerOf(secrets []string) concealer {
 	}
 	c.replacer = strings.NewReplacer(pairs...)
 	return c
+}
+
+// shortestPart is the shortest word of a header value that is taken for a secret by itself.
+const shortestPart = 8
+
+// partsOf are a header value, and what a receiver makes of one such as "Bearer abc…" before it echoes it: the
+// token alone, or the name and password that it stands for.
+func partsOf(secret string) []string {
+	parts := []string{secret}
+	for _, word := range strings.Fields(secret) {
+		if len(word) < shortestPart || word == secret {
+			continue
+		}
+		parts = append(parts, word)
+		if scheme, _, _ := strings.Cut(secret, " "); strings.EqualFold(scheme, "Basic") {
+			if login, err := base64.StdEncoding.DecodeString(word); err == nil && len(login) >= shortestPart {
+				parts = append(parts, string(login))
+			}
+		}
+	}
+	return parts
 }
 
 // formsOf are the ways in which programs write a text into JSON, HTML and addresses.

@@ -1,10 +1,14 @@
 package outbound
 
 import (
+	"bufio"
+	"encoding/base64"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"unicode/utf8"
 
@@ -45,6 +49,62 @@ func TestRule53EchoedSecretsAreReplacedBeforeTheCut(t *testing.T) {
 	}
 	require.Equal(t, "echo: [header value] [header value]!", concealerOf([]string{"abc"}).conceal([]byte("echo: abc abc!"), false, 100))
 	require.Equal(t, "no secret, cut s", concealerOf([]string{""}).conceal([]byte("no secret, cut short"), true, 16))
+}
+
+// Rule 53: what a receiver sends in place of an answer is in no error, and neither is a secret in it, be it
+// echoed whole or torn apart.
+func TestRule53ErrorsQuoteNoSecrets(t *testing.T) {
+	t.Parallel()
+	const secret = "Bearer abcdefghijklmnopqrstuvwxyz"
+	var sent atomic.Value
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = http.ReadRequest(bufio.NewReader(conn))
+			_, _ = conn.Write([]byte(sent.Load().(string)))
+			_ = conn.Close()
+		}
+	}()
+	caller := New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, nil)
+	call := func(answer string) Answer {
+		sent.Store(answer)
+		return caller.Call(t.Context(), http.MethodPost, "http://"+listener.Addr().String(), http.Header{"Authorization": {secret}}, nil, secret)
+	}
+	for _, torn := range []string{
+		secret + "\r\n\r\n", "x" + secret[7:] + "\r\n\r\n", "HTTP/1.1 " + secret + "\r\n\r\n", secret[7:] + " 200 OK\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n" + secret[7:] + "\r\n\r\n", "HTTP/1.1 200 OK\r\n " + secret + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: " + secret + "\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + secret[:20] + "\r\n\r\n",
+		strings.Repeat("x", maxErrorBytes-90) + secret[7:] + "\r\n\r\n",
+	} {
+		answer := call(torn)
+		require.Zero(t, answer.StatusCode, torn)
+		require.Equal(t, errNotHTTP, answer.Error, torn)
+	}
+	require.Contains(t, call("").Error, "EOF", "the control: what is not quoted is said")
+	require.Equal(t, "yes", call("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes").Body, "the control")
+}
+
+// Rule 53: a receiver that takes a header apart echoes the token without its scheme, or the login that it
+// stands for.
+func TestRule53PartsOfSecretsAreReplaced(t *testing.T) {
+	t.Parallel()
+	basic := base64.StdEncoding.EncodeToString([]byte("anna:swordfish"))
+	for secret, echo := range map[string]string{
+		"Bearer abcdefghijkl": `{"token":"abcdefghijkl"}`, "Basic " + basic: "unknown: anna:swordfish", "basic  " + basic: basic, "Token token=abcdefghijkl": "token=abcdefghijkl",
+	} {
+		kept := concealerOf([]string{secret}).conceal([]byte(echo), false, 100)
+		require.Contains(t, kept, Concealed, secret)
+		require.NotContains(t, kept, "abcdefghijkl", secret)
+		require.NotContains(t, kept, "swordfish", secret)
+		require.NotContains(t, kept, basic, secret)
+	}
+	require.Equal(t, "Bearer of the day", concealerOf([]string{"Bearer of secrets-1"}).conceal([]byte("Bearer of the day"), false, 100), "the control: words are words")
 }
 
 func FuzzConceal(f *testing.F) {

@@ -147,10 +147,11 @@ func (m *Mailer) notTaken(ctx context.Context, err error, without string) Answer
 	isReply := errors.As(err, &reply)
 	if isReply && errors.As(err, &ofMessage) {
 		return Answer{
-			StatusCode: reply.Code, Body: cleanText([]byte(m.server.withoutSecrets(reply.Error())), maxAnswerBytes), Error: fmt.Sprintf("the mail server answered %d", reply.Code),
+			StatusCode: reply.Code, Body: cleanText([]byte(m.server.withoutSecrets(reply.Error())), maxAnswerBytes),
+			Error: fmt.Sprintf("the mail server answered %d", reply.Code),
 		}
 	}
-	slog.Warn("mail server", "error", m.server.withoutSecrets(cleanText([]byte(err.Error()), maxErrorBytes)))
+	slog.Warn("mail server", "error", cleanText([]byte(m.server.withoutSecrets(err.Error())), maxErrorBytes))
 	var timeout net.Error
 	switch {
 	case isReply:

@@ -1,12 +1,15 @@
 package outbound
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"log/slog"
 	"math/big"
 	"net"
 	"strings"
@@ -164,6 +167,20 @@ func TestMailLoginRefused(t *testing.T) {
 	require.Equal(t, errMailRefusedUs, answer.Error)
 	require.NotContains(t, answer.Body+answer.Error, "wrong-horse")
 	require.Equal(t, 250, newMailer(t, "smtp://anna:right@"+box.Addr()+"?starttls=never").Send(t.Context(), letter()).StatusCode)
+}
+
+// What a server echoes of the login is replaced before the log cuts it: no half of a password is left.
+func TestMailLoginIsNotLogged(t *testing.T) { //nolint:paralleltest // it reads the process's log
+	var logged bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, nil)))
+	defer slog.SetDefault(before)
+	mailer := newMailer(t, "smtp://anna:swordfish-swordfish@127.0.0.1:1?starttls=never")
+	for n := range 40 {
+		mailer.notTaken(t.Context(), errors.New(strings.Repeat("x", maxErrorBytes-n)+"swordfish-swordfish"), errMailBrokenOff)
+	}
+	require.Contains(t, logged.String(), "mail server")
+	require.NotContains(t, logged.String(), "xsword")
 }
 
 func TestMailRepliesOfTheServer(t *testing.T) {

@@ -179,7 +179,12 @@ func (o *Caller) call(ctx context.Context, method, raw string, header http.Heade
 	}
 }
 
-// errorText says what went wrong without the URL, whose query may hold a secret of the tenant's.
+// errNotHTTP stands for an answer that cannot be read. The library's own words quote pieces of it, in which a
+// secret that was echoed cannot be told any more.
+const errNotHTTP = "the answer is not valid HTTP, or its headers are too long"
+
+// errorText says what went wrong without the URL, whose query may hold a secret of the tenant's. It is not cut
+// yet: secrets have to be replaced first.
 func errorText(err error) string {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
@@ -189,7 +194,12 @@ func errorText(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
 		return fmt.Sprintf("no answer within %s", Timeout)
 	}
-	return cleanText([]byte(err.Error()), maxErrorBytes)
+	var ofNetwork *net.OpError
+	isRead := strings.Contains(err.Error(), "transport connection broken")
+	if isRead && !errors.As(err, &ofNetwork) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return errNotHTTP
+	}
+	return err.Error()
 }
 
 // errEnough ends a replacement whose rest would be cut off.

@@ -45,8 +45,8 @@ func newGate() *gate {
 	silent := expirable.NewLRU[string, struct{}](mostSilent, nil, silentFor)
 	breaker := gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Name: "workflow engine", MaxRequests: 1, Timeout: gateRest,
-		ReadyToTrip:   func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= gateTripsAfter },
-		IsSuccessful:  func(err error) bool { return err == nil || !isPassing(err) || isItsOwnLimit(err) },
+		ReadyToTrip:  func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= gateTripsAfter },
+		IsSuccessful: func(err error) bool { return err == nil || !isPassing(err) || isItsOwnLimit(err) },
 		OnStateChange: func(name string, from, to gobreaker.State) {
 			silent.Purge() // it is the engine that does not answer
 			observeGate(name, from, to)

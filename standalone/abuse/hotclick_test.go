@@ -2,6 +2,7 @@ package abuse
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -35,17 +36,17 @@ func TestOneHotClickStallsNobody(t *testing.T) {
 		conversions = 200
 	}
 	control := hammer(t, w.URL+"/healthz", 200)
-	calm, calmQueued := victim.conversions(t, link, conversions)
+	calm, calmLate := victim.conversions(t, link, conversions)
 	control.stop()
 	attack := hammer(t, w.URL+"/track?"+url.Values{"gk_click_id": {hot}, "cnv_event_id": {"Nonsense"}}.Encode(), 200)
-	under, underQueued := victim.conversions(t, link, conversions)
+	under, underLate := victim.conversions(t, link, conversions)
 	attack.stop()
-	t.Logf("median answer %v beside %d requests for a page (%d of %d queued), %v (%d queued) beside %d requests of the attack: %d decided, %d told to come again, %d other answers",
-		median(calm), control.sent.Load(), calmQueued, conversions, median(under), underQueued, attack.sent.Load(), attack.decided.Load(), attack.busy.Load(), attack.other.Load())
+	t.Logf("median answer %v beside %d requests for a page (%d of %d late), %v (%d late) beside %d requests of the attack: %d decided, %d told to come again, %d other answers",
+		median(calm), control.sent.Load(), calmLate, conversions, median(under), underLate, attack.sent.Load(), attack.decided.Load(), attack.busy.Load(), attack.other.Load())
 	require.Greater(t, attack.busy.Load(), int64(0), "more than a click's share waits for its decision")
 	require.Zero(t, attack.other.Load())
-	require.LessOrEqual(t, underQueued, calmQueued+conversions/3)
-	require.Less(t, median(under), time.Second+4*median(calm))
+	require.LessOrEqual(t, underLate, calmLate+conversions/2, "without the bounds nearly all are late")
+	require.Less(t, median(under), 2*time.Second+10*median(calm))
 
 	// The attacker's click is none the worse for it.
 	require.Eventually(t, func() bool {
@@ -54,24 +55,35 @@ func TestOneHotClickStallsNobody(t *testing.T) {
 	}, time.Minute, 100*time.Millisecond)
 }
 
-// conversions clicks and converts so often, one after the other. Each must be decided before its answer.
-func (s *shop) conversions(t *testing.T, link string, n int) (took []time.Duration, queued int) {
+// conversions clicks and converts so often, one after the other, and says how long each took until it was
+// decided. late counts those that were not decided before their answer, or had to be sent again.
+func (s *shop) conversions(t *testing.T, link string, n int) (took []time.Duration, late int) {
 	t.Helper()
 	for range n {
 		click, _, err := s.Click(t.Context(), link, nil)
 		require.NoError(t, err)
 		began := time.Now()
 		answer, err := s.Convert(t.Context(), click, "")
-		require.NoError(t, err)
-		if answer.Outcome == "queued" { // not within the 3 s that a sender waits
-			queued++
-			answer, err = s.Decided(t.Context(), answer.PostbackID)
-			require.NoError(t, err)
+		if err != nil || answer.Outcome == "queued" {
+			t.Logf("late after %v: %v %v", time.Since(began), answer.Outcome, err)
+			late++
 		}
-		require.Equal(t, "accepted", answer.Outcome)
+		for isBusy(err) {
+			answer, err = s.Convert(t.Context(), click, "")
+		}
+		if err == nil && answer.Outcome == "queued" {
+			answer, err = s.Decided(t.Context(), answer.PostbackID)
+		}
+		require.NoError(t, err)
+		require.Contains(t, []string{"accepted", "duplicate"}, answer.Outcome) // a duplicate of what was recorded despite its 503
 		took = append(took, time.Since(began))
 	}
-	return took, queued
+	return took, late
+}
+
+func isBusy(err error) bool {
+	var status *blackbox.StatusError
+	return errors.As(err, &status) && status.Status == http.StatusServiceUnavailable
 }
 
 func median(all []time.Duration) time.Duration {
