@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -43,8 +44,8 @@ func newDoor(t *testing.T) *door {
 	each.perSecond, all.perSecond = 1e-3, 1e-3
 	l.budget, l.made, l.allowance, l.remembered = newMissBudget(each, all), d.made, rate.NewLimiter(1e-3, tokenAllowanceBurst), time.Hour
 	d.tenant.TenantID = newID()
-	require.NoError(t, store.System(t.Context(), func(tx pgx.Tx) error {
-		return dbgen.New().InsertTenant(t.Context(), tx, dbgen.InsertTenantParams{
+	require.NoError(t, store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+		return dbgen.New().InsertTenant(ctx, tx, dbgen.InsertTenantParams{
 			TenantID: d.tenant.TenantID, Name: "T", Product: "publisher", Currency: "USD", Timezone: "UTC", CreatedAt: now(),
 		})
 	}))
@@ -56,8 +57,8 @@ func newDoor(t *testing.T) *door {
 // admit puts a token into the database.
 func (d *door) admit(token string) string {
 	d.t.Helper()
-	require.NoError(d.t, d.Store.Tenant(d.t.Context(), d.tenant.TenantID, func(tx pgx.Tx) error {
-		return dbgen.New().InsertToken(d.t.Context(), tx, dbgen.InsertTokenParams{
+	require.NoError(d.t, d.Store.Tenant(d.t.Context(), d.tenant.TenantID, func(ctx context.Context, tx pgx.Tx) error {
+		return dbgen.New().InsertToken(ctx, tx, dbgen.InsertTokenParams{
 			TenantID: d.tenant.TenantID, ID: newID(), Name: "n", Scope: scopeReadonly, TokenHash: d.Keys.Hash(token), CreatedAt: now(),
 		})
 	}))

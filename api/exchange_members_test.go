@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,8 +37,8 @@ func (s *shopfront) text(method, path string, header http.Header) (int, string) 
 func (s *shopfront) readable(tenant *sharedFront, side domain.Side) map[string]string {
 	s.t.Helper()
 	found := map[string]string{}
-	err := s.decisions.Store.Tenant(s.t.Context(), tenant.partnership.Tenant(side), func(tx pgx.Tx) error {
-		rows, err := tx.Query(s.t.Context(), `SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
+	err := s.decisions.Store.Tenant(s.t.Context(), tenant.partnership.Tenant(side), func(ctx context.Context, tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
 			AND c.relkind IN ('r', 'p', 'v', 'm') AND NOT c.relispartition AND has_table_privilege(c.oid, 'SELECT')`)
 		if err != nil {
 			return err
@@ -49,7 +50,7 @@ func (s *shopfront) readable(tenant *sharedFront, side domain.Side) map[string]s
 		for _, table := range tables {
 			var text *string
 			query := fmt.Sprintf("SELECT string_agg(to_jsonb(t)::text, E'\n') FROM %s t", pgx.Identifier{table}.Sanitize())
-			if err := tx.QueryRow(s.t.Context(), query).Scan(&text); err != nil {
+			if err := tx.QueryRow(ctx, query).Scan(&text); err != nil {
 				return fmt.Errorf("%s: %w", table, err)
 			}
 			found[table] = orZero(text)
@@ -119,8 +120,8 @@ func TestRule57NothingOfThePublishersMembersIsTheAdvertisers(t *testing.T) {
 	}
 	for side, knows := range map[domain.Side]bool{domain.SideAdvertiser: false, domain.SidePublisher: true} {
 		var macros map[string]string
-		err := f.publisher.decisions.Store.Tenant(t.Context(), f.partnership.Tenant(side), func(tx pgx.Tx) (err error) {
-			macros, _, err = activities.PartnerMacros(t.Context(), tx, f.partnership.Tenant(side), conversionID, domain.StatusSuccess)
+		err := f.publisher.decisions.Store.Tenant(t.Context(), f.partnership.Tenant(side), func(ctx context.Context, tx pgx.Tx) (err error) {
+			macros, _, err = activities.PartnerMacros(ctx, tx, f.partnership.Tenant(side), conversionID, domain.StatusSuccess)
 			return err
 		})
 		require.NoError(t, err)
