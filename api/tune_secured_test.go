@@ -275,6 +275,9 @@ func TestRule67SignatureInEveryForm(t *testing.T) {
 			if what == "another form's" && strings.Contains(name, "pixel") {
 				continue
 			}
+			if what == "a body" && genuine.method == http.MethodGet {
+				continue // nobody reads it: TestBodyOfGetIsNotRead
+			}
 			answer := g.sent(c.tampered)
 			require.Equal(t, []any{domain.OutcomeRefused, c.reason}, []any{answer.Outcome, answer.Reason}, "%s: %s: %+v", name, what, c.tampered)
 		}
