@@ -111,7 +111,9 @@ func (s *Server) createCategory(ctx context.Context, in *createCategoryInput) (*
 }
 
 // addLookup refuses a name that the list has already.
-func (s *Server) addLookup(ctx context.Context, kind string, item domain.LookupItem, insert func(ctx context.Context, tx pgx.Tx) error) (*lookupItemOutput, error) {
+func (s *Server) addLookup(
+	ctx context.Context, kind string, item domain.LookupItem, insert func(ctx context.Context, tx pgx.Tx) error,
+) (*lookupItemOutput, error) {
 	return &lookupItemOutput{Body: item}, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if err := dbgen.New().LockLookups(ctx, tx, principal(ctx).TenantID.String()); err != nil {
 			return err

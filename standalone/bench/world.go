@@ -57,7 +57,7 @@ func newWorld(ctx context.Context, s scale) (w *world, err error) {
 	if w.dir, err = os.MkdirTemp("", "offerflow-bench-"); err != nil {
 		return w, err
 	}
-	if err := os.Chmod(w.dir, 0o711); err != nil { //nolint:gosec // PostgreSQL runs as another user below it
+	if err := os.Chmod(w.dir, 0o711); err != nil {
 		return w, err
 	}
 	config, err := process.FromEnv()
