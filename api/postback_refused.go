@@ -29,10 +29,11 @@ var DefaultRefusedBudgets = RefusedBudgets{PerAddress: 50, PerKey: 100, Total: 5
 const burstSeconds = 10
 
 // A postback whose click is known may still come to nothing, again and again: duplicates, an event that
-// is not there. So many at once does an address have per click, and after that one every ten seconds.
+// is not there. An address has 2,000 of them per click at once and ten a second after that: more than any
+// sender repeats by mistake, and little to decide.
 const (
-	futilePerSecond = 0.1
-	futileBurst     = 200
+	futilePerSecond = 10
+	futileBurst     = 2000
 )
 
 // spending is what strangers may still have written down.

@@ -219,7 +219,8 @@ func TestConnectionsFromOneAddress(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d connections were served", served, len(conns))
-	require.Equal(t, most, served)
+	require.LessOrEqual(t, served, most)
+	require.Greater(t, served, most*9/10, "fewer where others hold connections too")
 	beside(t, control, s.convert(t, link, sized(10, 200)))
 	_, err := clientFrom(t, attacker).Get(w.URL + "/healthz")
 	require.Error(t, err, "the address holds all that it may")

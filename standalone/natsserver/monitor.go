@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -29,6 +30,8 @@ type proof struct {
 			SyncAlways bool `json:"sync_always"`
 		} `json:"config"`
 	} `json:"jetstream"`
+	// Requests is how often each path was asked for, in the stream server's own form.
+	Requests map[string]int64 `json:"http_req_stats"`
 }
 
 const monitorTimeout = 5 * time.Second
@@ -39,8 +42,9 @@ func startMonitor(port int, of *server.Server, log logger) (*monitor, error) {
 		return nil, err
 	}
 	routes := http.NewServeMux()
+	var asked atomic.Int64
 	routes.HandleFunc("GET /varz", func(w http.ResponseWriter, _ *http.Request) {
-		said := proof{ServerID: of.ID(), ServerName: of.Name()}
+		said := proof{ServerID: of.ID(), ServerName: of.Name(), Requests: map[string]int64{"/varz": asked.Add(1)}}
 		if config := of.JetStreamConfig(); config != nil {
 			said.JetStream.Config.SyncAlways = config.SyncAlways
 		}
