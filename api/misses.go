@@ -205,7 +205,7 @@ type askedBudget struct {
 
 func newAskedBudget(of string) *askedBudget {
 	return &askedBudget{
-		addresses: newBudgets(100, 500), total: rate.NewLimiter(500, 2000), slots: make(chan struct{}, slotsWithProof),
+		addresses: newBudgets(500, 5000), total: rate.NewLimiter(2000, 10000), slots: make(chan struct{}, slotsWithProof),
 		made: lookupsMade.WithLabelValues(of), refused: lookupsRefused.WithLabelValues(of),
 	}
 }

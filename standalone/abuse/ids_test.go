@@ -123,7 +123,7 @@ func TestFloodOfIDs(t *testing.T) {
 		"random ids as offers":         {"link", 10, 40, func() string { return "/aff_c?offer_id=" + uuid.NewString() }},
 		"random pairs":                 {"link", 10, 40, func() string { return "/aff_c?offer_id=" + offer + "&aff_id=" + uuid.NewString() }},
 		"a click's id as a postback":   {"answer", 0, 0, func() string { return "/track/" + clickID }},
-		"the answer to one's postback": {"answer", 100, 500, func() string { return "/track/" + refused.PostbackID }},
+		"the answer to one's postback": {"answer", 500, 5000, func() string { return "/track/" + refused.PostbackID }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			idSenders++

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -261,6 +262,10 @@ func (c *Client) Convert(ctx context.Context, clickID, eventID string, more ...s
 func (c *Client) Decided(ctx context.Context, postbackID string) (Answer, error) {
 	for {
 		answer, err := c.Postback(ctx, "/track/"+postbackID, nil)
+		var refused *StatusError
+		if errors.As(err, &refused) && refused.Status == http.StatusServiceUnavailable {
+			err = nil // asked too fast
+		}
 		if err != nil || (answer.Outcome != "queued" && answer.Outcome != "") {
 			return answer, err
 		}
