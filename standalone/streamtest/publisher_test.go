@@ -4,7 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -211,9 +212,14 @@ func TestPassedTellsWhatIsStillOnItsWay(t *testing.T) {
 	}
 }
 
-func portOf(t *testing.T, url string) (port int) {
+func portOf(t *testing.T, address string) int {
 	t.Helper()
-	if _, err := fmt.Sscanf(url, "nats://127.0.0.1:%d", &port); err != nil {
+	server, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(server.Port())
+	if err != nil {
 		t.Fatal(err)
 	}
 	return port

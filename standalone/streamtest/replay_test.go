@@ -150,11 +150,11 @@ func TestAReplayAfterARestoreLosesNothing(t *testing.T) {
 	box := newInbox(t)
 	at := &site{config: process.Config{
 		HTTPAddr: "127.0.0.1:0", DatabaseURL: dbtest.New(t), DatabaseConns: 10, NATSURL: s.nats.URL(), NATSMonitorURL: s.nats.MonitorURL(),
-		NATSReplicas: 1, OperatorToken: "operator", SecretKeys: keyring.Generate(), AttributionStart: "on_click", LogFormat: "text", LogLevel: "warn",
+		NATSReplicas: 1, OperatorToken: "the-operator-of-this-test", SecretKeys: keyring.Generate(), AttributionStart: "on_click", LogFormat: "text", LogLevel: "warn",
 		CallbackAllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}}
 	at.start(t)
-	operator := blackbox.New("http://"+at.process.Addr(), "operator")
+	operator := blackbox.New("http://"+at.process.Addr(), "the-operator-of-this-test")
 	tenant, err := operator.NewTenant(t.Context(), nil)
 	at.tenant = got(t, tenant, err)
 	advertiser, err := tenant.NewAdvertiser(t.Context(), nil)
