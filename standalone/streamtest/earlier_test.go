@@ -18,6 +18,17 @@ var earlierStreams = []struct{ name, subject, durable, now, nowSubject string }{
 	{"POSTBACKS", "offerflow.postbacks", "postbacks", stream.Postbacks, stream.SubjectPostbacks},
 }
 
+// smallBytes is the size of a stream here: the server sets it aside on the disk.
+const smallBytes = 32 << 20
+
+func small() stream.Settings {
+	settings := stream.DefaultSettings()
+	for name := range settings.Bytes {
+		settings.Bytes[name] = smallBytes
+	}
+	return settings
+}
+
 // ensureEarlier is the release before, as each of its processes began.
 func (s *server) ensureEarlier(t *testing.T) {
 	t.Helper()
@@ -26,7 +37,7 @@ func (s *server) ensureEarlier(t *testing.T) {
 		configs = append(configs, jetstream.StreamConfig{Name: one.name, Subjects: []string{one.subject}, Retention: jetstream.WorkQueuePolicy})
 	}
 	for _, config := range configs {
-		config.Storage, config.Discard, config.MaxBytes, config.Replicas = jetstream.FileStorage, jetstream.DiscardNew, 2<<30, 1
+		config.Storage, config.Discard, config.MaxBytes, config.Replicas = jetstream.FileStorage, jetstream.DiscardNew, smallBytes, 1
 		if _, err := s.JS.CreateOrUpdateStream(t.Context(), config); err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +77,7 @@ func TestStreamsOfTheEarlierReleaseAreDrained(t *testing.T) {
 	publish("offerflow.events.conversion", "old news")
 
 	for range 2 { // migrate may be run again
-		if err := s.Ensure(t.Context(), stream.DefaultSettings()); err != nil {
+		if err := s.Ensure(t.Context(), small()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -107,7 +118,7 @@ func TestStreamsOfTheEarlierReleaseAreDrained(t *testing.T) {
 		return ok && err == nil
 	})
 	// Old processes may still publish there: the streams stay for the day.
-	if err := s.Ensure(t.Context(), stream.DefaultSettings()); err != nil {
+	if err := s.Ensure(t.Context(), small()); err != nil {
 		t.Fatal(err)
 	}
 	publish("offerflow.clicks", "from the last old process")
