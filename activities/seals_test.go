@@ -13,7 +13,7 @@ import (
 	"github.com/offerflow/offerflow/keyring"
 )
 
-// travelled is what comes out of a workflow's argument: JSON there and back.
+// travelled encodes a workflow argument to JSON and decodes it again, as Temporal does.
 func travelled[T any](t *testing.T, v T) (out T) {
 	t.Helper()
 	text, err := json.Marshal(v)

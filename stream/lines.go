@@ -47,7 +47,7 @@ func newWork(consumer Consumer) *work {
 }
 
 // arrived begins work on a message that has a slot. Where as many of its key as may be in work are,
-// the message gets in line, or goes back to the stream, and its slot is free for another.
+// the message joins its line or is given back to the stream. Either way its slot becomes free.
 func (w *work) arrived(ctx context.Context, msg jetstream.Msg) {
 	if w.consumer.Key == nil {
 		w.start(ctx, "", msg)
