@@ -11,6 +11,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
@@ -80,6 +82,16 @@ func (t *Tracking) click(c *gin.Context, to target, err error) {
 	t.record(c, to, &params)
 }
 
+var clicksRefused = promauto.NewCounterVec(prometheus.CounterOpts{
+	Name: "offerflow_clicks_refused_total", Help: "Clicks that went along the fallback chain, by reason.",
+}, []string{"reason"})
+
+func init() {
+	for _, reason := range domain.ClickReasons {
+		clicksRefused.WithLabelValues(string(reason))
+	}
+}
+
 // clickWait bounds how long a member waits for the disk; a stream that is that far behind is full.
 const clickWait = 5 * time.Second
 
@@ -107,6 +119,7 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 		return
 	}
 	if click.RefusedReason != domain.ReasonNone {
+		clicksRefused.WithLabelValues(string(click.RefusedReason)).Inc()
 		t.fallback(c, to, params)
 		return
 	}

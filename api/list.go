@@ -23,6 +23,8 @@ type ListInput struct {
 	OrderAsc bool   `query:"order_asc" doc:"Ascending; else descending."`
 
 	filters map[string][]string
+	// after is the id that a list with a cursor is read on from.
+	after *uuid.UUID
 }
 
 const filterPrefix = "filter."
@@ -42,12 +44,14 @@ func (in *ListInput) Resolve(ctx huma.Context) []error {
 
 // page is the answer of every list.
 type page[T any] struct {
-	IndexFrom  int   `json:"indexFrom" doc:"Number of the first page: 0."`
-	PageIndex  int   `json:"pageIndex"`
-	PageSize   int   `json:"pageSize"`
-	TotalCount int64 `json:"totalCount"`
-	TotalPages int64 `json:"totalPages"`
-	Items      []T   `json:"items"`
+	IndexFrom          int     `json:"indexFrom" doc:"Number of the first page: 0."`
+	PageIndex          int     `json:"pageIndex"`
+	PageSize           int     `json:"pageSize"`
+	TotalCount         int64   `json:"totalCount"`
+	TotalCountIsCapped bool    `json:"totalCountIsCapped" doc:"There are more than were counted."`
+	TotalPages         int64   `json:"totalPages"`
+	Next               *string `json:"next" doc:"What to send as cursor for the items behind these, where the list takes one; null at the end."`
+	Items              []T     `json:"items"`
 }
 
 // pageOutput is a list's output.
@@ -69,6 +73,8 @@ const (
 	// fieldFrom and fieldTo are the bounds of a time, inclusive and exclusive.
 	fieldFrom
 	fieldTo
+	// fieldMember is a publisher's id of a member, as it is stored.
+	fieldMember
 )
 
 // listField is one field that a list may be filtered or ordered by. Column is SQL of ours, never
@@ -78,6 +84,10 @@ type listField struct {
 	kind   fieldKind
 	// unordered fields are for filters only.
 	unordered bool
+	// among is a condition on rows of another table, with a ? where column is compared with the value.
+	among string
+	// minted says that the column is a UUIDv7 whose time is compared, by an index on the ids.
+	minted bool
 }
 
 // ownRows is the condition of a list that shows a whole table of the tenant's. Row-level security says
@@ -95,7 +105,13 @@ type listing[T any] struct {
 	// What is listed as it was made goes by id where ids are minted when they are used: then they are time.
 	order, id string
 	scan      func(row pgx.CollectableRow) (T, error)
+	// cursor is set for a list of millions of rows: it is in the order of its ids, counted up to maxCounted,
+	// and read on from the id of an item.
+	cursor func(item *T) uuid.UUID
 }
+
+// maxCounted is as far as a list with a cursor is counted, and as page numbers reach in it.
+const maxCounted = 10_000
 
 // list reads one page. args are the parameters of the listing's own where and from.
 func list[T any](ctx context.Context, tx pgx.Tx, l listing[T], in ListInput, args ...any) (page[T], error) {
@@ -108,17 +124,50 @@ func list[T any](ctx context.Context, tx pgx.Tx, l listing[T], in ListInput, arg
 	if err != nil {
 		return out, err
 	}
-	if err := tx.QueryRow(ctx, "SELECT count(*) FROM "+l.from+where, args...).Scan(&out.TotalCount); err != nil {
+	if err := l.count(ctx, tx, &out, where, args); err != nil {
 		return out, err
 	}
-	out.TotalPages = (out.TotalCount + int64(in.PageSize) - 1) / int64(in.PageSize)
-	query := fmt.Sprintf("SELECT %s FROM %s%s%s LIMIT %d OFFSET %d", l.columns, l.from, where, order, in.PageSize, in.Page*in.PageSize)
+	offset := in.Page * in.PageSize
+	if in.after != nil {
+		where, args, offset = where+" AND "+l.id+behind(in)+"$"+strconv.Itoa(len(args)+1), append(args, *in.after), 0
+	} else if l.cursor != nil && offset >= maxCounted {
+		return out, badField("page", fmt.Sprintf("reaches the first %d rows: read on with the cursor that is next in the answer", maxCounted))
+	}
+	query := fmt.Sprintf("SELECT %s FROM %s%s%s LIMIT %d OFFSET %d", l.columns, l.from, where, order, in.PageSize, offset)
 	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return out, err
 	}
 	out.Items, err = pgx.AppendRows(out.Items, rows, l.scan)
+	if n := len(out.Items); err == nil && l.cursor != nil && n == in.PageSize {
+		last := l.cursor(&out.Items[n-1]).String()
+		out.Next = &last
+	}
 	return out, err
+}
+
+// count counts what the conditions leave.
+func (l listing[T]) count(ctx context.Context, tx pgx.Tx, out *page[T], where string, args []any) error {
+	query := "SELECT count(*) FROM " + l.from + where
+	if l.cursor != nil {
+		query = fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s%s LIMIT %d) counted", l.from, where, maxCounted+1)
+	}
+	if err := tx.QueryRow(ctx, query, args...).Scan(&out.TotalCount); err != nil {
+		return err
+	}
+	if l.cursor != nil && out.TotalCount > maxCounted {
+		out.TotalCount, out.TotalCountIsCapped = maxCounted, true
+	}
+	out.TotalPages = (out.TotalCount + int64(out.PageSize) - 1) / int64(out.PageSize)
+	return nil
+}
+
+// behind is the comparison of ids that come after another in the order.
+func behind(in ListInput) string {
+	if in.OrderAsc {
+		return " > "
+	}
+	return " < "
 }
 
 func (l listing[T]) conditions(in ListInput, args []any) (string, []any, error) {
@@ -200,21 +249,22 @@ func (f listField) condition(values []string, number int) (string, any, error) {
 	p := "$" + strconv.Itoa(number)
 	switch f.kind {
 	case fieldUUID:
-		arg, err := eachOf(values, "an id", uuid.Parse)
-		return f.column + " = ANY(" + p + "::uuid[])", arg, err
+		return equals(f, p, "uuid", values, "an id", uuid.Parse)
 	case fieldBool:
-		arg, err := eachOf(values, "true or false", strconv.ParseBool)
-		return f.column + " = ANY(" + p + "::boolean[])", arg, err
+		return equals(f, p, "boolean", values, "true or false", strconv.ParseBool)
 	case fieldInt:
-		arg, err := eachOf(values, "an integer", func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
-		return f.column + " = ANY(" + p + "::bigint[])", arg, err
+		return equals(f, p, "bigint", values, "an integer", func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
 	case fieldDecimal:
-		arg, err := eachOf(values, "a decimal number", func(s string) (int64, error) { m, err := domain.ParseMicros(s); return int64(m), err })
-		return f.column + " = ANY(" + p + "::bigint[])", arg, err
+		return equals(f, p, "bigint", values, "a decimal number", func(s string) (int64, error) { m, err := domain.ParseMicros(s); return int64(m), err })
+	case fieldMember:
+		return equals(f, p, "text", values, "a member's id", func(s string) (string, error) { return domain.StoredText(s), nil })
 	case fieldTime, fieldFrom, fieldTo:
 		arg, err := eachOf(values, "a time of RFC 3339", parseTime)
 		if err != nil || len(arg) != 1 {
 			return "", nil, fmt.Errorf("must be one time of RFC 3339")
+		}
+		if f.minted {
+			p = "uuid_v7_floor(" + p + "::timestamptz)"
 		}
 		return f.column + map[fieldKind]string{fieldTime: " = ", fieldFrom: " >= ", fieldTo: " < "}[f.kind] + p, arg[0], nil
 	case fieldSearch:
@@ -223,12 +273,25 @@ func (f listField) condition(values []string, number int) (string, any, error) {
 		}
 		return "strpos(lower(" + f.column + "), lower(" + p + "::text)) > 0", storable(values[0]), nil
 	default:
-		texts := make([]string, len(values))
-		for i, value := range values {
-			texts[i] = storable(value)
-		}
-		return f.column + " = ANY(" + p + "::text[])", texts, nil
+		return equals(f, p, "text", values, "a text", func(s string) (string, error) { return storable(s), nil })
 	}
+}
+
+// equals is the condition that a field has one of the values. A single value is compared as it is: of what
+// is equal to one value an index knows the order, of several it does not.
+func equals[T any](f listField, parameter, sqlType string, values []string, what string, parse func(string) (T, error)) (string, any, error) {
+	parsed, err := eachOf(values, what, parse)
+	if err != nil {
+		return "", nil, err
+	}
+	comparison, arg := " = ANY("+parameter+"::"+sqlType+"[])", any(parsed)
+	if len(parsed) == 1 {
+		comparison, arg = " = "+parameter+"::"+sqlType, parsed[0]
+	}
+	if f.among != "" {
+		return strings.ReplaceAll(f.among, "?", f.column+comparison), arg, nil
+	}
+	return f.column + comparison, arg, nil
 }
 
 func eachOf[T any](values []string, what string, parse func(string) (T, error)) ([]T, error) {

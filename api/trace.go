@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -17,7 +16,7 @@ import (
 
 // clickTrace is everything that came of one click, on one page.
 type clickTrace struct {
-	Click       clickView           `json:"click"`
+	Click       tracedClick         `json:"click"`
 	View        *clickOrigin        `json:"view" doc:"The look at the offer's details that it came from; null where it came from none that is known."`
 	Findings    []finding           `json:"findings" doc:"Why it was refused or doubted."`
 	Postbacks   []tracedPostback    `json:"postbacks" doc:"The first 1000, oldest first."`
@@ -25,7 +24,8 @@ type clickTrace struct {
 	Conversions []conversionHistory `json:"conversions"`
 	Ledger      []ledgerLineView    `json:"ledger"`
 	Deliveries  []deliveryDocument  `json:"deliveries"`
-	WorkflowURL *string             `json:"workflowUrl" doc:"The click in the Temporal UI; null where it has no workflow: a refused one."`
+	WorkflowID  *string             `json:"workflowId" doc:"Of the click's workflow; null where it has none: a refused one."`
+	WorkflowURL *string             `json:"workflowUrl" doc:"That in the Temporal UI; null where its address is not configured."`
 }
 
 // finding is one reason against a click or one of its conversions.
@@ -33,6 +33,7 @@ type finding struct {
 	At           time.Time     `json:"at"`
 	Stage        string        `json:"stage" enum:"click,conversion"`
 	Reason       domain.Reason `json:"reason"`
+	Detail       string        `json:"detail" doc:"The reason in words."`
 	ConversionID *uuid.UUID    `json:"conversionId"`
 }
 
@@ -51,7 +52,7 @@ func (s *Server) traceClick(ctx context.Context, in *ByID) (*traceOutput, error)
 			return orNotFound(err)
 		}
 		trace := &out.Body
-		trace.Click = clickOf(&row)
+		trace.Click.ClickView = clickOf(&row)
 		if trace.View, err = originOf(ctx, tx, &row); err != nil {
 			return err
 		}
@@ -61,11 +62,14 @@ func (s *Server) traceClick(ctx context.Context, in *ByID) (*traceOutput, error)
 		if err := trace.loadConversions(ctx, tx); err != nil {
 			return err
 		}
+		s.linkHistories(trace.Conversions)
 		if err := trace.loadPostbacks(ctx, tx); err != nil {
 			return err
 		}
 		trace.Findings = trace.findings()
-		trace.WorkflowURL = s.workflowURL(&row)
+		if row.RefusedReason == domain.ReasonNone {
+			trace.WorkflowID, trace.WorkflowURL = s.workflowLink(workflows.ClickWorkflowID(row.ID))
+		}
 		return nil
 	})
 }
@@ -142,22 +146,12 @@ func (t *clickTrace) loadPostbacks(ctx context.Context, tx pgx.Tx) error {
 func (t *clickTrace) findings() []finding {
 	findings := []finding{}
 	if t.Click.RefusedReason != domain.ReasonNone {
-		findings = append(findings, finding{At: t.Click.ClickedAt, Stage: "click", Reason: t.Click.RefusedReason})
+		findings = append(findings, finding{At: t.Click.ClickedAt, Stage: "click", Reason: t.Click.RefusedReason, Detail: t.Click.RefusedReason.Sentence()})
 	}
 	for _, c := range t.Conversions {
 		if reason := orZero(c.RejectionReason); strings.HasPrefix(string(reason), "fraud_") || reason == domain.ReasonBlocked {
-			findings = append(findings, finding{At: c.CreatedAt, Stage: "conversion", Reason: reason, ConversionID: &c.ID})
+			findings = append(findings, finding{At: c.CreatedAt, Stage: "conversion", Reason: reason, Detail: reason.Sentence(), ConversionID: &c.ID})
 		}
 	}
 	return findings
-}
-
-// workflowURL is the click's page in the Temporal UI. The slash of its id is part of the id.
-func (s *Server) workflowURL(click *dbgen.Click) *string {
-	if s.Config.TemporalUIURL == "" || click.RefusedReason != domain.ReasonNone {
-		return nil
-	}
-	address := strings.TrimSuffix(s.Config.TemporalUIURL, "/") + "/namespaces/" + url.PathEscape(s.Config.TemporalNamespace) +
-		"/workflows/" + url.PathEscape(workflows.ClickWorkflowID(click.ID))
-	return &address
 }

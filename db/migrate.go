@@ -42,7 +42,7 @@ func Migrate(ctx context.Context, url string) error {
 	if err := waitForTurn(ctx, lock); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, conn, files)
+	provider, err := goose.NewProvider(goose.DialectPostgres, conn, files, goose.WithGoMigrations(indexMigration()))
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

@@ -43,8 +43,14 @@ func (p *Postback) Verdict() AdvertiserVerdict { return ReadVerdict(p.Status) }
 // believed says whether a verdict of this postback's counts: its sender is authenticated, or the offer
 // trusts whoever posts (rule 77). What is unknown is believed of nobody.
 func (f *Facts) believed() bool {
-	address := f.Postback.Address // an opaque postback's authenticates, too
-	return f.Postback.Verdict() != VerdictUnknown && (f.Authenticated || f.Current.TrustAdvertiserStatus || address != nil && address.OfAdvertiser)
+	return f.Postback.Verdict() != VerdictUnknown && (f.byAdvertiser() || f.Current.TrustAdvertiserStatus)
+}
+
+// byAdvertiser says whether the advertiser sent the postback, as far as that can be told: its security was
+// passed, or the opaque address was used that only it was given.
+func (f *Facts) byAdvertiser() bool {
+	address := f.Postback.Address
+	return f.Authenticated || address != nil && address.OfAdvertiser
 }
 
 // doubted says whether a verdict was given that does not count. An approval changes nothing that a

@@ -13,7 +13,7 @@ FROM jsonb_to_recordset(@refused::jsonb) AS r(id uuid, "receivedAt" timestamptz,
 LEFT JOIN advertisers a ON a.key = r."advertiserKey" AND a.exchange_tenant_id IS NULL
 LEFT JOIN offers o ON (r.address->>'opaque')::boolean AND o.id = (r.address->>'offerId')::uuid
 ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, decided_at = excluded.decided_at,
-  detail = excluded.detail, warnings = excluded.warnings
+  detail = excluded.detail, hint = '', warnings = excluded.warnings
 WHERE postbacks.outcome = 'held' AND postbacks.tenant_id IS NOT DISTINCT FROM excluded.tenant_id;
 
 -- name: SystemUnclaimedBeyond :one

@@ -221,6 +221,7 @@ type Answer struct {
 	ConversionID string     `json:"conversionId"`
 	Status       string     `json:"status"`
 	ReleaseAt    *time.Time `json:"releaseAt"`
+	Detail       string     `json:"detail"`
 }
 
 // Postback sends a postback to path (such as /track) and returns what the sender is told, whatever
