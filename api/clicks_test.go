@@ -221,7 +221,7 @@ func TestMoreClicksThanAreCounted(t *testing.T) {
 	b.me.get("/api/v1/clicks?page=100&page_size=100").refused(http.StatusBadRequest, "page")
 }
 
-// manyClicks makes clicks of each of the tenants, a second apart: of 10 partners, 5 offers, 500 members, every 20th
+// manyClicks makes clicks of each of the tenants, a second apart: of 20 partners, 50 offers, 500 members, every 20th
 // refused, each with two sub ids, of which one is its own.
 func (b *book) manyClicks(n int, tenants ...uuid.UUID) {
 	b.t.Helper()
@@ -232,7 +232,7 @@ func (b *book) manyClicks(n int, tenants ...uuid.UUID) {
 		INSERT INTO clicks (tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_id, partner_id, pub_member_id, pub_subs, refused_reason, session_ends_at)
 		SELECT owner,
 			(left(replace(uuid_v7_floor(now() - make_interval(secs => n))::text, '-', ''), 12) || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
-			now() - make_interval(secs => n), gen_random_uuid(), md5('offer' || n % 5)::uuid, 1, md5('advertiser')::uuid, md5('partner' || n % 10)::uuid,
+			now() - make_interval(secs => n), gen_random_uuid(), md5('offer' || n % 50)::uuid, 1, md5('advertiser')::uuid, md5('partner' || n % 20)::uuid,
 			'm' || n % 500, ARRAY['campaign' || n % 7, 'own' || n], CASE WHEN n % 20 = 0 THEN (ARRAY['capped', 'fraud_bot', 'out_of_target'])[1 + n / 20 % 3] ELSE '' END, now()
 		FROM unnest($1::uuid[]) owner, generate_series(1, $2::int) n`, tenants, n)
 	require.NoError(b.t, err)

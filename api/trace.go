@@ -16,7 +16,7 @@ import (
 
 // clickTrace is everything that came of one click, on one page.
 type clickTrace struct {
-	Click       tracedClick         `json:"click"`
+	Click       clickInTrace        `json:"click"`
 	View        *clickOrigin        `json:"view" doc:"The look at the offer's details that it came from; null where it came from none that is known."`
 	Findings    []finding           `json:"findings" doc:"Why it was refused or doubted."`
 	Postbacks   []tracedPostback    `json:"postbacks" doc:"The first 1000, oldest first."`

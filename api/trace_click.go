@@ -47,8 +47,8 @@ type clickView struct {
 	SessionEndsAt time.Time     `json:"sessionEndsAt" doc:"When nothing more can come of it."`
 }
 
-// tracedClick is a click with what its member did before.
-type tracedClick struct {
+// clickInTrace is a click with what its member did before.
+type clickInTrace struct {
 	ClickView
 	IsUnique bool `json:"isUnique" doc:"The member's only click on the offer within the session window before it; true without a member."`
 }

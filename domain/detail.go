@@ -157,7 +157,7 @@ func wholeSeconds(d time.Duration) time.Duration {
 }
 
 func (f *Facts) eventOf(d *Decision) *Event {
-	id := uuid.Nil
+	var id uuid.UUID
 	switch {
 	case d.New != nil:
 		id = d.New.EventID
