@@ -196,6 +196,7 @@ func (s *Server) routes(r *router) {
 	handle(r, post, "/api/v1/exchange/offers/{id}/proposals/{proposalId}/accept", "acceptProposal", manage, "Make the edit that the other side proposed", s.acceptProposal)
 	handle(r, post, "/api/v1/exchange/offers/{id}/proposals/{proposalId}/decline", "declineProposal", manage, "Decline a proposal, or take one's own back", s.declineProposal)
 	handle(r, get, "/api/v1/exchange/offers/{id}/changes", "listOfferChanges", read, "List who changed what of a shared offer", s.listOfferChanges, filtered(offerChangeListing))
+	handle(r, get, "/api/v1/exchange/requests", "listReviewsAsked", read, "List what publishers asked to be reviewed, of all partnerships", s.listReviewsAsked, filtered(reviewAskedListing))
 	handle(r, post, "/api/v1/exchange/conversions/{id}/requests", "requestReview", review, "Ask the advertiser to review a conversion", s.requestReview, created)
 	handle(r, get, "/api/v1/exchange/conversions/{id}/requests", "listConversionRequests", read, "List what was asked about a conversion", s.listConversionRequests, filtered(conversionRequestListing))
 	raw(r, get, "/api/v1/exchange/stream", "liveStream", read, "Follow changes, conversions and partnerships live", s.liveStream, unending)
