@@ -110,7 +110,7 @@ func conversionHistories(ctx context.Context, tx pgx.Tx, rows []dbgen.Conversion
 	for i := range rows {
 		views[i] = conversionOf(&rows[i])
 	}
-	if err := nameConversions(ctx, tx, views); err != nil {
+	if err := describeConversions(ctx, tx, views); err != nil {
 		return nil, err
 	}
 	steps, sides := map[uuid.UUID][]transitionView{}, map[uuid.UUID]domain.Side{}
