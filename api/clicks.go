@@ -47,7 +47,7 @@ func clickFields() map[string]listField {
 		"offerId":     {column: "c.offer_id", kind: fieldUUID, unordered: true},
 		"partnerId":   {column: "c.partner_id", kind: fieldUUID, unordered: true},
 		// The second condition is that of the index of refused clicks.
-		"refusedReason": {column: "c.refused_reason", unordered: true, among: "? AND c.refused_reason <> ''"},
+		"refusedReason": {column: "c.refused_reason", unordered: true, oneOf: textsOf(domain.ClickReasons), among: "? AND c.refused_reason <> ''"},
 		"from":          {column: "c.id", kind: fieldFrom, unordered: true, minted: true},
 		"to":            {column: "c.id", kind: fieldTo, unordered: true, minted: true},
 	}
@@ -65,8 +65,8 @@ var clickListing = listing[listedClick]{
 
 type clicksInput struct {
 	ListInput
-	From   string `query:"from" doc:"Clicked at or after: RFC 3339, or a date."`
-	To     string `query:"to" doc:"Clicked before."`
+	From   string `query:"from" doc:"Clicked from this day on, a date, or at or after this time of RFC 3339."`
+	To     string `query:"to" doc:"Clicked up to and with this day, a date, or before this time of RFC 3339."`
 	Cursor string `query:"cursor" doc:"next of an answer: reads on behind it, with the same filters and order. page is not looked at then."`
 }
 

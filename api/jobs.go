@@ -17,8 +17,8 @@ import (
 // jobView is a job: a review of many, an upload, or an edit of all shares of an offer.
 type jobView struct {
 	ID           uuid.UUID           `json:"id"`
-	Action       string              `json:"action" doc:"approve, reject, reverse, upload or apply."`
-	State        string              `json:"state" doc:"receiving while an upload is on its way; running, paused, done."`
+	Action       string              `json:"action" enum:"approve,reject,reverse,upload,apply"`
+	State        string              `json:"state" enum:"receiving,running,paused,done" doc:"receiving while an upload is on its way."`
 	Total        int64               `json:"total"`
 	Done         int64               `json:"done" doc:"Items that are decided, without those that failed."`
 	Changed      int64               `json:"changed" doc:"Those of them that changed something; the others were so already, or are held."`
@@ -31,6 +31,7 @@ type jobView struct {
 	CreatedBy    string              `json:"createdBy"`
 	CreatedAt    time.Time           `json:"createdAt"`
 	FinishedAt   *time.Time          `json:"finishedAt"`
+	CreatorName  string              `json:"createdByName" doc:"createdBy with the token's name in place of its id."`
 	WorkflowID   string              `json:"workflowId" doc:"Of the workflow that does it."`
 	WorkflowURL  *string             `json:"workflowUrl" doc:"That in the Temporal UI; null where its address is not configured."`
 }
@@ -79,7 +80,11 @@ func (s *Server) readJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, out *jobO
 	if err != nil {
 		return orNotFound(err)
 	}
-	out.Body.JobView = jobOf(&job)
+	jobs := []jobView{jobOf(&job)}
+	if err := nameCreators(ctx, tx, jobs); err != nil {
+		return err
+	}
+	out.Body.JobView = jobs[0]
 	_, out.Body.WorkflowURL = s.workflowLink(out.Body.WorkflowID)
 	out.Body.Failures = []jobFailure{}
 	if job.Failed == 0 {
@@ -111,20 +116,26 @@ var jobListing = listing[jobView]{
 }
 
 func (s *Server) listJobs(ctx context.Context, in *ListInput) (*pageOutput[jobView], error) {
-	out, err := listIn(ctx, s, jobListing, *in, principal(ctx).TenantID)
-	if err != nil {
-		return nil, err
-	}
-	for i := range out.Body.Items {
-		_, out.Body.Items[i].WorkflowURL = s.workflowLink(out.Body.Items[i].WorkflowID)
-	}
-	return out, nil
+	out := &pageOutput[jobView]{}
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		if out.Body, err = list(ctx, tx, jobListing, *in, principal(ctx).TenantID); err != nil {
+			return err
+		}
+		for i := range out.Body.Items {
+			_, out.Body.Items[i].WorkflowURL = s.workflowLink(out.Body.Items[i].WorkflowID)
+		}
+		return nameCreators(ctx, tx, out.Body.Items)
+	})
+}
+
+func nameCreators(ctx context.Context, tx pgx.Tx, jobs []jobView) error {
+	return nameActors(ctx, tx, jobs, func(j *jobView) *string { return &j.CreatedBy }, func(j *jobView) *string { return &j.CreatorName })
 }
 
 // jobItemView is one item, and how it ended.
 type jobItemView struct {
 	Number       int64          `json:"number"`
-	State        string         `json:"state" doc:"waiting, changed, unchanged or failed."`
+	State        string         `json:"state" enum:"waiting,changed,unchanged,failed"`
 	ConversionID *uuid.UUID     `json:"conversionId"`
 	ClickID      *uuid.UUID     `json:"clickId" doc:"Its click, where one is known: GET /api/v1/clicks/{id} is the trace."`
 	OfferID      *uuid.UUID     `json:"offerId,omitempty" doc:"The shared offer that was to be edited."`

@@ -2,7 +2,10 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -21,11 +24,16 @@ type ListInput struct {
 	PageSize int    `query:"page_size" minimum:"1" maximum:"100" default:"10"`
 	OrderBy  string `query:"orderby" doc:"The field to order by."`
 	OrderAsc bool   `query:"order_asc" doc:"Ascending; else descending."`
+	TZ       string `query:"tz" doc:"IANA name of the zone in which dates of filters are days; default: the tenant's."`
 
 	filters map[string][]string
+	// batches has the list read in batches, for CSV.
+	batches *batches
 	// after is the id that a list with a cursor is read on from.
 	after *uuid.UUID
 }
+
+func (in *ListInput) readIn(b *batches) { in.batches = b }
 
 const filterPrefix = "filter."
 
@@ -51,7 +59,11 @@ type page[T any] struct {
 	TotalCountIsCapped bool    `json:"totalCountIsCapped" doc:"There are more than were counted."`
 	TotalPages         int64   `json:"totalPages"`
 	Next               *string `json:"next" doc:"What to send as cursor for the items behind these, where the list takes one; null at the end."`
-	Items              []T     `json:"items"`
+	// What a list was bounded by in time: how it read the dates that were asked for.
+	From     *time.Time `json:"from,omitempty" doc:"The first instant that was asked for, where the list was asked for by time."`
+	To       *time.Time `json:"to,omitempty" doc:"The end of what was asked for; exclusive."`
+	Timezone string     `json:"timezone,omitempty" doc:"The zone in which dates were read as days."`
+	Items    []T        `json:"items"`
 }
 
 // pageOutput is a list's output.
@@ -70,12 +82,15 @@ const (
 	fieldInt
 	fieldDecimal
 	fieldTime
-	// fieldFrom and fieldTo are the bounds of a time, inclusive and exclusive.
+	// fieldFrom and fieldTo are the bounds of a time: see calendar.
 	fieldFrom
 	fieldTo
 	// fieldMember is a publisher's id of a member, as it is stored.
 	fieldMember
 )
+
+// isTime says whether a filter's text is read by the calendar.
+func (k fieldKind) isTime() bool { return k == fieldTime || k == fieldFrom || k == fieldTo }
 
 // listField is one field that a list may be filtered or ordered by. Column is SQL of ours, never
 // of the request.
@@ -84,6 +99,9 @@ type listField struct {
 	kind   fieldKind
 	// unordered fields are for filters only.
 	unordered bool
+	// oneOf are the values of a closed list. Where it is not given, and the answer has a field of the same name
+	// with a list of values in its tag enum, it is that.
+	oneOf []string
 	// among is a condition on rows of another table, with a ? where column is compared with the value.
 	among string
 	// minted says that the column is a UUIDv7 whose time is compared, by an index on the ids.
@@ -113,15 +131,25 @@ type listing[T any] struct {
 // maxCounted is as far as a list with a cursor is counted, and as page numbers reach in it.
 const maxCounted = 10_000
 
-// list reads one page. args are the parameters of the listing's own where and from.
+// list reads one page, or for CSV one batch. args are the parameters of the listing's own where and from.
 func list[T any](ctx context.Context, tx pgx.Tx, l listing[T], in ListInput, args ...any) (page[T], error) {
 	out := page[T]{PageIndex: in.Page, PageSize: in.PageSize, Items: []T{}}
-	where, args, err := l.conditions(in, args)
+	dates, err := l.calendar(ctx, tx, in)
 	if err != nil {
 		return out, err
 	}
+	where, args, err := l.conditions(dates, in, args)
+	if err != nil {
+		return out, err
+	}
+	out.From, out.To, out.Timezone = dates.said()
 	order, err := l.ordering(in)
 	if err != nil {
+		return out, err
+	}
+	if in.batches != nil {
+		out.Items, err = l.batch(ctx, tx, in, where, order, args)
+		out.TotalCount = int64(len(out.Items))
 		return out, err
 	}
 	if err := l.count(ctx, tx, &out, where, args); err != nil {
@@ -170,7 +198,8 @@ func behind(in ListInput) string {
 	return " < "
 }
 
-func (l listing[T]) conditions(in ListInput, args []any) (string, []any, error) {
+// conditions are the WHERE clause of a list, "" where it has none.
+func (l listing[T]) conditions(dates *calendar, in ListInput, args []any) (string, []any, error) {
 	var parts []string
 	if l.where != "" {
 		parts = append(parts, l.where)
@@ -182,12 +211,12 @@ func (l listing[T]) conditions(in ListInput, args []any) (string, []any, error) 
 			errs = append(errs, domain.FieldError{Field: filterPrefix + name, Reason: "is not a filter here; there are: " + l.names(true)})
 			continue
 		}
-		condition, arg, err := field.condition(in.filters[name], len(args)+1)
+		condition, more, err := field.condition(dates, in.filters[name], len(args)+1)
 		if err != nil {
 			errs = append(errs, domain.FieldError{Field: filterPrefix + name, Reason: err.Error()})
 			continue
 		}
-		parts, args = append(parts, condition), append(args, arg)
+		parts, args = append(parts, condition), append(args, more...)
 	}
 	if len(parts) == 0 {
 		return "", args, errs.Err()
@@ -219,10 +248,36 @@ func (l listing[T]) ordering(in ListInput) (string, error) {
 func (l listing[T]) field(name string) (listField, bool) {
 	for known, field := range l.fields {
 		if strings.EqualFold(known, name) {
+			if field.oneOf == nil && field.kind == 0 {
+				field.oneOf = enumOf(reflect.TypeFor[T](), known)
+			}
 			return field, true
 		}
 	}
 	return listField{}, false
+}
+
+// known are the fields, each with its closed list where it has one.
+func (l listing[T]) known() map[string]listField {
+	fields := make(map[string]listField, len(l.fields))
+	for name := range l.fields {
+		fields[name], _ = l.field(name)
+	}
+	return fields
+}
+
+// enumOf is the closed list of an answer's field, nil where it has none.
+func enumOf(answer reflect.Type, name string) []string {
+	if answer.Kind() != reflect.Struct {
+		return nil
+	}
+	for _, field := range reflect.VisibleFields(answer) {
+		tagged, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if values := field.Tag.Get("enum"); strings.EqualFold(tagged, name) && values != "" {
+			return strings.Split(values, ",")
+		}
+	}
+	return nil
 }
 
 func (l listing[T]) names(withUnordered bool) string {
@@ -244,8 +299,8 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// condition is the SQL of one filter with its parameter as number.
-func (f listField) condition(values []string, number int) (string, any, error) {
+// condition is the SQL of one filter whose first parameter has that number, with its parameters.
+func (f listField) condition(dates *calendar, values []string, number int) (string, []any, error) {
 	p := "$" + strconv.Itoa(number)
 	switch f.kind {
 	case fieldUUID:
@@ -259,39 +314,76 @@ func (f listField) condition(values []string, number int) (string, any, error) {
 	case fieldMember:
 		return equals(f, p, "text", values, "a member's id", func(s string) (string, error) { return domain.StoredText(s), nil })
 	case fieldTime, fieldFrom, fieldTo:
-		arg, err := eachOf(values, "a time of RFC 3339", parseTime)
-		if err != nil || len(arg) != 1 {
-			return "", nil, fmt.Errorf("must be one time of RFC 3339")
+		if len(values) != 1 {
+			return "", nil, errOneTime
 		}
-		if f.minted {
-			p = "uuid_v7_floor(" + p + "::timestamptz)"
-		}
-		return f.column + map[fieldKind]string{fieldTime: " = ", fieldFrom: " >= ", fieldTo: " < "}[f.kind] + p, arg[0], nil
+		return f.timeCondition(dates, values[0], number)
 	case fieldSearch:
 		if len(values) != 1 {
 			return "", nil, fmt.Errorf("must be one text")
 		}
-		return "strpos(lower(" + f.column + "), lower(" + p + "::text)) > 0", storable(values[0]), nil
+		return "strpos(lower(" + f.column + "), lower(" + p + "::text)) > 0", []any{storable(values[0])}, nil
 	default:
-		return equals(f, p, "text", values, "a text", func(s string) (string, error) { return storable(s), nil })
+		texts, err := f.texts(values)
+		if err != nil {
+			return "", nil, err
+		}
+		return f.equals(p, "text", len(texts), texts, texts[0])
 	}
 }
 
-// equals is the condition that a field has one of the values. A single value is compared as it is: of what
-// is equal to one value an index knows the order, of several it does not.
-func equals[T any](f listField, parameter, sqlType string, values []string, what string, parse func(string) (T, error)) (string, any, error) {
+// equals is the condition that a field has one of the values.
+func equals[T any](f listField, parameter, sqlType string, values []string, what string, parse func(string) (T, error)) (string, []any, error) {
 	parsed, err := eachOf(values, what, parse)
 	if err != nil {
 		return "", nil, err
 	}
-	comparison, arg := " = ANY("+parameter+"::"+sqlType+"[])", any(parsed)
-	if len(parsed) == 1 {
-		comparison, arg = " = "+parameter+"::"+sqlType, parsed[0]
+	return f.equals(parameter, sqlType, len(parsed), parsed, parsed[0])
+}
+
+// equals is the condition for n values, which are all of them, or for the one. A single value is compared as
+// it is: of what is equal to one value an index knows the order, of several it does not.
+func (f listField) equals(parameter, sqlType string, n int, all, one any) (string, []any, error) {
+	comparison, arg := " = ANY("+parameter+"::"+sqlType+"[])", all
+	if n == 1 {
+		comparison, arg = " = "+parameter+"::"+sqlType, one
 	}
 	if f.among != "" {
-		return strings.ReplaceAll(f.among, "?", f.column+comparison), arg, nil
+		return strings.ReplaceAll(f.among, "?", f.column+comparison), []any{arg}, nil
 	}
-	return f.column + comparison, arg, nil
+	return f.column + comparison, []any{arg}, nil
+}
+
+// texts are a filter's values as they are stored. Those of a closed list are taken in any case; none of them
+// is what has no value.
+func (f listField) texts(values []string) ([]string, error) {
+	texts := make([]string, len(values))
+	for i, value := range values {
+		texts[i] = storable(value)
+		if f.oneOf == nil || value == "" {
+			continue
+		}
+		at := slices.IndexFunc(f.oneOf, func(one string) bool { return strings.EqualFold(one, value) })
+		if at < 0 {
+			return nil, errors.New(oneOf(value, f.oneOf))
+		}
+		texts[i] = f.oneOf[at]
+	}
+	return texts, nil
+}
+
+// textsOf are the words of a closed list.
+func textsOf[T ~string](words []T) []string {
+	texts := make([]string, len(words))
+	for i, word := range words {
+		texts[i] = string(word)
+	}
+	return texts
+}
+
+// oneOf says that a value is none of a closed list.
+func oneOf(value string, known []string) string {
+	return fmt.Sprintf("%q is none of: %s", truncated(strings.ToValidUTF8(value, "\uFFFD"), 64), strings.Join(known, ", "))
 }
 
 func eachOf[T any](values []string, what string, parse func(string) (T, error)) ([]T, error) {
@@ -304,14 +396,6 @@ func eachOf[T any](values []string, what string, parse func(string) (T, error)) 
 		out[i] = parsed
 	}
 	return out, nil
-}
-
-// parseTime reads RFC 3339 or a date, which is its first instant in UTC.
-func parseTime(text string) (time.Time, error) {
-	if at, err := time.Parse(time.DateOnly, text); err == nil {
-		return at, nil
-	}
-	return time.Parse(time.RFC3339Nano, text)
 }
 
 // storable replaces what PostgreSQL has no text for, so that such a filter finds nothing instead of

@@ -50,11 +50,6 @@ const (
 	ReasonFraudProxy     Reason = "fraud_proxy"
 )
 
-// ClickReasons are all that a click can be refused for, in the order of the outcomes table.
-var ClickReasons = []Reason{
-	ReasonOfferInactive, ReasonOutOfTarget, ReasonCapped, ReasonPartnerBlocked, ReasonFraudBot, ReasonFraudProxy, ReasonFraudVelocity, ReasonBlocked,
-}
-
 // Outcome is the answer to a postback.
 type Outcome string
 
