@@ -48,6 +48,8 @@ type page[T any] struct {
 	TotalCount int64 `json:"totalCount"`
 	TotalPages int64 `json:"totalPages"`
 	Items      []T   `json:"items"`
+	// Warnings are the wall's.
+	Warnings []string `json:"warnings,omitempty" doc:"What the list lacks, and what to say in the request to see it."`
 }
 
 // pageOutput is a list's output.

@@ -108,7 +108,7 @@ func newShopfront(t *testing.T) *shopfront {
 	AwayFromMidnight(t, "UTC")
 	keys, err := keyring.Parse(keyring.Generate())
 	require.NoError(t, err)
-	places, err := newPlaceFinder(Config{}, "")
+	places, err := newPlaceFinder(Config{})
 	require.NoError(t, err)
 	s := &shopfront{t: t, clicks: activities.Clicks{Store: store}, decisions: &activities.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: time.Now}}
 	s.tracking = &Tracking{
