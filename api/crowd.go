@@ -138,7 +138,11 @@ func (s *Server) inTurn(of weight) gin.HandlerFunc {
 		if tenantID == uuid.Nil {
 			return
 		}
-		leave, ok := s.crowd.enter(c.Request.Context(), tenantID, of, s.Config.DatabaseConns)
+		share := of
+		if wanted, _ := wantsCSV(c.Request); wanted && share == listed {
+			share = heavy
+		}
+		leave, ok := s.crowd.enter(c.Request.Context(), tenantID, share, s.Config.DatabaseConns)
 		if !ok {
 			crowdedOut.Inc()
 			writeProblem(c, newProblem(http.StatusServiceUnavailable,
