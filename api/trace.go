@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -33,7 +34,7 @@ type finding struct {
 	At           time.Time     `json:"at"`
 	Stage        string        `json:"stage" enum:"click,conversion"`
 	Reason       domain.Reason `json:"reason"`
-	Detail       string        `json:"detail" doc:"The reason in words."`
+	Detail       string        `json:"detail" doc:"The reason in words; where something is missing, what, and what to do."`
 	ConversionID *uuid.UUID    `json:"conversionId"`
 }
 
@@ -69,6 +70,9 @@ func (s *Server) traceClick(ctx context.Context, in *ByID) (*traceOutput, error)
 		trace.Findings = trace.findings()
 		if row.RefusedReason == domain.ReasonNone {
 			trace.WorkflowID, trace.WorkflowURL = s.workflowLink(workflows.ClickWorkflowID(row.ID))
+		}
+		if err := s.explainPlace(ctx, tx, trace); err != nil {
+			return err
 		}
 		return nil
 	})
@@ -154,4 +158,21 @@ func (t *clickTrace) findings() []finding {
 		}
 	}
 	return findings
+}
+
+// explainPlace says of a click that was out of target that its country was not known, where the offer asks for one.
+func (s *Server) explainPlace(ctx context.Context, tx pgx.Tx, trace *clickTrace) error {
+	click := &trace.Click
+	if click.RefusedReason != domain.ReasonOutOfTarget || click.IP == "" || s.Tracking == nil {
+		return nil
+	}
+	offer, err := currentOffer(ctx, tx, click.OfferID)
+	if err != nil {
+		return err
+	}
+	said, _ := domain.ParseCountry(click.PubGeoCountry)
+	if missesCountry(click.RefusedReason, &offer.Targeting, domain.Audience{Country: cmp.Or(click.Country, said.Code)}) {
+		trace.Findings[0].Detail = s.Tracking.places.whyUnknown(click.IP)
+	}
+	return nil
 }

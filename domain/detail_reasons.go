@@ -11,8 +11,12 @@ func (f *Facts) reasonSentence(d *Decision) sentence {
 	p := &f.Postback
 	switch d.Reason {
 	case ReasonMissingEvent:
+		said := "The offer has several events: " + p.named("cnv_event_id") + " must say which."
+		if p.EventID != "" {
+			said = "The offer has several events, and " + p.named("cnv_event_id") + ", which must say which, " + NothingSaid(p.EventID) + "."
+		}
 		return sentence{
-			anyone:     "The offer has several events: " + p.named("cnv_event_id") + " must say which.",
+			anyone:     said,
 			advertiser: "They are: " + quoted(f.eventNames((*Event).advertisersName)) + ".",
 		}
 	case ReasonUnknownEvent:

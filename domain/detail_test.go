@@ -182,7 +182,6 @@ func TestErrorsDetail(t *testing.T) {
 	require.Empty(t, ErrorsDetail(nil))
 	require.Equal(t, "gk_click_id is required.", ErrorsDetail(errs[:1]))
 	require.Equal(t, "gk_click_id is required; cnv_amount is given twice; a is b; 2 more fields are wrong.", ErrorsDetail(errs))
-	require.Equal(t, `is not a click id: the macro "{clickid}" was not filled in`, WhyNoID("{clickid}"))
 	require.Equal(t, `is not a click id: "abc" is not 32 hexadecimal digits, with or without dashes`, WhyNoID("abc"))
 }
 

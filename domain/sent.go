@@ -43,9 +43,6 @@ func ParseSentID(text string) (uuid.UUID, bool) {
 
 // WhyNoID says what is wrong with a text that is no id of ours.
 func WhyNoID(text string) string {
-	if strings.ContainsAny(text, "{}[]") || strings.Contains(strings.ToUpper(text), "%7B") {
-		return fmt.Sprintf("is not a click id: the macro %q was not filled in", clip(text))
-	}
 	return fmt.Sprintf("is not a click id: %q is not 32 hexadecimal digits, with or without dashes", clip(text))
 }
 

@@ -35,7 +35,7 @@ func TestWhyAPostbackMadeNothing(t *testing.T) {
 	s.requireDetail(t, second, "rejected cap_daily", `^The cap of the day is reached; the cap is reset at `+instant+`\. It is the cap of 1 of the event "install"\.$`)
 
 	unread := s.send(t, http.MethodGet, "/track?gk_click_id=%7Bclick_id%7D", "", "")
-	s.requireDetail(t, unread, "refused malformed", `^gk_click_id is not a click id: the macro "\{click_id\}" was not filled in\.$`)
+	s.requireDetail(t, unread, "refused malformed", `^gk_click_id is required, and is the macro \{click_id\}, which the sender did not fill in\.$`)
 
 	stranger := s.convert(t, click, "purchas", "refused bad_signature")
 	if strings.Contains(stranger.Detail, "install") || strings.Contains(stranger.Detail, `"purchase"`) {
