@@ -26,7 +26,7 @@ type trackingSystemDocument struct {
 	Name           string              `json:"name"`
 	ClickParameter string              `json:"clickParameter" doc:"The parameter of the provider's links that carries the click id."`
 	TrackingLink   string              `json:"trackingLink" doc:"A destination as an offer takes it: the offer's own with the click id in its place, or an example; what is to be replaced is in capitals."`
-	PostbackURL    string              `json:"postbackUrl" doc:"To copy into the provider's console, its own macros in their places. Not escaped: macros are as the provider wants them."`
+	PostbackURL    string              `json:"postbackUrl" doc:"To copy into the provider's console, with the advertiser's key where the token may see it, its own macros in their places. Not escaped: macros are as the provider wants them."`
 	Method         string              `json:"method"`
 	Parameters     []trackingParameter `json:"parameters" doc:"Our parameters, and the provider's macros that fill them."`
 	PerEvent       bool                `json:"perEvent" doc:"Whether the provider takes a URL for each event; else its macro names the event, and must give the event's eventId."`
@@ -100,7 +100,10 @@ func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemD
 	advertiser, err := queries.GetAdvertiser(ctx, tx, tenantID, offer.AdvertiserID)
 	switch {
 	case err == nil && advertiser.ExchangeTenantID == nil:
-		address, withToken = s.postbackURL(advertiser.Key), advertiser.SecurityTokenHash != nil
+		withToken = advertiser.SecurityTokenHash != nil
+		if url := s.postbackURLOf(&advertiser); url != "" && seesKeys(ctx) {
+			address = url
+		}
 	case err != nil && !errors.Is(err, pgx.ErrNoRows):
 		return err
 	}
