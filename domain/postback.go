@@ -81,6 +81,20 @@ func (p *Postback) ClickKey() string {
 	}
 }
 
+// SenderKey tells the postbacks of one sender from those of others: an upload by who made it, others by the
+// advertiser's key in their path, or where there is none by the address that they came from.
+func (p *Postback) SenderKey() string {
+	if p.Upload != nil {
+		return p.Upload.Actor
+	}
+	switch p.AdvertiserKey {
+	case "", SentWithoutKey, SentByPixel:
+		return AddressKey(p.SourceIP)
+	default:
+		return p.AdvertiserKey
+	}
+}
+
 // Signed is what an HMAC-signed postback proves itself with. What is missing or misshapen of it is left
 // out: it is not Complete then.
 type Signed struct {
