@@ -82,9 +82,11 @@ type conversionTest struct {
 	tenantID     uuid.UUID
 	offer        *domain.Offer
 	goalsEnabled bool
-	linkID       uuid.UUID
-	partner      *dbgen.Partner
-	advertiser   dbgen.Advertiser
+	// keyed says that the offer is the tenant's own, and its postbackSecurity keyed.
+	keyed      bool
+	linkID     uuid.UUID
+	partner    *dbgen.Partner
+	advertiser dbgen.Advertiser
 	// What it made.
 	event  *domain.Event
 	plan   domain.TestPlan
@@ -197,6 +199,7 @@ func (t *conversionTest) load(ctx context.Context) error {
 			return err
 		}
 		t.goalsEnabled = tenant.GoalsEnabled
+		t.keyed = t.offer.TenantID == t.tenantID && tenant.PostbackSecurity == string(domain.PostbackSecurityKeyed)
 		link, err := queries.DefaultLink(ctx, tx, t.tenantID, body.OfferID)
 		if errors.Is(err, pgx.ErrNoRows) { // the advertiser's side of a shared offer
 			return badField("offerId", "the offer is shared: clicks on it are the publisher's, who can test it; test the offer that it was made from")
@@ -294,7 +297,24 @@ func (t *conversionTest) targeted() string {
 	if len(names) == 0 {
 		return ""
 	}
-	return " from those in its target by " + joined(names) + "; the test is not judged by it"
+	return " from those in its target by " + joined(names) + "; the test is not judged by it" + t.unplaced()
+}
+
+// unplaced says of whom the country or the state is not known, where the offer asks for them.
+func (t *conversionTest) unplaced() (notes string) {
+	targeting, places := &t.offer.Targeting, &t.server.Tracking.places
+	if len(targeting.Countries)+len(targeting.States) == 0 {
+		return ""
+	}
+	if missing := places.missing(); missing != "" {
+		return ". Country unknown: clicks are refused unless their link says pub_geo_country, since " + missing
+	}
+	notes = ". Countries are told by " + places.source() + "; a private address such as 127.0.0.1 has none: " +
+		"set pub_geo_country in the link to try it from there"
+	if missing := places.missingStates(); missing != "" && len(targeting.States) > 0 {
+		notes += ". State unknown: " + missing
+	}
+	return notes
 }
 
 // findEvent finds the event by the advertiser's name or by our id.
