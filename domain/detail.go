@@ -64,6 +64,8 @@ func (f *Facts) sentence(d *Decision) sentence {
 
 func (f *Facts) acceptedSentence(d *Decision) sentence {
 	switch {
+	case f.Forgeable && d.New != nil:
+		return sentence{anyone: "Pending until a person approves it: a pixel can be forged, so that none counts by itself where postbackSecurity is keyed."}
 	case d.Move == ActionApprove:
 		return sentence{anyone: "Approved by the advertiser's verdict."}
 	case d.Counted:

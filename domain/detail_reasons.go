@@ -186,6 +186,7 @@ var reasonSentences = map[Reason]string{ //nolint:gosec // it speaks of tokens a
 	ReasonMalformed:          "What was sent cannot be read.",
 	ReasonBadSignature:       "The security token or signature that this advertiser requires is missing or wrong.",
 	ReasonIPNotAllowed:       "The sender's address is not on this advertiser's list.",
+	ReasonKeyRequired:        keyRequiredDetail,
 	ReasonUnknownClick:       "No click with this id is known.",
 	ReasonMissingEvent:       "It does not say which event of the offer it is about.",
 	ReasonUnknownEvent:       "The offer has no such event.",

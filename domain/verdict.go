@@ -40,17 +40,20 @@ func ReadVerdict(status string) AdvertiserVerdict {
 // Verdict is what the postback's sender says by its status.
 func (p *Postback) Verdict() AdvertiserVerdict { return ReadVerdict(p.Status) }
 
-// believed says whether a verdict of this postback's counts: its sender is authenticated, or the offer
-// trusts whoever posts (rule 77). What is unknown is believed of nobody.
+// believed says whether a verdict of this postback's counts: its sender is authenticated, by its key or
+// an opaque postback address too (rule 78), or the offer trusts whoever posts (rule 77). What is unknown
+// is believed of nobody, and what anybody can forge neither.
 func (f *Facts) believed() bool {
-	return f.Postback.Verdict() != VerdictUnknown && (f.byAdvertiser() || f.Current.TrustAdvertiserStatus)
+	if f.Postback.Verdict() == VerdictUnknown || f.Forgeable {
+		return false
+	}
+	return f.byAdvertiser() || f.Current.TrustAdvertiserStatus
 }
 
 // byAdvertiser says whether the advertiser sent the postback, as far as that can be told: its security was
-// passed, or the opaque address was used that only it was given.
+// passed, or it came by the key or an opaque address that only the advertiser was given.
 func (f *Facts) byAdvertiser() bool {
-	address := f.Postback.Address
-	return f.Authenticated || address != nil && address.OfAdvertiser
+	return !f.Forgeable && (f.Authenticated || f.ByKey || f.Postback.byOpaqueAddress())
 }
 
 // doubted says whether a verdict was given that does not count. An approval changes nothing that a
