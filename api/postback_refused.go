@@ -70,7 +70,7 @@ const (
 // refused spends on a postback that is refused, and names the budget that has nothing left.
 func (s *spending) refused(p *domain.Postback, at time.Time) (spent string) {
 	switch {
-	case !s.addresses.allow(addressKey(p.SourceIP), at):
+	case !s.addresses.allow(domain.AddressKey(p.SourceIP), at):
 		return spentAddress
 	case p.AdvertiserKey != "" && !s.keys.allow(p.AdvertiserKey, at):
 		return spentKey
@@ -87,7 +87,7 @@ func (s *spending) refused(p *domain.Postback, at time.Time) (spent string) {
 // sender about this click came to nothing too often, or nothing in it can be verified.
 func (s *spending) futile(form *conversionForm, p *domain.Postback, at time.Time) (spent string) {
 	switch {
-	case p.ClickID == nil && !s.nameless.allow(addressKey(p.SourceIP), at):
+	case p.ClickID == nil && !s.nameless.allow(domain.AddressKey(p.SourceIP), at):
 		return spentNameless
 	case p.ClickID == nil:
 		return ""
@@ -106,7 +106,7 @@ func (s *spending) spend(p *domain.Postback, outcome domain.Outcome, at time.Tim
 	}
 }
 
-func futileKey(p *domain.Postback) string { return p.ClickID.String() + addressKey(p.SourceIP) }
+func futileKey(p *domain.Postback) string { return p.ClickID.String() + domain.AddressKey(p.SourceIP) }
 
 var refusalsShed = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "offerflow_refusals_shed_total",

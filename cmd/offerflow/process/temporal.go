@@ -35,7 +35,7 @@ func (p *Process) temporalClient(ctx context.Context, options client.Options) (e
 	if options.Namespace == "" {
 		options.Namespace = client.DefaultNamespace
 	}
-	p.namespace = options.Namespace
+	p.namespace, p.temporalAddress = options.Namespace, options.HostPort
 	options.Logger = log.NewStructuredLogger(slog.Default())
 	if err := temporalTelemetry(&options); err != nil {
 		return err
