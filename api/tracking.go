@@ -75,7 +75,7 @@ func (s *Server) StartTracking(ctx context.Context, geoIPFile string) error {
 	if err != nil {
 		return err
 	}
-	replies, err := listenForReplies(ctx, s.Stream.NATS)
+	replies, err := listenForReplies(ctx, s.Stream)
 	if err != nil {
 		return fmt.Errorf("listen for decisions: %w", err)
 	}

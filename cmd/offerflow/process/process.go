@@ -121,6 +121,7 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 		return err
 	}
 	p.stream.Seal = activities.MessageSeal(p.keys)
+	p.stream.Verify = (&activities.Seals{Keys: p.keys, Store: p.store, Now: time.Now}).Message
 	if err := p.stream.Check(ctx, p.config.Streams()); err != nil {
 		return err
 	}
