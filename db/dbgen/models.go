@@ -294,6 +294,23 @@ type DeliveryAttempt struct {
 	Url        string
 }
 
+type EndpointFailure struct {
+	TenantID       uuid.UUID
+	EndpointID     uuid.UUID
+	Kind           string
+	FailingSince   *time.Time
+	Failures       int64
+	LastFailedAt   *time.Time
+	LastStatusCode int32
+	LastError      string
+	ToldFailingAt  *time.Time
+	Lost           int64
+	LastLostAt     *time.Time
+	LostUntold     int64
+	UntoldSince    *time.Time
+	ToldLostAt     *time.Time
+}
+
 type ExchangeProfile struct {
 	TenantID          uuid.UUID
 	Listed            bool
