@@ -57,7 +57,7 @@ func (s *Server) adjustConversion(ctx context.Context, in *adjustInput) (*adjust
 		return nil, err
 	}
 	views := []conversionView{conversionOf(&row)}
-	if err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error { return nameConversions(ctx, tx, views) }); err != nil {
+	if err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error { return describeConversions(ctx, tx, views) }); err != nil {
 		return nil, err
 	}
 	return &adjustOutput{Body: views[0]}, nil

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,7 +15,7 @@ import (
 // what it owes. Nothing of whom the traffic came from: no partner, no member, no payout, no reward.
 type AdvertiserConversion struct {
 	ID              uuid.UUID      `json:"id"`
-	Status          domain.Status  `json:"status"`
+	Status          domain.Status  `json:"status" enum:"Pending,Success,Rejected"`
 	RejectionReason *domain.Reason `json:"rejectionReason" doc:"null unless Rejected."`
 	ClickID         uuid.UUID      `json:"clickId"`
 	OfferID         uuid.UUID      `json:"offerId"`
@@ -56,10 +55,11 @@ const advertisersConversion = "c.tenant_id = $1 AND c.advertiser_id = $2"
 var advertisersConversions = conversionBook[AdvertiserConversion]{
 	listing: listing[conversionView]{
 		from: conversionListing.from, columns: conversionListing.columns,
-		where: advertisersConversion + " AND c.user_completed_at >= $3 AND c.user_completed_at < $4",
+		where: advertisersConversion,
 		fields: map[string]listField{
-			"id": {column: "c.id", kind: fieldUUID}, "status": {column: "c.status"}, "rejectionReason": {column: "c.rejection_reason"},
-			"clickId": {column: "c.click_id", kind: fieldUUID}, "offerId": {column: "c.offer_id", kind: fieldUUID},
+			"id": {column: "c.id", kind: fieldUUID}, "status": {column: "c.status"},
+			"rejectionReason": {column: "c.rejection_reason", oneOf: textsOf(domain.RejectionReasons)},
+			"clickId":         {column: "c.click_id", kind: fieldUUID}, "offerId": {column: "c.offer_id", kind: fieldUUID},
 			fieldEventID: {column: "c.event_id", kind: fieldUUID, unordered: true}, "offerEventId": {column: "c.event_id", kind: fieldUUID},
 			"cnvConversionId": {column: "c.cnv_conversion_id"}, "cost": {column: "c.revenue_micros", kind: fieldDecimal},
 			"currency": {column: "c.currency"}, "amount": {column: "c.amount_micros", kind: fieldDecimal},
@@ -75,31 +75,9 @@ var advertisersConversions = conversionBook[AdvertiserConversion]{
 		err := nameConversions(ctx, tx, views)
 		return each(views, advertiserConversionOf), err
 	},
-	columns: []csvColumn[AdvertiserConversion]{
-		{"id", func(c *AdvertiserConversion) string { return c.ID.String() }},
-		{"status", func(c *AdvertiserConversion) string { return string(c.Status) }},
-		{"rejectionReason", func(c *AdvertiserConversion) string { return string(orZero(c.RejectionReason)) }},
-		{"clickId", func(c *AdvertiserConversion) string { return c.ClickID.String() }},
-		{"offerId", func(c *AdvertiserConversion) string { return c.OfferID.String() }},
-		{"offerName", func(c *AdvertiserConversion) string { return c.OfferName }},
-		{"eventId", func(c *AdvertiserConversion) string { return c.EventID }},
-		{"eventName", func(c *AdvertiserConversion) string { return c.EventName }},
-		{"offerEventId", func(c *AdvertiserConversion) string { return c.OfferEventID.String() }},
-		{"cnvConversionId", func(c *AdvertiserConversion) string { return c.CnvConversionID }},
-		{"cost", func(c *AdvertiserConversion) string { return c.Cost.Micros().String() }},
-		{"currency", func(c *AdvertiserConversion) string { return c.Currency }},
-		{"amount", func(c *AdvertiserConversion) string { return cellOf((*domain.Micros)(c.Amount)) }},
-		{"createdAt", func(c *AdvertiserConversion) string { return cellOfTime(&c.CreatedAt) }},
-		{"userCompletedAt", func(c *AdvertiserConversion) string { return cellOfTime(&c.UserCompletedAt) }},
-		{"releaseAt", func(c *AdvertiserConversion) string { return cellOfTime(c.ReleaseAt) }},
-		{"decidedAt", func(c *AdvertiserConversion) string { return cellOfTime(c.DecidedAt) }},
-		{"sequenceNumber", func(c *AdvertiserConversion) string { return strconv.FormatInt(c.SequenceNumber, 10) }},
-		{"needsReview", func(c *AdvertiserConversion) string { return strconv.FormatBool(c.NeedsReview) }},
-		{"isTest", func(c *AdvertiserConversion) string { return strconv.FormatBool(c.IsTest) }},
-	},
 }
 
-func (s *Server) listConversionsForAdvertiser(ctx context.Context, in *conversionsInput) (*conversionsOutput, error) {
+func (s *Server) listConversionsForAdvertiser(ctx context.Context, in *conversionsInput) (*pageOutput[AdvertiserConversion], error) {
 	return advertisersConversions.answer(ctx, s, in)
 }
 

@@ -19,6 +19,8 @@ type auditEntry struct {
 	NounID string          `json:"nounId"`
 	Before json.RawMessage `json:"before" doc:"null for what was made."`
 	After  json.RawMessage `json:"after" doc:"null for what was removed."`
+	// ActorName is for people, Actor for programs.
+	ActorName string `json:"actorName" doc:"The same with the token's name in place of its id."`
 }
 
 var auditListing = listing[auditEntry]{
@@ -36,5 +38,11 @@ var auditListing = listing[auditEntry]{
 }
 
 func (s *Server) listAudit(ctx context.Context, in *ListInput) (*pageOutput[auditEntry], error) {
-	return listIn(ctx, s, auditListing, *in)
+	out := &pageOutput[auditEntry]{}
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		if out.Body, err = list(ctx, tx, auditListing, *in); err != nil {
+			return err
+		}
+		return nameActors(ctx, tx, out.Body.Items, func(e *auditEntry) *string { return &e.Actor }, func(e *auditEntry) *string { return &e.ActorName })
+	})
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"net/netip"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -45,18 +44,4 @@ func (b *budgets) of(key string) *rate.Limiter {
 		return earlier
 	}
 	return limiter
-}
-
-// addressKey is the key of a client's address: an IPv6 address counts with its /64, since one
-// client has all of it.
-func addressKey(clientIP string) string {
-	address, err := netip.ParseAddr(clientIP)
-	if err != nil {
-		return clientIP
-	}
-	address = address.Unmap().WithZone("")
-	if address.Is6() {
-		return netip.PrefixFrom(address, 64).Masked().String()
-	}
-	return address.String()
 }

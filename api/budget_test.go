@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/domain"
 )
 
 func TestBudgetsAreSpentPerKey(t *testing.T) {
@@ -29,6 +31,6 @@ func TestAddressKeyIsOneClients(t *testing.T) {
 		"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "192.0.2.7", "2001:db8:1:2:3::4": "2001:db8:1:2::/64",
 		"fe80::1%eth0": "fe80::/64", "not an address": "not an address",
 	} {
-		require.Equal(t, want, addressKey(ip), ip)
+		require.Equal(t, want, domain.AddressKey(ip), ip)
 	}
 }

@@ -222,8 +222,10 @@ func (w *world) asksBadly(s *surface) {
 			me.send(o.method, path, `{"noSuchFieldAnywhere": 1}`)
 			me.send(o.method, path, `{"name":"`+strings.Repeat("x", max(3<<20, roomy[o.path]+1))+`"}`)
 		}
-		if asCSV[o.path] {
-			me.with("Accept", "text/csv").send(o.method, o.with(nil, "advertiser")+"?"+queries[o.path](w.tenants[0]), nil)
+		if o.csv {
+			asking := w.tenants[0].in(w.t)
+			asking.secret = nil
+			asking.withHeaders("Accept", "text/csv").ask(o, asking.idsOf(nounsIn(w.t, o.path)))
 		}
 	}
 }

@@ -20,6 +20,7 @@ type transitionView struct {
 	Reason       string    `json:"reason" doc:"The rejection's reason; empty for other statuses."`
 	At           time.Time `json:"at"`
 	Actor        string    `json:"actor" doc:"postback, timer, operator, or token and its id."`
+	ActorName    string    `json:"actorName" doc:"The same with the token's name in place of its id."`
 	Note         string    `json:"note" doc:"What the person wrote."`
 	OverrideCaps bool      `json:"overrideCaps"`
 	// An adjustment is a transition from a status to itself.
@@ -109,17 +110,25 @@ func conversionHistories(ctx context.Context, tx pgx.Tx, rows []dbgen.Conversion
 	for i := range rows {
 		views[i] = conversionOf(&rows[i])
 	}
-	if err := nameConversions(ctx, tx, views); err != nil {
+	if err := describeConversions(ctx, tx, views); err != nil {
 		return nil, err
 	}
 	steps, sides := map[uuid.UUID][]transitionView{}, map[uuid.UUID]domain.Side{}
 	for i := range rows {
 		sides[rows[i].ID] = rows[i].Side
 	}
-	for _, t := range transitions {
+	actors := make([]string, len(transitions))
+	for i := range transitions {
+		actors[i] = transitions[i].Actor
+	}
+	names, err := actorNames(ctx, tx, principal(ctx).TenantID, actors...)
+	if err != nil {
+		return nil, err
+	}
+	for i, t := range transitions {
 		steps[t.ConversionID] = append(steps[t.ConversionID], transitionView{
 			Sequence: t.Sequence, From: t.FromStatus, To: t.ToStatus, Reason: t.Reason, At: t.At.UTC(), Actor: t.Actor,
-			Note: t.Note, OverrideCaps: t.OverrideCaps,
+			ActorName: names[i], Note: t.Note, OverrideCaps: t.OverrideCaps,
 			Before: figuresIn(t.FiguresBefore, sides[t.ConversionID]), After: figuresIn(t.FiguresAfter, sides[t.ConversionID]),
 		})
 	}

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -17,19 +20,16 @@ import (
 // eventId is the advertiser's name of the event, offerEventId our id of it.
 type conversionView struct {
 	ID              uuid.UUID      `json:"id"`
-	Status          domain.Status  `json:"status"`
+	Status          domain.Status  `json:"status" enum:"Pending,Success,Rejected"`
 	RejectionReason *domain.Reason `json:"rejectionReason" doc:"null unless Rejected."`
 	ClickID         uuid.UUID      `json:"clickId"`
 	OfferID         uuid.UUID      `json:"offerId"`
 	OfferName       string         `json:"offerName"`
 	EventID         string         `json:"eventId" doc:"The advertiser's name of the event; empty on a SingleEvent offer."`
 	EventName       string         `json:"eventName"`
-	OfferEventID    uuid.UUID      `json:"offerEventId"`
-	AdvertiserID    uuid.UUID      `json:"advertiserId"`
 	PartnerID       *uuid.UUID     `json:"partnerId"`
 	PubMemberID     *string        `json:"pubMemberId"`
 	Revenue         *Decimal       `json:"revenue,omitempty" doc:"Absent where cost stands in its place."`
-	Cost            *Decimal       `json:"cost,omitempty" doc:"In place of revenue in the book of a shared offer's advertiser: what it owes the publisher."`
 	Payout          Decimal        `json:"payout"`
 	Reward          Decimal        `json:"reward" doc:"In points."`
 	Currency        string         `json:"currency"`
@@ -39,9 +39,16 @@ type conversionView struct {
 	ReleaseAt       *time.Time     `json:"releaseAt"`
 	DecidedAt       *time.Time     `json:"decidedAt" doc:"When it left Pending, or was last moved by a person; null while it never has."`
 	SequenceNumber  int64          `json:"sequenceNumber" doc:"The number of its newest transition: the sequence of its newest callback."`
+	OfferEventID    uuid.UUID      `json:"offerEventId"`
+	AdvertiserID    uuid.UUID      `json:"advertiserId"`
 	NeedsReview     bool           `json:"needsReview" doc:"Waits for a person; no timer approves it."`
 	CnvConversionID string         `json:"cnvConversionId" doc:"The advertiser's own id of it."`
 	IsTest          bool           `json:"isTest"`
+	Cost            *Decimal       `json:"cost,omitempty" doc:"In place of revenue in the book of a shared offer's advertiser: what it owes the publisher."`
+	PartnerName     string         `json:"partnerName" doc:"As it is called now; empty where there is no partner."`
+	AdvertiserName  string         `json:"advertiserName" doc:"As it is called now."`
+	PubClickID      string         `json:"pubClickId" doc:"As the click had it, and the sub ids; empty in the book of a shared offer's advertiser."`
+	PubSubs         []string       `json:"pubSubs" nullable:"false" doc:"pub_sub_1 and on."`
 
 	offerVersion int64
 }
@@ -95,10 +102,11 @@ func inUTC(at *time.Time) *time.Time {
 
 var conversionListing = listing[conversionView]{
 	from: "conversions c", columns: conversionColumns,
-	where: "c.tenant_id = $1 AND c.user_completed_at >= $2 AND c.user_completed_at < $3",
+	where: "c.tenant_id = $1",
 	fields: map[string]listField{
-		"id": {column: "c.id", kind: fieldUUID}, "status": {column: "c.status"}, "rejectionReason": {column: "c.rejection_reason"},
-		"clickId": {column: "c.click_id", kind: fieldUUID}, "offerId": {column: "c.offer_id", kind: fieldUUID},
+		"id": {column: "c.id", kind: fieldUUID}, "status": {column: "c.status"},
+		"rejectionReason": {column: "c.rejection_reason", oneOf: textsOf(domain.RejectionReasons)},
+		"clickId":         {column: "c.click_id", kind: fieldUUID}, "offerId": {column: "c.offer_id", kind: fieldUUID},
 		fieldEventID: {column: "c.event_id", kind: fieldUUID, unordered: true}, "offerEventId": {column: "c.event_id", kind: fieldUUID},
 		"advertiserId": {column: "c.advertiser_id", kind: fieldUUID}, "partnerId": {column: "c.partner_id", kind: fieldUUID},
 		"pubMemberId": {column: "c.pub_member_id"}, "currency": {column: "c.currency"}, "amount": {column: "c.amount_micros", kind: fieldDecimal},
@@ -121,105 +129,137 @@ const (
 	maxSpanMonths = 3
 )
 
+// conversionTime is one of the times by which conversions are asked for.
+type conversionTime struct{ field, prefix, column string }
+
+// conversionTimes are completion, receipt and decision.
+var conversionTimes = []conversionTime{
+	{fieldCompletedAt, "user_completed_at_", "c.user_completed_at"}, {"createdAt", "created_at_", "c.created_at"}, {"decidedAt", "decided_at_", "c.decided_at"},
+}
+
 type conversionsInput struct {
 	ListInput
-	From   string `query:"user_completed_at_from" doc:"Required: RFC 3339, or a date, which is its first instant in UTC. Inclusive."`
-	To     string `query:"user_completed_at_to" doc:"Required, likewise; exclusive, at most 3 months after the first."`
-	Accept string `header:"Accept" hidden:"true"`
+	CompletedFrom string `query:"user_completed_at_from" doc:"Completed from this day on, a date, or at or after this time of RFC 3339. One pair is required, of completion, receipt or decision."`
+	CompletedTo   string `query:"user_completed_at_to" doc:"Completed up to and with this day, a date, or before this time of RFC 3339. At most 3 months after the first."`
+	CreatedFrom   string `query:"created_at_from" doc:"Received; in place of the time of completion."`
+	CreatedTo     string `query:"created_at_to" doc:"Received."`
+	DecidedFrom   string `query:"decided_at_from" doc:"Decided last; in place of the time of completion. What is Pending still was not."`
+	DecidedTo     string `query:"decided_at_to" doc:"Decided last."`
 }
 
-// conversionsOutput writes JSON or CSV by itself: see alsoCSV for its place in the OpenAPI document.
-type conversionsOutput struct {
-	Vary string `header:"Vary"`
-	Body func(huma.Context)
-}
-
-// conversionBook is what the tokens of one kind see of conversions, as a list and as CSV. The
-// condition of its listing takes the arguments that of gives, then the bounds of the time of completion.
+// conversionBook is what the tokens of one kind see of conversions. The condition of its listing takes the
+// arguments that of gives.
 type conversionBook[T any] struct {
 	listing listing[conversionView]
 	of      func(p Principal) []any
 	show    func(ctx context.Context, tx pgx.Tx, views []conversionView) ([]T, error)
-	columns []csvColumn[T]
 }
 
 var tenantsConversions = conversionBook[conversionView]{
-	listing: conversionListing, columns: conversionCSV,
-	of: func(p Principal) []any { return []any{p.TenantID} },
+	listing: conversionListing,
+	of:      func(p Principal) []any { return []any{p.TenantID} },
 	show: func(ctx context.Context, tx pgx.Tx, views []conversionView) ([]conversionView, error) {
-		return views, nameConversions(ctx, tx, views)
+		return views, describeConversions(ctx, tx, views)
 	},
 }
 
-func (s *Server) listConversions(ctx context.Context, in *conversionsInput) (*conversionsOutput, error) {
+func (s *Server) listConversions(ctx context.Context, in *conversionsInput) (*pageOutput[conversionView], error) {
 	return tenantsConversions.answer(ctx, s, in)
 }
 
 // answer is a whole handler.
-func (b *conversionBook[T]) answer(ctx context.Context, s *Server, in *conversionsInput) (*conversionsOutput, error) {
-	from, to, err := in.span()
+func (b *conversionBook[T]) answer(ctx context.Context, s *Server, in *conversionsInput) (*pageOutput[T], error) {
+	when, bounds, err := in.asked()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.resolveEventFilter(ctx, in.filters); err != nil {
+	filters, err := s.resolveEventFilter(ctx, in.filters)
+	if err != nil {
 		return nil, err
 	}
-	out := &conversionsOutput{Vary: "Accept"}
-	args := append(b.of(principal(ctx)), from, to)
-	if acceptsCSV(in.Accept) {
-		out.Body, err = b.csv(ctx, s, in.ListInput, args)
-		return out, err
-	}
-	var answer page[T]
-	err = s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		found, err := list(ctx, tx, b.listing, in.ListInput, args...)
+	asked := in.ListInput
+	asked.filters = filters
+	out := &pageOutput[T]{}
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		dates, err := calendarOf(ctx, tx, in.TZ)
 		if err != nil {
 			return err
 		}
+		from, to, err := dates.monthsOf(when.prefix, bounds)
+		if err != nil {
+			return err
+		}
+		l, args := b.listing, b.of(principal(ctx))
+		l.where += fmt.Sprintf(" AND %s >= $%d AND %s < $%d", when.column, len(args)+1, when.column, len(args)+2)
+		l.order = when.field
+		found, err := list(ctx, tx, l, asked, append(args, from, to)...)
+		if err != nil {
+			return err
+		}
+		found.From, found.To, found.Timezone = dates.said()
 		items, err := b.show(ctx, tx, found.Items)
-		answer = withItems(found, items)
+		out.Body = withItems(found, items)
 		return err
 	})
-	out.Body = func(response huma.Context) {
-		response.SetHeader("Content-Type", "application/json")
-		_ = jsonFormat.Marshal(response.BodyWriter(), answer) // a client that has gone may ask again
-	}
-	return out, err
 }
 
-// span is the required range of the time of completion.
-func (in *conversionsInput) span() (from, to time.Time, err error) {
+// asked is the one pair of bounds that was given.
+func (in *conversionsInput) asked() (when conversionTime, bounds [2]string, err error) {
+	pairs := [][2]string{{in.CompletedFrom, in.CompletedTo}, {in.CreatedFrom, in.CreatedTo}, {in.DecidedFrom, in.DecidedTo}}
+	given := -1
 	var c checks
-	from = c.instant("user_completed_at_from", in.From)
-	to = c.instant("user_completed_at_to", in.To)
-	if err := c.err(); err != nil {
-		return from, to, err
+	for i, pair := range pairs {
+		switch prefix := conversionTimes[i].prefix; {
+		case pair == [2]string{}:
+		case given >= 0:
+			c.add(prefix+"from", "cannot be given together with %sfrom: one pair of bounds is taken", conversionTimes[given].prefix)
+		default:
+			given = i
+			c.required(prefix+"from", pair[0])
+			c.required(prefix+"to", pair[1])
+		}
 	}
-	switch {
-	case to.Before(from):
-		c.add("user_completed_at_to", "must not be before user_completed_at_from")
-	case to.After(from.AddDate(0, maxSpanMonths, 0)):
-		c.add("user_completed_at_to", "must be at most %d months after user_completed_at_from", maxSpanMonths)
+	if given < 0 {
+		for _, end := range []string{"from", "to"} {
+			c.add("user_completed_at_"+end, "is required, or created_at_%s, or decided_at_%s", end, end)
+		}
+		return when, bounds, c.err()
 	}
-	return from, to, c.err()
+	return conversionTimes[given], pairs[given], c.err()
 }
 
-// instant is a required time.
-func (c *checks) instant(field, text string) time.Time {
+func (c *checks) required(field, text string) {
 	if text == "" {
 		c.add(field, "is required")
-		return time.Time{}
 	}
-	at, err := parseTime(text)
+}
+
+// monthsOf reads the two bounds of a list of conversions.
+func (c *calendar) monthsOf(prefix string, bounds [2]string) (from, to time.Time, err error) {
+	var wrong checks
+	from, err = c.start(bounds[0])
 	if err != nil {
-		c.add(field, "must be a time of RFC 3339")
+		wrong.add(prefix+"from", "%s", err)
 	}
-	return at
+	to, err = c.end(bounds[1])
+	if err != nil {
+		wrong.add(prefix+"to", "%s", err)
+	}
+	last, _, _ := c.span(bounds[1]) // the beginning of the last day
+	switch {
+	case wrong.err() != nil:
+	case to.Before(from):
+		wrong.add(prefix+"to", "must not be before %sfrom", prefix)
+	case last.After(from.In(c.zone).AddDate(0, maxSpanMonths, 0)):
+		wrong.add(prefix+"to", "must be at most %d months after %sfrom", maxSpanMonths, prefix)
+	}
+	return from, to, wrong.err()
 }
 
 // resolveEventFilter replaces the advertiser's names of events in filter.eventId by our ids, which
 // are taken there too. A name that no event has finds nothing.
-func (s *Server) resolveEventFilter(ctx context.Context, filters map[string][]string) error {
+func (s *Server) resolveEventFilter(ctx context.Context, filters map[string][]string) (map[string][]string, error) {
+	resolved := maps.Clone(filters)
 	for field, values := range filters {
 		if !strings.EqualFold(field, fieldEventID) {
 			continue
@@ -240,11 +280,11 @@ func (s *Server) resolveEventFilter(ctx context.Context, filters map[string][]st
 			return err
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		filters[field] = ids
+		resolved[field] = ids
 	}
-	return nil
+	return resolved, nil
 }
 
 // eventKey is an event in one version of an offer.
@@ -294,4 +334,59 @@ func nameConversions(ctx context.Context, tx pgx.Tx, views []conversionView) err
 		views[i].OfferName, views[i].EventID, views[i].EventName = n.offer, n.eventID, n.event
 	}
 	return err
+}
+
+// describeConversions fills in all that a tenant's own answers show besides a conversion's row.
+func describeConversions(ctx context.Context, tx pgx.Tx, views []conversionView) error {
+	if err := nameConversions(ctx, tx, views); err != nil {
+		return err
+	}
+	return completeConversions(ctx, tx, views)
+}
+
+// completeConversions fills in who the ids are, and what the clicks said. A click of a shared offer is the
+// publisher's: its advertiser is told nothing of it here (rule 59).
+func completeConversions(ctx context.Context, tx pgx.Tx, views []conversionView) error {
+	if len(views) == 0 {
+		return nil
+	}
+	var clicks, named []uuid.UUID
+	for i := range views {
+		clicks, named = append(clicks, views[i].ClickID), append(named, views[i].AdvertiserID)
+		if views[i].PartnerID != nil {
+			named = append(named, *views[i].PartnerID)
+		}
+	}
+	slices.SortFunc(named, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	tenantID := principal(ctx).TenantID
+	names, err := dbgen.New().NamesOfReport(ctx, tx, slices.Compact(named), tenantID)
+	if err != nil {
+		return err
+	}
+	byID := make(map[string]string, len(names))
+	for _, name := range names {
+		byID[name.Kind+name.ID] = name.Name
+	}
+	subs, err := subsOf(ctx, tx, clicks)
+	for i := range views {
+		v, click := &views[i], subs[views[i].ClickID]
+		v.AdvertiserName = byID["advertiser"+v.AdvertiserID.String()]
+		if v.PartnerID != nil {
+			v.PartnerName = byID["partner"+v.PartnerID.String()]
+		}
+		if v.PubSubs = []string{}; v.Cost == nil {
+			v.PubClickID, v.PubSubs = click.PubClickID, append(v.PubSubs, click.PubSubs...)
+		}
+	}
+	return err
+}
+
+// subsOf are what clicks said of themselves.
+func subsOf(ctx context.Context, tx pgx.Tx, clicks []uuid.UUID) (map[uuid.UUID]dbgen.SubsOfClicksRow, error) {
+	rows, err := dbgen.New().SubsOfClicks(ctx, tx, principal(ctx).TenantID, clicks)
+	byClick := make(map[uuid.UUID]dbgen.SubsOfClicksRow, len(rows))
+	for _, row := range rows {
+		byClick[row.ID] = row
+	}
+	return byClick, err
 }

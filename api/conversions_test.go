@@ -143,7 +143,7 @@ func TestConversionsAsCSV(t *testing.T) {
 	}
 	require.Equal(t, []string{"'=1+1", "'+49", "'-5", "'@me", "'\tx", "plain, \"quoted\"\nline"}, members)
 
-	b.me.with("Accept", "text/csv").get(lately("orderby", "revenue")).refused(http.StatusBadRequest, "orderby")
+	require.Len(t, b.me.csv(lately("orderby", "revenue")), 7, "in any order")
 	b.me.with("Accept", "text/csv").get(conversionsPath).refused(http.StatusBadRequest, "user_completed_at_from", "user_completed_at_to")
 	json := b.me.with("Accept", "application/json, text/csv;q=0").get(lately())
 	require.Equal(t, "application/json", json.header.Get("Content-Type"))

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/csv"
 	"encoding/json"
+	"reflect"
 	"slices"
 	"time"
 
@@ -21,20 +23,23 @@ import (
 const maxCostReportDays = 92
 
 type costReportInput struct {
-	From string `query:"date_from" doc:"Required: a date of the tenant's calendar."`
-	To   string `query:"date_to" doc:"Required, likewise; counted whole, at most 92 days after the first."`
+	From string `query:"date_from" doc:"Required: the first day, a date."`
+	To   string `query:"date_to" doc:"Required: the last day, a date; at most 92 days after the first."`
+	TZ   string `query:"tz" doc:"IANA name of the zone of days; default: the tenant's."`
 }
 
 // costReport has rows as the provider names their fields.
 type costReport[T any] struct {
 	DateFrom string `json:"date_from"`
 	DateTo   string `json:"date_to"`
-	Timezone string `json:"timezone" doc:"The zone of the days: the tenant's."`
+	Timezone string `json:"timezone" doc:"The zone of the days."`
 	Data     []T    `json:"data"`
 }
 
 // costReportOutput writes a costReport by itself: see answersJSON for its place in the OpenAPI document.
 type costReportOutput struct{ Body func(huma.Context) }
+
+func (*costReportOutput) writesCSV() {}
 
 // costKey is what cost is broken down by.
 type costKey struct {
@@ -123,6 +128,12 @@ func reportCost[T any](ctx context.Context, s *Server, in *costReportInput, prov
 	if err != nil {
 		return nil, err
 	}
+	if isCSV(ctx) {
+		return &costReportOutput{Body: func(response huma.Context) {
+			beginCSV(response, "cost-report")
+			inBatches(ctx, response, func(out gin.ResponseWriter) error { return writeCostCSV(ctx, out, pages, first, worded) })
+		}}, nil
+	}
 	frame := costReport[T]{DateFrom: in.From, DateTo: in.To, Timezone: pages.query.zone.String(), Data: []T{}}
 	return &costReportOutput{Body: func(response huma.Context) {
 		response.SetHeader("Content-Type", "application/json")
@@ -164,17 +175,38 @@ func writeCost[T any](ctx context.Context, out gin.ResponseWriter, frame costRep
 	}
 }
 
+// writeCostCSV writes the rows of a report.
+func writeCostCSV[T any](ctx context.Context, out gin.ResponseWriter, pages *costPages, rows []costRow, worded func(*costRow) T) (err error) {
+	columns := csvColumnsOf(reflect.TypeFor[T]())
+	w := csv.NewWriter(out)
+	for isFirst := true; ; isFirst = false {
+		items := reflect.ValueOf(each(rows, worded))
+		table := &csvTable{rows: len(rows), cell: func(row, column int) string { return columns[column].text(items.Index(row)) }}
+		for _, column := range columns {
+			table.header = append(table.header, column.name)
+		}
+		if err := table.write(w, isFirst); err != nil || pages.done() {
+			return err
+		}
+		out.Flush()
+		if rows, err = pages.next(ctx); err != nil {
+			return err
+		}
+	}
+}
+
 // query checks the dates.
 func (in *costReportInput) query(tenant dbgen.Tenant) (*reportQuery, error) {
 	var c checks
-	zone, err := reportZone(&c, tenant, "")
+	zone, err := reportZone(&c, tenant, in.TZ)
 	if err != nil {
 		return nil, err
 	}
 	q := newReportQuery(tenant, zone)
 	q.unit, q.GroupBy = domain.ReportDay, []string{"period", "offer", "country", "device", "event"}
-	q.Since = c.reportDate("date_from", in.From, zone, 0)
-	q.Until = c.reportDate("date_to", in.To, zone, 1)
+	dates := calendar{zone: zone}
+	q.Since = c.reportDate("date_from", in.From, dates.start)
+	q.Until = c.reportDate("date_to", in.To, dates.end)
 	c.span("date_to", q.Since, q.Until, maxCostReportDays)
 	if err := c.err(); err != nil {
 		return nil, err
@@ -184,12 +216,12 @@ func (in *costReportInput) query(tenant dbgen.Tenant) (*reportQuery, error) {
 }
 
 // reportDate is a bound that is a date.
-func (c *checks) reportDate(field, text string, zone *time.Location, moved int) time.Time {
+func (c *checks) reportDate(field, text string, read func(text string) (time.Time, error)) time.Time {
 	if _, err := time.Parse(time.DateOnly, text); err != nil && text != "" {
 		c.add(field, "must be a date, such as 2026-05-13")
 		return time.Time{}
 	}
-	return c.reportBound(field, text, zone, moved)
+	return c.reportBound(field, text, read)
 }
 
 // offersWithCost are the offers whose cost goes to a provider.

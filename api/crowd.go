@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -42,7 +43,8 @@ var crowdedOut = promauto.NewCounter(prometheus.CounterOpts{
 
 // crowd bounds the requests with a token that one tenant may have in flight, so that one that sends too
 // many waits for itself and not the others for it: it never has more than 2 of 5 of the connections, its
-// lists half and its reports a quarter of these. The zero value is ready.
+// lists half and its reports a quarter of these, and no more than the cores can work on. The zero
+// value is ready.
 type crowd struct {
 	mu      sync.Mutex
 	tenants map[uuid.UUID]*tenantCrowd
@@ -54,13 +56,15 @@ type tenantCrowd struct {
 	shares [heavy + 1]*semaphore.Weighted
 }
 
-// crowdShares are how many requests of a tenant may be in flight: of any weight, of lists, of reports.
+// crowdShares are how many requests of a tenant may be in flight: of any weight, of lists, of reports. Lists and
+// reports keep a core busy here and another in the database: more of them at once than there are cores
+// would answer none of them sooner, and others later.
 func crowdShares(conns int) [heavy + 1]int64 {
 	if conns <= 0 {
 		conns = defaultConns
 	}
-	all := int64(max(2, conns*2/5))
-	return [heavy + 1]int64{all, max(1, all/2), max(1, all/4)}
+	all, busy := max(2, conns*2/5), max(2, runtime.GOMAXPROCS(0))
+	return [heavy + 1]int64{int64(all), int64(max(1, min(all/2, busy))), int64(max(1, min(all/4, busy)))}
 }
 
 // enter waits for a place, which leave gives back; ok is false where there is none in time.
@@ -134,7 +138,11 @@ func (s *Server) inTurn(of weight) gin.HandlerFunc {
 		if tenantID == uuid.Nil {
 			return
 		}
-		leave, ok := s.crowd.enter(c.Request.Context(), tenantID, of, s.Config.DatabaseConns)
+		share := of
+		if wanted, _ := wantsCSV(c.Request); wanted && share == listed {
+			share = heavy
+		}
+		leave, ok := s.crowd.enter(c.Request.Context(), tenantID, share, s.Config.DatabaseConns)
 		if !ok {
 			crowdedOut.Inc()
 			writeProblem(c, newProblem(http.StatusServiceUnavailable,

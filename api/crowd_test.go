@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -30,9 +31,14 @@ func TestACrowdOfOneTenantKeepsNoOther(t *testing.T) {
 		}
 		return let
 	}
-	require.Equal(t, 4, enter(noisy, heavy, 20))
-	require.Equal(t, 8, enter(noisy, listed, 20))
-	require.Equal(t, 4, enter(noisy, light, 20), "16 in all")
+	shares := crowdShares(40)
+	require.EqualValues(t, 16, shares[light])
+	require.LessOrEqual(t, shares[listed], int64(8), "half of all")
+	require.LessOrEqual(t, shares[listed], int64(max(2, runtime.GOMAXPROCS(0))), "as many as the cores can work on")
+	require.LessOrEqual(t, shares[heavy], int64(4), "a quarter of all")
+	require.EqualValues(t, shares[heavy], enter(noisy, heavy, 20))
+	require.EqualValues(t, shares[listed], enter(noisy, listed, 20))
+	require.EqualValues(t, shares[light]-shares[listed]-shares[heavy], enter(noisy, light, 20), "16 in all")
 	require.Equal(t, 1, enter(quiet, heavy, 1))
 	require.Equal(t, 16, enter(uuid.New(), light, 20))
 

@@ -149,8 +149,9 @@ type resendDeliveriesInput struct {
 		EndpointID   *uuid.UUID `json:"endpointId,omitempty"`
 		Kind         *string    `json:"kind,omitempty" enum:"callback,test,partner,email"`
 		State        *string    `json:"state,omitempty" enum:"waiting,delivered,failed,superseded" doc:"failed, unless it is given."`
-		CreatedFrom  *time.Time `json:"createdFrom,omitempty"`
-		CreatedTo    *time.Time `json:"createdTo,omitempty"`
+		CreatedFrom  string     `json:"createdFrom,omitempty" doc:"From this day on, a date, or at or after this time of RFC 3339."`
+		CreatedTo    string     `json:"createdTo,omitempty" doc:"Up to and with this day, a date, or before this time of RFC 3339."`
+		TZ           string     `json:"tz,omitempty" doc:"IANA name of the zone of dates; default: the tenant's."`
 	}
 }
 
@@ -170,9 +171,16 @@ func (s *Server) resendDeliveries(ctx context.Context, in *resendDeliveriesInput
 		state = *body.State
 	}
 	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		dates, err := calendarOf(ctx, tx, body.TZ)
+		if err != nil {
+			return err
+		}
+		if err := dates.optional("created", body.CreatedFrom, body.CreatedTo); err != nil {
+			return err
+		}
 		ids, err := resend(ctx, tx, dbgen.DeliveriesToResendParams{
 			ConversionID: body.ConversionID, EndpointID: body.EndpointID, Kind: body.Kind, State: &state,
-			CreatedFrom: body.CreatedFrom, CreatedTo: body.CreatedTo, PageLimit: maxResend,
+			CreatedFrom: dates.from, CreatedTo: dates.to, PageLimit: maxResend,
 		})
 		if err != nil {
 			return err

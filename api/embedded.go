@@ -7,6 +7,8 @@ type (
 	ConversionView = conversionView
 	// ConversionHistory is a conversion with its transitions.
 	ConversionHistory = conversionHistory
+	// ReviewTotals are sums over conversions.
+	ReviewTotals = reviewTotals
 	// OfferView is an offer with what the document does not hold.
 	OfferView = offerView
 	// FailedMessage is a message that no retry mends.

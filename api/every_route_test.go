@@ -16,6 +16,8 @@ import (
 type operation struct {
 	method, path string
 	takesBody    bool
+	// csv says that it answers in CSV too.
+	csv bool
 	// What surface adds.
 	parameters []parameter
 	schema     *schema
@@ -35,13 +37,16 @@ func (s *site) documented() []operation {
 	var document struct {
 		Paths map[string]map[string]struct {
 			RequestBody json.RawMessage `json:"requestBody"`
+			Responses   map[string]struct{ Content map[string]any }
 		}
 	}
 	s.as("").get("/openapi.json").into(http.StatusOK, &document)
 	var all []operation
 	for _, path := range slices.Sorted(maps.Keys(document.Paths)) {
 		for method, line := range document.Paths[path] {
-			all = append(all, operation{method: strings.ToUpper(method), path: path, takesBody: line.RequestBody != nil})
+			all = append(all, operation{
+				method: strings.ToUpper(method), path: path, takesBody: line.RequestBody != nil, csv: line.Responses["200"].Content["text/csv"] != nil,
+			})
 		}
 	}
 	return all

@@ -18,7 +18,11 @@ import (
 // accepted (rule 55).
 func recordRequest(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offer *domain.Offer) error {
 	share := activities.Share{Partnership: partnershipIDs(p), Side: domain.SideAdvertiser, Name: p.AdvertiserName}
-	return share.Record(ctx, tx, principal(ctx).Actor, offer.Version, stateChange("", stream.PartnershipRequested), p.CreatedAt)
+	by, err := actorInWords(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return share.Record(ctx, tx, by, offer.Version, stateChange("", stream.PartnershipRequested), p.CreatedAt)
 }
 
 func partnershipIDs(p *dbgen.Partnership) domain.Partnership {

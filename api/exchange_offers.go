@@ -162,7 +162,7 @@ func (s *Server) patchShared(ctx context.Context, tx pgx.Tx, before *domain.Offe
 type offerChange struct {
 	Version int64           `json:"version" doc:"The one that the edit made."`
 	At      time.Time       `json:"at"`
-	By      string          `json:"by" doc:"The tenant, and who of it: a token by its id, the operator, a schedule."`
+	By      string          `json:"by" doc:"The tenant, and who of it: a token by its name, the operator, a schedule."`
 	Side    domain.Side     `json:"side" enum:"advertiser,publisher"`
 	Field   string          `json:"field" doc:"As the document has it; an event's is offerEvents[<id>].<name>."`
 	Old     json.RawMessage `json:"old" doc:"null where there was nothing."`

@@ -98,8 +98,16 @@ func TestRule60End(t *testing.T) {
 		require.Equal(t, "ended", shown.State)
 		at.send("PATCH", "/api/v1/sdk-offer-management/offers/"+made.SharedOfferID+"/pause", nil).refused(http.StatusConflict)
 	}
-	after := x.share(source, x.publisher)
-	require.NotEqual(t, made, after, "an offer is shared with a publisher once at a time")
+	var after, another requested
+	x.advertiser.post(exchangePath+"/shares", map[string]any{"offerId": source, "publisherTenantId": x.publisher.id}).into(http.StatusCreated, &after)
+	require.NotEqual(t, made.SharedOfferID, after.SharedOfferID, "an offer is shared with a publisher once at a time")
+	require.Equal(t, "requested", after.Status, "what the publisher ended does not begin again unasked, whatever its profile says (rule 55)")
+	x.advertiser.post(exchangePath+"/shares", map[string]any{"offerId": x.offer(nil), "publisherTenantId": x.publisher.id}).into(http.StatusCreated, &another)
+	require.Equal(t, "active", another.Status, "another offer was never ended")
+	x.advertiser.post(exchangePath+"/shares", map[string]any{"offerId": source, "publisherTenantId": x.second.id}).into(http.StatusCreated, &another)
+	require.Equal(t, "active", another.Status, "another publisher ended nothing")
+	x.publisher.post(partnershipsPath+"/"+after.PartnershipID+"/accept", nil).into(http.StatusOK, &shown)
+	require.Equal(t, "active", shown.State)
 }
 
 // Rule 60: both sides at the same instant give one end.

@@ -28,7 +28,7 @@ type proposalDocument struct {
 	OfferID       uuid.UUID            `json:"offerId"`
 	PartnershipID uuid.UUID            `json:"partnershipId"`
 	Side          domain.Side          `json:"side" enum:"advertiser,publisher" doc:"Who proposed it."`
-	By            string               `json:"by" doc:"The tenant, and who of it: a token by its id, or the operator."`
+	By            string               `json:"by" doc:"The tenant, and who of it: a token by its name, or the operator."`
 	At            time.Time            `json:"at"`
 	Version       int64                `json:"version" doc:"The one that it was made from."`
 	State         domain.ProposalState `json:"state" enum:"open,accepted,declined,withdrawn"`
@@ -123,8 +123,12 @@ func (s *Server) keepProposal(
 	if err != nil {
 		return uuid.Nil, err
 	}
+	by, err := actorInWords(ctx, tx)
+	if err != nil {
+		return uuid.Nil, err
+	}
 	row := dbgen.InsertProposalParams{
-		ID: newID(), PartnershipID: share.ID, OfferID: share.OfferID, Side: share.Side, By: share.By(principal(ctx).Actor), At: now(),
+		ID: newID(), PartnershipID: share.ID, OfferID: share.OfferID, Side: share.Side, By: share.By(by), At: now(),
 		Version: version, Patch: string(patch), EventIds: minted, Changes: entries, Fingerprint: proposalFingerprint(version, patch),
 	}
 	if row.EventIds == nil {
@@ -190,9 +194,13 @@ func announceProposal(ctx context.Context, tx pgx.Tx, share *activities.Share, p
 	for _, change := range proposal.Changes[:min(len(proposal.Changes), maxLiveFields)] {
 		fields = append(fields, change.Field)
 	}
+	by, err := actorInWords(ctx, tx)
+	if err != nil {
+		return err
+	}
 	return announceLive(ctx, tx, stream.LiveProposal, stream.LiveProposalData{
 		PartnershipID: share.ID, OfferID: share.OfferID, ProposalID: proposal.ID, Version: proposal.Version, State: string(proposal.State),
-		By: share.By(principal(ctx).Actor), Side: share.Side, Fields: fields, Reason: proposal.Reason, At: at,
+		By: share.By(by), Side: share.Side, Fields: fields, Reason: proposal.Reason, At: at,
 	}, share.AdvertiserTenantID, share.PublisherTenantID)
 }
 
@@ -289,7 +297,11 @@ func (s *Server) endProposal(
 	ctx context.Context, tx pgx.Tx, share *activities.Share, offer *domain.Offer, row *dbgen.OfferProposal, proposal *proposalDocument,
 	state domain.ProposalState, reason string,
 ) error {
-	before, at, actor := *proposal, now(), principal(ctx).Actor
+	before, at := *proposal, now()
+	actor, err := actorInWords(ctx, tx)
+	if err != nil {
+		return err
+	}
 	proposal.State, proposal.DecidedAt, proposal.DecidedBy, proposal.Reason = state, &at, share.By(actor), reason
 	if state == domain.ProposalAccepted {
 		version, err := s.makeProposed(ctx, tx, share, offer, row)

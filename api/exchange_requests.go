@@ -24,7 +24,7 @@ type conversionRequest struct {
 	Action        domain.Action `json:"action" enum:"approve,reject,reverse"`
 	Reason        string        `json:"reason"`
 	At            time.Time     `json:"at"`
-	By            string        `json:"by" doc:"The publisher, and who of it: a token by its id, or the operator."`
+	By            string        `json:"by" doc:"The publisher, and who of it: a token by its name, or the operator."`
 }
 
 type requestReviewInput struct {
@@ -57,9 +57,13 @@ func (s *Server) requestReview(ctx context.Context, in *requestReviewInput) (*re
 		if _, _, err := domain.Move(asAdvertiser(conversion), action, now()); err != nil {
 			return conflict("There is nothing to ask for: " + err.Error() + ".")
 		}
+		by, err := actorInWords(ctx, tx)
+		if err != nil {
+			return err
+		}
 		out.Body = conversionRequest{
 			ID: newID(), PartnershipID: share.ID, ConversionID: conversion.ID, Action: action, Reason: reason, At: now(),
-			By: share.Name + " (" + principal(ctx).Actor + ")",
+			By: share.By(by),
 		}
 		return ask(ctx, tx, share, &out.Body, conversion.Sequence)
 	})

@@ -26,7 +26,7 @@ type shareOfferOutput struct {
 	Body struct {
 		SharedOfferID uuid.UUID `json:"sharedOfferId" doc:"The offer that both sides have from now on."`
 		PartnershipID uuid.UUID `json:"partnershipId"`
-		Status        string    `json:"status" enum:"active,requested" doc:"requested: the publisher accepts it before it is live."`
+		Status        string    `json:"status" enum:"active,requested" doc:"requested: the publisher accepts it before it is live, since its profile asks for that, or since the same offer was shared with it before and that has ended."`
 	}
 }
 
@@ -149,8 +149,12 @@ func (s *Server) insertShare(ctx context.Context, tx pgx.Tx, id uuid.UUID, sourc
 	if err := domain.CheckShare(by, with, source.side, publisher.Listed, source.offer, at).Err(); err != nil {
 		return made, err
 	}
+	ended, err := queries.SystemShareEnded(ctx, tx, publisherID, source.offer.ID)
+	if err != nil {
+		return made, err
+	}
 	offer := domain.SharedCopy(source.offer, newID(), with, newID)
-	offer.IsRequested = publisher.AcceptSharesFirst
+	offer.IsRequested = publisher.AcceptSharesFirst || ended // what was ended does not begin again unasked
 	linkID := s.Keys.NewID(keyring.KindLink, at)
 	if err := insertSharedOffer(ctx, tx, &offer, publisherID, linkID, at); err != nil {
 		return made, err

@@ -32,6 +32,7 @@ type failedMessage struct {
 	FailedAt      time.Time  `json:"failedAt"`
 	ResentAt      *time.Time `json:"resentAt"`
 	ResentBy      string     `json:"resentBy"`
+	ResentByName  string     `json:"resentByName" doc:"resentBy with the token's name in place of its id."`
 }
 
 type failedMessageOutput struct {
@@ -69,7 +70,13 @@ func allFailedMessages() listing[failedMessage] {
 }
 
 func (s *Server) listFailedMessages(ctx context.Context, in *ListInput) (*pageOutput[failedMessage], error) {
-	return listIn(ctx, s, failedMessageListing, *in)
+	out := &pageOutput[failedMessage]{}
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		if out.Body, err = list(ctx, tx, failedMessageListing, *in); err != nil {
+			return err
+		}
+		return nameActors(ctx, tx, out.Body.Items, func(m *failedMessage) *string { return &m.ResentBy }, func(m *failedMessage) *string { return &m.ResentByName })
+	})
 }
 
 func (s *Server) listAllFailedMessages(ctx context.Context, in *ListInput) (*pageOutput[failedMessage], error) {
@@ -101,8 +108,13 @@ func (s *Server) failedMessage(ctx context.Context, get func(ctx context.Context
 		if err != nil {
 			return orNotFound(err)
 		}
+		names, err := actorNames(ctx, tx, orZero(m.TenantID), m.ResentBy)
+		if err != nil {
+			return err
+		}
 		out.Body.FailedMessage = failedMessage{
-			TenantID: m.TenantID, ID: m.ID, Source: m.Source, Subject: m.Subject, About: m.About, Error: m.Error, Attempts: m.Attempts, State: m.State,
+			ResentByName: names[0],
+			TenantID:     m.TenantID, ID: m.ID, Source: m.Source, Subject: m.Subject, About: m.About, Error: m.Error, Attempts: m.Attempts, State: m.State,
 			FirstFailedAt: m.FirstFailedAt, FailedAt: m.FailedAt, ResentAt: m.ResentAt, ResentBy: m.ResentBy,
 		}
 		if out.Body.Payload = m.Payload; !json.Valid(m.Payload) {

@@ -18,7 +18,7 @@ import (
 // foreignFilters looks through a whole list, in every form that it has, and tries all that is others' in every filter of it.
 func (w *world) foreignFilters(me *rich, o operation, nouns []string) {
 	me.t.Helper()
-	if asCSV[o.path] {
+	if o.csv {
 		me.withHeaders("Accept", "text/csv").ask(o, me.idsOf(nouns))
 	}
 	isList := me.ask(o, me.idsOf(nouns), "page_size=100").total() >= 0

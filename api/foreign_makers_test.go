@@ -222,9 +222,6 @@ var bodiesWith = map[string]map[string]any{
 	"POST /api/v1/tokens advertiserId": {"scope": "advertiser"},
 }
 
-// asCSV are routes that answer in CSV too.
-var asCSV = map[string]bool{"/api/v1/sdk-conversion-system/conversions": true, "/api/v1/reports/performance": true}
-
 // everybodys are lists of what all tenants may see, and none holds as its own.
 var everybodys = map[string]bool{"/api/v1/exchange/directory": true}
 

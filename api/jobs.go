@@ -16,8 +16,8 @@ import (
 // jobView is a job: a review of many, an upload, or an edit of all shares of an offer.
 type jobView struct {
 	ID           uuid.UUID           `json:"id"`
-	Action       string              `json:"action" doc:"approve, reject, reverse, upload or apply."`
-	State        string              `json:"state" doc:"receiving while an upload is on its way; running, paused, done."`
+	Action       string              `json:"action" enum:"approve,reject,reverse,upload,apply"`
+	State        string              `json:"state" enum:"receiving,running,paused,done" doc:"receiving while an upload is on its way."`
 	Total        int64               `json:"total"`
 	Done         int64               `json:"done" doc:"Items that are decided, without those that failed."`
 	Changed      int64               `json:"changed" doc:"Those of them that changed something; the others were so already, or are held."`
@@ -30,6 +30,7 @@ type jobView struct {
 	CreatedBy    string              `json:"createdBy"`
 	CreatedAt    time.Time           `json:"createdAt"`
 	FinishedAt   *time.Time          `json:"finishedAt"`
+	CreatorName  string              `json:"createdByName" doc:"createdBy with the token's name in place of its id."`
 }
 
 func jobOf(j *dbgen.Job) jobView {
@@ -75,7 +76,11 @@ func readJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, out *jobOutput) error
 	if err != nil {
 		return orNotFound(err)
 	}
-	out.Body.JobView = jobOf(&job)
+	jobs := []jobView{jobOf(&job)}
+	if err := nameCreators(ctx, tx, jobs); err != nil {
+		return err
+	}
+	out.Body.JobView = jobs[0]
 	out.Body.Failures = []jobFailure{}
 	if job.Failed == 0 {
 		return nil
@@ -106,13 +111,23 @@ var jobListing = listing[jobView]{
 }
 
 func (s *Server) listJobs(ctx context.Context, in *ListInput) (*pageOutput[jobView], error) {
-	return listIn(ctx, s, jobListing, *in, principal(ctx).TenantID)
+	out := &pageOutput[jobView]{}
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		if out.Body, err = list(ctx, tx, jobListing, *in, principal(ctx).TenantID); err != nil {
+			return err
+		}
+		return nameCreators(ctx, tx, out.Body.Items)
+	})
+}
+
+func nameCreators(ctx context.Context, tx pgx.Tx, jobs []jobView) error {
+	return nameActors(ctx, tx, jobs, func(j *jobView) *string { return &j.CreatedBy }, func(j *jobView) *string { return &j.CreatorName })
 }
 
 // jobItemView is one item, and how it ended.
 type jobItemView struct {
 	Number       int64          `json:"number"`
-	State        string         `json:"state" doc:"waiting, changed, unchanged or failed."`
+	State        string         `json:"state" enum:"waiting,changed,unchanged,failed"`
 	ConversionID *uuid.UUID     `json:"conversionId"`
 	OfferID      *uuid.UUID     `json:"offerId,omitempty" doc:"The shared offer that was to be edited."`
 	PostbackID   *uuid.UUID     `json:"postbackId" doc:"The postback that an upload's line was decided as."`

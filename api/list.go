@@ -2,7 +2,10 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -21,9 +24,14 @@ type ListInput struct {
 	PageSize int    `query:"page_size" minimum:"1" maximum:"100" default:"10"`
 	OrderBy  string `query:"orderby" doc:"The field to order by."`
 	OrderAsc bool   `query:"order_asc" doc:"Ascending; else descending."`
+	TZ       string `query:"tz" doc:"IANA name of the zone in which dates of filters are days; default: the tenant's."`
 
 	filters map[string][]string
+	// batches has the list read in batches, for CSV.
+	batches *batches
 }
+
+func (in *ListInput) readIn(b *batches) { in.batches = b }
 
 const filterPrefix = "filter."
 
@@ -47,7 +55,11 @@ type page[T any] struct {
 	PageSize   int   `json:"pageSize"`
 	TotalCount int64 `json:"totalCount"`
 	TotalPages int64 `json:"totalPages"`
-	Items      []T   `json:"items"`
+	// What a list was bounded by in time: how it read the dates that were asked for.
+	From     *time.Time `json:"from,omitempty" doc:"The first instant that was asked for, where the list was asked for by time."`
+	To       *time.Time `json:"to,omitempty" doc:"The end of what was asked for; exclusive."`
+	Timezone string     `json:"timezone,omitempty" doc:"The zone in which dates were read as days."`
+	Items    []T        `json:"items"`
 }
 
 // pageOutput is a list's output.
@@ -66,10 +78,13 @@ const (
 	fieldInt
 	fieldDecimal
 	fieldTime
-	// fieldFrom and fieldTo are the bounds of a time, inclusive and exclusive.
+	// fieldFrom and fieldTo are the bounds of a time: see calendar.
 	fieldFrom
 	fieldTo
 )
+
+// isTime says whether a filter's text is read by the calendar.
+func (k fieldKind) isTime() bool { return k == fieldTime || k == fieldFrom || k == fieldTo }
 
 // listField is one field that a list may be filtered or ordered by. Column is SQL of ours, never
 // of the request.
@@ -78,6 +93,9 @@ type listField struct {
 	kind   fieldKind
 	// unordered fields are for filters only.
 	unordered bool
+	// oneOf are the values of a closed list. Where it is not given, and the answer has a field of the same name
+	// with a list of values in its tag enum, it is that.
+	oneOf []string
 }
 
 // ownRows is the condition of a list that shows a whole table of the tenant's. Row-level security says
@@ -97,15 +115,25 @@ type listing[T any] struct {
 	scan      func(row pgx.CollectableRow) (T, error)
 }
 
-// list reads one page. args are the parameters of the listing's own where and from.
+// list reads one page, or for CSV one batch. args are the parameters of the listing's own where and from.
 func list[T any](ctx context.Context, tx pgx.Tx, l listing[T], in ListInput, args ...any) (page[T], error) {
 	out := page[T]{PageIndex: in.Page, PageSize: in.PageSize, Items: []T{}}
-	where, args, err := l.conditions(in, args)
+	dates, err := l.calendar(ctx, tx, in)
 	if err != nil {
 		return out, err
 	}
+	where, args, err := l.conditions(dates, in, args)
+	if err != nil {
+		return out, err
+	}
+	out.From, out.To, out.Timezone = dates.said()
 	order, err := l.ordering(in)
 	if err != nil {
+		return out, err
+	}
+	if in.batches != nil {
+		out.Items, err = l.batch(ctx, tx, in, where, order, args)
+		out.TotalCount = int64(len(out.Items))
 		return out, err
 	}
 	if err := tx.QueryRow(ctx, "SELECT count(*) FROM "+l.from+where, args...).Scan(&out.TotalCount); err != nil {
@@ -121,7 +149,8 @@ func list[T any](ctx context.Context, tx pgx.Tx, l listing[T], in ListInput, arg
 	return out, err
 }
 
-func (l listing[T]) conditions(in ListInput, args []any) (string, []any, error) {
+// conditions are the WHERE clause of a list, "" where it has none.
+func (l listing[T]) conditions(dates *calendar, in ListInput, args []any) (string, []any, error) {
 	var parts []string
 	if l.where != "" {
 		parts = append(parts, l.where)
@@ -133,12 +162,12 @@ func (l listing[T]) conditions(in ListInput, args []any) (string, []any, error) 
 			errs = append(errs, domain.FieldError{Field: filterPrefix + name, Reason: "is not a filter here; there are: " + l.names(true)})
 			continue
 		}
-		condition, arg, err := field.condition(in.filters[name], len(args)+1)
+		condition, more, err := field.condition(dates, in.filters[name], len(args)+1)
 		if err != nil {
 			errs = append(errs, domain.FieldError{Field: filterPrefix + name, Reason: err.Error()})
 			continue
 		}
-		parts, args = append(parts, condition), append(args, arg)
+		parts, args = append(parts, condition), append(args, more...)
 	}
 	if len(parts) == 0 {
 		return "", args, errs.Err()
@@ -170,10 +199,36 @@ func (l listing[T]) ordering(in ListInput) (string, error) {
 func (l listing[T]) field(name string) (listField, bool) {
 	for known, field := range l.fields {
 		if strings.EqualFold(known, name) {
+			if field.oneOf == nil && field.kind == 0 {
+				field.oneOf = enumOf(reflect.TypeFor[T](), known)
+			}
 			return field, true
 		}
 	}
 	return listField{}, false
+}
+
+// known are the fields, each with its closed list where it has one.
+func (l listing[T]) known() map[string]listField {
+	fields := make(map[string]listField, len(l.fields))
+	for name := range l.fields {
+		fields[name], _ = l.field(name)
+	}
+	return fields
+}
+
+// enumOf is the closed list of an answer's field, nil where it has none.
+func enumOf(answer reflect.Type, name string) []string {
+	if answer.Kind() != reflect.Struct {
+		return nil
+	}
+	for _, field := range reflect.VisibleFields(answer) {
+		tagged, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if values := field.Tag.Get("enum"); strings.EqualFold(tagged, name) && values != "" {
+			return strings.Split(values, ",")
+		}
+	}
+	return nil
 }
 
 func (l listing[T]) names(withUnordered bool) string {
@@ -195,40 +250,68 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// condition is the SQL of one filter with its parameter as number.
-func (f listField) condition(values []string, number int) (string, any, error) {
+// condition is the SQL of one filter whose first parameter has that number, with its parameters.
+func (f listField) condition(dates *calendar, values []string, number int) (string, []any, error) {
 	p := "$" + strconv.Itoa(number)
 	switch f.kind {
 	case fieldUUID:
 		arg, err := eachOf(values, "an id", uuid.Parse)
-		return f.column + " = ANY(" + p + "::uuid[])", arg, err
+		return f.column + " = ANY(" + p + "::uuid[])", []any{arg}, err
 	case fieldBool:
 		arg, err := eachOf(values, "true or false", strconv.ParseBool)
-		return f.column + " = ANY(" + p + "::boolean[])", arg, err
+		return f.column + " = ANY(" + p + "::boolean[])", []any{arg}, err
 	case fieldInt:
 		arg, err := eachOf(values, "an integer", func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
-		return f.column + " = ANY(" + p + "::bigint[])", arg, err
+		return f.column + " = ANY(" + p + "::bigint[])", []any{arg}, err
 	case fieldDecimal:
 		arg, err := eachOf(values, "a decimal number", func(s string) (int64, error) { m, err := domain.ParseMicros(s); return int64(m), err })
-		return f.column + " = ANY(" + p + "::bigint[])", arg, err
+		return f.column + " = ANY(" + p + "::bigint[])", []any{arg}, err
 	case fieldTime, fieldFrom, fieldTo:
-		arg, err := eachOf(values, "a time of RFC 3339", parseTime)
-		if err != nil || len(arg) != 1 {
-			return "", nil, fmt.Errorf("must be one time of RFC 3339")
+		if len(values) != 1 {
+			return "", nil, errOneTime
 		}
-		return f.column + map[fieldKind]string{fieldTime: " = ", fieldFrom: " >= ", fieldTo: " < "}[f.kind] + p, arg[0], nil
+		return f.timeCondition(dates, values[0], number)
 	case fieldSearch:
 		if len(values) != 1 {
 			return "", nil, fmt.Errorf("must be one text")
 		}
-		return "strpos(lower(" + f.column + "), lower(" + p + "::text)) > 0", storable(values[0]), nil
+		return "strpos(lower(" + f.column + "), lower(" + p + "::text)) > 0", []any{storable(values[0])}, nil
 	default:
-		texts := make([]string, len(values))
-		for i, value := range values {
-			texts[i] = storable(value)
-		}
-		return f.column + " = ANY(" + p + "::text[])", texts, nil
+		texts, err := f.texts(values)
+		return f.column + " = ANY(" + p + "::text[])", []any{texts}, err
 	}
+}
+
+// texts are a filter's values as they are stored. Those of a closed list are taken in any case; none of them
+// is what has no value.
+func (f listField) texts(values []string) ([]string, error) {
+	texts := make([]string, len(values))
+	for i, value := range values {
+		texts[i] = storable(value)
+		if f.oneOf == nil || value == "" {
+			continue
+		}
+		at := slices.IndexFunc(f.oneOf, func(one string) bool { return strings.EqualFold(one, value) })
+		if at < 0 {
+			return nil, errors.New(oneOf(value, f.oneOf))
+		}
+		texts[i] = f.oneOf[at]
+	}
+	return texts, nil
+}
+
+// textsOf are the words of a closed list.
+func textsOf[T ~string](words []T) []string {
+	texts := make([]string, len(words))
+	for i, word := range words {
+		texts[i] = string(word)
+	}
+	return texts
+}
+
+// oneOf says that a value is none of a closed list.
+func oneOf(value string, known []string) string {
+	return fmt.Sprintf("%q is none of: %s", truncated(strings.ToValidUTF8(value, "\uFFFD"), 64), strings.Join(known, ", "))
 }
 
 func eachOf[T any](values []string, what string, parse func(string) (T, error)) ([]T, error) {
@@ -241,14 +324,6 @@ func eachOf[T any](values []string, what string, parse func(string) (T, error)) 
 		out[i] = parsed
 	}
 	return out, nil
-}
-
-// parseTime reads RFC 3339 or a date, which is its first instant in UTC.
-func parseTime(text string) (time.Time, error) {
-	if at, err := time.Parse(time.DateOnly, text); err == nil {
-		return at, nil
-	}
-	return time.Parse(time.RFC3339Nano, text)
 }
 
 // storable replaces what PostgreSQL has no text for, so that such a filter finds nothing instead of

@@ -78,6 +78,9 @@ func (q memoryQuery[T]) admits(item T) bool {
 func pageOf[T, Item any](q memoryQuery[T], items []T, show func(T) Item) page[Item] {
 	slices.SortFunc(items, q.order)
 	size := q.in.PageSize
+	if q.in.batches != nil { // all at once
+		q.in.Page, size = 0, max(1, len(items))
+	}
 	out := page[Item]{PageIndex: q.in.Page, PageSize: size, TotalCount: int64(len(items)), TotalPages: int64((len(items) + size - 1) / size), Items: []Item{}}
 	from := min(q.in.Page*size, len(items))
 	for _, item := range items[from:min(from+size, len(items))] {

@@ -18,6 +18,7 @@ var sortsItself = map[string]string{
 	"/api/v1/offers/{id}/goals":              "the goals of one document",
 	"/api/v1/members/{pub_member_id}/offers": "the offers of one member, summed up from the member's clicks",
 	"/api/v1/members/{pub_member_id}/ledger": "the entries of one member, which its count reads too",
+	"/api/v1/exchange/requests":              "what people asked, one at a time, read through the partnerships of one tenant",
 	"/api/v1/offer-wall/offers":              "in memory",
 	"/api/v1/offer-wall/pub-member/offers":   "in memory, the offers of one member",
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
+
+	"github.com/offerflow/offerflow/domain"
 )
 
 // What memory does not know is looked up in the database, for strangers too: ids of links, offers and
@@ -142,7 +144,7 @@ func lookUp[T any](ctx context.Context, l *lookups, key string, p proof, from as
 	}
 	address := ""
 	if from != nil && p != proofKnown {
-		address = addressKey(from.ClientIP())
+		address = domain.AddressKey(from.ClientIP())
 	}
 	if !l.budget.left(address, p, now) {
 		if l.allowance == nil || !l.allowance.AllowN(now, 1) {
@@ -213,7 +215,7 @@ func newAskedBudget(of string) *askedBudget {
 // enter takes a slot; leave gives it back. ok is false where the client, or all together, ask too much.
 func (b *askedBudget) enter(ctx context.Context, from asker) (leave func(), ok bool) {
 	at := time.Now()
-	if !b.addresses.allow(addressKey(from.ClientIP()), at) || !b.total.AllowN(at, 1) {
+	if !b.addresses.allow(domain.AddressKey(from.ClientIP()), at) || !b.total.AllowN(at, 1) {
 		b.refused.Inc()
 		return nil, false
 	}

@@ -62,7 +62,11 @@ func (e offerEdit) finish(ctx context.Context, tx pgx.Tx, before, after *domain.
 			return err
 		}
 	}
-	return e.share.Record(ctx, tx, principal(ctx).Actor, after.Version, e.changes, now())
+	by, err := actorInWords(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return e.share.Record(ctx, tx, by, after.Version, e.changes, now())
 }
 
 // asOwner runs fn as the tenant whose the offer is: the publisher does too what is the advertiser's, when it

@@ -101,7 +101,7 @@ func (s *Server) offerListing() listing[offerView] {
 		columns: "v.document, o.version, coalesce(l.id, s.link_id), o.created_at, o.updated_at, x.side, s.id, t.goals_enabled, $1::timestamptz",
 		fields: map[string]listField{
 			"id": {column: "x.offer_id", kind: fieldUUID}, "name": {column: "o.name", kind: fieldSearch}, "status": {column: offerStatus},
-			"advertiserId": {column: "o.advertiser_id", kind: fieldUUID}, "offerType": {column: "o.offer_type"},
+			"advertiserId": {column: "o.advertiser_id", kind: fieldUUID}, "offerType": {column: "o.offer_type", oneOf: textsOf(domain.OfferTypes)},
 			"isPaused": {column: "o.is_paused", kind: fieldBool}, "launchDate": {column: "o.launch_at", kind: fieldTime},
 			"expirationDate": {column: "o.expires_at", kind: fieldTime}, "createdAt": {column: "o.created_at", kind: fieldTime},
 			"updatedAt": {column: "o.updated_at", kind: fieldTime}, "side": {column: "x.side"}, "partnershipId": {column: "s.id", kind: fieldUUID},

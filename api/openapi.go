@@ -15,6 +15,8 @@ func describe(doc *huma.OpenAPI) {
 		"- Every refusal is a problem of RFC 9457 and names the field.\n" +
 		"- An `Idempotency-Key` is honoured on every POST with a token.\n" +
 		"- Lists take `filter.<Field>=<value>`, repeated for any of several; an unknown field is refused with the names that there are.\n" +
+		"- A date in a bound of time (`from`, `to`, `…_from`, `…_to`) is a whole day of `tz`, else of the tenant's zone, both ends included; an instant as the end is exclusive. Answers say what was read.\n" +
+		"- Every list and report answers in CSV too: `format=csv`, or `Accept: text/csv`.\n" +
 		"- The id of something that is another tenant's is answered with 404 in a path and with 400 in a body."
 	doc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"ApiToken": {Type: "apiKey", In: "header", Name: "Authorization", Description: "`ApiToken <token>`"},

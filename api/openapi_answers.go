@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,6 +84,24 @@ func (r *router) describeAnswers(method, path string, line *route) {
 	describeFields(op, line.fields)
 }
 
+// describeCSV says that a table is answered in CSV too.
+func (r *router) describeCSV(op *huma.Operation) {
+	ok := op.Responses["200"]
+	if ok.Content == nil {
+		ok.Content = map[string]*huma.MediaType{}
+	}
+	ok.Content[csvType] = &huma.MediaType{
+		Schema: &huma.Schema{Type: huma.TypeString, Description: "A line of names, then all rows that the filters leave."},
+	}
+}
+
+// answersJSON says in the OpenAPI document that what a route writes by itself is a T.
+func answersJSON[T any](r *router, path string) {
+	r.api.OpenAPI().Paths[path].Get.Responses["200"].Content["application/json"] = &huma.MediaType{
+		Schema: r.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, ""),
+	}
+}
+
 // describeFields says what a list may be filtered and ordered by.
 func describeFields(op *huma.Operation, fields map[string]listField) {
 	if fields == nil {
@@ -113,14 +132,20 @@ func (f listField) parameter(name string) *huma.Param {
 	param := &huma.Param{Name: filterPrefix + name, In: "query"}
 	switch f.kind {
 	case fieldTime, fieldFrom, fieldTo:
-		param.Schema = &huma.Schema{Type: huma.TypeString, Description: "RFC 3339, or a date."}
-		param.Description = map[fieldKind]string{fieldTime: "Exactly at.", fieldFrom: "At or after.", fieldTo: "Before."}[f.kind]
+		param.Schema = &huma.Schema{Type: huma.TypeString, Description: "A date, which is a whole day of the zone, or a time of RFC 3339."}
+		param.Description = map[fieldKind]string{
+			fieldTime: "On this day, or exactly at this time.", fieldFrom: "From this day on, or at or after this time.",
+			fieldTo: "Up to and with this day, or before this time.",
+		}[f.kind]
 	case fieldSearch:
 		param.Schema = &huma.Schema{Type: huma.TypeString}
 		param.Description = "Has this text anywhere, in any case."
 	default:
 		if one == nil {
 			one = &huma.Schema{Type: huma.TypeString}
+			for _, value := range f.oneOf {
+				one.Enum = append(one.Enum, value)
+			}
 		}
 		param.Schema, param.Explode = &huma.Schema{Type: huma.TypeArray, Items: one}, &exploded
 		param.Description = "Any of these."
@@ -130,7 +155,7 @@ func (f listField) parameter(name string) *huma.Param {
 
 // filtered says what a list may be filtered and ordered by.
 func filtered[T any](l listing[T]) option {
-	return func(r *route) { r.fields, r.weight = l.fields, max(r.weight, listed) }
+	return func(r *route) { r.fields, r.weight = l.known(), max(r.weight, listed) }
 }
 
 // orAccepted is 202 beside the status of success, with the same type of body.

@@ -359,8 +359,12 @@ func endCustomPayouts(ctx context.Context, tx pgx.Tx, before, after *domain.Offe
 	if share == nil || share.Side == domain.SidePublisher {
 		return endPayoutsOf(ctx, tx, p.TenantID, p.Actor, closed)
 	}
+	by, err := actorInWords(ctx, tx)
+	if err != nil {
+		return err
+	}
 	return db.As(ctx, tx, share.PublisherTenantID, func() error {
-		return endPayoutsOf(ctx, tx, share.PublisherTenantID, share.By(p.Actor), closed)
+		return endPayoutsOf(ctx, tx, share.PublisherTenantID, share.By(by), closed)
 	})
 }
 

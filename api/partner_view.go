@@ -1,8 +1,6 @@
 package api
 
 import (
-	"strings"
-
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -12,7 +10,7 @@ import (
 // toPartners is a reason as partners see it: of fraud and blocklists only that it was refused
 // (rule 48). null is also what there is where nothing was refused.
 func toPartners(reason domain.Reason) *domain.Reason {
-	if reason == domain.ReasonNone || reason == domain.ReasonBlocked || strings.HasPrefix(string(reason), "fraud_") {
+	if !reason.ToldToPartners() {
 		return nil
 	}
 	return &reason
@@ -25,7 +23,7 @@ func reduced[A, B any](in page[A], one func(*A) B) page[B] { return withItems(in
 func withItems[A, B any](in page[A], items []B) page[B] {
 	return page[B]{
 		IndexFrom: in.IndexFrom, PageIndex: in.PageIndex, PageSize: in.PageSize, TotalCount: in.TotalCount, TotalPages: in.TotalPages,
-		Items: items,
+		From: in.From, To: in.To, Timezone: in.Timezone, Items: items,
 	}
 }
 

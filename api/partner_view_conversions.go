@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,7 +14,7 @@ import (
 // PartnerConversion is a conversion as its partner sees it.
 type PartnerConversion struct {
 	ID              uuid.UUID      `json:"id"`
-	Status          domain.Status  `json:"status"`
+	Status          domain.Status  `json:"status" enum:"Pending,Success,Rejected"`
 	RejectionReason *domain.Reason `json:"rejectionReason" doc:"null unless Rejected, and where no more is told than that."`
 	ClickID         uuid.UUID      `json:"clickId"`
 	OfferID         uuid.UUID      `json:"offerId"`
@@ -26,7 +24,6 @@ type PartnerConversion struct {
 	OfferEventID    uuid.UUID      `json:"offerEventId"`
 	PubMemberID     *string        `json:"pubMemberId"`
 	PubClickID      string         `json:"pubClickId"`
-	PubSubs         []string       `json:"pubSubs" doc:"pub_sub_1 and on, as the link had them."`
 	Payout          Decimal        `json:"payout"`
 	Currency        string         `json:"currency"`
 	Amount          *Decimal       `json:"amount" doc:"The sale, as the advertiser told it."`
@@ -36,6 +33,7 @@ type PartnerConversion struct {
 	DecidedAt       *time.Time     `json:"decidedAt"`
 	SequenceNumber  int64          `json:"sequenceNumber"`
 	IsTest          bool           `json:"isTest"`
+	PubSubs         []string       `json:"pubSubs" doc:"pub_sub_1 and on, as the link had them."`
 }
 
 // partnerTransition is a step in a conversion's life, without who took it and what they wrote.
@@ -63,10 +61,11 @@ const partnerReason = `CASE WHEN c.rejection_reason LIKE 'fraud\_%' OR c.rejecti
 
 var partnerConversionListing = listing[conversionView]{
 	from: conversionListing.from, columns: conversionListing.columns,
-	where: partnerConversions + " AND c.user_completed_at >= $3 AND c.user_completed_at < $4",
+	where: partnerConversions,
 	fields: map[string]listField{
-		"id": {column: "c.id", kind: fieldUUID}, "status": {column: "c.status"}, "rejectionReason": {column: partnerReason},
-		"clickId": {column: "c.click_id", kind: fieldUUID}, "offerId": {column: "c.offer_id", kind: fieldUUID},
+		"id": {column: "c.id", kind: fieldUUID}, "status": {column: "c.status"},
+		"rejectionReason": {column: partnerReason, oneOf: textsOf(domain.PartnerReasons())},
+		"clickId":         {column: "c.click_id", kind: fieldUUID}, "offerId": {column: "c.offer_id", kind: fieldUUID},
 		fieldEventID: {column: "c.event_id", kind: fieldUUID, unordered: true}, "offerEventId": {column: "c.event_id", kind: fieldUUID},
 		"pubMemberId": {column: "c.pub_member_id"}, "payout": {column: "c.payout_micros", kind: fieldDecimal},
 		"currency": {column: "c.currency"}, "amount": {column: "c.amount_micros", kind: fieldDecimal},
@@ -78,12 +77,12 @@ var partnerConversionListing = listing[conversionView]{
 }
 
 var partnersConversions = conversionBook[PartnerConversion]{
-	listing: partnerConversionListing, columns: partnerConversionCSV,
-	of:   func(p Principal) []any { return []any{p.TenantID, *p.PartnerID} },
-	show: showPartnerConversions,
+	listing: partnerConversionListing,
+	of:      func(p Principal) []any { return []any{p.TenantID, *p.PartnerID} },
+	show:    showPartnerConversions,
 }
 
-func (s *Server) listConversionsForPartner(ctx context.Context, in *conversionsInput) (*conversionsOutput, error) {
+func (s *Server) listConversionsForPartner(ctx context.Context, in *conversionsInput) (*pageOutput[PartnerConversion], error) {
 	return partnersConversions.answer(ctx, s, in)
 }
 
@@ -94,31 +93,6 @@ func showPartnerConversions(ctx context.Context, tx pgx.Tx, views []conversionVi
 	}
 	conversions := each(views, partnerConversionOf)
 	return conversions, addSubs(ctx, tx, conversions)
-}
-
-// partnerConversionCSV are the fields of the JSON answer; the subs stand in one cell, with | between them.
-var partnerConversionCSV = []csvColumn[PartnerConversion]{
-	{"id", func(c *PartnerConversion) string { return c.ID.String() }},
-	{"status", func(c *PartnerConversion) string { return string(c.Status) }},
-	{"rejectionReason", func(c *PartnerConversion) string { return string(orZero(c.RejectionReason)) }},
-	{"clickId", func(c *PartnerConversion) string { return c.ClickID.String() }},
-	{"offerId", func(c *PartnerConversion) string { return c.OfferID.String() }},
-	{"offerName", func(c *PartnerConversion) string { return c.OfferName }},
-	{"eventId", func(c *PartnerConversion) string { return c.EventID }},
-	{"eventName", func(c *PartnerConversion) string { return c.EventName }},
-	{"offerEventId", func(c *PartnerConversion) string { return c.OfferEventID.String() }},
-	{"pubMemberId", func(c *PartnerConversion) string { return orZero(c.PubMemberID) }},
-	{"pubClickId", func(c *PartnerConversion) string { return c.PubClickID }},
-	{"payout", func(c *PartnerConversion) string { return c.Payout.Micros().String() }},
-	{"currency", func(c *PartnerConversion) string { return c.Currency }},
-	{"amount", func(c *PartnerConversion) string { return cellOf((*domain.Micros)(c.Amount)) }},
-	{"createdAt", func(c *PartnerConversion) string { return cellOfTime(&c.CreatedAt) }},
-	{"userCompletedAt", func(c *PartnerConversion) string { return cellOfTime(&c.UserCompletedAt) }},
-	{"releaseAt", func(c *PartnerConversion) string { return cellOfTime(c.ReleaseAt) }},
-	{"decidedAt", func(c *PartnerConversion) string { return cellOfTime(c.DecidedAt) }},
-	{"sequenceNumber", func(c *PartnerConversion) string { return strconv.FormatInt(c.SequenceNumber, 10) }},
-	{"isTest", func(c *PartnerConversion) string { return strconv.FormatBool(c.IsTest) }},
-	{"pubSubs", func(c *PartnerConversion) string { return strings.Join(c.PubSubs, "|") }},
 }
 
 func partnerConversionOf(c *conversionView) PartnerConversion {
@@ -137,11 +111,7 @@ func addSubs(ctx context.Context, tx pgx.Tx, conversions []PartnerConversion) er
 	for i := range conversions {
 		ids[i] = conversions[i].ClickID
 	}
-	rows, err := dbgen.New().SubsOfClicks(ctx, tx, principal(ctx).TenantID, ids)
-	byClick := make(map[uuid.UUID]dbgen.SubsOfClicksRow, len(rows))
-	for _, row := range rows {
-		byClick[row.ID] = row
-	}
+	byClick, err := subsOf(ctx, tx, ids)
 	for i := range conversions {
 		click := byClick[conversions[i].ClickID]
 		conversions[i].PubClickID, conversions[i].PubSubs = click.PubClickID, append([]string{}, click.PubSubs...)

@@ -64,7 +64,7 @@ func (s *Server) partnerOfferListing() listing[offerView] {
 	l.where = partnersOffer
 	l.fields = map[string]listField{
 		"id": {column: "x.offer_id", kind: fieldUUID}, "name": {column: "o.name", kind: fieldSearch}, "status": {column: offerStatus},
-		"offerType": {column: "o.offer_type"}, "launchDate": {column: "o.launch_at", kind: fieldTime},
+		"offerType": {column: "o.offer_type", oneOf: textsOf(domain.OfferTypes)}, "launchDate": {column: "o.launch_at", kind: fieldTime},
 		"expirationDate": {column: "o.expires_at", kind: fieldTime},
 	}
 	l.order = "id"

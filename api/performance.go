@@ -35,11 +35,10 @@ var reportKeys = []string{"period", "offer", "advertiser", "partner", "placement
 var reportUnits = []domain.ReportUnit{domain.ReportHour, domain.ReportDay, domain.ReportWeek, domain.ReportMonth}
 
 type performanceInput struct {
-	From    string   `query:"from" doc:"Required: a date, which is its first instant in the zone, or RFC 3339. Inclusive."`
-	To      string   `query:"to" doc:"Required: a date, which is counted whole, or RFC 3339, which is exclusive. At most 400 days after from."`
+	From    string   `query:"from" doc:"Required: from this day on, a date, or at or after this time of RFC 3339."`
+	To      string   `query:"to" doc:"Required: up to and with this day, a date, or before this time of RFC 3339. At most 400 days after from."`
 	GroupBy []string `query:"group_by" doc:"Up to 5 of offer, advertiser, partner, placement, creative, country, device, event, one of hour, day, week, month, and pub_sub_1 to pub_sub_15."`
-	TZ      string   `query:"tz" doc:"IANA name of the zone of days; default: the tenant's."`
-	Format  string   `query:"format" enum:"json,csv" default:"json"`
+	TZ      string   `query:"tz" doc:"IANA name of the zone of days and dates; default: the tenant's."`
 
 	filters map[string][]string
 }
@@ -141,13 +140,12 @@ type performanceReport struct {
 	Totals   performanceRow   `json:"totals"`
 }
 
-// performanceOutput writes JSON or CSV by itself: see alsoCSV for its place in the OpenAPI document.
-type performanceOutput struct{ Body func(huma.Context) }
+type performanceOutput struct{ Body performanceReport }
 
 // performance is the report of clicks, conversions and money (invariant 9: exact at any moment).
 func (s *Server) performance(ctx context.Context, in *performanceInput) (*performanceOutput, error) {
-	var report performanceReport
-	err := s.reported(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	out := &performanceOutput{}
+	return out, s.reported(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tenant, err := dbgen.New().GetTenant(ctx, tx, principal(ctx).TenantID)
 		if err != nil {
 			return orNotFound(err)
@@ -156,19 +154,9 @@ func (s *Server) performance(ctx context.Context, in *performanceInput) (*perfor
 		if err != nil {
 			return err
 		}
-		report, err = q.run(ctx, tx)
+		out.Body, err = q.run(ctx, tx)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	if in.Format == "csv" {
-		return &performanceOutput{Body: report.writeCSV}, nil
-	}
-	return &performanceOutput{Body: func(response huma.Context) {
-		response.SetHeader("Content-Type", "application/json")
-		_ = jsonFormat.Marshal(response.BodyWriter(), report) // a client that has gone may ask again
-	}}, nil
 }
 
 // reportQuery is a report as it was asked for.
@@ -193,8 +181,9 @@ func (in *performanceInput) query(tenant dbgen.Tenant) (*reportQuery, error) {
 	q := newReportQuery(tenant, zone)
 	q.dimensions(&c, in.GroupBy)
 	q.filter(&c, in.filters)
-	q.Since = c.reportBound("from", in.From, zone, 0)
-	q.Until = c.reportBound("to", in.To, zone, 1)
+	dates := calendar{zone: zone}
+	q.Since = c.reportBound("from", in.From, dates.start)
+	q.Until = c.reportBound("to", in.To, dates.end)
 	c.span("to", q.Since, q.Until, maxReportDays)
 	if err := c.err(); err != nil {
 		return nil, err
@@ -216,15 +205,10 @@ func newReportQuery(tenant dbgen.Tenant, zone *time.Location) *reportQuery {
 // reportZone is the zone that was asked for, else the tenant's of now.
 func reportZone(c *checks, tenant dbgen.Tenant, name string) (*time.Location, error) {
 	zone, err := zoneOf(tenant)
-	if err != nil || name == "" {
-		return zone.At(now()), err
+	if err != nil {
+		return nil, err
 	}
-	asked, err := time.LoadLocation(name)
-	if err != nil || name == "Local" {
-		c.add("tz", "is not the IANA name of a time zone")
-		return time.UTC, nil
-	}
-	return asked, nil
+	return c.zone(name, zone.At(now())), nil
 }
 
 // dimensions reads group_by.
@@ -274,24 +258,21 @@ func (q *reportQuery) filter(c *checks, filters map[string][]string) {
 	}
 }
 
-// reportBound is a required end of a report: a date, moved by some days, or an instant, to the
-// millisecond, which is what clicks are known by.
-func (c *checks) reportBound(field, text string, zone *time.Location, moved int) time.Time {
+// reportBound is a required end of a report, to the millisecond, which is what clicks are known by.
+func (c *checks) reportBound(field, text string, read func(text string) (time.Time, error)) time.Time {
 	if text == "" {
 		c.add(field, "is required")
 		return time.Time{}
 	}
-	at, err := time.Parse(time.DateOnly, text)
-	if err == nil {
-		at = domain.DayStart(at.AddDate(0, 0, moved), zone)
-	} else if at, err = time.Parse(time.RFC3339Nano, strings.ReplaceAll(text, " ", "+")); err != nil {
-		c.add(field, "must be a date or a time of RFC 3339")
+	at, err := read(text)
+	if err != nil {
+		c.add(field, "%s", err)
 		return time.Time{}
 	}
 	if year := at.Year(); year < 2000 || year > 2199 {
 		c.add(field, "must be in the years 2000 to 2199")
 	}
-	return at.UTC().Truncate(time.Millisecond)
+	return at.Truncate(time.Millisecond)
 }
 
 // span checks the ends against each other, where both are there.

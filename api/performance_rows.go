@@ -2,13 +2,11 @@ package api
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -183,25 +181,14 @@ func (p *performanceReport) columns() (columns []reportColumn) {
 	return columns
 }
 
-// writeCSV writes the rows, without totals.
-func (p *performanceReport) writeCSV(response huma.Context) {
-	p.writeColumns(response, p.columns())
-}
+// table are the rows, without totals.
+func (p *performanceReport) table() *csvTable { return p.tableOf(p.columns()) }
 
-func (p *performanceReport) writeColumns(response huma.Context, columns []reportColumn) {
-	response.SetHeader("Content-Type", "text/csv; charset=utf-8")
-	response.SetHeader("Content-Disposition", `attachment; filename="performance.csv"`)
-	out := csv.NewWriter(response.BodyWriter())
-	cells := make([]string, len(columns))
+func (p *performanceReport) tableOf(columns []reportColumn) *csvTable {
+	table := &csvTable{rows: len(p.Items), header: make([]string, len(columns))}
 	for i, column := range columns {
-		cells[i] = column.name
+		table.header[i] = column.name
 	}
-	_ = out.Write(cells) // a client that has gone may ask again
-	for row := range p.Items {
-		for i, column := range columns {
-			cells[i] = column.cell(&p.Items[row])
-		}
-		_ = out.Write(cells)
-	}
-	out.Flush()
+	table.cell = func(row, column int) string { return columns[column].cell(&p.Items[row]) }
+	return table
 }

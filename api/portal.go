@@ -76,11 +76,7 @@ func (r *router) dispatched(method, path string, everybody gin.HandlerFunc) gin.
 	}
 }
 
-// alsoFor says in the OpenAPI document that the token of a scope gets an answer of its own, a T.
-func alsoFor[T any](r *router, path, scope string) {
-	r.describePortal(path, scope, reflect.TypeFor[T]())
-}
-
+// describePortal says in the OpenAPI document that the token of a scope gets an answer of its own.
 func (r *router) describePortal(path, scope string, body reflect.Type) {
 	item := r.api.OpenAPI().Paths[path]
 	op := item.Get

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -24,7 +23,14 @@ type portalReport[T any] struct {
 	GroupBy  []string  `json:"groupBy"`
 	Items    []T       `json:"items"`
 	Totals   T         `json:"totals"`
+
+	asCSV *csvTable
 }
+
+// portalReportOutput is its answer.
+type portalReportOutput[T any] struct{ Body portalReport[T] }
+
+func (r *portalReport[T]) table() *csvTable { return r.asCSV }
 
 // partnerReportRow is a row of a partner's report.
 type partnerReportRow struct {
@@ -120,16 +126,16 @@ var advertisersReport = reportView[advertiserReportRow]{
 	},
 }
 
-func (s *Server) performanceForPartner(ctx context.Context, in *performanceInput) (*performanceOutput, error) {
+func (s *Server) performanceForPartner(ctx context.Context, in *performanceInput) (*portalReportOutput[partnerReportRow], error) {
 	return partnersReport.answer(ctx, s, in)
 }
 
-func (s *Server) performanceForAdvertiser(ctx context.Context, in *performanceInput) (*performanceOutput, error) {
+func (s *Server) performanceForAdvertiser(ctx context.Context, in *performanceInput) (*portalReportOutput[advertiserReportRow], error) {
 	return advertisersReport.answer(ctx, s, in)
 }
 
 // answer is a whole handler.
-func (v *reportView[T]) answer(ctx context.Context, s *Server, in *performanceInput) (*performanceOutput, error) {
+func (v *reportView[T]) answer(ctx context.Context, s *Server, in *performanceInput) (*portalReportOutput[T], error) {
 	if err := v.check(in); err != nil {
 		return nil, err
 	}
@@ -154,16 +160,9 @@ func (v *reportView[T]) answer(ctx context.Context, s *Server, in *performanceIn
 	if p := principal(ctx); p.Scope == scopeAdvertiser {
 		report.asCost()
 	}
-	return &performanceOutput{Body: func(response huma.Context) {
-		if in.Format == "csv" {
-			report.writeColumns(response, v.columns(&report))
-			return
-		}
-		response.SetHeader("Content-Type", "application/json")
-		_ = jsonFormat.Marshal(response.BodyWriter(), portalReport[T]{ // a client that has gone may ask again
-			From: report.From, To: report.To, Timezone: report.Timezone, GroupBy: report.GroupBy,
-			Items: each(report.Items, v.row), Totals: v.row(&report.Totals),
-		})
+	return &portalReportOutput[T]{Body: portalReport[T]{
+		From: report.From, To: report.To, Timezone: report.Timezone, GroupBy: report.GroupBy,
+		Items: each(report.Items, v.row), Totals: v.row(&report.Totals), asCSV: report.tableOf(v.columns(&report)),
 	}}, nil
 }
 

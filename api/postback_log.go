@@ -70,7 +70,8 @@ var postbackLogFields = map[string]listField{
 	"id": {column: "p.id", kind: fieldUUID}, "time": {column: "p.received_at", kind: fieldTime},
 	"from": {column: "p.received_at", kind: fieldFrom, unordered: true}, "to": {column: "p.received_at", kind: fieldTo, unordered: true},
 	"sourceIp": {column: "p.source_ip"}, "method": {column: "p.method"}, "path": {column: "p.path"},
-	"outcome": {column: "p.outcome"}, "reason": {column: "p.reason"}, "status": {column: "p.status"},
+	"outcome": {column: "p.outcome", oneOf: textsOf(domain.StoredOutcomes)}, "reason": {column: "p.reason", oneOf: textsOf(domain.PostbackReasons)},
+	"status":       {column: "p.status", oneOf: textsOf(domain.Statuses)},
 	"advertiserId": {column: "p.advertiser_id", kind: fieldUUID}, "clickId": {column: "p.click_id", kind: fieldUUID},
 	"conversionId":  {column: "p.conversion_id", kind: fieldUUID},
 	"authenticated": {column: "p.authenticated", kind: fieldBool}, "decidedAt": {column: "p.decided_at", kind: fieldTime},
@@ -90,8 +91,8 @@ var unclaimedListing = listing[postbackView]{
 
 type postbackLogInput struct {
 	ListInput
-	From string `query:"from" doc:"Received at or after: RFC 3339, or a date."`
-	To   string `query:"to" doc:"Received before."`
+	From string `query:"from" doc:"Received from this day on, a date, or at or after this time of RFC 3339."`
+	To   string `query:"to" doc:"Received up to and with this day, a date, or before this time of RFC 3339."`
 }
 
 // Resolve satisfies huma.Resolver. from and to are short for the filters of the same names.
@@ -101,8 +102,8 @@ func (in *postbackLogInput) Resolve(ctx huma.Context) []error {
 		if value == "" {
 			continue
 		}
-		if _, err := parseTime(value); err != nil {
-			errs = append(errs, &huma.ErrorDetail{Location: name, Message: "must be a time of RFC 3339"})
+		if !isBound(value) {
+			errs = append(errs, &huma.ErrorDetail{Location: name, Message: errOneTime.Error()})
 			continue
 		}
 		if in.filters[name] != nil {

@@ -83,7 +83,7 @@ const (
 // refused spends on a postback that is refused, and names the budget that has nothing left.
 func (s *spending) refused(p *domain.Postback, at time.Time) (spent string) {
 	switch {
-	case !s.addresses.allow(addressKey(p.SourceIP), at):
+	case !s.addresses.allow(domain.AddressKey(p.SourceIP), at):
 		return spentAddress
 	case p.AdvertiserKey != "" && !s.keys.allow(p.AdvertiserKey, at):
 		return spentKey
@@ -100,7 +100,7 @@ func (s *spending) refused(p *domain.Postback, at time.Time) (spent string) {
 // sender about this click came to nothing too often, or nothing in it can be verified.
 func (s *spending) futile(form *conversionForm, p *domain.Postback, at time.Time) (spent string) {
 	switch {
-	case p.ClickID == nil && !s.nameless.allow(addressKey(p.SourceIP), at):
+	case p.ClickID == nil && !s.nameless.allow(domain.AddressKey(p.SourceIP), at):
 		return spentNameless
 	case p.ClickID == nil:
 		return ""
@@ -129,7 +129,7 @@ func (s *spending) spend(p *domain.Postback, answer *domain.Answer, at time.Time
 	}
 }
 
-func futileKey(p *domain.Postback) string { return p.ClickID.String() + addressKey(p.SourceIP) }
+func futileKey(p *domain.Postback) string { return p.ClickID.String() + domain.AddressKey(p.SourceIP) }
 
 // countedKey tells goals apart by the names that the sender gives them.
 func countedKey(p *domain.Postback) string {

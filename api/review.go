@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -26,7 +27,7 @@ type reviewInput struct {
 	Body struct {
 		Action       string         `json:"action" enum:"approve,reject,reverse"`
 		IDs          []string       `json:"ids,omitempty" doc:"Up to 100 are answered when they are done; more, up to 50000, are a job."`
-		Filter       map[string]any `json:"filter,omitempty" doc:"In place of ids: the fields by which conversions are listed, with user_completed_at_from and _to. A value, or a list of which any may be. Always a job."`
+		Filter       map[string]any `json:"filter,omitempty" doc:"In place of ids: the fields by which conversions are listed, and their bounds: user_completed_at_from and _to, created_at_, decided_at_, tz. A value, or a list of which any may be. Always a job."`
 		Reason       string         `json:"reason,omitempty" doc:"Free text, kept in the history. Required with overrideCaps."`
 		OverrideCaps bool           `json:"overrideCaps,omitempty" doc:"Approve although a cap or the budget is exhausted."`
 		DryRun       bool           `json:"dryRun,omitempty" doc:"Change nothing; say what would happen. Caps and budget are looked at only when it is done."`
@@ -52,6 +53,40 @@ type reviewTotals struct {
 	Reward  Decimal `json:"reward" doc:"In points."`
 }
 
+// reviewSplit parts what a dry run would change by what would become of it anyway. The three add up to the
+// totals.
+type reviewSplit struct {
+	WaitsForPerson reviewTotals `json:"waitsForPerson" doc:"Pending until a person acts: no timer releases these."`
+	ReleasesItself releasing    `json:"releasesItself" doc:"Pending, and would become Success without anybody when their pending time is over."`
+	Decided        reviewTotals `json:"decided" doc:"Not Pending any more: Success that would be reversed, Rejected that would be approved."`
+}
+
+// releasing are totals, and when the timers would release what they are about.
+type releasing struct {
+	ReviewTotals
+	FirstAt *time.Time `json:"firstAt" doc:"When the first of them would be released; null where there is none."`
+	LastAt  *time.Time `json:"lastAt" doc:"When the last of them would be."`
+}
+
+func (s *reviewSplit) add(c *dbgen.Conversion) {
+	facts := domain.Conversion{Status: c.Status, NeedsReview: c.NeedsReview, ReleaseAt: c.ReleaseAt}
+	switch {
+	case c.Status != domain.StatusPending:
+		s.Decided.add(c)
+	case facts.ReleasesItself():
+		s.ReleasesItself.add(c)
+		at := inUTC(c.ReleaseAt)
+		if s.ReleasesItself.FirstAt == nil || at.Before(*s.ReleasesItself.FirstAt) {
+			s.ReleasesItself.FirstAt = at
+		}
+		if s.ReleasesItself.LastAt == nil || at.After(*s.ReleasesItself.LastAt) {
+			s.ReleasesItself.LastAt = at
+		}
+	default:
+		s.WaitsForPerson.add(c)
+	}
+}
+
 // reviewOutput is 200 with the results, or 202 with a job.
 type reviewOutput struct {
 	Status int
@@ -59,6 +94,7 @@ type reviewOutput struct {
 		JobID   *uuid.UUID     `json:"jobId,omitempty" doc:"With 202: GET /api/v1/jobs/{id} shows how far it is."`
 		Results []reviewResult `json:"results,omitempty" doc:"In the order of ids, each once. Of a dry run of a job the first 100 that could not be done."`
 		Totals  *reviewTotals  `json:"totals,omitempty"`
+		Split   *reviewSplit   `json:"split,omitempty" doc:"Of a dry run: the totals, by whether the conversions wait for a person or would release themselves."`
 	}
 }
 
@@ -67,7 +103,9 @@ type reviewRequest struct {
 	action domain.Action
 	ids    []uuid.UUID
 	// filters stand in place of ids.
-	filters      map[string][]string
+	filters map[string][]string
+	// tz is the zone of the filters' dates; "" is the tenant's.
+	tz           string
 	note         string
 	overrideCaps bool
 	// requestID names the request in every conversion's history: the same for a repeated request.
@@ -91,6 +129,7 @@ func (s *Server) reviewConversions(ctx context.Context, in *reviewInput) (*revie
 	out := &reviewOutput{Status: http.StatusOK}
 	out.Body.Totals = &reviewTotals{}
 	if in.Body.DryRun {
+		out.Body.Split = &reviewSplit{}
 		out.Body.Results, err = s.rehearse(ctx, request, rows, map[string]bool{})
 	} else {
 		out.Body.Results, err = s.perform(ctx, request, rows)
@@ -98,6 +137,9 @@ func (s *Server) reviewConversions(ctx context.Context, in *reviewInput) (*revie
 	for _, result := range out.Body.Results {
 		if result.Changed {
 			out.Body.Totals.add(rows[result.ID])
+			if in.Body.DryRun {
+				out.Body.Split.add(rows[result.ID])
+			}
 		}
 	}
 	return out, err
@@ -114,7 +156,7 @@ func checkReview(ctx context.Context, in *reviewInput) (*reviewRequest, error) {
 	case body.Filter != nil && len(body.IDs) > 0:
 		c.add("filter", "stands in place of ids, not beside them")
 	case body.Filter != nil:
-		request.filters = c.reviewFilter(body.Filter)
+		request.filters, request.tz = c.reviewFilter(body.Filter)
 	case len(body.IDs) == 0:
 		c.add("ids", "is required, or filter")
 	case len(body.IDs) > maxReviewedIDs:

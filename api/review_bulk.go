@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -28,13 +30,10 @@ const (
 	maxShownFailures = 100
 )
 
-func (r *reviewRequest) isMany() bool { return r.filters != nil || len(r.ids) > maxReviewed }
+// fieldTZ names, in a review's filter, the zone of its dates.
+const fieldTZ = "tz"
 
-// The bounds of the list of conversions, which a review's filter takes as well.
-const (
-	fieldCompletedFrom = "user_completed_at_from"
-	fieldCompletedTo   = "user_completed_at_to"
-)
+func (r *reviewRequest) isMany() bool { return r.filters != nil || len(r.ids) > maxReviewed }
 
 // reviewListing finds what a review's filter means: the fields of the list of conversions. Those that
 // another tenant decides are not meant (rule 58); named by id, each says so.
@@ -43,21 +42,33 @@ func reviewListing() listing[uuid.UUID] {
 		from: conversionListing.from, columns: "c.id", where: "c.tenant_id = $1 AND c.side <> 'publisher'", fields: map[string]listField{},
 		order: fieldCompletedAt, id: "c.id", scan: pgx.RowTo[uuid.UUID],
 	}
-	for name, field := range conversionListing.fields {
-		l.fields[name] = field
+	maps.Copy(l.fields, conversionListing.known())
+	for _, when := range conversionTimes {
+		l.fields[when.prefix+"from"] = listField{column: when.column, kind: fieldFrom, unordered: true}
+		l.fields[when.prefix+"to"] = listField{column: when.column, kind: fieldTo, unordered: true}
 	}
-	l.fields[fieldCompletedFrom] = listField{column: "c.user_completed_at", kind: fieldFrom, unordered: true}
-	l.fields[fieldCompletedTo] = listField{column: "c.user_completed_at", kind: fieldTo, unordered: true}
 	return l
 }
 
-// reviewFilter reads a filter's values as the texts that a list's filters are.
-func (c *checks) reviewFilter(filter map[string]any) map[string][]string {
-	filters := map[string][]string{}
-	if len(filter) == 0 {
-		c.add("filter", "must name a field: all conversions at once are never meant")
+// reviewConditions is the WHERE clause of a review's filter.
+func reviewConditions(ctx context.Context, tx pgx.Tx, request *reviewRequest) (string, []any, error) {
+	l, in := reviewListing(), ListInput{filters: request.filters, TZ: request.tz}
+	dates, err := l.calendar(ctx, tx, in)
+	if err != nil {
+		return "", nil, err
 	}
+	return l.conditions(dates, in, []any{principal(ctx).TenantID})
+}
+
+// reviewFilter reads a filter's values as the texts that a list's filters are, and the zone of its dates.
+func (c *checks) reviewFilter(filter map[string]any) (filters map[string][]string, tz string) {
+	filters = map[string][]string{}
 	for _, name := range sortedKeys(filter) {
+		if name == fieldTZ {
+			tz, _ = filter[name].(string)
+			c.zone(cmp.Or(tz, "?"), nil)
+			continue
+		}
 		values, ok := filter[name].([]any)
 		if !ok {
 			values = []any{filter[name]}
@@ -78,17 +89,20 @@ func (c *checks) reviewFilter(filter map[string]any) map[string][]string {
 			c.add(filterPrefix+name, "must not be an empty list")
 		}
 	}
-	return filters
+	if len(filters) == 0 && c.err() == nil {
+		c.add("filter", "must name a field: all conversions at once are never meant")
+	}
+	return filters, tz
 }
 
 // reviewMany makes a job of a review, or rehearses it.
 func (s *Server) reviewMany(ctx context.Context, request *reviewRequest, dryRun bool) (*reviewOutput, error) {
-	filter, err := filterDocument(request.filters) // as it was asked, before names became ids
+	filter, err := filterDocument(request) // as it was asked, before names became ids
 	if err != nil {
 		return nil, err
 	}
 	if request.filters != nil {
-		if err := s.resolveEventFilter(ctx, request.filters); err != nil {
+		if request.filters, err = s.resolveEventFilter(ctx, request.filters); err != nil {
 			return nil, err
 		}
 	}
@@ -122,9 +136,13 @@ func (s *Server) reviewMany(ctx context.Context, request *reviewRequest, dryRun 
 	return out, nil
 }
 
-func filterDocument(filters map[string][]string) (json.RawMessage, error) {
-	if filters == nil {
+func filterDocument(request *reviewRequest) (json.RawMessage, error) {
+	if request.filters == nil {
 		return nil, nil
+	}
+	filters := maps.Clone(request.filters)
+	if request.tz != "" {
+		filters[fieldTZ] = []string{request.tz}
 	}
 	return json.Marshal(filters)
 }
@@ -135,11 +153,11 @@ func takeItems(ctx context.Context, tx pgx.Tx, jobID uuid.UUID, request *reviewR
 	if request.filters == nil {
 		return int64(len(request.ids)), dbgen.New().InsertJobConversions(ctx, tx, tenantID, jobID, request.ids)
 	}
-	l := reviewListing()
-	where, args, err := l.conditions(ListInput{filters: request.filters}, []any{tenantID})
+	where, args, err := reviewConditions(ctx, tx, request)
 	if err != nil {
 		return 0, err
 	}
+	l := reviewListing()
 	tag, err := tx.Exec(ctx, fmt.Sprintf(`INSERT INTO job_items (tenant_id, job_id, number, conversion_id)
 		SELECT c.tenant_id, $%d, row_number() OVER (ORDER BY c.user_completed_at, c.id), c.id FROM %s%s LIMIT %d`,
 		len(args)+1, l.from, where, maxJobItems+1), append(args, jobID)...)
@@ -179,11 +197,11 @@ func (s *Server) rehearseMany(ctx context.Context, request *reviewRequest) (*rev
 	ids := request.ids
 	if request.filters != nil {
 		l := reviewListing()
-		where, args, err := l.conditions(ListInput{filters: request.filters}, []any{principal(ctx).TenantID})
-		if err != nil {
-			return nil, err
-		}
-		err = s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
+			where, args, err := reviewConditions(ctx, tx, request)
+			if err != nil {
+				return err
+			}
 			rows, err := tx.Query(ctx, fmt.Sprintf("SELECT c.id FROM %s%s ORDER BY c.user_completed_at, c.id LIMIT %d", l.from, where, maxJobItems), args...)
 			if err != nil {
 				return err
@@ -196,7 +214,7 @@ func (s *Server) rehearseMany(ctx context.Context, request *reviewRequest) (*rev
 		}
 	}
 	out := &reviewOutput{Status: http.StatusOK}
-	out.Body.Totals = &reviewTotals{}
+	out.Body.Totals, out.Body.Split = &reviewTotals{}, &reviewSplit{}
 	taken := map[string]bool{}
 	for len(ids) > 0 {
 		part := *request
@@ -214,6 +232,7 @@ func (s *Server) rehearseMany(ctx context.Context, request *reviewRequest) (*rev
 			switch {
 			case result.Changed:
 				out.Body.Totals.add(rows[result.ID])
+				out.Body.Split.add(rows[result.ID])
 			case result.Error != "" && len(out.Body.Results) < maxShownFailures:
 				out.Body.Results = append(out.Body.Results, result)
 			}

@@ -3,6 +3,7 @@ package api_test
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -194,4 +195,51 @@ func TestReviewOfSiblings(t *testing.T) {
 	require.Equal(t, []string{"Success", want[0]}, both.statuses())
 	require.Equal(t, 1, both.Totals.Count)
 	require.Equal(t, string(domain.StatusSuccess), *both.Results[0].Status)
+}
+
+// rule 27: a dry run says how many wait for a person, how many would release themselves, and until when.
+func TestRule27DryRunPartsWhatWaitsForAPerson(t *testing.T) {
+	t.Parallel()
+	b := newBook(t)
+	waits, installed := b.converted("anna", eventBuy), b.click("ben")
+	settled := *b.postback(installed, eventInstall).ConversionID
+	releases := *b.postback(installed, eventLevel).ConversionID
+	type totals struct {
+		Count                         int
+		Revenue, Cost, Payout, Reward string
+	}
+	type answer struct {
+		Totals totals
+		Split  *struct {
+			WaitsForPerson, Decided totals
+			ReleasesItself          struct {
+				totals
+				FirstAt, LastAt *time.Time
+			}
+		}
+	}
+	for name, body := range map[string]map[string]any{
+		"ids": {"ids": []uuid.UUID{waits, releases, settled}}, "filter": {"filter": map[string]any{"status": "Pending"}},
+	} {
+		body["action"], body["dryRun"] = "approve", true
+		var dry answer
+		b.me.token("finance").post(reviewPath, body).into(http.StatusOK, &dry)
+		require.Equal(t, totals{2, "18.00", "0.00", "0.00", "500.00"}, dry.Totals, name)
+		require.Equal(t, totals{1, "10.00", "0.00", "0.00", "300.00"}, dry.Split.WaitsForPerson, name)
+		require.Equal(t, totals{1, "8.00", "0.00", "0.00", "200.00"}, dry.Split.ReleasesItself.totals, name)
+		require.WithinDuration(t, time.Now().Add(72*time.Hour), *dry.Split.ReleasesItself.FirstAt, time.Minute)
+		require.Equal(t, dry.Split.ReleasesItself.FirstAt, dry.Split.ReleasesItself.LastAt)
+		require.Zero(t, dry.Split.Decided.Count)
+	}
+	var dry answer
+	b.me.post(reviewPath, map[string]any{"action": "reverse", "dryRun": true, "ids": []uuid.UUID{settled}}).into(http.StatusOK, &dry)
+	require.Equal(t, []any{1, "5.00", 0, 0}, []any{dry.Split.Decided.Count, dry.Split.Decided.Revenue, dry.Split.WaitsForPerson.Count, dry.Split.ReleasesItself.Count})
+	require.Nil(t, dry.Split.ReleasesItself.FirstAt)
+	var done answer
+	b.me.post(reviewPath, map[string]any{"action": "reverse", "ids": []uuid.UUID{settled}}).into(http.StatusOK, &done)
+	require.Nil(t, done.Split, "only a dry run splits")
+	for _, filter := range []any{map[string]any{}, map[string]any{"tz": "UTC"}} {
+		b.me.post(reviewPath, map[string]any{"action": "reject", "dryRun": true, "filter": filter}).refused(http.StatusBadRequest, "filter")
+	}
+	b.me.post(reviewPath, map[string]any{"action": "reject", "dryRun": true, "filter": map[string]any{"tz": "Mars", "status": "Pending"}}).refused(http.StatusBadRequest, "tz")
 }

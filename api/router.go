@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -24,6 +25,8 @@ type router struct {
 	quiet map[string]bool
 	// portals are the handlers that routes have for partners and advertisers: see portal.go.
 	portals map[string]gin.HandlerFunc
+	// csv is the CSV form of the table that is registered next.
+	csv gin.HandlerFunc
 	// lean are the route templates whose requests get no id unless they bring one.
 	lean  map[string]bool
 	hosts *hostGuard
@@ -44,6 +47,8 @@ type route struct {
 	anyHost    bool
 	openQuery  bool
 	writes     bool
+	// table marks what answers in CSV too, csvForm the handler that does.
+	table, csvForm bool
 	// precondition is looked at where the handler does not come to it.
 	precondition func(huma.Context) error
 	// What the OpenAPI document says besides: see openapi_answers.go.
@@ -143,6 +148,17 @@ func (a adapter) ServeHTTP(w http.ResponseWriter, req *http.Request) { a.engine.
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	options := op.Metadata["route"].(route)
 	answer := checkedQuery(op, options, func(c *gin.Context) { handler(humagin.NewContext(op, c)) })
+	if options.csvForm {
+		a.csv = answer
+		return
+	}
+	if options.table {
+		asCSV := a.csv
+		if asCSV == nil {
+			asCSV = answer
+		}
+		answer, a.csv = csvOr(asCSV, answer), nil
+	}
 	if options.portalOf != "" {
 		a.keepPortal(options.portalOf, op, answer)
 		return
@@ -207,15 +223,41 @@ func handle[I, O any](r *router, method, path, id string, who access, summary st
 	}
 }
 
-// registerTyped registers a handler whose errors become problems.
+// registerTyped registers a handler whose errors become problems. What answers with a table gets a handler
+// for CSV besides.
 func registerTyped[I, O any](r *router, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
-	huma.Register(r.api, op, func(ctx context.Context, in *I) (*O, error) {
+	table, byItself := isTable(reflect.TypeFor[O]())
+	if !table || op.Method != http.MethodGet {
+		huma.Register(r.api, op, problems(handler))
+		return
+	}
+	line := op.Metadata["route"].(route)
+	line.table = true
+	op.Parameters = append(slices.Clone(op.Parameters), formatParameter)
+	if !byItself {
+		asCSV := op
+		asCSV.Hidden, asCSV.OperationID = true, op.OperationID+"AsCSV"
+		line.csvForm = true
+		asCSV.Metadata = map[string]any{"route": line}
+		huma.Register(r.api, asCSV, problems(exported(r.server, op.Path, handler)))
+		line.csvForm = false
+	}
+	op.Metadata = map[string]any{"route": line}
+	huma.Register(r.api, op, problems(handler))
+	if documented := r.documented(op.Method, op.Path); documented != nil && !op.Hidden {
+		r.describeCSV(documented)
+	}
+}
+
+// problems makes problems of a handler's errors.
+func problems[I, O any](handler func(context.Context, *I) (*O, error)) func(context.Context, *I) (*O, error) {
+	return func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err != nil {
 			return nil, asProblem(ctx, err)
 		}
 		return out, nil
-	})
+	}
 }
 
 // raw is one line of the table with a Gin handler, for what is not JSON. Path parameters are

@@ -108,11 +108,8 @@ func (s *Server) routes(r *router) {
 	raw(r, post, "/GP{code}", "opaqueGoalTracked2", public, "Post a conversion of a goal to an opaque address", s.Tracking.opaqueGoalTracked, streamed, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
 
 	r.group("Conversions, review, logs", "What happened and why: conversions, their review, jobs, postbacks, clicks, members, reports, audit.")
-	handle(r, get, "/api/v1/sdk-conversion-system/conversions", "listConversions", read, "List conversions, as JSON or CSV", s.listConversions, filtered(conversionListing),
+	handle(r, get, "/api/v1/sdk-conversion-system/conversions", "listConversions", read, "List conversions", s.listConversions, filtered(conversionListing),
 		forPartners(r, s.listConversionsForPartner), forAdvertisers(r, s.listConversionsForAdvertiser))
-	alsoCSV[page[conversionView]](r, "/api/v1/sdk-conversion-system/conversions")
-	alsoFor[page[PartnerConversion]](r, "/api/v1/sdk-conversion-system/conversions", scopePartner)
-	alsoFor[page[AdvertiserConversion]](r, "/api/v1/sdk-conversion-system/conversions", scopeAdvertiser)
 	handle(r, get, "/api/v1/conversions/{id}", "getConversion", read, "Get a conversion with its whole history", s.getConversion,
 		forPartners(r, s.getConversionForPartner), forAdvertisers(r, s.getConversionForAdvertiser))
 	handle(r, post, "/api/v1/conversions/review", "reviewConversions", review, "Approve, reject or reverse conversions", s.reviewConversions, orAccepted("The job that does it: more than 100, or a filter."), repeatable, maxBody(reviewMaxBody))
@@ -132,11 +129,8 @@ func (s *Server) routes(r *router) {
 	handle(r, get, "/api/v1/members/{pub_member_id}/offers", "memberOffers", read, "List a member's started and finished offers", s.memberOffers, filtered(memberOfferListing))
 	handle(r, get, "/api/v1/members/{pub_member_id}/balance", "memberBalance", read, "Get a member's points", s.memberBalance)
 	handle(r, get, "/api/v1/members/{pub_member_id}/ledger", "memberLedger", read, "List a member's entries", s.memberLedger, filtered(memberLedgerListing))
-	handle(r, get, "/api/v1/reports/performance", "performance", read, "Report clicks, conversions and money, as JSON or CSV", s.performance, reporting,
+	handle(r, get, "/api/v1/reports/performance", "performance", read, "Report clicks, conversions and money", s.performance, reporting,
 		forPartners(r, s.performanceForPartner), forAdvertisers(r, s.performanceForAdvertiser))
-	alsoCSV[performanceReport](r, "/api/v1/reports/performance")
-	alsoFor[portalReport[partnerReportRow]](r, "/api/v1/reports/performance", scopePartner)
-	alsoFor[portalReport[advertiserReportRow]](r, "/api/v1/reports/performance", scopeAdvertiser)
 	handle(r, get, "/api/v1/integrations/cost-report/singular/json", "singularCostReport", read, "Report cost for Singular to pull", s.singularCostReport, forAdvertisers(r, s.singularCostReport), openQuery, reporting)
 	handle(r, get, "/api/v1/integrations/cost-report/appsflyer/json", "appsFlyerCostReport", read, "Report cost for AppsFlyer to pull", s.appsFlyerCostReport, forAdvertisers(r, s.appsFlyerCostReport), openQuery, reporting)
 	answersJSON[costReport[singularRow]](r, "/api/v1/integrations/cost-report/singular/json")
@@ -196,6 +190,7 @@ func (s *Server) routes(r *router) {
 	handle(r, post, "/api/v1/exchange/offers/{id}/proposals/{proposalId}/accept", "acceptProposal", manage, "Make the edit that the other side proposed", s.acceptProposal)
 	handle(r, post, "/api/v1/exchange/offers/{id}/proposals/{proposalId}/decline", "declineProposal", manage, "Decline a proposal, or take one's own back", s.declineProposal)
 	handle(r, get, "/api/v1/exchange/offers/{id}/changes", "listOfferChanges", read, "List who changed what of a shared offer", s.listOfferChanges, filtered(offerChangeListing))
+	handle(r, get, "/api/v1/exchange/requests", "listReviewsAsked", read, "List what publishers asked to be reviewed, of all partnerships", s.listReviewsAsked, filtered(reviewAskedListing))
 	handle(r, post, "/api/v1/exchange/conversions/{id}/requests", "requestReview", review, "Ask the advertiser to review a conversion", s.requestReview, created)
 	handle(r, get, "/api/v1/exchange/conversions/{id}/requests", "listConversionRequests", read, "List what was asked about a conversion", s.listConversionRequests, filtered(conversionRequestListing))
 	raw(r, get, "/api/v1/exchange/stream", "liveStream", read, "Follow changes, conversions and partnerships live", s.liveStream, unending)

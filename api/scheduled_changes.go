@@ -114,9 +114,13 @@ func (s *Server) planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *sc
 	if waiting >= domain.MaxScheduled {
 		return dbgen.ScheduledChange{}, badField("field", "has the largest number of changes that may wait already, 5")
 	}
+	by, err := actorInWords(ctx, tx) // of a shared offer the other side reads it
+	if err != nil {
+		return dbgen.ScheduledChange{}, err
+	}
 	_, err = queries.InsertScheduledChange(ctx, tx, dbgen.InsertScheduledChangeParams{
 		TenantID: tenantID, ID: id, OfferID: offer.ID, EventID: eventID, Field: in.Body.Field,
-		ValueMicros: int64(in.Body.Value), At: in.Body.At.UTC(), CreatedAt: now(), CreatedBy: principal(ctx).Actor,
+		ValueMicros: int64(in.Body.Value), At: in.Body.At.UTC(), CreatedAt: now(), CreatedBy: by,
 	})
 	if err != nil {
 		return dbgen.ScheduledChange{}, err

@@ -24,6 +24,7 @@ type schema struct {
 	Required    []string           `json:"required"`
 	Properties  map[string]*schema `json:"properties"`
 	Items       *schema            `json:"items"`
+	AnyOf       []*schema          `json:"anyOf"`
 	ReadOnly    bool               `json:"readOnly"`
 }
 

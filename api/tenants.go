@@ -39,7 +39,7 @@ type createTenantOutput struct {
 type tenantDocument struct {
 	ID          uuid.UUID `json:"id"`
 	Name        string    `json:"name"`
-	Product     string    `json:"product"`
+	Product     string    `json:"product" enum:"publisher,aff-network,advertiser"`
 	Email       string    `json:"email"`
 	Timezone    string    `json:"timezone"`
 	Currency    string    `json:"currency"`

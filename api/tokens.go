@@ -37,7 +37,7 @@ type createTokenOutput struct {
 type tokenDocument struct {
 	ID           uuid.UUID  `json:"id"`
 	Name         string     `json:"name"`
-	Scope        string     `json:"scope"`
+	Scope        string     `json:"scope" enum:"management,finance,readonly,partner,advertiser"`
 	PartnerID    *uuid.UUID `json:"partnerId"`
 	AdvertiserID *uuid.UUID `json:"advertiserId"`
 	ExpiresAt    *time.Time `json:"expiresAt"`

@@ -38,6 +38,9 @@ func heldTxOf(ctx context.Context) (heldTx, bool) {
 // the principal may only read.
 func (s *Server) tenant(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	id := principal(ctx).TenantID
+	if isCSV(ctx) {
+		fn = s.long(fn)
+	}
 	if held, ok := heldTxOf(ctx); ok && !held.system && held.tenantID == id {
 		return pgx.BeginFunc(ctx, held.tx, func(tx pgx.Tx) error { return fn(ctx, tx) }) // a savepoint
 	}
@@ -49,16 +52,23 @@ func (s *Server) tenant(ctx context.Context, fn func(ctx context.Context, tx pgx
 
 // reported is tenant for reports and exports, whose statements may take longer than others.
 func (s *Server) reported(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
-	return s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return s.tenant(ctx, s.long(fn))
+}
+
+func (s *Server) long(fn func(ctx context.Context, tx pgx.Tx) error) func(ctx context.Context, tx pgx.Tx) error {
+	return func(ctx context.Context, tx pgx.Tx) error {
 		if err := s.Store.AllowLong(ctx, tx); err != nil {
 			return err
 		}
 		return fn(ctx, tx)
-	})
+	}
 }
 
 // system runs fn in one transaction of the system role: for the operator's own routes.
 func (s *Server) system(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	if isCSV(ctx) {
+		fn = s.long(fn)
+	}
 	if held, ok := heldTxOf(ctx); ok && held.system {
 		return pgx.BeginFunc(ctx, held.tx, func(tx pgx.Tx) error { return fn(ctx, tx) })
 	}

@@ -20,7 +20,7 @@ type verdictFinding struct {
 	At            time.Time     `json:"at" doc:"When the postback was received."`
 	Said          string        `json:"said" doc:"The status as it was sent."`
 	Authenticated bool          `json:"authenticated" doc:"Whether the sender passed the advertiser's security; if so, the status is one that nobody can read, or one of several conversions was meant."`
-	Status        domain.Status `json:"status" doc:"How the conversion stands now."`
+	Status        domain.Status `json:"status" enum:"Pending,Success,Rejected" doc:"How the conversion stands now."`
 }
 
 var verdictFindingListing = listing[verdictFinding]{

@@ -121,12 +121,17 @@ func Move(c Conversion, action Action, now time.Time) (Status, Reason, error) {
 	}
 }
 
+// ReleasesItself says whether a Pending conversion becomes Success by its timer, without a person (rules 21, 22).
+func (c Conversion) ReleasesItself() bool {
+	return c.Status == StatusPending && !c.NeedsReview && c.ReleaseAt != nil
+}
+
 // release is what the timer does (rules 21, 22).
 func release(c Conversion, now time.Time) (Status, Reason, error) {
 	switch {
 	case c.Status != StatusPending:
 		return "", "", ErrNothingToDo
-	case c.NeedsReview || c.ReleaseAt == nil: // rule 22: the timer does not approve
+	case !c.ReleasesItself(): // rule 22: the timer does not approve
 		return "", "", ErrAwaitsReview
 	case now.Before(*c.ReleaseAt): // rule 21
 		return "", "", ErrNotDue

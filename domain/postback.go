@@ -80,6 +80,19 @@ func (p *Postback) ClickKey() string {
 	}
 }
 
+// SenderKey tells the postbacks of one sender from those of others: an upload by who made it, others by the
+// advertiser's key in their path, or where there is none by the address that they came from.
+func (p *Postback) SenderKey() string {
+	switch {
+	case p.Upload != nil:
+		return p.Upload.Actor
+	case p.AdvertiserKey != "":
+		return p.AdvertiserKey
+	default:
+		return AddressKey(p.SourceIP)
+	}
+}
+
 // Signed is what an HMAC-signed postback proves itself with.
 type Signed struct {
 	Timestamp time.Time `json:"timestamp"`

@@ -32,13 +32,12 @@ type Consumer struct {
 	Filter string
 	// Parallel is how many messages are in work at once.
 	Parallel int
-	// Key is what a message is about, such as a click; "" where it is about nothing in particular. At most
-	// PerKey messages of one key are in work at once, and the others of that key wait in the order in
-	// which they came, without a slot: one busy key never takes all of them. Without a Key, no message
-	// waits for another.
-	Key func(msg jetstream.Msg) string
-	// PerKey is 1 where it is not set.
-	PerKey int
+	// Keys are what a message shares with others, such as a click or a tenant: one key for each of AtOnce,
+	// "" where it shares nothing. So many messages of a key are in work at once. The others wait in the
+	// order in which they came, without a slot: one busy key never takes all of them. A message takes its
+	// keys' places in their order, and keeps those that it has while it waits for the next.
+	Keys   func(msg jetstream.Msg) []string
+	AtOnce []int
 	Handle Handler
 	// Keep keeps a message that no retry can mend, before it is terminated. While it fails, the message
 	// comes again. Without it such a message is only logged.
@@ -183,7 +182,7 @@ func keepInWork(msg jetstream.Msg) (done func()) {
 }
 
 // settle acknowledges by kind of error.
-func settle(ctx context.Context, consumer Consumer, held held) {
+func settle(ctx context.Context, consumer Consumer, held *held) {
 	msg := held.Msg
 	err := consumer.Handle(ctx, msg)
 	held.release()

@@ -86,27 +86,40 @@ func messageOf(t *testing.T, v any) jetstream.Msg {
 	return message{data: data}
 }
 
-// Postbacks of one click, and of one visitor, are of one key; each message of events is its tenant's.
-func TestKeysSayWhatAMessageIsAbout(t *testing.T) {
+// Postbacks of one click, and of one visitor, share a key, and those of one sender another; each message of
+// events is its tenant's.
+func TestKeysSayWhatMessagesShare(t *testing.T) {
 	t.Parallel()
 	click, tenant := uuid.New(), uuid.New()
 	visitor := domain.Visitor{OfferID: uuid.New(), PartnerID: uuid.New(), UserAgent: "Browser"}
-	key := func(p domain.Postback) string { return postbackKey(messageOf(t, stream.PostbackMessage{Postback: p})) }
-	require.Equal(t, click.String(), key(domain.Postback{ClickID: &click, EventID: "A"}))
-	require.Equal(t, click.String(), key(domain.Postback{ClickID: &click, Visitor: &visitor, EventID: "B"}))
-	require.Empty(t, key(domain.Postback{ClickID: &click, Refused: domain.ReasonMalformed}), "refused at the edge")
-	require.Empty(t, key(domain.Postback{}))
+	keys := func(p domain.Postback) []string {
+		keys := postbackKeys(messageOf(t, stream.PostbackMessage{Postback: p}))
+		require.Len(t, keys, 2)
+		require.Equal(t, p.SenderKey(), keys[1])
+		return keys
+	}
+	clickKey := func(p domain.Postback) string { return keys(p)[0] }
+	require.Equal(t, click.String(), clickKey(domain.Postback{ClickID: &click, EventID: "A"}))
+	require.Equal(t, click.String(), clickKey(domain.Postback{ClickID: &click, Visitor: &visitor, EventID: "B"}))
+	require.Empty(t, clickKey(domain.Postback{ClickID: &click, Refused: domain.ReasonMalformed}), "refused at the edge")
+	require.Empty(t, clickKey(domain.Postback{}))
 	mine := domain.Postback{Visitor: &visitor, SourceIP: "192.0.2.1"}
-	require.NotEmpty(t, key(mine))
-	require.Equal(t, mine.ClickKey(), key(mine))
-	require.NotEqual(t, key(mine), key(domain.Postback{Visitor: &visitor, SourceIP: "192.0.2.2"}))
-	require.Empty(t, postbackKey(message{data: []byte("{")}))
+	require.NotEmpty(t, clickKey(mine))
+	require.Equal(t, mine.ClickKey(), clickKey(mine))
+	require.NotEqual(t, clickKey(mine), clickKey(domain.Postback{Visitor: &visitor, SourceIP: "192.0.2.2"}))
+
+	sender := func(p domain.Postback) string { return keys(p)[1] }
+	require.Equal(t, "actor", sender(domain.Postback{Upload: &domain.Upload{Actor: "actor"}, SourceIP: "192.0.2.1"}))
+	require.Equal(t, "key", sender(domain.Postback{AdvertiserKey: "key", SourceIP: "192.0.2.1"}))
+	require.Equal(t, "192.0.2.1", sender(domain.Postback{SourceIP: "192.0.2.1"}))
+	require.Equal(t, sender(domain.Postback{SourceIP: "2001:db8::1"}), sender(domain.Postback{SourceIP: "2001:db8::2"}), "one sender has a whole /64")
+	require.Equal(t, []string{"", ""}, postbackKeys(message{data: []byte("{")}))
 
 	for _, event := range []any{
 		stream.ConversionEvent{TenantID: tenant}, stream.DeliveryEvent{TenantID: tenant}, stream.JobEvent{TenantID: tenant},
 		stream.ReconciliationEvent{PartnershipID: tenant}, stream.ExchangeEvent{Partnership: domain.Partnership{AdvertiserTenantID: tenant}},
 	} {
-		require.Equal(t, tenant.String(), tenantKey(messageOf(t, event)), "%T", event)
+		require.Equal(t, []string{tenant.String()}, tenantKey(messageOf(t, event)), "%T", event)
 	}
-	require.Empty(t, tenantKey(message{data: []byte("{")}))
+	require.Equal(t, []string{""}, tenantKey(message{data: []byte("{")}))
 }

@@ -80,6 +80,18 @@ func (q *Queries) SystemPartnership(ctx context.Context, db DBTX, id uuid.UUID) 
 	return i, err
 }
 
+const systemShareEnded = `-- name: SystemShareEnded :one
+SELECT EXISTS (SELECT 1 FROM partnerships WHERE publisher_tenant_id = $1 AND source_offer_id = $2 AND ended_at IS NOT NULL)
+`
+
+// Whether an offer was shared with a publisher before, and that has ended (rule 55).
+func (q *Queries) SystemShareEnded(ctx context.Context, db DBTX, publisherTenantID uuid.UUID, sourceOfferID uuid.UUID) (bool, error) {
+	row := db.QueryRow(ctx, systemShareEnded, publisherTenantID, sourceOfferID)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const systemShareTarget = `-- name: SystemShareTarget :one
 SELECT t.name, t.product, t.currency, t.reward_ratio_micros,
   coalesce(p.listed AND NOT $1::uuid = ANY(p.blocked_tenant_ids), false)::boolean AS listed,

@@ -62,3 +62,33 @@ func (q *Queries) RevokeToken(ctx context.Context, db DBTX, revokedAt time.Time,
 	err := row.Scan(&i.Name, &i.Scope, &i.RevokedAt)
 	return i, err
 }
+
+const tokenNames = `-- name: TokenNames :many
+SELECT id, name FROM api_tokens WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+`
+
+type TokenNamesRow struct {
+	ID   uuid.UUID
+	Name string
+}
+
+// What tokens are called, revoked ones too.
+func (q *Queries) TokenNames(ctx context.Context, db DBTX, tenantID uuid.UUID, ids []uuid.UUID) ([]TokenNamesRow, error) {
+	rows, err := db.Query(ctx, tokenNames, tenantID, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []TokenNamesRow{}
+	for rows.Next() {
+		var i TokenNamesRow
+		if err := rows.Scan(&i.ID, &i.Name); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

@@ -11,6 +11,10 @@ SELECT t.name, t.product, t.currency, t.reward_ratio_micros,
   coalesce(p.accept_shares_first, false)::boolean AS accept_shares_first
 FROM tenants t LEFT JOIN exchange_profiles p ON p.tenant_id = t.tenant_id WHERE t.tenant_id = @tenant_id;
 
+-- name: SystemShareEnded :one
+-- Whether an offer was shared with a publisher before, and that has ended (rule 55).
+SELECT EXISTS (SELECT 1 FROM partnerships WHERE publisher_tenant_id = @publisher_tenant_id AND source_offer_id = @source_offer_id AND ended_at IS NOT NULL);
+
 -- name: InsertPartnership :execrows
 -- 0 when it is there already, or the same offer is shared with the same publisher. Both names are read
 -- under a lock: whoever changes one at the same time finds the partnership, or is waited for.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	enumsspb "go.temporal.io/server/api/enums/v1"
 
 	"github.com/offerflow/offerflow/stream"
 )
@@ -145,6 +146,7 @@ func (i *inspector) unfinished(ctx context.Context) ([]string, error) {
 	}
 	for _, one := range [][2]string{
 		{stream.Clicks, "clicks"}, {stream.Starts, "starts"}, {stream.Postbacks, "postbacks"}, {stream.Refused, "refused"}, {stream.Events, "callbacks"}, {stream.Events, "deliveries"},
+		{stream.Events, "jobs"}, {stream.Events, "exchange"}, {stream.Events, "reconciliations"},
 	} {
 		consumer, err := i.js.Consumer(ctx, one[0], one[1])
 		if err != nil {
@@ -153,6 +155,15 @@ func (i *inspector) unfinished(ctx context.Context) ([]string, error) {
 		if info := consumer.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
 			found = append(found, fmt.Sprintf("consumer %s: %d to come, %d in work", one[1], info.NumPending, info.NumAckPending))
 		}
+	}
+	// A notice is made by its workflow, after its news was settled.
+	notices, err := texts(ctx, i.temporal, `SELECT workflow_id FROM current_executions WHERE state <> $1 AND workflow_id LIKE 'exchange/%/edit-%'`,
+		int32(enumsspb.WORKFLOW_EXECUTION_STATE_COMPLETED))
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range notices {
+		found = append(found, "notice: workflow "+id)
 	}
 	return found, nil
 }

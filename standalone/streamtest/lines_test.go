@@ -19,6 +19,8 @@ func keyOf(msg jetstream.Msg) string {
 	return key
 }
 
+func keysOf(msg jetstream.Msg) []string { return []string{keyOf(msg)} }
+
 // handled notes what a consumer handled, in order, and holds the messages of the key hot until opened.
 type handled struct {
 	mu           sync.Mutex
@@ -77,7 +79,7 @@ func TestABusyKeyLeavesTheSlotsToOthers(t *testing.T) {
 	hot := messagesOf("hot", 200)
 	s.publish(t, hot...)
 	s.publish(t, "other:1", ":about nothing", "other:2")
-	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Key: keyOf, Handle: seen.handle})
+	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Keys: keysOf, AtOnce: []int{1}, Handle: seen.handle})
 	eventually(t, "the others are handled while the busy key is in work", func() bool { return len(seen.seen()) == 3 })
 	close(seen.open)
 	eventually(t, "all are finished", func() bool { return s.unhandled(t, stream.Postbacks, "postbacks") == 0 })
@@ -95,12 +97,59 @@ func TestAKeyHasSoManySlots(t *testing.T) {
 	s, seen := newServer(t), newHandled()
 	s.publish(t, messagesOf("hot", 50)...)
 	s.publish(t, "other:1")
-	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Key: keyOf, PerKey: 3, Handle: seen.handle})
+	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Keys: keysOf, AtOnce: []int{3}, Handle: seen.handle})
 	eventually(t, "the other one is handled", func() bool { return len(seen.seen()) == 1 })
 	close(seen.open)
 	eventually(t, "all are finished", func() bool { return s.unhandled(t, stream.Postbacks, "postbacks") == 0 })
 	if n := len(seen.seen()); n != 51 || seen.mostHot != 3 {
 		t.Errorf("handled %d of 51, %d of one key at once, want 3", n, seen.mostHot)
+	}
+}
+
+// Two keys at once, as a click and its sender: a busy sender leaves slots to the others, the messages of one
+// of its clicks stay in order, and a click with many of them takes one place of its sender's.
+func TestAMessageHasSeveralKeys(t *testing.T) {
+	t.Parallel()
+	s, seen := newServer(t), newHandled()
+	// The part before the colon is hot:A, hot:B or other; the first letters are the sender.
+	keys := func(msg jetstream.Msg) []string {
+		sender, rest, _ := strings.Cut(string(msg.Data()), ":")
+		click, _, _ := strings.Cut(rest, " ")
+		return []string{click, sender}
+	}
+	var first, second []string
+	for i := range 100 {
+		first = append(first, fmt.Sprintf("hot:A %03d", i))
+		second = append(second, fmt.Sprintf("hot:B %03d", i))
+	}
+	s.publish(t, first...)
+	s.publish(t, second...)
+	s.publish(t, "hot:C 0", "hot:D 0", "other:E 0")
+	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Keys: keys, AtOnce: []int{1, 3}, Handle: seen.handle})
+	eventually(t, "the other sender's is handled", func() bool { return slices.Equal(seen.seen(), []string{"other:E 0"}) })
+	eventually(t, "the busy sender has its places, each with another click", func() bool {
+		seen.mu.Lock()
+		defer seen.mu.Unlock()
+		return seen.hot == 3
+	})
+	close(seen.open)
+	eventually(t, "all are finished", func() bool { return s.unhandled(t, stream.Postbacks, "postbacks") == 0 })
+	of := func(click string) (messages []string) {
+		for _, message := range seen.seen() {
+			if strings.HasPrefix(message, "hot:"+click) {
+				messages = append(messages, message)
+			}
+		}
+		return messages
+	}
+	if n := len(seen.seen()); n != 203 || seen.mostHot != 3 {
+		t.Errorf("handled %d of 203, %d of the busy sender at once, want 3", n, seen.mostHot)
+	}
+	if !slices.Equal(of("A"), first) || !slices.Equal(of("B"), second) {
+		t.Errorf("handled in another order: %v, %v", of("A"), of("B"))
+	}
+	if at := slices.Index(seen.seen(), "hot:C 0"); at > 100 {
+		t.Errorf("a click with one message was the %d.: it waited for those of the clicks with many", at)
 	}
 }
 
@@ -111,7 +160,7 @@ func TestAFullLineTurnsNothingAwayForGood(t *testing.T) {
 	hot := messagesOf("hot", 600)
 	s.publish(t, hot...)
 	s.publish(t, "other:1")
-	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Key: keyOf, Handle: seen.handle})
+	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Keys: keysOf, AtOnce: []int{1}, Handle: seen.handle})
 	eventually(t, "the other one is handled", func() bool { return slices.Equal(seen.seen(), []string{"other:1"}) })
 	close(seen.open)
 	eventually(t, "all are finished", func() bool { return s.unhandled(t, stream.Postbacks, "postbacks") == 0 })
@@ -132,7 +181,7 @@ func TestAStopGivesBackWhatWaitsInLine(t *testing.T) {
 	hot := messagesOf("hot", 100)
 	s.publish(t, hot...)
 	s.publish(t, "other:1")
-	stop := s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Key: keyOf, Handle: seen.handle})
+	stop := s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Keys: keysOf, AtOnce: []int{1}, Handle: seen.handle})
 	eventually(t, "all others are in line", func() bool { return len(seen.seen()) == 1 })
 	stopped := make(chan struct{})
 	go func() { stop(); close(stopped) }()
@@ -149,7 +198,7 @@ func TestAStopGivesBackWhatWaitsInLine(t *testing.T) {
 	})
 	close(seen.open)
 	<-stopped
-	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Key: keyOf, Handle: next.handle})
+	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Keys: keysOf, AtOnce: []int{1}, Handle: next.handle})
 	eventually(t, "all are finished", func() bool { return s.unhandled(t, stream.Postbacks, "postbacks") == 0 })
 	if n := len(seen.seen()); n != 2 {
 		t.Errorf("the process that stopped handled %d, want what was in work and the other one", n)
