@@ -35,7 +35,7 @@ func (s *clickSpending) mayRecord(click *domain.Click, at time.Time) bool {
 	tenant, budget := click.TenantID.String(), ""
 	clicksRefused.WithLabelValues(string(click.RefusedReason), tenant).Inc()
 	switch {
-	case !s.addresses.allow(addressKey(click.IP), at):
+	case !s.addresses.allow(domain.AddressKey(click.IP), at):
 		budget = spentAddress
 	case !s.tenants.allow(tenant, at):
 		budget = spentTenant
