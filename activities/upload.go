@@ -16,9 +16,6 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
-// pathUpload is what the postback log shows as the path of an upload's lines.
-const pathUpload = "/api/v1/conversions/upload"
-
 // upload decides one line as a postback that a person made. All rules hold but the advertiser's
 // security; the postback's id follows from the job's and the line's number, so that a line that is
 // done again after a crash gives the same conversion.
@@ -40,6 +37,10 @@ func (j *Jobs) upload(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingIt
 	}
 	if click.Side == domain.SideAdvertiser && line.Reward != nil { // rule 57
 		ended.fail(domain.UploadReward, domain.ErrPublishersReward.Error())
+		return nil
+	}
+	if wrong := line.CheckCompletion(click.ClickedAt, job.CreatedAt); wrong != nil {
+		ended.fail(wrong.Field, wrong.Reason)
 		return nil
 	}
 	decided, err := j.Decisions.Decide(ctx, job.TenantID, postback)
@@ -79,11 +80,9 @@ func (j *Jobs) notOurs(ctx context.Context, tenantID, clickID uuid.UUID) (string
 
 // uploaded is a line as a postback, received when the job was made.
 func uploaded(job *dbgen.Job, number int64, line domain.UploadLine) domain.Postback {
-	return domain.Postback{
-		ID: itemID(job.ID, number), ReceivedAt: job.CreatedAt, Method: "POST", Path: pathUpload, Params: line.Params(),
-		ClickID: &line.ClickID, EventID: line.EventID, CompletedAt: line.CompletedAt,
-		Upload: &domain.Upload{Actor: job.Actor, Revenue: line.Revenue, Reward: line.Reward},
-	}
+	postback := line.Postback(job.Actor)
+	postback.ID, postback.ReceivedAt = itemID(job.ID, number), job.CreatedAt
+	return postback
 }
 
 // itemID is a UUIDv7 of the job's instant: the log is partitioned by the time in its ids.

@@ -3,8 +3,11 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
+	"html"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -101,7 +104,8 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 	click.Country, click.Device, click.OS, click.Browser = where.country, visitor.device, visitor.os, visitor.browser
 	click.Normalise()
 	t.addDecider(click, &to.offer.TenantID)
-	click.RefusedReason = refusal(to, at, visitor, audience(to, params, where, visitor.device))
+	seen := audience(to, params, where, visitor.device)
+	click.RefusedReason = refusal(to, at, visitor, seen)
 	if click.RefusedReason != domain.ReasonNone && !t.spending.clicks.mayRecord(click, at) {
 		t.fallback(c, to, params)
 		return
@@ -115,7 +119,11 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 		return
 	}
 	if click.RefusedReason != domain.ReasonNone {
-		t.fallback(c, to, params)
+		why := ""
+		if missesCountry(click.RefusedReason, &to.offer.Targeting, seen) {
+			why = t.unplacedClick(c, click)
+		}
+		t.fallback(c, to, params, why)
 		return
 	}
 	t.leaveCookie(c, to, click)
@@ -183,12 +191,12 @@ func unavailability(to target, at time.Time, audience domain.Audience) domain.Re
 
 // audience is what targeting judges at the click. Where the address tells the country, it counts;
 // what the publisher says in pub_geo_* counts only where nothing else is known, since it is a
-// claim. A state or postal code is believed within the country that is known.
+// claim, and before the embedded database, which is not exact enough to overrule it. A state or postal code is believed within the country that is known.
 func audience(to target, params *clickParams, where place, device string) domain.Audience {
 	a := domain.Audience{Country: where.country, State: where.state, PostalCode: where.postalCode, Device: device, PlacementID: to.link.PlacementID}
 	if len(to.offer.Targeting.Countries)+len(to.offer.Targeting.States) > 0 {
 		claimed, _ := domain.ParseCountry(params.country)
-		if a.Country == "" {
+		if a.Country == "" || where.rough && claimed.Code != "" {
 			a.Country = claimed.Code
 		}
 		if state, ok := domain.ParseStateIn(a.Country, params.state); ok && a.State == "" && state.CountryCode == a.Country {
@@ -207,9 +215,22 @@ func audience(to target, params *clickParams, where place, device string) domain
 	return a
 }
 
-// fallback is the chain of rule 46: the offer's address, the partner's, the tenant's, else a page.
-// No click id is given away.
-func (t *Tracking) fallback(c *gin.Context, to target, params *clickParams) {
+// unplacedClick tells of a click that was refused since nobody knows its country: the log, now and then, and
+// whoever clicked from a private address, which is a developer's, or that of a proxy that is not named.
+func (t *Tracking) unplacedClick(c *gin.Context, click *domain.Click) (why string) {
+	t.unplaced.Do(func() {
+		slog.WarnContext(c.Request.Context(), "a click was refused: the offer has countries or states",
+			"offer", click.OfferID, "click", click.ID, "why", t.places.whyUnknown(click.IP))
+	})
+	if addr, err := netip.ParseAddr(click.IP); err == nil && isPrivate(addr.Unmap()) {
+		return t.places.whyUnknown(click.IP)
+	}
+	return ""
+}
+
+// fallback is the chain of rule 46: the offer's address, the partner's, the tenant's, else a page, which may
+// say why. No click id is given away.
+func (t *Tracking) fallback(c *gin.Context, to target, params *clickParams, why string) {
 	switch {
 	case to.offer.fallback != nil:
 		sendOn(c, *to.offer.fallback, func(name string) string { return params.offersMacro(name, to, uuid.Nil) })
@@ -218,7 +239,7 @@ func (t *Tracking) fallback(c *gin.Context, to target, params *clickParams) {
 	case to.tenant.fallback != nil:
 		sendOn(c, *to.tenant.fallback, func(name string) string { return params.macro(name, to, uuid.Nil) })
 	default:
-		deadEnd(c)
+		deadEndBecause(c, why)
 	}
 }
 
@@ -236,17 +257,22 @@ func sendOn(c *gin.Context, to domain.Template, value func(string) string) {
 var (
 	noStore      = []string{"no-store"}
 	strictOrigin = []string{"strict-origin"}
-	deadEndPage  = []byte(`<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
-		`<title>Not available</title><p>This offer is not available.</p></html>`)
+	deadEndPage  = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
+		`<title>Not available</title><p>This offer is not available.</p>%s</html>`
 )
 
 // deadEnd is the plain page at the end of the fallback chain, and for links that do not exist.
-func deadEnd(c *gin.Context) {
+func deadEnd(c *gin.Context) { deadEndBecause(c, "") }
+
+func deadEndBecause(c *gin.Context, why string) {
+	if why != "" {
+		why = "<p>" + html.EscapeString(why) + ".</p>"
+	}
 	header := c.Writer.Header()
 	header["Cache-Control"] = noStore
 	header.Set("Content-Security-Policy", barePage)
 	header.Set("Referrer-Policy", "no-referrer")
-	c.Data(http.StatusNotFound, "text/html; charset=utf-8", deadEndPage)
+	c.Data(http.StatusNotFound, "text/html; charset=utf-8", fmt.Appendf(nil, deadEndPage, why))
 }
 
 // isPrefetch says whether a browser loads ahead of a click that may never come.

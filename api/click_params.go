@@ -20,7 +20,8 @@ const (
 )
 
 // clickParams are the parameters of a click that mean something, clean. Of a parameter that is
-// given twice the first value counts.
+// given twice the first value counts. One that says nothing, such as a macro that was not filled in, is none;
+// but whose member it is is never guessed at.
 type clickParams struct {
 	memberID, clickID, sessionID, gender, age, country, state, postalCode, device, viewID, source, creativeOrder string
 	subs                                                                                                         [pubSubs]string
@@ -44,7 +45,9 @@ func readClickParams(query string) (p clickParams, tooLong string) {
 		}
 		text := unescaped(value)
 		if to != &p.memberID {
-			text = domain.TrimBlanks(text)
+			if text = domain.TrimBlanks(text); domain.SaysNothing(text) {
+				continue
+			}
 		}
 		switch {
 		case len(text) <= limit:

@@ -60,6 +60,8 @@ type page[T any] struct {
 	To       *time.Time `json:"to,omitempty" doc:"The end of what was asked for; exclusive."`
 	Timezone string     `json:"timezone,omitempty" doc:"The zone in which dates were read as days."`
 	Items    []T        `json:"items"`
+	// Warnings are the wall's.
+	Warnings []string `json:"warnings,omitempty" doc:"What the list lacks, and what to say in the request to see it."`
 }
 
 // pageOutput is a list's output.

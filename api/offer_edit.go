@@ -96,7 +96,7 @@ func (s *Server) editTerms(ctx context.Context, tx pgx.Tx, tenant dbgen.Tenant, 
 		return nil, err
 	}
 	lookups := &offerLookups{ctx: ctx, tx: tx, tenantID: tenant.TenantID}
-	r := &offerReading{terms: lookups.terms(tenant, before), lookups: lookups, share: share}
+	r := &offerReading{terms: s.placed(lookups.terms(tenant, before)), lookups: lookups, share: share}
 	r.terms.At = now()
 	if share == nil {
 		return r, nil

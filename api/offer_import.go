@@ -220,7 +220,7 @@ func refusals(err error) []string {
 }
 
 func (i *offerImport) create(ctx context.Context, externalID string, document []byte) error {
-	offer, warnings, err := parseOffer(ctx, i.tx, i.tenant, document, nil)
+	offer, warnings, err := i.server.parseOffer(ctx, i.tx, i.tenant, document, nil)
 	if err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func (i *offerImport) replace(ctx context.Context, externalID string, id uuid.UU
 	if err != nil {
 		return err
 	}
-	after, warnings, err := parseOffer(ctx, i.tx, i.tenant, document, before)
+	after, warnings, err := i.server.parseOffer(ctx, i.tx, i.tenant, document, before)
 	if err != nil {
 		return err
 	}

@@ -13,10 +13,20 @@ import (
 
 // parseOffer reads a document by the tenant's terms: its own advertisers, placements, ages and
 // categories are looked up in the transaction that will write the offer.
-func parseOffer(ctx context.Context, tx pgx.Tx, tenant dbgen.Tenant, document []byte, previous *domain.Offer) (domain.Offer, []string, error) {
+func (s *Server) parseOffer(
+	ctx context.Context, tx pgx.Tx, tenant dbgen.Tenant, document []byte, previous *domain.Offer,
+) (domain.Offer, []string, error) {
 	lookups := &offerLookups{ctx: ctx, tx: tx, tenantID: tenant.TenantID}
-	offer, warnings, errs := domain.ParseOffer(document, lookups.terms(tenant, previous))
+	offer, warnings, errs := domain.ParseOffer(document, s.placed(lookups.terms(tenant, previous)))
 	return offer, filledWarnings(warnings), errors.Join(lookups.err, errs.Err())
+}
+
+// placed says what nothing tells of a visitor's place; a process that takes no clicks does not know.
+func (s *Server) placed(terms domain.OfferTerms) domain.OfferTerms {
+	if s.Tracking != nil {
+		terms.NoCountries, terms.NoStates = s.Tracking.places.missing(), s.Tracking.places.missingStates()
+	}
+	return terms
 }
 
 func filledWarnings(warnings []string) []string {

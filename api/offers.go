@@ -61,7 +61,7 @@ func (s *Server) createOffer(ctx context.Context, in *createOfferInput) (*create
 		if err != nil {
 			return err
 		}
-		offer, warnings, err := parseOffer(ctx, tx, tenant, in.Body, nil)
+		offer, warnings, err := s.parseOffer(ctx, tx, tenant, in.Body, nil)
 		if err != nil {
 			return err
 		}

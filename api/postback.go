@@ -255,7 +255,11 @@ func fill(p *domain.Postback, read *sentValues) domain.FieldErrors {
 		p.ClickID = &id
 	case p.Visitor != nil:
 	case values["gk_click_id"] == "":
-		errs = append(errs, domain.FieldError{Field: "gk_click_id", Reason: "is required"})
+		missing := domain.FieldError{Field: "gk_click_id", Reason: "is required"}
+		if sent := read.nothing["gk_click_id"]; sent != "" {
+			missing.Reason += ", and " + domain.NothingSaid(sent)
+		}
+		errs = append(errs, missing)
 	default:
 		errs = append(errs, domain.FieldError{Field: "gk_click_id", Reason: "is not a click id"})
 	}

@@ -62,3 +62,46 @@ func TestEveryScopeDoesWhatItMay(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(expected), found, "who may do what has changed: where that is meant, go test ./api -run TestEveryScopeDoesWhatItMay -update-scopes")
 }
+
+const (
+	rolesPage = "../docs/roles-and-tokens.md"
+	rolesMark = "<!-- Written by the test of scopes from here on. -->\n"
+)
+
+// docs/roles-and-tokens.md shows the same as a table.
+func TestTheDocsShowWhoMayDoWhat(t *testing.T) {
+	t.Parallel()
+	columns := []string{"management", "finance", "readonly", "partner", "advertiser", "operator"}
+	var table strings.Builder
+	table.WriteString("\n| route | " + strings.Join(columns, " | ") + " |\n|---|" + strings.Repeat(":-:|", len(columns)) + "\n")
+	scopes, err := os.ReadFile(scopesFile)
+	require.NoError(t, err)
+	lines := strings.Split(strings.TrimSpace(string(scopes)), "\n")
+	slices.SortFunc(lines, func(a, b string) int { // by path, then by method
+		methodA, pathA, _ := strings.Cut(a, " ")
+		methodB, pathB, _ := strings.Cut(b, " ")
+		return strings.Compare(pathA+" "+methodA, pathB+" "+methodB)
+	})
+	for _, line := range lines {
+		route, may, found := strings.Cut(line, ": ")
+		require.True(t, found, line)
+		table.WriteString("| `" + route + "` |")
+		for _, column := range columns {
+			if slices.Contains(strings.Fields(may), column) {
+				table.WriteString(" yes |")
+			} else {
+				table.WriteString(" – |")
+			}
+		}
+		table.WriteString("\n")
+	}
+	page, err := os.ReadFile(rolesPage)
+	require.NoError(t, err)
+	written, shown, found := strings.Cut(string(page), rolesMark)
+	require.True(t, found)
+	if *updateScopes {
+		require.NoError(t, os.WriteFile(rolesPage, []byte(written+rolesMark+table.String()), 0o644))
+		return
+	}
+	require.Equal(t, table.String(), shown, "go test ./api -run TestTheDocsShowWhoMayDoWhat -update-scopes")
+}

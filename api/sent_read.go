@@ -55,7 +55,9 @@ func queryValue(query, name string) string {
 type sentValues struct {
 	values map[string]string
 	// said are the sender's names of them where they differ from ours.
-	said     map[string]string
+	said map[string]string
+	// nothing are values that say nothing, by our names: macros that were not filled in, and the like.
+	nothing  map[string]string
 	errs     domain.FieldErrors
 	warnings domain.FieldErrors
 }
@@ -66,6 +68,7 @@ const (
 	tooLongReason  = "is too long"
 	leftOutTooLong = "is too long and was left out"
 	firstCounts    = "is given more than once with different values; the first counts"
+	wasLeftOut     = ", and was left out"
 )
 
 // readFields reads pairs by a form's fields. The query's pairs come before the body's: the query is what
@@ -84,8 +87,30 @@ func readFields(fields fieldIndex, pairs []pair, signed bool) *sentValues {
 	return read
 }
 
+// literal are the fields whose value is never taken for none: a secret is compared as it is, and an event may have
+// any name, which the decision knows.
+func literal(name string) bool { return name == "security_token" || name == "cnv_event_id" }
+
+// leaveOut takes a value for none (rule 71). Where the field is required, whoever misses it says what came.
+func (s *sentValues) leaveOut(ours, name, value string) {
+	if s.nothing == nil {
+		s.nothing = map[string]string{}
+	}
+	s.nothing[ours] = value
+	if _, known := s.values[ours]; !known && name != ours {
+		s.said[ours] = name
+	}
+	if ours != "gk_click_id" {
+		s.warnings = append(s.warnings, domain.FieldError{Field: name, Reason: domain.NothingSaid(value) + wasLeftOut})
+	}
+}
+
 func (s *sentValues) take(field *SentField, sentName, value string, signed bool) {
 	ours, name := field.ours(), truncated(domain.TrimBlanks(sentName), 64)
+	if domain.SaysNothing(value) && !literal(ours) {
+		s.leaveOut(ours, name, value)
+		return
+	}
 	earlier, known := s.values[ours]
 	switch {
 	case len(value) > field.Limit && field.Money:
@@ -100,6 +125,7 @@ func (s *sentValues) take(field *SentField, sentName, value string, signed bool)
 	switch {
 	case !known:
 		s.values[ours] = value
+		delete(s.said, ours)
 		if name != ours {
 			s.said[ours] = name
 		}

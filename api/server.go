@@ -31,11 +31,15 @@ type Config struct {
 	MaxWaiting, MaxWaitingPerAddress int
 	// CountryHeader is the header in which a trusted proxy names the client's country, or "".
 	CountryHeader string
+	// GeoIPFile is a database of countries or cities in MaxMind's format, "" for the embedded one, or GeoIPOff.
+	GeoIPFile string
 	// TemporalUIURL and TemporalNamespace make the links into the Temporal UI.
 	TemporalUIURL     string
 	TemporalNamespace string
 	// CallbackAllowCIDRs are the operator's exceptions to rule 53.
 	CallbackAllowCIDRs []netip.Prefix
+	// OwnParts are our own addresses, which are no exception.
+	OwnParts []outbound.OwnPart
 	// Resolver looks host names up; nil is the system's.
 	Resolver outbound.Resolver
 	// DatabaseConns are the connections of each role that requests have, which tenants share.

@@ -24,13 +24,14 @@ func (s *Server) metrics(c *gin.Context) { promhttp.Handler().ServeHTTP(c.Writer
 type dependency struct {
 	Name   string `json:"name"`
 	Status string `json:"status"`
-	// Detail is our own words: what a driver says may hold addresses.
+	// Detail is our own words: what a driver says may hold addresses. Of countries it says what tells them.
 	Detail string `json:"detail,omitempty"`
 }
 
 type readiness struct {
 	Status string `json:"status"`
-	// Degraded names what does not answer, whether or not requests are taken without it.
+	// Degraded names what does not answer, whether or not requests are taken without it, and "countries" where
+	// nothing tells them.
 	Degraded []string `json:"degraded"`
 	// Dependencies are for the operator: a stranger need not know what this process is made of.
 	Dependencies []dependency `json:"dependencies,omitempty" doc:"Each part by itself. With the operator's token only."`
@@ -93,15 +94,18 @@ func (s *Server) readiness(ctx context.Context) readiness {
 	return s.ready.answer
 }
 
+// readyCheck is a look at one dependency; needed says that this process can do nothing without it.
+type readyCheck struct {
+	name   string
+	needed bool
+	check  func(context.Context) error
+}
+
 // lookReady asks every dependency at the same time. Clicks and postbacks are taken by the stream server
 // and what is in memory: an API needs nothing else. A worker decides in the database besides.
 func (s *Server) lookReady(ctx context.Context) readiness {
 	isAPI := s.Tracking != nil
-	checks := []struct {
-		name   string
-		needed bool
-		check  func(context.Context) error
-	}{{"postgres", !isAPI, s.Store.Ping}, {"nats", true, s.streamReady}, {"temporal", false, s.temporalReady}}
+	checks := []readyCheck{{"postgres", !isAPI, s.Store.Ping}, {"nats", true, s.streamReady}, {"temporal", false, s.temporalReady}}
 	answer := readiness{Status: statusOK, Degraded: []string{}, Dependencies: make([]dependency, len(checks))}
 	var all sync.WaitGroup
 	for i, one := range checks {
@@ -116,6 +120,10 @@ func (s *Server) lookReady(ctx context.Context) readiness {
 		})
 	}
 	all.Wait()
+	if isAPI {
+		checks = append(checks, readyCheck{name: "countries"})
+		answer.Dependencies = append(answer.Dependencies, s.Tracking.places.ready())
+	}
 	for i, one := range answer.Dependencies {
 		if one.Status == statusOK {
 			continue

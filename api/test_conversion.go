@@ -294,7 +294,24 @@ func (t *conversionTest) targeted() string {
 	if len(names) == 0 {
 		return ""
 	}
-	return " from those in its target by " + joined(names) + "; the test is not judged by it"
+	return " from those in its target by " + joined(names) + "; the test is not judged by it" + t.unplaced()
+}
+
+// unplaced says of whom the country or the state is not known, where the offer asks for them.
+func (t *conversionTest) unplaced() (notes string) {
+	targeting, places := &t.offer.Targeting, &t.server.Tracking.places
+	if len(targeting.Countries)+len(targeting.States) == 0 {
+		return ""
+	}
+	if missing := places.missing(); missing != "" {
+		return ". Country unknown: clicks are refused unless their link says pub_geo_country, since " + missing
+	}
+	notes = ". Countries are told by " + places.source() + "; a private address such as 127.0.0.1 has none: " +
+		"set pub_geo_country in the link to try it from there"
+	if missing := places.missingStates(); missing != "" && len(targeting.States) > 0 {
+		notes += ". State unknown: " + missing
+	}
+	return notes
 }
 
 // findEvent finds the event by the advertiser's name or by our id.

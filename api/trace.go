@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -34,6 +35,7 @@ type finding struct {
 	Stage        string        `json:"stage" enum:"click,conversion"`
 	Reason       domain.Reason `json:"reason"`
 	ConversionID *uuid.UUID    `json:"conversionId"`
+	Detail       string        `json:"detail,omitempty" doc:"What was missing, and what to do."`
 }
 
 type tracedPostback struct {
@@ -65,6 +67,9 @@ func (s *Server) traceClick(ctx context.Context, in *ByID) (*traceOutput, error)
 			return err
 		}
 		trace.Findings = trace.findings()
+		if err := s.explainPlace(ctx, tx, trace); err != nil {
+			return err
+		}
 		trace.WorkflowURL = s.workflowURL(&row)
 		return nil
 	})
@@ -150,6 +155,23 @@ func (t *clickTrace) findings() []finding {
 		}
 	}
 	return findings
+}
+
+// explainPlace says of a click that was out of target that its country was not known, where the offer asks for one.
+func (s *Server) explainPlace(ctx context.Context, tx pgx.Tx, trace *clickTrace) error {
+	click := &trace.Click
+	if click.RefusedReason != domain.ReasonOutOfTarget || click.IP == "" || s.Tracking == nil {
+		return nil
+	}
+	offer, err := currentOffer(ctx, tx, click.OfferID)
+	if err != nil {
+		return err
+	}
+	said, _ := domain.ParseCountry(click.PubGeoCountry)
+	if missesCountry(click.RefusedReason, &offer.Targeting, domain.Audience{Country: cmp.Or(click.Country, said.Code)}) {
+		trace.Findings[0].Detail = s.Tracking.places.whyUnknown(click.IP)
+	}
+	return nil
 }
 
 // workflowURL is the click's page in the Temporal UI. The slash of its id is part of the id.

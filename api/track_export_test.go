@@ -17,6 +17,10 @@ func (s *Server) TrackWith(ctx context.Context, click func(domain.Click) error, 
 	if err := offers.Load(ctx); err != nil {
 		return err
 	}
+	places, err := newPlaceFinder(s.Config)
+	if err != nil {
+		return err
+	}
 	replies := newReplies("_INBOX.test")
 	s.Tracking = &Tracking{
 		keys: s.Keys, offers: offers, clicks: clickFunc(click), replies: replies, answers: storedAnswers{s.Store}, asked: newAskedBudget("answer"),
@@ -34,7 +38,7 @@ func (s *Server) TrackWith(ctx context.Context, click func(domain.Click) error, 
 			return err
 		}),
 		refusals: refusalFunc(func(refused domain.Postback) { postback(refused) }), spending: newSpending(RefusedBudgets{}),
-		waiting: inbound.NewPlaces(4, 4), now: func() time.Time { return now() },
+		waiting: inbound.NewPlaces(4, 4), now: func() time.Time { return now() }, places: places,
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"golang.org/x/time/rate"
 
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/inbound"
@@ -42,6 +43,8 @@ type Tracking struct {
 	replies  *replies
 	places   placeFinder
 	traffic  traffic
+	// unplaced has the log tell of clicks that were refused since nobody knows their country.
+	unplaced rate.Sometimes
 	// cookieScope is where click cookies go (pixel_cookie.go).
 	cookieScope string
 	// waiting are the places of postbacks that are put on disk and wait for their decision.
@@ -69,12 +72,12 @@ func (c *Config) waitingPlaces() *inbound.Places {
 
 // StartTracking loads the offers, begins to listen for their news and for decisions, and leaves
 // the edge in s.Tracking. It is called once, before Handler; everything it started ends with ctx.
-// geoIPFile is a MaxMind database of countries or cities, or "".
-func (s *Server) StartTracking(ctx context.Context, geoIPFile string) error {
-	places, err := newPlaceFinder(s.Config, geoIPFile)
+func (s *Server) StartTracking(ctx context.Context) error {
+	places, err := newPlaceFinder(s.Config)
 	if err != nil {
 		return err
 	}
+	places.report(now())
 	replies, err := listenForReplies(ctx, s.Stream)
 	if err != nil {
 		return fmt.Errorf("listen for decisions: %w", err)
@@ -92,7 +95,7 @@ func (s *Server) StartTracking(ctx context.Context, geoIPFile string) error {
 		keys: s.Keys, offers: offers, clicks: s.Clicks, messages: s.Stream, answers: storedAnswers{s.Store}, asked: newAskedBudget("answer"),
 		refusals: s.Refusals, spending: newSpending(s.Config.Refused),
 		replies: replies, places: places, waiting: s.Config.waitingPlaces(), now: now,
-		cookieScope: cookieScope(s.Config.PublicURL),
+		cookieScope: cookieScope(s.Config.PublicURL), unplaced: rate.Sometimes{Interval: time.Minute},
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ type trackingSystemDocument struct {
 	ClickParameter string              `json:"clickParameter" doc:"The parameter of the provider's links that carries the click id."`
 	TrackingLink   string              `json:"trackingLink" doc:"A destination as an offer takes it: the offer's own with the click id in its place, or an example; what is to be replaced is in capitals."`
 	PostbackURL    string              `json:"postbackUrl" doc:"To copy into the provider's console, its own macros in their places. Not escaped: macros are as the provider wants them."`
+	InstallURL     string              `json:"installPostbackUrl,omitempty" doc:"The same for installs, where the provider's macro does not give their event's name; left out where it does, and of an offer without an install."`
 	Method         string              `json:"method"`
 	Parameters     []trackingParameter `json:"parameters" doc:"Our parameters, and the provider's macros that fill them."`
 	PerEvent       bool                `json:"perEvent" doc:"Whether the provider takes a URL for each event; else its macro names the event, and must give the event's eventId."`
@@ -65,23 +66,33 @@ func (s *Server) getTrackingSystem(ctx context.Context, in *trackingSystemInput)
 	}
 	out := &trackingSystemOutput{Body: trackingSystemDocument{
 		Name: system.Name, ClickParameter: system.ClickParameter, TrackingLink: system.TrackingLink(""), Method: get,
-		PostbackURL: system.PostbackURL(s.postbackURL(anyAdvertiser), "", false), Parameters: []trackingParameter{},
 		PerEvent: system.PerEvent, Certainty: system.Certainty, Notes: system.Advice(),
 	}}
-	for _, m := range system.Macros {
-		out.Body.Parameters = append(out.Body.Parameters, trackingParameter{m.Parameter, m.Macro})
-	}
-	if system.Rejection != nil {
-		out.Body.Rejections = &rejectionPostback{
-			PostbackURL: system.RejectionURL(s.postbackURL(anyAdvertiser), "", false), ReasonMacro: system.Rejection.ReasonMacro, Certainty: system.Rejection.Certainty,
-		}
-	}
+	out.Body.fillURLs(system, domain.PostbackForm{Address: s.postbackURL(anyAdvertiser)}, domain.InstallEventID)
 	if in.OfferID == uuid.Nil {
 		return out, nil
 	}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		return s.fillPreset(ctx, tx, &out.Body, system, in.OfferID)
 	})
+}
+
+// fillURLs fills in what is copied into the provider's console. install is the install's event id, "" where the
+// offer has none.
+func (d *trackingSystemDocument) fillURLs(system domain.TrackingSystem, form domain.PostbackForm, install string) {
+	d.PostbackURL, d.InstallURL, d.Parameters = system.PostbackURL(form), "", []trackingParameter{}
+	for _, m := range system.MacrosFor(form) {
+		d.Parameters = append(d.Parameters, trackingParameter{m.Parameter, m.Macro})
+	}
+	if system.Rejection != nil {
+		d.Rejections = &rejectionPostback{
+			PostbackURL: system.RejectionURL(form), ReasonMacro: system.Rejection.ReasonMacro, Certainty: system.Rejection.Certainty,
+		}
+	}
+	if system.Installs != "" && install != "" {
+		form.EventID = install
+		d.InstallURL = system.PostbackURL(form)
+	}
 }
 
 // fillPreset fills in an offer. Its advertiser may be another tenant's, who sends the postbacks then
@@ -96,11 +107,11 @@ func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemD
 	if err != nil {
 		return err
 	}
-	address, withToken := s.postbackURL(anyAdvertiser), false
+	form := domain.PostbackForm{Address: s.postbackURL(anyAdvertiser), WithoutMoney: offer.ConversionType == domain.ConversionTypeFlatRate}
 	advertiser, err := queries.GetAdvertiser(ctx, tx, tenantID, offer.AdvertiserID)
 	switch {
 	case err == nil && advertiser.ExchangeTenantID == nil:
-		address, withToken = s.postbackURL(advertiser.Key), advertiser.SecurityTokenHash != nil
+		form.Address, form.WithToken = s.postbackURL(advertiser.Key), advertiser.SecurityTokenHash != nil
 	case err != nil && !errors.Is(err, pgx.ErrNoRows):
 		return err
 	}
@@ -112,27 +123,26 @@ func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemD
 		return err
 	}
 	doc.TrackingLink = system.TrackingLink(offer.TrackingSystemLink)
-	doc.PostbackURL = system.PostbackURL(address, "", withToken)
-	if doc.Rejections != nil {
-		doc.Rejections.PostbackURL = system.RejectionURL(address, "", withToken)
-	}
 	if offer.OfferType == domain.OfferTypeSingleEvent {
+		doc.fillURLs(system, form, domain.InstallEventID)
 		return nil
 	}
+	install := ""
 	for i := range offer.Events {
-		event := &offer.Events[i]
+		event, form := &offer.Events[i], form
 		if event.Status == domain.GoalStatusDeleted {
 			continue
 		}
-		shown := trackingEvent{
-			ID: event.ID, EventID: event.EventID, Name: event.Name,
-			PostbackURL: doc.PostbackURL, RejectionURL: system.RejectionURL(address, "", withToken),
+		if event.IsInstall() && install == "" {
+			install = event.EventID
 		}
-		if system.PerEvent {
-			shown.PostbackURL = system.PostbackURL(address, event.EventID, withToken)
-			shown.RejectionURL = system.RejectionURL(address, event.EventID, withToken)
+		if system.NamesEvent(event) {
+			form.EventID = event.EventID
 		}
-		doc.Events = append(doc.Events, shown)
+		doc.Events = append(doc.Events, trackingEvent{
+			ID: event.ID, EventID: event.EventID, Name: event.Name, PostbackURL: system.PostbackURL(form), RejectionURL: system.RejectionURL(form),
+		})
 	}
+	doc.fillURLs(system, form, install)
 	return nil
 }

@@ -108,7 +108,7 @@ func newShopfront(t *testing.T) *shopfront {
 	AwayFromMidnight(t, "UTC")
 	keys, err := keyring.Parse(keyring.Generate())
 	require.NoError(t, err)
-	places, err := newPlaceFinder(Config{}, "")
+	places, err := newPlaceFinder(Config{})
 	require.NoError(t, err)
 	s := &shopfront{t: t, clicks: activities.Clicks{Store: store}, decisions: &activities.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: time.Now}}
 	s.tracking = &Tracking{
@@ -189,7 +189,7 @@ func (s *shopfront) in(t *testing.T) *shopfront {
 
 // shownPreset is the test's own reading of the answer.
 type shownPreset struct {
-	Name, ClickParameter, TrackingLink, PostbackURL, Method, Notes, Certainty, RedirectLink string
+	Name, ClickParameter, TrackingLink, PostbackURL, InstallPostbackURL, Method, Notes, Certainty, RedirectLink string
 
 	PerEvent   bool
 	Parameters []struct{ Name, Macro string }
@@ -231,6 +231,7 @@ func TestEveryTrackingSystemThereAndBack(t *testing.T) {
 			click := location.Query().Get(outside.parameter)
 			require.Len(t, click, 36, "%s in %s", outside.parameter, location.String())
 
+			require.NotRegexp(t, "cnv_amount|cnv_currency", filled.PostbackURL+filled.Events[0].PostbackURL, "the offer pays a flat rate")
 			require.Len(t, filled.Events, 2)
 			require.Equal(t, "buy & win", filled.Events[1].EventID)
 			fired := outside.fire(filled.Events[1].PostbackURL, click, "buy & win")
@@ -247,10 +248,7 @@ func TestEveryTrackingSystemThereAndBack(t *testing.T) {
 			s.call(http.MethodGet, "/api/v1/conversions/"+answer.ConversionID, nil, 200, &conversion)
 			require.Equal(t, "buy & win", conversion.EventID)
 			require.Equal(t, click, conversion.ClickID)
-			if outside.amount != "" {
-				require.NotNil(t, conversion.Amount)
-				require.Equal(t, "12.34", *conversion.Amount)
-			}
+			require.Nil(t, conversion.Amount)
 			if outside.conversion != "" {
 				require.Equal(t, "c-1", conversion.CnvConversionID)
 			}
@@ -275,6 +273,93 @@ func TestEveryTrackingSystemThereAndBack(t *testing.T) {
 			s.call(preset.Method, strings.TrimPrefix(fired, shopfrontURL), nil, 200, &answer)
 			require.Equal(t, []any{"rejected", "reversed", first}, []any{answer.Outcome, answer.Reason, answer.ConversionID}, "rule 77")
 		})
+	}
+}
+
+// Of an offer that pays a share of the sale the provider is asked for amount and currency.
+func TestTrackingSystemsSendTheSale(t *testing.T) {
+	t.Parallel()
+	s := newShopfront(t)
+	var advertiser struct{ ID string }
+	s.call(http.MethodPost, "/api/v1/advertisers", map[string]any{"name": "A"}, 201, &advertiser)
+	for name, outside := range providers {
+		if outside.amount == "" {
+			continue
+		}
+		var preset, filled shownPreset
+		s.call(http.MethodGet, "/api/v1/tracking-systems/"+name, nil, 200, &preset)
+		require.Contains(t, preset.PostbackURL, "cnv_amount="+outside.amount, name)
+		document := s.multiEventOffer(advertiser.ID, name, preset.TrackingLink)
+		document["conversionType"] = "RevShare"
+		for _, event := range document["offerEvents"].([]any) {
+			event.(map[string]any)["reward"], event.(map[string]any)["revenue"] = 5, 10
+		}
+		var made struct {
+			ID string `json:"Id"`
+		}
+		s.call(http.MethodPost, offersPathOfPublisher, document, 201, &made)
+		s.call(http.MethodGet, "/api/v1/tracking-systems/"+name+"?offerId="+made.ID, nil, 200, &filled)
+		var location url.URL
+		s.call(http.MethodGet, strings.TrimPrefix(filled.RedirectLink, shopfrontURL), nil, 302, &location)
+		fired := outside.fire(filled.Events[1].PostbackURL, location.Query().Get(outside.parameter), "buy & win")
+		var answer struct{ Outcome, Reason, ConversionID string }
+		s.call(preset.Method, strings.TrimPrefix(fired, shopfrontURL), nil, 200, &answer)
+		require.Equal(t, "accepted", answer.Outcome, "%s: %s", name, answer.Reason)
+		var conversion struct{ Amount *string }
+		s.call(http.MethodGet, "/api/v1/conversions/"+answer.ConversionID, nil, 200, &conversion)
+		require.NotNil(t, conversion.Amount, name)
+		require.Equal(t, "12.34", *conversion.Amount, name)
+	}
+}
+
+// A provider that has no name for an install is given the install's URL with the name in it: its macro would be
+// empty there, and the postback refused. That URL as the provider fires it makes the install's conversion.
+func TestInstallsAreNamedInTheirURL(t *testing.T) {
+	t.Parallel()
+	s := newShopfront(t)
+	var advertiser struct{ ID string }
+	s.call(http.MethodPost, "/api/v1/advertisers", map[string]any{"name": "A"}, 201, &advertiser)
+	for name, install := range map[string]bool{"AppsFlyer": true, "Singular": true, "Kochava": true, "Everflow": false, "Adjust": false} {
+		outside := providers[name]
+		var preset, filled, single, others shownPreset
+		s.call(http.MethodGet, "/api/v1/tracking-systems/"+name, nil, 200, &preset)
+		document := s.multiEventOffer(advertiser.ID, name, preset.TrackingLink)
+		filledFor := func(into *shownPreset) {
+			var made struct {
+				ID string `json:"Id"`
+			}
+			s.call(http.MethodPost, offersPathOfPublisher, document, 201, &made)
+			s.call(http.MethodGet, "/api/v1/tracking-systems/"+name+"?offerId="+made.ID, nil, 200, into)
+		}
+		filledFor(&filled)
+		require.Equal(t, install, preset.InstallPostbackURL != "", name)
+		require.Equal(t, install, filled.InstallPostbackURL != "", name)
+		if !install {
+			continue
+		}
+		require.Contains(t, preset.InstallPostbackURL, "cnv_event_id=install", name)
+		require.NotContains(t, preset.InstallPostbackURL, outside.event, name)
+		require.Equal(t, filled.InstallPostbackURL, filled.Events[0].PostbackURL, "the event's own URL is that one")
+		require.Contains(t, filled.Events[1].PostbackURL, outside.event, "other events have the macro")
+		require.Contains(t, filled.PostbackURL, outside.event)
+
+		var location url.URL
+		s.call(http.MethodGet, strings.TrimPrefix(filled.RedirectLink, shopfrontURL), nil, 302, &location)
+		fired := outside.fire(filled.InstallPostbackURL, location.Query().Get(outside.parameter), "")
+		var answer struct{ Outcome, Reason, ConversionID string }
+		s.call(preset.Method, strings.TrimPrefix(fired, shopfrontURL), nil, 200, &answer)
+		require.Equal(t, "accepted", answer.Outcome, "%s: %s", name, answer.Reason)
+		var conversion struct{ EventID string }
+		s.call(http.MethodGet, "/api/v1/conversions/"+answer.ConversionID, nil, 200, &conversion)
+		require.Equal(t, "install", conversion.EventID)
+
+		document["offerEvents"].([]any)[0].(map[string]any)["eventId"] = "level 5"
+		filledFor(&others)
+		require.Empty(t, others.InstallPostbackURL, "an offer without an install")
+		delete(document, "offerEvents")
+		document["offerType"], document["revenue"], document["reward"], document["rewardType"], document["pendingTime"] = "SingleEvent", 2.5, 100, "Automatic", 0
+		filledFor(&single)
+		require.Contains(t, single.InstallPostbackURL, "cnv_event_id=install")
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,8 +41,16 @@ const (
 // takesCSV says in the OpenAPI document that a route takes CSV and answers with a job.
 func takesCSV(r *router, path string) {
 	operation := r.api.OpenAPI().Paths[path].Post
+	operation.Parameters = append(operation.Parameters, &huma.Param{
+		Name: "dryRun", In: "query", Schema: &huma.Schema{Type: huma.TypeBoolean},
+		Description: "Decide nothing, and name every line that would fail: 200 with what is wrong with each line by itself. " +
+			"What depends on other conversions, on windows, caps and budget is decided only when it is done.",
+	})
+	operation.Responses["200"] = &huma.Response{Description: "The dry run: nothing was decided.", Content: map[string]*huma.MediaType{"application/json": {
+		Schema: r.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[uploadCheckResult](), true, "UploadCheck"),
+	}}}
 	operation.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"text/csv": {
-		Schema: &huma.Schema{Type: huma.TypeString, Description: "ClickId,EventID,UserCompletedAt,Revenue,Reward: the first line names the columns."},
+		Schema: &huma.Schema{Type: huma.TypeString, Description: "ClickId,EventID,UserCompletedAt,Revenue,Reward,ConversionId: the first line names the columns, of which only ClickId must be there."},
 	}}}
 	operation.Responses["202"] = &huma.Response{Description: "The job.", Content: map[string]*huma.MediaType{"application/json": {
 		Schema: &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"jobId": {Type: huma.TypeString, Format: "uuid"}}},
@@ -78,6 +88,14 @@ func (s *Server) upload(c *gin.Context) (answer *recorder, err error) {
 	u := &upload{server: s, c: c, jobID: newID()}
 	ctx := c.Request.Context()
 	body := io.Reader(http.MaxBytesReader(c.Writer, c.Request.Body, uploadMaxBody))
+	dryRun, err := isDryRun(c.Request)
+	if err != nil {
+		return nil, err
+	}
+	if dryRun { // nothing is kept, so that a key has nothing to give again
+		u.lines = bufio.NewReaderSize(body, domain.MaxUploadLine)
+		return u.check(ctx)
+	}
 	hash := requestHash(c.Request, principal(ctx))
 	if key := c.GetHeader("Idempotency-Key"); key != "" {
 		if u.keyed, err = s.keyedStream(c, key); err != nil {
@@ -103,6 +121,19 @@ func (s *Server) upload(c *gin.Context) (answer *recorder, err error) {
 		u.keyed.hash = hash.Sum(nil)
 	}
 	return u.finish(ctx)
+}
+
+// isDryRun reads ?dryRun=.
+func isDryRun(r *http.Request) (bool, error) {
+	text := r.URL.Query().Get("dryRun")
+	if text == "" {
+		return false, nil
+	}
+	dryRun, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, badField("dryRun", "must be true or false")
+	}
+	return dryRun, nil
 }
 
 // receive reads the file into rows.
@@ -136,7 +167,7 @@ func (u *upload) receive(ctx context.Context) error {
 			}
 		}
 		if u.total += int64(len(chunk.Lines)); u.total > maxJobItems {
-			return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("At most %d lines are taken.", maxJobItems))
+			return tooManyLines()
 		}
 		if errors.Is(end, io.EOF) {
 			u.c.Writer.Header().Del("Connection") // read whole: see closeUnread
@@ -146,6 +177,10 @@ func (u *upload) receive(ctx context.Context) error {
 			return bodyProblem(end)
 		}
 	}
+}
+
+func tooManyLines() error {
+	return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("At most %d lines are taken.", maxJobItems))
 }
 
 func (u *upload) header() ([]string, error) {

@@ -29,7 +29,7 @@ func (s *Server) vetURL(ctx context.Context, field, raw string) error {
 			"Too many addresses are being looked up at once. Try again.").retryAfter(2 * time.Second)
 	}
 	defer s.vetting.leave(tenantID)
-	err := outbound.New(s.Config.CallbackAllowCIDRs, s.Config.Resolver).CheckURL(ctx, raw)
+	err := outbound.New(s.Config.CallbackAllowCIDRs, s.Config.Resolver, s.Config.OwnParts...).CheckURL(ctx, raw)
 	switch {
 	case err == nil:
 		return nil

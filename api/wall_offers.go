@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,7 +98,13 @@ func (s *Server) wallOffers(ctx context.Context, in *wallOffersInput) (*pageOutp
 	}
 	candidates := view.candidates(targets)
 	candidates = slices.DeleteFunc(candidates, func(c *wallCandidate) bool { return !query.admits(c) })
-	return &pageOutput[listedOffer]{Body: pageOf(query, candidates, view.listed)}, nil
+	out := &pageOutput[listedOffer]{Body: pageOf(query, candidates, view.listed)}
+	slices.SortFunc(view.unplaced, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	if n := len(slices.Compact(view.unplaced)); n > 0 {
+		out.Body.Warnings = []string{fmt.Sprintf(
+			"country unknown: %d offers for certain countries or states are left out; name the member's country in pub_geo_country", n)}
+	}
+	return out, nil
 }
 
 // wallView is the wall as one member sees it at one instant.
@@ -108,6 +116,8 @@ type wallView struct {
 	earnings map[uuid.UUID]domain.Earnings
 	// placements are those that the wall is shown on: nil alone where the request names none.
 	placements []*uuid.UUID
+	// unplaced are the offers that are left out since the member's country is not known.
+	unplaced []uuid.UUID
 }
 
 func (v *wallView) load(ctx context.Context, s *Server, tx pgx.Tx, filters map[string][]string) (err error) {
@@ -191,7 +201,12 @@ func (v *wallView) candidate(to target) *wallCandidate {
 // isOpen says whether a click of the member's would lead on, on one of the placements (rules 20, 31, 45).
 func (v *wallView) isOpen(to target) bool {
 	return slices.ContainsFunc(v.placements, func(id *uuid.UUID) bool {
-		return unavailability(to, v.at, v.member.audience(to, id)) == domain.ReasonNone
+		seen := v.member.audience(to, id)
+		reason := unavailability(to, v.at, seen)
+		if missesCountry(reason, &to.offer.Targeting, seen) {
+			v.unplaced = append(v.unplaced, to.offer.ID)
+		}
+		return reason == domain.ReasonNone
 	})
 }
 

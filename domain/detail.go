@@ -107,6 +107,9 @@ func (f *Facts) reasonDetail(d *Decision) string {
 	p := &f.Postback
 	switch d.Reason {
 	case ReasonMissingEvent:
+		if p.EventID != "" {
+			return "The offer has several events, and " + p.named("cnv_event_id") + ", which must say which, " + NothingSaid(p.EventID) + "."
+		}
 		return "The offer has several events: " + p.named("cnv_event_id") + " must say which."
 	case ReasonUnknownEvent:
 		return f.unknownEventDetail()

@@ -87,8 +87,9 @@ func (f *Facts) event() (*Event, Reason) {
 func (f *Facts) named() []*Event {
 	p, offer := &f.Postback, f.Current
 	var named []*Event
-	if p.EventID != "" {
-		named = append(named, offer.EventByName(p.EventID))
+	// An event may be called null: only where none is, the name says nothing.
+	if event := offer.EventByName(p.EventID); p.EventID != "" && (event != nil || !SaysNothing(p.EventID)) {
+		named = append(named, event)
 	}
 	if p.GoalID != "" {
 		named = append(named, offer.eventByIDText(p.GoalID))

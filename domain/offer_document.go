@@ -61,6 +61,9 @@ type OfferTerms struct {
 	Shared bool
 	// DestinationSchemes are those that the tenant lists for destinations (rule 73).
 	DestinationSchemes []string
+	// NoCountries says why nothing tells the country of an address, NoStates why nothing tells its state or
+	// postal code; "" where something does. An offer that asks for them is warned of it.
+	NoCountries, NoStates string
 	// NewID mints the ids of events; nil is uuid.New.
 	NewID func() uuid.UUID
 	// Sanitize cleans keyPoints and offerDetails; it must be idempotent. nil escapes all markup.

@@ -22,7 +22,33 @@ func (f *docFields) targeting() Targeting {
 			f.warn(f.at("stateIds"), "%s is in none of the targeted countries: nobody can match it", state)
 		}
 	}
+	f.warnOfPlaces(&t)
 	return t
+}
+
+// warnOfPlaces warns of what is asked of a visitor's place where nothing tells it: without the warning the
+// offer would refuse every click and stay off every wall, and nobody would know why.
+func (f *docFields) warnOfPlaces(t *Targeting) {
+	if why := f.terms.NoCountries; why != "" {
+		for _, list := range []struct {
+			field string
+			codes []string
+		}{{"countryIds", t.Countries}, {"stateIds", t.States}} {
+			if len(list.codes) > 0 {
+				f.warn(f.at(list.field), "the country of a visitor is known only where the link says it in pub_geo_country, all other clicks are refused: %s", why)
+			}
+		}
+	}
+	if why := f.terms.NoStates; why != "" {
+		for _, list := range []struct {
+			field string
+			codes []string
+		}{{"stateIds", t.States}, {"zipCodes", t.ZipCodes}} {
+			if len(list.codes) > 0 {
+				f.warn(f.at(list.field), "%s", why)
+			}
+		}
+	}
 }
 
 func (f *docFields) ages(t *Targeting) {

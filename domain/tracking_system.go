@@ -3,6 +3,7 @@ package domain
 import (
 	_ "embed" // the table of presets
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -25,6 +26,9 @@ type TrackingSystem struct {
 	Certainty Certainty
 	// Notes are for whoever sets it up.
 	Notes string
+	// Installs is what its event macro says of an install: "" the event's own name as of any event, InstallsNameless
+	// nothing. Where it is not the event's own name, installs are given a URL of their own.
+	Installs string
 	// Rejection is nil where the provider is not known to post what it rejects.
 	Rejection *PostbackOfRejections
 }
@@ -68,10 +72,22 @@ const (
 	tokenPlaceholder = "YOUR_SECURITY_TOKEN"
 )
 
+// InstallsNameless is a provider whose event macro is empty at an install.
+const InstallsNameless = "nameless"
+
+// InstallEventID is what an install is called where no offer says otherwise.
+const InstallEventID = "install"
+
+// installNames are the names that an offer's install event may have, in lower case.
+var installNames = []string{InstallEventID, "installs", "_install", "app_install", "app install", "first_open"}
+
+// IsInstall says whether an event is the install, by the advertiser's name of it.
+func (e *Event) IsInstall() bool { return slices.Contains(installNames, strings.ToLower(e.EventID)) }
+
 // The presets, a line for each of the 44 values that an offer may name, in the order of the source's
 // table: name, link, click parameter, macros of click id, event, amount, currency and conversion id,
-// certainty, whether a URL per event is set, notes; and of those that post what they reject, how that is
-// known, and the macro of the reason.
+// certainty, whether a URL per event is set, notes; of those that post what they reject, how that is
+// known, and the macro of the reason; and what the event's macro says of an install.
 //
 //go:embed tracking_systems.tsv
 var trackingSystemTable string
@@ -81,6 +97,7 @@ var trackingSystems = sync.OnceValue(func() []TrackingSystem {
 	for _, row := range tableRows(trackingSystemTable) {
 		system := TrackingSystem{
 			Name: row[0], Link: row[1], ClickParameter: row[2], Certainty: Certainty(row[8]), PerEvent: row[9] == "per_event", Notes: row[10],
+			Installs: row[13],
 		}
 		for n, parameter := range []string{ParamClickID, ParamEventID, ParamAmount, ParamCurrency, ParamConversionID} {
 			if macro := row[3+n]; macro != "" {
@@ -153,36 +170,59 @@ func (s TrackingSystem) TrackingLink(link string) string {
 	return link
 }
 
-// PostbackURL is what the provider is given: an address of ours with its macros in their places.
-// eventID, where it is not empty, stands in place of the event's macro. The macros are as the
-// provider wants them, not escaped.
-func (s TrackingSystem) PostbackURL(address, eventID string, withToken bool) string {
+// PostbackForm is what a postback URL is made for.
+type PostbackForm struct {
+	// Address is the address of ours, without a query.
+	Address string
+	// EventID, where it is not empty, stands in place of the event's macro.
+	EventID string
+	// WithToken leaves a place for the advertiser's token.
+	WithToken bool
+	// WithoutMoney leaves amount and currency out: an offer at a flat rate needs neither, and a purchase in another
+	// currency would be rejected (rule 38).
+	WithoutMoney bool
+}
+
+// MacrosFor are the macros of a postback URL.
+func (s TrackingSystem) MacrosFor(form PostbackForm) []PostbackMacro {
+	return slices.DeleteFunc(slices.Clone(s.Macros), func(m PostbackMacro) bool {
+		isMoney := m.Parameter == ParamAmount || m.Parameter == ParamCurrency
+		return form.WithoutMoney && isMoney || form.EventID != "" && m.Parameter == ParamEventID
+	})
+}
+
+// PostbackURL is what the provider is given: an address of ours with its macros in their places. The
+// macros are as the provider wants them, not escaped.
+func (s TrackingSystem) PostbackURL(form PostbackForm) string {
 	var pairs []string
-	for _, m := range s.Macros {
-		if m.Parameter == ParamEventID && eventID != "" {
-			continue
-		}
+	for _, m := range s.MacrosFor(form) {
 		pairs = append(pairs, m.Parameter+"="+m.Macro)
 	}
-	if eventID != "" {
-		pairs = append(pairs, ParamEventID+"="+url.QueryEscape(eventID))
+	if form.EventID != "" {
+		pairs = append(pairs, ParamEventID+"="+url.QueryEscape(form.EventID))
 	}
-	if withToken {
+	if form.WithToken {
 		pairs = append(pairs, ParamSecurityToken+"="+tokenPlaceholder)
 	}
-	return address + "?" + strings.Join(pairs, "&")
+	return form.Address + "?" + strings.Join(pairs, "&")
 }
 
 // RejectionURL is the PostbackURL for what the provider rejects; empty where it is not known to post that.
-func (s TrackingSystem) RejectionURL(address, eventID string, withToken bool) string {
+func (s TrackingSystem) RejectionURL(form PostbackForm) string {
 	if s.Rejection == nil {
 		return ""
 	}
-	link := s.PostbackURL(address, eventID, withToken) + "&" + ParamStatus + "=" + string(VerdictRejected)
+	link := s.PostbackURL(form) + "&" + ParamStatus + "=" + string(VerdictRejected)
 	if s.Rejection.ReasonMacro != "" {
 		link += "&" + ParamReason + "=" + s.Rejection.ReasonMacro
 	}
 	return link
+}
+
+// NamesEvent says whether a URL for this event must name it: where the provider takes a URL for each event,
+// and for installs where its macro does not say the event's own name.
+func (s TrackingSystem) NamesEvent(e *Event) bool {
+	return s.PerEvent || s.Installs != "" && e.IsInstall() && !strings.EqualFold(s.Installs, e.EventID)
 }
 
 // Advice is the notes, with what is to be checked.

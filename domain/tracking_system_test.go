@@ -74,13 +74,13 @@ func TestTrackingLink(t *testing.T) {
 func TestPostbackURLOfAPreset(t *testing.T) {
 	t.Parallel()
 	system := TrackingSystem{Macros: []PostbackMacro{{ParamClickID, "#s2#"}, {ParamEventID, "{event}"}, {ParamAmount, "#price#"}}}
-	require.Equal(t, "https://o.example/track/k?gk_click_id=#s2#&cnv_event_id={event}&cnv_amount=#price#", system.PostbackURL("https://o.example/track/k", "", false))
+	require.Equal(t, "https://o.example/track/k?gk_click_id=#s2#&cnv_event_id={event}&cnv_amount=#price#", system.PostbackURL(PostbackForm{Address: "https://o.example/track/k"}))
 	require.Equal(t, "https://o.example/track/k?gk_click_id=#s2#&cnv_amount=#price#&cnv_event_id=Level+5+%26+up&security_token=YOUR_SECURITY_TOKEN",
-		system.PostbackURL("https://o.example/track/k", "Level 5 & up", true))
-	require.Empty(t, system.RejectionURL("https://o.example/track/k", "", true))
+		system.PostbackURL(PostbackForm{Address: "https://o.example/track/k", EventID: "Level 5 & up", WithToken: true}))
+	require.Empty(t, system.RejectionURL(PostbackForm{Address: "https://o.example/track/k", WithToken: true}))
 	system.Rejection = &PostbackOfRejections{ReasonMacro: "{why}"}
 	require.Equal(t, "https://o.example/track/k?gk_click_id=#s2#&cnv_amount=#price#&cnv_event_id=buy&security_token=YOUR_SECURITY_TOKEN&cnv_status=rejected&cnv_sub_5={why}",
-		system.RejectionURL("https://o.example/track/k", "buy", true))
+		system.RejectionURL(PostbackForm{Address: "https://o.example/track/k", EventID: "buy", WithToken: true}))
 }
 
 // Rule 57: cost belongs to the app of the device's store, and there to the model that fits.

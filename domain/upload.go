@@ -29,9 +29,11 @@ const (
 	UploadCompletedAt = "UserCompletedAt"
 	UploadRevenue     = "Revenue"
 	UploadReward      = "Reward"
+	// UploadConversionID is the advertiser's own id: it tells two purchases of one click from one that is sent twice.
+	UploadConversionID = "ConversionId"
 )
 
-var uploadColumns = []string{UploadClickID, UploadEventID, UploadCompletedAt, UploadRevenue, UploadReward}
+var uploadColumns = []string{UploadClickID, UploadEventID, UploadCompletedAt, UploadRevenue, UploadReward, UploadConversionID}
 
 // MaxUploadLine is the longest line of an upload, in bytes.
 const MaxUploadLine = 4 << 10
@@ -66,7 +68,11 @@ type UploadLine struct {
 	// CompletedAt is nil where the line leaves it out: then the receipt counts.
 	CompletedAt     *time.Time
 	Revenue, Reward *Micros
+	ConversionID    string
 }
+
+// maxUploadConversionID is how long the id of a conversion may be, in bytes, as in a postback.
+const maxUploadConversionID = 255
 
 // ParseUploadLine reads one line. What is wrong with it names the column.
 func ParseUploadLine(columns []string, line string) (read UploadLine, wrong *FieldError) {
@@ -92,6 +98,9 @@ func ParseUploadLine(columns []string, line string) (read UploadLine, wrong *Fie
 }
 
 func (l *UploadLine) take(column, text string) (err error) {
+	if SaysNothing(text) && column != UploadClickID && column != UploadEventID { // as in a postback (rule 71)
+		return nil
+	}
 	switch column {
 	case UploadClickID:
 		if l.ClickID, err = uuid.Parse(text); err != nil {
@@ -112,8 +121,28 @@ func (l *UploadLine) take(column, text string) (err error) {
 		l.Revenue, err = uploadFigure(text)
 	case UploadReward:
 		l.Reward, err = uploadFigure(text)
+	case UploadConversionID:
+		if len(text) > maxUploadConversionID {
+			return fmt.Errorf("must be of at most %d bytes", maxUploadConversionID)
+		}
+		l.ConversionID = text
 	}
 	return err
+}
+
+// CheckCompletion says what is wrong with the time of completion beside its click and the present: a person is there to
+// mend it, so that it is not replaced by the time of receipt as a postback's is (rule 19).
+func (l *UploadLine) CheckCompletion(clicked, now time.Time) *FieldError {
+	switch at := l.CompletedAt; {
+	case at == nil:
+		return nil
+	case at.Before(clicked.Add(-clockSkew)):
+		return &FieldError{Field: UploadCompletedAt, Reason: "is before the click, which was at " + clicked.UTC().Format(time.RFC3339)}
+	case at.After(now.Add(clockSkew)):
+		return &FieldError{Field: UploadCompletedAt, Reason: "is in the future"}
+	default:
+		return nil
+	}
 }
 
 func uploadFigure(text string) (*Micros, error) {
@@ -126,6 +155,36 @@ func uploadFigure(text string) (*Micros, error) {
 		return nil, errors.New("must be a number that is not negative, with at most 12 digits before and 6 after the point, or empty")
 	}
 	return &figure, nil
+}
+
+// Postback is a line as the postback that is decided.
+func (l UploadLine) Postback(actor string) Postback {
+	return Postback{
+		Method: "POST", Path: PathUpload, Params: l.Params(), ClickID: &l.ClickID, EventID: l.EventID, CompletedAt: l.CompletedAt,
+		ConversionID: l.ConversionID, Said: map[string]string{"cnv_event_id": UploadEventID, "cnv_conversion_id": UploadConversionID},
+		Upload: &Upload{Actor: actor, Revenue: l.Revenue, Reward: l.Reward},
+	}
+}
+
+// PathUpload is what the postback log shows as the path of an upload's lines.
+const PathUpload = "/api/v1/conversions/upload"
+
+// UploadRefusal says what is wrong with a line on its offer, whatever conversions there are: an event that the offer does
+// not have, a figure that is needed. It needs only Postback, Click, Side, Current and GoalsOff; what depends on other
+// conversions, on windows, caps and budget is decided when the line is done.
+func (f *Facts) UploadRefusal() *FieldError {
+	event, reason := f.event()
+	if reason == ReasonNone && !f.open(event) {
+		reason = ReasonUnknownEvent
+	}
+	switch {
+	case reason != ReasonNone:
+		return &FieldError{Field: UploadEventID, Reason: string(reason) + ": " + f.reasonDetail(&Decision{Reason: reason})}
+	case event.RecordAs != RecordAsClick && f.needsAmount():
+		return &FieldError{Field: UploadRevenue, Reason: string(ReasonMissingAmount) + ": the offer pays a share of the sale, so that " +
+			UploadRevenue + " and " + UploadReward + " must be given"}
+	}
+	return nil
 }
 
 // csvCells splits one line. A quoted cell must end on it: none of the columns holds a line break.
@@ -148,6 +207,9 @@ func (l UploadLine) Params() map[string]string {
 	}
 	if l.Reward != nil {
 		params[UploadReward] = l.Reward.String()
+	}
+	if l.ConversionID != "" {
+		params[UploadConversionID] = l.ConversionID
 	}
 	return params
 }

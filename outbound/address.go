@@ -19,12 +19,14 @@ import (
 type Resolver func(ctx context.Context, host string) ([]netip.Addr, error)
 
 // The reasons why an address is not called. They name no resolved address: what a name means
-// inside our network is nobody else's business.
+// inside our network is nobody else's business. Those that the operator can change name the setting.
 var (
-	errURLMalformed  = errors.New("not an absolute http(s) URL in plain ASCII")
-	errURLUserinfo   = errors.New("user name and password do not belong into the URL")
-	errURLScheme     = errors.New("only https on port 443 or 8443 is called")
-	errURLNotPublic  = errors.New("the host is not a public address")
+	errURLMalformed = errors.New("not an absolute http(s) URL in plain ASCII")
+	errURLUserinfo  = errors.New("user name and password do not belong into the URL")
+	errURLScheme    = errors.New("only https on port 443 or 8443 is called: http and other ports only inside the ranges of OFFERFLOW_CALLBACK_ALLOW_CIDRS")
+	errURLNotPublic = errors.New("the host is not a public address: to have a private one called, the operator adds its range to " +
+		"OFFERFLOW_CALLBACK_ALLOW_CIDRS (127.0.0.0/8,::1/128 for receivers on the server's own machine)")
+	errURLOwn        = errors.New("a part of Offerflow itself listens there, and is never called: name your receiver's own address and port")
 	errURLUnresolved = errors.New("the host name does not resolve")
 )
 
@@ -81,6 +83,7 @@ func prefixes(texts ...string) []netip.Prefix {
 // target is a URL whose form has been checked; its addresses have not.
 type target struct {
 	host string
+	port uint16
 	// usual says https on a port that every public address may be called on. Anything else is
 	// for the operator's ranges only.
 	usual bool
@@ -108,11 +111,11 @@ func checkForm(raw string, limit int) (target, error) {
 	if _, err := netip.ParseAddr(host); err != nil && (endsInNumber(host) || strings.ContainsAny(host, "%:")) {
 		return target{}, errURLNotPublic
 	}
-	return target{host: host, usual: parsed.Scheme == "https" && (port == 443 || port == 8443)}, nil
+	return target{host: host, port: port, usual: parsed.Scheme == "https" && (port == 443 || port == 8443)}, nil
 }
 
-func portOf(parsed *url.URL) (int, error) {
-	usual := map[string]int{"https": 443, "http": 80}[parsed.Scheme]
+func portOf(parsed *url.URL) (uint16, error) {
+	usual := map[string]uint16{"https": 443, "http": 80}[parsed.Scheme]
 	if usual == 0 {
 		return 0, errURLScheme
 	}
@@ -126,7 +129,7 @@ func portOf(parsed *url.URL) (int, error) {
 	if err != nil || port == 0 || strconv.FormatUint(port, 10) != parsed.Port() {
 		return 0, errURLMalformed
 	}
-	return int(port), nil
+	return uint16(port), nil
 }
 
 // endsInNumber finds hosts that some resolvers read as an IPv4 address in decimal, octal, hex or a
@@ -161,6 +164,9 @@ func (o *Caller) vet(ctx context.Context, t target) ([]netip.Addr, error) {
 	addrs = slices.Clone(addrs)
 	for i, addr := range addrs {
 		addrs[i] = addr.Unmap()
+		if o.isOwn(ctx, addrs[i], t.port) {
+			return nil, errURLOwn
+		}
 		if addr.Zone() == "" && within(o.allow, addrs[i]) {
 			continue
 		}

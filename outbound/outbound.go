@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -40,8 +41,11 @@ const (
 // Caller calls what CheckURL lets pass.
 type Caller struct {
 	allow   []netip.Prefix
+	own     []OwnPart
 	resolve Resolver
-	clients map[string]*http.Client
+	// resolveOwn answers the names of our own parts as this process does when it connects to them.
+	resolveOwn Resolver
+	clients    map[string]*http.Client
 }
 
 // Answer is what came of one request. StatusCode is 0 when there was no answer; Error says why.
@@ -56,16 +60,18 @@ type Answer struct {
 }
 
 // New makes the way out. allow are the operator's exceptions, inside which http and any
-// port are allowed; resolve nil is the system's resolver.
-func New(allow []netip.Prefix, resolve Resolver) *Caller {
-	return newCaller(allow, resolve, nil)
+// port are allowed, but for our own parts; resolve nil is the system's resolver.
+func New(allow []netip.Prefix, resolve Resolver, own ...OwnPart) *Caller {
+	o := newCaller(allow, resolve, nil)
+	o.own = own
+	return o
 }
 
 func newCaller(allow []netip.Prefix, resolve Resolver, tlsConfig *tls.Config) *Caller {
 	if resolve == nil {
 		resolve = systemResolver
 	}
-	o := &Caller{resolve: resolve}
+	o := &Caller{resolve: resolve, resolveOwn: systemResolver}
 	for _, prefix := range allow {
 		o.allow = append(o.allow, prefix.Masked())
 	}
@@ -101,12 +107,16 @@ func (o *Caller) dial(ctx context.Context, scheme, address string) (net.Conn, er
 	if err != nil {
 		return nil, errURLMalformed
 	}
-	t := target{host: host, usual: scheme == "https" && (port == "443" || port == "8443")}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, errURLMalformed
+	}
+	t := target{host: host, port: uint16(number), usual: scheme == "https" && (port == "443" || port == "8443")}
 	addrs, err := o.vet(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	dialer := net.Dialer{Timeout: dialTimeout, Control: o.control}
+	dialer := net.Dialer{Timeout: dialTimeout, ControlContext: o.control}
 	for _, addr := range addrs[:min(len(addrs), maxAddressesTried)] {
 		var conn net.Conn
 		conn, err = dialer.DialContext(ctx, "tcp", net.JoinHostPort(addr.String(), port))
@@ -118,12 +128,15 @@ func (o *Caller) dial(ctx context.Context, scheme, address string) (net.Conn, er
 }
 
 // control is the last look, at the address that the kernel is about to be given.
-func (o *Caller) control(_, address string, _ syscall.RawConn) error {
+func (o *Caller) control(ctx context.Context, _, address string, _ syscall.RawConn) error {
 	bound, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return errURLNotPublic
 	}
 	addr := bound.Addr()
+	if o.isOwn(ctx, addr.Unmap(), bound.Port()) {
+		return errURLOwn
+	}
 	if addr.Zone() == "" && within(o.allow, addr.Unmap()) || isPublic(addr) {
 		return nil
 	}

@@ -111,7 +111,7 @@ func TestRule53Rebinding(t *testing.T) {
 	if answer := caller.Post(t.Context(), "https://rebinding.example/", nil, nil); answer.Error != errURLNotPublic.Error() {
 		t.Errorf("called: %+v", answer)
 	}
-	if err := caller.control("tcp", "127.0.0.1:"+port, nil); err == nil {
+	if err := caller.control(t.Context(), "tcp", "127.0.0.1:"+port, nil); err == nil {
 		t.Error("the last look lets loopback through")
 	}
 	if connections.Load() != 0 {

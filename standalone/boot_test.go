@@ -104,6 +104,25 @@ func TestKilledAndStartedAgain(t *testing.T) {
 }
 
 // leaveTraces writes a message and a parked workflow.
+// As docs/backup-and-restore.md says: a copy of the stopped folder, unpacked elsewhere, is the same
+// installation.
+func TestACopyOfTheFolderIsABackup(t *testing.T) {
+	dir, elsewhere := dataDir(t), dataDir(t)
+	p := bootChild(t, dir, nil)
+	leaveTraces(t, p)
+	p.signal(syscall.SIGTERM)
+	backup := filepath.Join(t.TempDir(), "backup.tar.gz")
+	if err := os.Mkdir(elsewhere, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"-czf", backup, "-C", dir, "."}, {"-xzpf", backup, "-C", elsewhere}} {
+		if out, err := exec.CommandContext(t.Context(), "tar", args...).CombinedOutput(); err != nil {
+			t.Fatalf("tar %v: %v\n%s", args, err, out)
+		}
+	}
+	findTraces(t, bootChild(t, elsewhere, nil))
+}
+
 func leaveTraces(t *testing.T, p *child) {
 	t.Helper()
 	js := stream(t, p)

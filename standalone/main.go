@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/netip"
 	"os"
 	"os/signal"
 	"strconv"
@@ -56,7 +55,7 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer, play bo
 	}
 	var mails demo.Mails
 	if play { // its app and its mail server are on loopback
-		config.CallbackAllowCIDRs = append(config.CallbackAllowCIDRs, netip.MustParsePrefix("127.0.0.0/8"))
+		config.CallbackAllowCIDRs = append(config.CallbackAllowCIDRs, process.LoopbackRanges()...)
 	}
 	options, err := optionsFromEnv(getenv, out)
 	if err != nil {

@@ -14,6 +14,45 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
+const clicksOfUpload = `-- name: ClicksOfUpload :many
+SELECT id, clicked_at, offer_id, side, refused_reason FROM clicks WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+`
+
+type ClicksOfUploadRow struct {
+	ID            uuid.UUID
+	ClickedAt     time.Time
+	OfferID       uuid.UUID
+	Side          domain.Side
+	RefusedReason domain.Reason
+}
+
+// What says of the lines of an upload whether they can be decided.
+func (q *Queries) ClicksOfUpload(ctx context.Context, db DBTX, tenantID uuid.UUID, ids []uuid.UUID) ([]ClicksOfUploadRow, error) {
+	rows, err := db.Query(ctx, clicksOfUpload, tenantID, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ClicksOfUploadRow{}
+	for rows.Next() {
+		var i ClicksOfUploadRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.ClickedAt,
+			&i.OfferID,
+			&i.Side,
+			&i.RefusedReason,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const decisionContext = `-- name: DecisionContext :one
 SELECT t.currency, t.timezone, t.next_timezone, t.next_timezone_at, t.reward_ratio_micros, t.goals_enabled,
   o.version AS offer_version, o.name AS offer_name,

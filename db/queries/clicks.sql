@@ -75,3 +75,7 @@ SELECT clicked_at FROM clicks WHERE tenant_id = @tenant_id AND pub_member_id = @
 -- The same in the book of a shared offer's advertiser.
 SELECT clicked_at FROM clicks WHERE tenant_id = @tenant_id AND member_key = @member_key AND member_key <> '' AND offer_id = @offer_id AND id < @id
   AND refused_reason = '' AND NOT is_test ORDER BY id DESC LIMIT 1;
+
+-- name: ClicksOfUpload :many
+-- What says of the lines of an upload whether they can be decided.
+SELECT id, clicked_at, offer_id, side, refused_reason FROM clicks WHERE tenant_id = @tenant_id AND id = ANY(@ids::uuid[]);

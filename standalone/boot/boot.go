@@ -72,6 +72,8 @@ func (s *Standalone) startProduct(ctx context.Context) (err error) {
 	config.DatabaseURL, config.NATSURL, config.NATSMonitorURL = e.DatabaseURL, e.NATSURL, e.NATSMonitorURL
 	config.MigrateDatabaseURL = e.DatabaseURL
 	config.NATSReplicas, config.TemporalUIURL, config.Standalone = 1, e.TemporalUIURL, true
+	config.OwnParts = e.OwnParts()
+	config.AllowLoopback()
 	if err := process.Migrate(ctx, *config); err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -72,7 +71,6 @@ func run(m *testing.M) (code int, err error) {
 var config = process.Config{
 	HTTPAddr: "127.0.0.1:0", DatabaseConns: 20, NATSReplicas: 1, AttributionStart: worker.StartOnClick,
 	LogFormat: "json", LogLevel: "debug", TrustedProxies: []string{"127.0.0.1/32"},
-	CallbackAllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 }
 
 // captureLogs makes the product log as it would in production, into a file.

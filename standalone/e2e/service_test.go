@@ -108,7 +108,7 @@ func TestReadiness(t *testing.T) {
 	}
 	_, text := getAs(t, w.Config.OperatorToken, w.URL+"/readyz")
 	check(t, json.Unmarshal([]byte(text), &told))
-	if len(told.Dependencies) != 3 || strings.Count(text, `"status":"ok"`) != 4 {
+	if len(told.Dependencies) != 4 || strings.Count(text, `"status":"ok"`) != 5 {
 		t.Errorf("the operator is told %s", text)
 	}
 	if status, _ := get(t, w.URL+"/healthz"); status != http.StatusOK {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/db/cluster"
+	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/standalone/natsserver"
 	"github.com/offerflow/offerflow/standalone/temporalserver"
 )
@@ -174,6 +175,16 @@ func (e *Engine) startUI(ctx context.Context, opts Options) (err error) {
 // TemporalOptions are what a client of Temporal needs.
 func (e *Engine) TemporalOptions() client.Options {
 	return temporalserver.ClientOptions(e.TemporalAddress, e.TemporalToken)
+}
+
+// OwnParts are the addresses that the parts listen on, their inner ones included.
+func (e *Engine) OwnParts() (parts []outbound.OwnPart) {
+	addresses := append(e.temporal.Addresses(), e.ui.Addresses()...)
+	addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", e.postgres.Port()), e.NATSURL, e.NATSMonitorURL)
+	for _, address := range addresses {
+		parts = append(parts, outbound.OwnPartsOf(address, nil)...)
+	}
+	return parts
 }
 
 // PostgresDone is closed when PostgreSQL has ended. Before Stop that means it

@@ -43,7 +43,7 @@ type Options struct {
 type Server struct {
 	temporal temporal.Server
 	log      *logger
-	port     int
+	ports    servicePorts
 	token    string
 
 	stopOnce sync.Once
@@ -69,7 +69,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{log: log, port: p.frontend, token: opts.Token, stopped: make(chan struct{})}
+	s := &Server{log: log, ports: p, token: opts.Token, stopped: make(chan struct{})}
 	if err := s.launch(store, p, opts.DynamicConfig); err != nil {
 		return nil, fmt.Errorf("starting Temporal: %w", err)
 	}
@@ -123,7 +123,15 @@ func (s *Server) launch(store store, p servicePorts, overrides map[string]any) (
 }
 
 // Address is host:port of the frontend, for clients and workers.
-func (s *Server) Address() string { return ports.Address(s.port) }
+func (s *Server) Address() string { return ports.Address(s.ports.frontend) }
+
+// Addresses are those of all services.
+func (s *Server) Addresses() (all []string) {
+	for _, port := range []int{s.ports.frontend, s.ports.history, s.ports.matching, s.ports.worker, s.ports.internal} {
+		all = append(all, ports.Address(port))
+	}
+	return all
+}
 
 // ClientOptions are what a client needs to reach it.
 func (s *Server) ClientOptions() client.Options { return ClientOptions(s.Address(), s.token) }

@@ -129,6 +129,9 @@ func (ui *UI) healthy(ctx context.Context) error {
 // URL is what to open in a browser.
 func (ui *UI) URL() string { return "http://" + ports.Address(ui.port) }
 
+// Addresses are those of the front and of what stands behind it.
+func (ui *UI) Addresses() []string { return []string{ports.Address(ui.port), ports.Address(ui.inner)} }
+
 // Stop closes the UI and waits.
 func (ui *UI) Stop() {
 	if ui == nil {

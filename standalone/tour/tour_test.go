@@ -20,7 +20,9 @@ import (
 )
 
 // pages are read in this order, as by one reader in one shell.
-var pages = []string{"README.md", "docs/http.md"}
+var pages = []string{
+	"README.md", "docs/http.md", "docs/callbacks.md", "docs/roles-and-tokens.md", "docs/where-are-my-coins.md", "docs/month-end.md",
+}
 
 // documented is the address that the pages write.
 const documented = "http://127.0.0.1:8080"

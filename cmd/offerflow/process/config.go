@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"reflect"
 	"strconv"
 	"strings"
@@ -35,8 +36,8 @@ type Config struct {
 	OperatorToken  string        `env:"OFFERFLOW_OPERATOR_TOKEN" secret:"true" help:"the operator's token, 16 bytes or more (required; standalone mints one)"`
 	SecretKeys     string        `env:"OFFERFLOW_SECRET_KEYS" secret:"true" help:"current and earlier secret keys, 32 bytes or more in hex each, separated by commas; the same on every process (required; standalone mints one)"`
 	TrustedProxies []string      `env:"OFFERFLOW_TRUSTED_PROXIES" help:"addresses and ranges that may say what the client's address is"`
-	CountryHeader  string        `env:"OFFERFLOW_COUNTRY_HEADER" help:"header in which a trusted proxy names the client's country"`
-	GeoIPFile      string        `env:"OFFERFLOW_GEOIP_FILE" help:"MaxMind country or city database"`
+	CountryHeader  string        `env:"OFFERFLOW_COUNTRY_HEADER" help:"header in which a trusted proxy (OFFERFLOW_TRUSTED_PROXIES) names the client's country, such as CF-IPCountry; it goes before the database"`
+	GeoIPFile      string        `env:"OFFERFLOW_GEOIP_FILE" help:"database of countries or cities in MaxMind's format; when empty the embedded one of countries, off looks no address up"`
 
 	// Connections and places of waiting postbacks: what strangers may hold of a process. 0 takes the default.
 	MaxConnections           int `env:"OFFERFLOW_MAX_CONNECTIONS" envDefault:"16384" help:"connections of clients that a process takes; more are closed at once. The limit of open files may lower it, which is said at the start"`
@@ -70,7 +71,7 @@ type Config struct {
 	RefusedTotal      int `env:"OFFERFLOW_REFUSED_TOTAL" envDefault:"500" help:"the same in all; of refused clicks, half of it per tenant"`
 
 	TemporalUIURL      string         `env:"OFFERFLOW_TEMPORAL_UI_URL" help:"Temporal UI that traces link to"`
-	CallbackAllowCIDRs []netip.Prefix `env:"OFFERFLOW_CALLBACK_ALLOW_CIDRS" help:"ranges that callbacks may reach although they are private, with http and any port"`
+	CallbackAllowCIDRs []netip.Prefix `env:"OFFERFLOW_CALLBACK_ALLOW_CIDRS" help:"ranges that callbacks may reach although they are private, with http and any port; never Offerflow's own parts. Standalone on a loopback address allows 127.0.0.0/8,::1/128 unless this is set, be it to nothing"`
 	SMTPURL            string         `env:"OFFERFLOW_SMTP_URL" secret:"true" help:"mail server for notices: smtp://user:password@host:587 (TLS by STARTTLS, which ?starttls=optional or ?starttls=never loosen) or smtps://user:password@host:465; without one, notices are kept as failed, to be sent again"`
 	MailFrom           string         `env:"OFFERFLOW_MAIL_FROM" help:"sender of mails, like Offerflow <notices@example.com> (required with OFFERFLOW_SMTP_URL)"`
 	AttributionStart   worker.Start   `env:"OFFERFLOW_ATTRIBUTION_START" envDefault:"on_click" help:"on_click or on_first_postback: when a click's workflow starts"`
@@ -83,6 +84,8 @@ type Config struct {
 
 	// Standalone says that the parts beside this process are embedded in it.
 	Standalone bool `env:"-"`
+	// OwnParts are parts that callbacks never reach, beside those that the settings name.
+	OwnParts []outbound.OwnPart `env:"-"`
 	// Resolver is nil for the system's; tests have one that never answers.
 	Resolver outbound.Resolver `env:"-"`
 }
@@ -102,6 +105,9 @@ func FromEnv() (Config, error) {
 	config, err := env.ParseAs[Config]()
 	if err != nil {
 		return config, err
+	}
+	if _, set := os.LookupEnv("OFFERFLOW_CALLBACK_ALLOW_CIDRS"); set && config.CallbackAllowCIDRs == nil {
+		config.CallbackAllowCIDRs = []netip.Prefix{} // set to nothing: then no default stands in its place
 	}
 	return config, config.check()
 }

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ type Process struct {
 	role      Role
 	temporal  client.Client
 	namespace string
+	// temporalAddress is host:port of its frontend.
+	temporalAddress string
 	// store is for requests, decisions for what stands behind them: neither keeps the other from a
 	// connection. A process that is one of both has one of them. schedules may take longer.
 	store, decisions, schedules *db.Store
@@ -171,7 +174,7 @@ func (p *Process) temporalClient(options client.Options) (err error) {
 	if options.Namespace == "" {
 		options.Namespace = client.DefaultNamespace
 	}
-	p.namespace = options.Namespace
+	p.namespace, p.temporalAddress = options.Namespace, cmp.Or(options.HostPort, client.DefaultHostPort)
 	options.Logger = log.NewStructuredLogger(slog.Default())
 	if err := temporalTelemetry(&options); err != nil {
 		return err
@@ -229,11 +232,12 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 		Store: p.store, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Relay: p.relay,
 		Config: api.Config{
 			PublicURL: p.config.publicURL(p.listener.Addr().(*net.TCPAddr)), OperatorTokenHash: p.keys.Hash(p.config.OperatorToken),
-			TrustedProxies: p.config.TrustedProxies, CountryHeader: p.config.CountryHeader,
+			TrustedProxies: p.config.TrustedProxies, CountryHeader: p.config.CountryHeader, GeoIPFile: p.config.GeoIPFile,
 			MaxWaiting: p.config.MaxWaiting, MaxWaitingPerAddress: p.config.MaxWaitingPerAddress,
 			TemporalUIURL: p.config.TemporalUIURL, TemporalNamespace: p.namespace,
 			CallbackAllowCIDRs: p.config.CallbackAllowCIDRs, NATSMonitorURL: p.config.NATSMonitorURL, Traced: traced(), Resolver: p.config.Resolver,
 			AllowedHosts:  p.config.AllowedHosts,
+			OwnParts:      p.ownParts(),
 			DatabaseConns: int(p.config.DatabaseConns),
 			Refused:       api.RefusedBudgets{PerAddress: p.config.RefusedPerAddress, PerKey: p.config.RefusedPerKey, Total: p.config.RefusedTotal},
 		},
@@ -245,7 +249,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 	}
 	p.clicks, p.refusals = stream.NewClickPublisher(p.stream), stream.NewRefusalPublisher(p.stream)
 	server.Clicks, server.Refusals = p.clicks, p.refusals
-	if err := server.StartTracking(ctx, p.config.GeoIPFile); err != nil {
+	if err := server.StartTracking(ctx); err != nil {
 		return nil, err
 	}
 	p.busy, p.endStreams = server.Tracking.Busy, server.EndLiveStreams
@@ -253,7 +257,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 }
 
 func (p *Process) outbound() *outbound.Caller {
-	return outbound.New(p.config.CallbackAllowCIDRs, p.config.Resolver)
+	return outbound.New(p.config.CallbackAllowCIDRs, p.config.Resolver, p.ownParts()...)
 }
 
 func (p *Process) newWorker() (*worker.Worker, error) {

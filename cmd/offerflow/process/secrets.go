@@ -45,8 +45,12 @@ func (c *Config) weakSecrets() (weak []string, err error) {
 
 // onThisMachineOnly is true of a standalone, whose parts are all on loopback, that listens there too.
 func (c *Config) onThisMachineOnly() bool {
+	return c.Standalone && c.listensOnLoopback()
+}
+
+func (c *Config) listensOnLoopback() bool {
 	host, _, err := net.SplitHostPort(c.HTTPAddr)
-	if err != nil || !c.Standalone {
+	if err != nil {
 		return false
 	}
 	address, err := netip.ParseAddr(host)
