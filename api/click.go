@@ -106,17 +106,15 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 	t.addDecider(click, &to.offer.TenantID)
 	seen := audience(to, params, where, visitor.device)
 	click.RefusedReason = refusal(to, at, visitor, seen)
-	if click.RefusedReason != domain.ReasonNone && !t.spending.clicks.mayRecord(click, at) {
-		t.fallback(c, to, params)
-		return
-	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), clickWait)
-	defer cancel()
-	if err := t.clicks.Publish(ctx, click); err != nil {
-		clicksUnavailable.Inc()
-		slog.WarnContext(c.Request.Context(), "click not recorded", "error", err)
-		tryAgain(c, "Please try again.")
-		return
+	if click.RefusedReason == domain.ReasonNone || t.spending.clicks.mayRecord(click, at) {
+		ctx, cancel := context.WithTimeout(c.Request.Context(), clickWait)
+		defer cancel()
+		if err := t.clicks.Publish(ctx, click); err != nil {
+			clicksUnavailable.Inc()
+			slog.WarnContext(c.Request.Context(), "click not recorded", "error", err)
+			tryAgain(c, "Please try again.")
+			return
+		}
 	}
 	if click.RefusedReason != domain.ReasonNone {
 		why := ""
