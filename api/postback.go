@@ -221,7 +221,7 @@ func (t *Tracking) parsePostback(c *gin.Context, form *conversionForm, body []by
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	p := &domain.Postback{
 		ID: t.keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: r.Method, Path: loggedPath(r.URL.Path),
-		SourceIP: c.ClientIP(), AdvertiserKey: truncated(cmp.Or(c.Param("advertiserKey"), strayKey(r.URL.Path)), 64),
+		SourceIP: c.ClientIP(), AdvertiserKey: form.sentBy(cmp.Or(c.Param("advertiserKey"), strayKey(r.URL.Path))),
 	}
 	sent, misshapen := readPairs(r, body)
 	p.Params = logged(sent.all())
@@ -319,20 +319,35 @@ func canonicalUUID(text string) (uuid.UUID, bool) {
 	return id, err == nil
 }
 
+// maxSignature is more than an HMAC-SHA256 has in any of its spellings.
+const maxSignature = 128
+
 // nonceForm is what a nonce may look like.
 var nonceForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{8,128}$`)
 
-// readSignature reads what a signed postback proves itself with (domain.CanonicalPostback). An
-// incomplete or misshapen signature is none: whether one is needed is known to the decision only.
+// readSignature reads what a signed postback proves itself with (domain.CanonicalPostback); nil where
+// nothing of it was sent. What is missing or misshapen is left out: whether a signature is needed is known
+// to the decision only, which says then what was wrong with it.
 func readSignature(r *http.Request, path string, query []pair, body []byte, keys *keyring.Keyring) *domain.Signed {
 	timestamp, nonce := signatureField(r, query, "of_timestamp"), signatureField(r, query, "of_nonce")
 	signature := signatureField(r, query, domain.SignatureParam)
-	at, zoned, ok := domain.ParseSentTime(timestamp)
-	if !ok || !zoned || !nonceForm.MatchString(nonce) || signature == "" || len(signature) > 128 {
+	if timestamp == "" && nonce == "" && signature == "" {
 		return nil
 	}
-	text := domain.CanonicalPostback(r.Method, path, r.URL.RawQuery, body, timestamp, nonce)
-	return &domain.Signed{Timestamp: at, Nonce: nonce, Signature: cleanText(signature), SealedText: keys.Seal([]byte(text))}
+	signed := &domain.Signed{}
+	if at, zoned, ok := domain.ParseSentTime(timestamp); ok && zoned {
+		signed.Timestamp = at
+	}
+	if nonceForm.MatchString(nonce) {
+		signed.Nonce = nonce
+	}
+	if len(signature) <= maxSignature {
+		signed.Signature = cleanText(signature)
+	}
+	if signed.Complete() {
+		signed.SealedText = keys.Seal([]byte(domain.CanonicalPostback(r.Method, path, r.URL.RawQuery, body, timestamp, nonce)))
+	}
+	return signed
 }
 
 // signatureField is a header, in either spelling, or else a parameter of the query.

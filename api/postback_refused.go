@@ -85,7 +85,7 @@ func (s *spending) refused(p *domain.Postback, at time.Time) (spent string) {
 	switch {
 	case !s.addresses.allow(domain.AddressKey(p.SourceIP), at):
 		return spentAddress
-	case p.AdvertiserKey != "" && !s.keys.allow(p.AdvertiserKey, at):
+	case p.KeyHash() != "" && !s.keys.allow(p.KeyHash(), at):
 		return spentKey
 	case p.Address != nil && p.Address.Opaque && p.Address.OfferID != nil && !s.keys.allow(p.Address.OfferID.String(), at):
 		return spentKey

@@ -34,8 +34,11 @@ type Facts struct {
 	PartnerCaps Caps
 	// Partner is what was agreed with the click's partner about this event; nil: nothing, or nobody.
 	Partner *PartnerTerms
-	// Authenticated says that the advertiser's security was set and passed (rule 67).
+	// Authenticated says that the advertiser's security was set and passed (rule 67), ByKey that the
+	// postback came by the advertiser's key, and Forgeable that a person must look at it (rule 78).
 	Authenticated bool
+	ByKey         bool
+	Forgeable     bool
 	// Session are all conversions of this click, oldest first.
 	Session []Conversion
 	// Member are the live conversions of the same member and event from other clicks (rule 6).
@@ -328,7 +331,9 @@ func (f *Facts) settleStatus(event *Event, n *NewConversion) {
 	switch verdict := f.Postback.Verdict(); {
 	case event.RequiresApproval || f.Current.RewardType == RewardTypeManual:
 		n.Status, n.NeedsReview = StatusPending, true
-		n.Expected = !event.RequiresApproval && !f.doubted() && verdict != VerdictPending
+		n.Expected = !event.RequiresApproval && !f.doubted() && !f.Forgeable && verdict != VerdictPending
+	case f.Forgeable: // rule 78: until a person
+		n.Status, n.NeedsReview = StatusPending, true
 	case verdict == VerdictPending && f.believed(): // rule 77: until a person or a later verdict
 		n.Status, n.NeedsReview, n.AwaitsVerdict = StatusPending, true, true
 	case f.doubted(): // rule 77: until a person

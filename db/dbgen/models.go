@@ -24,6 +24,12 @@ type Advertiser struct {
 	CreatedAt            time.Time
 	ExchangeTenantID     *uuid.UUID
 	SecurityTokenChecked bool
+	KeyHash              *string
+	KeySealed            string
+	PreviousKeyHash      *string
+	PreviousKeyUntil     *time.Time
+	PreviousSecretSealed *string
+	PreviousSecretUntil  *time.Time
 }
 
 type Age struct {
@@ -465,6 +471,7 @@ type Nonce struct {
 	Nonce        string
 	PostbackID   uuid.UUID
 	SeenAt       time.Time
+	ContentHash  string
 }
 
 type Offer struct {
@@ -760,6 +767,7 @@ type Tenant struct {
 	CreatedAt          time.Time
 	DestinationSchemes []string
 	PassMacros         []string
+	PostbackSecurity   string
 }
 
 type Transition struct {

@@ -44,9 +44,10 @@ FROM clicks WHERE tenant_id = $1 AND id = $2 FOR UPDATE;
 -- name: DecisionContext :one
 -- What a decision about a click goes by besides the click: terms of tenant, advertiser, partner,
 -- the offer's version now, and how many postbacks are held.
-SELECT t.currency, t.timezone, t.next_timezone, t.next_timezone_at, t.reward_ratio_micros, t.goals_enabled,
+SELECT t.currency, t.timezone, t.next_timezone, t.next_timezone_at, t.reward_ratio_micros, t.goals_enabled, t.postback_security,
   o.version AS offer_version, o.name AS offer_name,
   a.id AS advertiser_id, a.name AS advertiser_name, a.security_token_hash, a.signing_secret_sealed, a.ip_allowlist,
+  a.previous_secret_sealed, a.previous_secret_until, a.key_hash, a.previous_key_hash, a.previous_key_until,
   p.name AS partner_name, p.daily_cap, p.weekly_cap, p.monthly_cap, p.all_time_cap, p.tier_id, pt.name AS tier_name,
   (CASE WHEN c.partner_id IS NOT NULL THEN (
     SELECT jsonb_agg(jsonb_build_object('id', y.id, 'eventId', y.event_id, 'version', y.version, 'startsAt', y.starts_at,

@@ -1,16 +1,20 @@
 -- Across tenants, by the system role: the log of refused postbacks.
 
 -- name: SystemLogRefused :exec
--- Packed refusals (domain.Postback) in one statement. One with an advertiser's key or an offer's opaque
--- code is in that tenant's log, any other in the operator's, which has no tenant. A publisher's entry for
--- an advertiser of the Exchange has no address: the advertiser posts under its own.
+-- Packed refusals (domain.Postback) in one statement. One with an advertiser's key, be it the one before
+-- the last rotation, or an offer's opaque code is in that tenant's log, any other in the operator's,
+-- which has no tenant. A publisher's entry for an advertiser of the Exchange has no address: the
+-- advertiser posts under its own.
 INSERT INTO postbacks (tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason,
   decided_at, detail, warnings)
 SELECT DISTINCT ON (r.id) coalesce(o.tenant_id, a.tenant_id), r.id, r."receivedAt", coalesce(o.advertiser_id, a.id), r."clickId",
   r.method, r.path, r."sourceIp", coalesce(r.params, '{}'), 'refused', r.refused, @decided_at, coalesce(r.detail, ''), coalesce(r.warnings, '[]')
 FROM jsonb_to_recordset(@refused::jsonb) AS r(id uuid, "receivedAt" timestamptz, method text, path text, "sourceIp" text, params jsonb,
   "advertiserKey" text, refused text, detail text, warnings jsonb, "clickId" uuid, address jsonb)
-LEFT JOIN advertisers a ON a.key = r."advertiserKey" AND a.exchange_tenant_id IS NULL
+CROSS JOIN LATERAL (SELECT CASE WHEN r."advertiserKey" LIKE 'sha256:%' THEN substr(r."advertiserKey", 8)
+  ELSE encode(sha256(convert_to(lower(r."advertiserKey"), 'UTF8')), 'hex') END AS hash) k -- the release before sent keys as they are
+LEFT JOIN LATERAL (SELECT x.tenant_id, x.id FROM advertisers x
+  WHERE (x.key_hash = k.hash OR x.previous_key_hash = k.hash) AND x.exchange_tenant_id IS NULL LIMIT 1) a ON true
 LEFT JOIN offers o ON (r.address->>'opaque')::boolean AND o.id = (r.address->>'offerId')::uuid
 ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, decided_at = excluded.decided_at,
   detail = excluded.detail, warnings = excluded.warnings
