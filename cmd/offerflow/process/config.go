@@ -64,9 +64,9 @@ type Config struct {
 	StreamRefusedMiB   int64         `env:"OFFERFLOW_STREAM_REFUSED_MIB" envDefault:"256" help:"size of the stream of refused postbacks on their way into the log, likewise"`
 	StreamEventsMiB    int64         `env:"OFFERFLOW_STREAM_EVENTS_MIB" envDefault:"2048" help:"size of the news' stream, likewise"`
 
-	RefusedPerAddress int `env:"OFFERFLOW_REFUSED_PER_ADDRESS" envDefault:"50" help:"refused postbacks per second that an API takes from one address, ten seconds' worth at once; beyond, senders get 503"`
+	RefusedPerAddress int `env:"OFFERFLOW_REFUSED_PER_ADDRESS" envDefault:"50" help:"refused postbacks per second that an API takes from one address, ten seconds' worth at once; beyond, senders get 503. As many refused clicks are recorded; beyond, members are sent on without a record"`
 	RefusedPerKey     int `env:"OFFERFLOW_REFUSED_PER_KEY" envDefault:"100" help:"the same per advertiser's key"`
-	RefusedTotal      int `env:"OFFERFLOW_REFUSED_TOTAL" envDefault:"500" help:"the same in all"`
+	RefusedTotal      int `env:"OFFERFLOW_REFUSED_TOTAL" envDefault:"500" help:"the same in all; of refused clicks, half of it per tenant"`
 
 	TemporalUIURL      string         `env:"OFFERFLOW_TEMPORAL_UI_URL" help:"Temporal UI that traces link to"`
 	CallbackAllowCIDRs []netip.Prefix `env:"OFFERFLOW_CALLBACK_ALLOW_CIDRS" help:"ranges that callbacks may reach although they are private, with http and any port; never Offerflow's own parts. Standalone on a loopback address allows 127.0.0.0/8,::1/128 unless this is set, be it to nothing"`
@@ -75,7 +75,8 @@ type Config struct {
 	AttributionStart   worker.Start   `env:"OFFERFLOW_ATTRIBUTION_START" envDefault:"on_click" help:"on_click or on_first_postback: when a click's workflow starts"`
 	RetentionDays      int            `env:"OFFERFLOW_RETENTION_DAYS" envDefault:"0" help:"days after which clicks without a conversion, the log of postbacks, attempts of deliveries, views of offers and the audit log may go; 0 keeps them for ever, else 90 or more"`
 	OperatorLogDays    int            `env:"OFFERFLOW_OPERATOR_LOG_DAYS" envDefault:"14" help:"days after which refused postbacks go that nothing tells whose they are; 0 keeps them"`
-	RefusedRows        int32          `env:"OFFERFLOW_REFUSED_LOG_ROWS" envDefault:"1000000" help:"how many of them are kept, and how many refused postbacks of each tenant, some 2 kB each; 0 keeps all"`
+	RefusedRows        int32          `env:"OFFERFLOW_REFUSED_LOG_ROWS" envDefault:"1000000" help:"how many of them are kept, and how many refused postbacks and refused clicks of each tenant, some 2 kB each; 0 keeps all"`
+	RefusedClickDays   int            `env:"OFFERFLOW_REFUSED_CLICK_DAYS" envDefault:"90" help:"days after which clicks that were refused go; 0 keeps them as long as other clicks"`
 	LogFormat          string         `env:"OFFERFLOW_LOG_FORMAT" envDefault:"text" help:"text or json"`
 	LogLevel           string         `env:"OFFERFLOW_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 
@@ -155,6 +156,9 @@ func (c *Config) checkRefused() error {
 	}
 	if c.OperatorLogDays < 0 || c.OperatorLogDays > maxRetentionDays {
 		wrong = append(wrong, fmt.Errorf("OFFERFLOW_OPERATOR_LOG_DAYS is %d: use 0 to keep everything, or 1 to %d", c.OperatorLogDays, maxRetentionDays))
+	}
+	if c.RefusedClickDays < 0 || c.RefusedClickDays > maxRetentionDays {
+		return fmt.Errorf("OFFERFLOW_REFUSED_CLICK_DAYS is %d: use 0 to keep everything, or 1 to %d", c.RefusedClickDays, maxRetentionDays)
 	}
 	if c.RefusedRows < 0 {
 		wrong = append(wrong, fmt.Errorf("OFFERFLOW_REFUSED_LOG_ROWS is %d: use 0 to keep all, or 1 or more", c.RefusedRows))

@@ -129,6 +129,7 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 		return err
 	}
 	p.stream.Seal = activities.MessageSeal(p.keys)
+	p.stream.Verify = (&activities.Seals{Keys: p.keys, Store: p.store, Now: time.Now}).Message
 	if err := p.stream.Check(ctx, p.config.Streams()); err != nil {
 		return err
 	}
@@ -253,7 +254,8 @@ func (p *Process) newWorker() (*worker.Worker, error) {
 		Store: p.decisions, Schedules: p.schedules, Keys: p.keys, Stream: p.stream, Temporal: p.temporal, Namespace: p.namespace, Relay: p.relay,
 		AttributionStart: p.config.AttributionStart, Busy: p.busy, Retention: time.Duration(p.config.RetentionDays) * 24 * time.Hour,
 		OperatorLog: time.Duration(p.config.OperatorLogDays) * 24 * time.Hour, RefusedRows: p.config.RefusedRows,
-		Deliveries: deliveries, ApplyToShare: p.applyToShare,
+		RefusedClicks: time.Duration(p.config.RefusedClickDays) * 24 * time.Hour,
+		Deliveries:    deliveries, ApplyToShare: p.applyToShare,
 	}, nil
 }
 
