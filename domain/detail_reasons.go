@@ -133,6 +133,10 @@ func (f *Facts) timeSentence(d *Decision) sentence {
 		}
 		return sentence{anyone: "The event had to be completed by " + instantText(end) + "."}
 	case ReasonOutOfSequence:
+		if f.holdsTooMany() {
+			said := fmt.Sprintf("%d postbacks of this click wait for an earlier event already, as many as may: send it again once that is completed.", f.Held)
+			return sentence{anyone: said, advertiser: f.waitsFor(t)}
+		}
 		return sentence{anyone: ReasonOutOfSequence.Sentence(), advertiser: f.waitsFor(t)}
 	case ReasonTooSoon:
 		if missing, since := f.shortfall(t); missing > 0 {
