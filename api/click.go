@@ -86,16 +86,6 @@ func (t *Tracking) click(c *gin.Context, to target, err error) {
 	t.record(c, to, &params)
 }
 
-var clicksRefused = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "offerflow_clicks_refused_total", Help: "Clicks that went along the fallback chain, by reason.",
-}, []string{"reason"})
-
-func init() {
-	for _, reason := range domain.ClickReasons {
-		clicksRefused.WithLabelValues(string(reason))
-	}
-}
-
 // clickWait bounds how long a member waits for the disk; a stream that is that far behind is full.
 const clickWait = 5 * time.Second
 
@@ -127,7 +117,6 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 		}
 	}
 	if click.RefusedReason != domain.ReasonNone {
-		clicksRefused.WithLabelValues(string(click.RefusedReason)).Inc()
 		why := ""
 		if missesCountry(click.RefusedReason, &to.offer.Targeting, seen) {
 			why = t.unplacedClick(c, click)

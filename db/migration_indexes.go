@@ -26,8 +26,8 @@ func clickIndexes() []partitionedIndex {
 	indexes := []partitionedIndex{
 		{"clicks_tenant", "(tenant_id, id)"},
 		{"clicks_partner", "(tenant_id, partner_id, id) WHERE partner_id IS NOT NULL"},
-		{"clicks_refused", "(tenant_id, refused_reason, id) WHERE refused_reason <> ''"},
-		{"clicks_refused_offer", "(tenant_id, offer_id, refused_reason, id) WHERE refused_reason <> ''"},
+		{"clicks_reason", "(tenant_id, refused_reason, id) WHERE refused_reason <> ''"},
+		{"clicks_offer_reason", "(tenant_id, offer_id, refused_reason, id) WHERE refused_reason <> ''"},
 	}
 	for n := 1; n <= 15; n++ {
 		indexes = append(indexes, partitionedIndex{

@@ -48,7 +48,7 @@ func TestIndexesOfADatabaseInUse(t *testing.T) {
 	}
 	var partitions, indexes, invalid, marks, keys int
 	require.NoError(t, conn.QueryRowContext(t.Context(), `SELECT (SELECT count(*) FROM pg_inherits WHERE inhparent = 'clicks'::regclass),
-		(SELECT count(*) FROM pg_class c JOIN pg_inherits i ON i.inhparent = c.oid WHERE c.relname IN ('clicks_tenant', 'clicks_sub_15', 'clicks_refused_offer')),
+		(SELECT count(*) FROM pg_class c JOIN pg_inherits i ON i.inhparent = c.oid WHERE c.relname IN ('clicks_tenant', 'clicks_sub_15', 'clicks_offer_reason')),
 		(SELECT count(*) FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid WHERE NOT x.indisvalid AND c.relname LIKE 'clicks%'),
 		(SELECT count(*) FROM pg_index x WHERE x.indrelid = 'click_rollups'::regclass AND x.indisunique)`).Scan(&partitions, &indexes, &invalid, &keys))
 	require.Equal(t, []int{3 * partitions, 0, 1}, []int{indexes, invalid, keys})
