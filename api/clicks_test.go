@@ -53,7 +53,7 @@ func TestWhereAreTheCoinsOfAMember(t *testing.T) {
 	oldest := b.click("anna", ago(72), func(c *domain.Click) { c.PartnerID, c.PubSubs = &partner, []string{"campaign", "", "creative"} })
 	refused := b.click("anna", ago(48), func(c *domain.Click) { c.RefusedReason = domain.ReasonOutOfTarget })
 	second := b.click("anna", ago(24), func(c *domain.Click) { c.OfferID, c.AdvertiserID = other.ID, other.AdvertiserID })
-	berts := b.click("bert", func(c *domain.Click) { c.RefusedReason = domain.ReasonFraudBot })
+	berts := b.click("bert", ago(1), func(c *domain.Click) { c.RefusedReason = domain.ReasonFraudBot })
 	bytes := b.click("bytes:Jos%E9")
 	instant := func(hours int) string {
 		return url.QueryEscape(time.Now().Add(-time.Duration(hours) * time.Hour).UTC().Format(time.RFC3339))
@@ -190,7 +190,7 @@ func TestLinksToClicksAndWorkflows(t *testing.T) {
 	b.me.get("/api/v1/jobs/"+job+"/items").into(http.StatusOK, &items)
 	require.Equal(t, []string{click.String(), click.String()}, []string{items.Items[0].ClickID, items.Items[1].ClickID})
 	details := map[string]string{items.Items[0].Reason: items.Items[0].Detail, items.Items[1].Reason: items.Items[1].Detail}
-	require.Equal(t, map[string]string{"": "Pending until a person approves it.", "unknown_event": `cnv_event_id "by" is no event of this offer. The nearest: "buy".`}, details)
+	require.Equal(t, map[string]string{"": "Pending until a person approves it.", "unknown_event": `EventID "by" is no event of this offer. The nearest: "buy".`}, details)
 }
 
 // A list of clicks is counted to 10,000 and read on by a cursor: each click once, in either order.

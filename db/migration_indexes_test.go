@@ -29,7 +29,7 @@ func TestIndexesOfADatabaseInUse(t *testing.T) {
 	require.NoError(t, err)
 	_, err = provider.UpTo(t.Context(), beforeIndexes)
 	require.NoError(t, err)
-	asSystem(t, conn, `INSERT INTO clicks (tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_id, pub_subs, refused_reason, session_ends_at)
+	systemDoes(t, conn, `INSERT INTO clicks (tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_id, pub_subs, refused_reason, session_ends_at)
 		SELECT gen_random_uuid(), ('0199b000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, now(), gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), '{a,b}',
 			CASE WHEN n = 1 THEN 'capped' ELSE '' END, now() FROM generate_series(1, 3) n`)
 	for _, statement := range []string{ // an attempt that was cut short
@@ -40,7 +40,7 @@ func TestIndexesOfADatabaseInUse(t *testing.T) {
 		_, err = conn.ExecContext(t.Context(), statement)
 		require.NoError(t, err)
 	}
-	asSystem(t, conn, `INSERT INTO clicks (tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_id, refused_reason, session_ends_at)
+	systemDoes(t, conn, `INSERT INTO clicks (tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_id, refused_reason, session_ends_at)
 		VALUES (gen_random_uuid(), '016f6000-0000-7000-8000-000000000000', now(), gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), 'capped', now())`,
 		"DELETE FROM rollup_marks")
 	for range 2 { // the second finds nothing to do
@@ -61,7 +61,7 @@ func TestIndexesOfADatabaseInUse(t *testing.T) {
 	require.Equal(t, 1, marks, "the bucket of the refused click")
 }
 
-func asSystem(t *testing.T, conn *sql.DB, statements ...string) {
+func systemDoes(t *testing.T, conn *sql.DB, statements ...string) {
 	t.Helper()
 	tx, err := conn.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
