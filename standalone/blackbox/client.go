@@ -219,7 +219,6 @@ type Answer struct {
 	PostbackID   string     `json:"postbackId"`
 	Outcome      string     `json:"outcome"`
 	Reason       string     `json:"reason"`
-	Detail       string     `json:"detail"`
 	ConversionID string     `json:"conversionId"`
 	Status       string     `json:"status"`
 	ReleaseAt    *time.Time `json:"releaseAt"`
