@@ -34,24 +34,10 @@ func (d *Decisions) ChangesNothing(ctx context.Context, click *dbgen.SystemClick
 	return event != nil && slices.Contains(click.Unrepeatable, event.ID), nil
 }
 
-// insecure says that a postback fails the advertiser's security, as secured does, apart from the nonce:
-// one that was used before is found by the decision.
+// insecure says that a postback fails the advertiser's or its tenant's security, as secured does, apart
+// from the nonce: one that was used before is found by the decision.
 func (d *Decisions) insecure(click *dbgen.SystemClickByIDRow, postback *domain.Postback) (bool, error) {
-	if postback.Upload != nil || postback.IsTest && click.IsTest {
-		return false, nil
-	}
-	security := domain.Security{
-		HasToken: click.SecurityTokenHash != nil, HasSecret: click.SigningSecretSealed != nil, Allowlist: parsePrefixes(click.IpAllowlist),
-	}
-	if security.HasToken {
-		security.TokenOK = hashMatches(*click.SecurityTokenHash, postback.TokenHashes)
-	}
-	if security.HasSecret {
-		var err error
-		if security.SignatureOK, err = d.rightlySigned(postback, *click.SigningSecretSealed); err != nil {
-			return false, err
-		}
-	}
-	_, refused := security.Check(postback)
-	return refused != domain.ReasonNone, nil
+	guard := protectionOfClick(click)
+	proof, err := d.prove(&guard, postback, click.IsTest)
+	return proof.Refused != domain.ReasonNone, err
 }

@@ -142,7 +142,7 @@ func (d *Decisions) decideOne(ctx context.Context, tenantID uuid.UUID, postback 
 			}
 			w := &writer{scene: scene, postback: &postback, tx: tx, decisions: d, now: d.Now().UTC().Truncate(time.Microsecond), wasHeld: decideBy != nil}
 			decided, err = w.decide(ctx, logged, decideBy)
-			after = aftermath{holds: scene.context.Holds || decided.Answer.Outcome == domain.OutcomeHeld, moved: w.moved}
+			after = aftermath{holds: scene.context.Held > 0 || decided.Answer.Outcome == domain.OutcomeHeld, moved: w.moved}
 			return err
 		})
 	})
@@ -167,12 +167,15 @@ func (w *writer) decide(ctx context.Context, logged *db.Result[dbgen.Postback], 
 	}
 	var err error
 	if w.wasHeld { // it passed the advertiser's security when it came
-		w.authenticated = row.Authenticated
-	} else if w.authenticated, err = w.decisions.secured(ctx, w); err != nil {
+		w.proof = w.heldProof(row.Authenticated)
+	} else if err = w.decisions.secured(ctx, w); err != nil {
 		return Decided{}, err
 	}
-	if w.refused != domain.ReasonNone {
-		return w.write(ctx, domain.Decision{Outcome: domain.OutcomeRefused, Reason: w.refused}, nil)
+	switch {
+	case w.proof.Refused != domain.ReasonNone:
+		return w.write(ctx, domain.Decision{Outcome: domain.OutcomeRefused, Reason: w.proof.Refused}, nil)
+	case w.first != nil:
+		return w.answerAgain(ctx)
 	}
 	facts, err := w.facts(ctx, decideBy)
 	if err != nil {
@@ -198,7 +201,8 @@ func (w *writer) facts(ctx context.Context, decideBy *time.Time) (domain.Facts, 
 	facts := domain.Facts{
 		Postback: *w.postback, Now: w.now, DecideBy: decideBy, Click: clickFacts(&s.click), AtClick: s.atClick, Current: s.current,
 		Side: s.click.Side, Currency: s.context.Currency, RewardRatio: s.context.RewardRatioMicros, GoalsOff: !s.context.GoalsEnabled,
-		PartnerCaps: s.partnerCaps(), Authenticated: w.authenticated, Session: allFacts(s.session),
+		Held: int(s.context.Held), PartnerCaps: s.partnerCaps(), Authenticated: w.proof.Authenticated, ByKey: w.proof.ByKey, Forgeable: w.proof.Forgeable,
+		Session: allFacts(s.session),
 	}
 	event := facts.Event()
 	var err error

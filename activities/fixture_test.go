@@ -77,7 +77,7 @@ func (rig *decisionRig) insertTenant(product string, rewardRatio int64) {
 		ratio := domain.Micros(rewardRatio * domain.MicrosPerUnit)
 		if err := queries.InsertTenant(ctx, tx, dbgen.InsertTenantParams{
 			TenantID: rig.tenantID, Name: "T", Product: product, Email: "t@example.com", Currency: "USD", Timezone: "UTC",
-			RewardRatioMicros: &ratio, CreatedAt: at,
+			RewardRatioMicros: &ratio, CreatedAt: at, PostbackSecurity: string(domain.PostbackSecurityOpen),
 		}); err != nil {
 			return err
 		}

@@ -287,7 +287,8 @@ func TestUploadOfAForeignClick(t *testing.T) {
 	rig.tenantID = uuid.New()
 	rig.tenant(func(ctx context.Context, tx pgx.Tx) error {
 		return queries.InsertTenant(ctx, tx, dbgen.InsertTenantParams{
-			TenantID: rig.tenantID, Name: "U", Product: "publisher", Email: "u@example.com", Currency: "USD", Timezone: "UTC", CreatedAt: rig.now(),
+			PostbackSecurity: "open",
+			TenantID:         rig.tenantID, Name: "U", Product: "publisher", Email: "u@example.com", Currency: "USD", Timezone: "UTC", CreatedAt: rig.now(),
 		})
 	})
 	jobID := rig.job(JobUpload, nil, rig.line(click, "A"))

@@ -94,7 +94,7 @@ func TestRule19AuthenticatedTime(t *testing.T) {
 // signed signs a postback as an advertiser does.
 func (rig *decisionRig) signed(secret, nonce string, at time.Time) func(*domain.Postback) {
 	return func(p *domain.Postback) {
-		text := strings.Join([]string{"GET", "/track", nonce, at.Format(time.RFC3339)}, "\n")
+		text := strings.Join([]string{"GET", "/track", p.ClickID.String(), p.EventID, nonce, at.Format(time.RFC3339)}, "\n")
 		mac := hmac.New(sha256.New, []byte(secret))
 		mac.Write([]byte(text))
 		p.Signed = &domain.Signed{Timestamp: at, Nonce: nonce, Signature: hex.EncodeToString(mac.Sum(nil)), SealedText: rig.Keys.Seal([]byte(text))}

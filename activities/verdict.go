@@ -77,6 +77,6 @@ func (w *writer) keepFinding(ctx context.Context, batch *db.Batch, decision doma
 	}
 	return queries.InsertVerdictFinding(ctx, batch, dbgen.InsertVerdictFindingParams{
 		TenantID: w.scene.click.TenantID, PostbackID: w.postback.ID, ConversionID: decision.Existing.ID,
-		At: w.postback.ReceivedAt, Said: w.postback.Status, Authenticated: w.authenticated,
+		At: w.postback.ReceivedAt, Said: w.postback.Status, Authenticated: w.proof.Authenticated,
 	})
 }

@@ -16,14 +16,15 @@ import (
 // writer writes one decision: log row, conversion, ledger, news and counters, in the deciding
 // transaction. Counters come last, because their rows are hot and locked to the commit.
 type writer struct {
-	decisions     *Decisions
-	tx            pgx.Tx
-	scene         *scene
-	postback      *domain.Postback
-	now           time.Time
-	wasHeld       bool
-	authenticated bool
-	refused       domain.Reason
+	decisions *Decisions
+	tx        pgx.Tx
+	scene     *scene
+	postback  *domain.Postback
+	now       time.Time
+	wasHeld   bool
+	// proof is what it proved of its sender; first is the log row of the same signed request before it.
+	proof domain.Proof
+	first *dbgen.Postback
 	// moved says that what the click holds may be decidable by this decision, or by an earlier one of the
 	// same postback. A refusal changes nothing, and one that is held itself waits like the others.
 	moved bool
@@ -116,6 +117,9 @@ func (w *writer) writeRows(ctx context.Context, batch *db.Batch, decision domain
 
 // explain is what is said of a decision in words, and what was left out of the postback.
 func (w *writer) explain(decision *domain.Decision) (string, domain.FieldErrors) {
+	if w.judged == nil && w.proof.Detail != "" {
+		return w.proof.Detail, w.postback.Warnings
+	}
 	if w.judged == nil {
 		return domain.RefusalDetail(w.postback, decision.Reason), w.postback.Warnings
 	}
@@ -213,9 +217,9 @@ func (w *writer) logPostback(ctx context.Context, batch *db.Batch, answer *domai
 	click := &w.scene.click
 	return queries.UpsertPostback(ctx, batch, dbgen.UpsertPostbackParams{
 		TenantID: &click.TenantID, ID: w.postback.ID, ReceivedAt: w.postback.ReceivedAt, AdvertiserID: &click.AdvertiserID,
-		ClickID: &click.ID, Method: w.postback.Method, Path: w.postback.Path, SourceIp: w.postback.SourceIP, Params: params,
+		ClickID: &click.ID, Method: w.postback.Method, Path: domain.PathWithoutKey(w.postback.Path), SourceIp: w.postback.SourceIP, Params: params,
 		Outcome: answer.Outcome, Reason: answer.Reason, ConversionID: answer.ConversionID, Status: answer.Status,
-		ReleaseAt: answer.ReleaseAt, Authenticated: w.authenticated, DecidedAt: w.now,
+		ReleaseAt: answer.ReleaseAt, Authenticated: w.proof.Authenticated, DecidedAt: w.now,
 		Detail: answer.Detail, Warnings: warnings,
 	})
 }

@@ -1,10 +1,15 @@
 package api
 
 import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -30,16 +35,90 @@ func (s *Server) changeSecrets(c *checks, row *dbgen.Advertiser, body advertiser
 		}
 	}
 	if secret := body.SigningSecret.or(""); body.SigningSecret.given && (secret == "" || secret != s.signingSecretOf(row)) {
-		row.SigningSecretSealed = nil
-		if secret != "" {
+		if secret == "" {
+			row.SigningSecretSealed, row.PreviousSecretSealed, row.PreviousSecretUntil = nil, nil, nil
+		} else {
 			c.secret("signingSecret", secret, domain.MinSigningSecretBytes)
-			sealed := s.Keys.Seal([]byte(secret))
-			row.SigningSecretSealed = &sealed
+			s.replaceSigningSecret(row, secret)
 		}
 	}
 	if body.IPAllowlist.given {
 		row.IpAllowlist = c.ipAllowlist("ipAllowlist", body.IPAllowlist.or(nil), row.IpAllowlist)
 	}
+}
+
+// replaceSigningSecret sets a new signing secret. The one before counts for a day more.
+func (s *Server) replaceSigningSecret(row *dbgen.Advertiser, secret string) {
+	if row.SigningSecretSealed != nil {
+		until := now().Add(rotationOverlap)
+		row.PreviousSecretSealed, row.PreviousSecretUntil = row.SigningSecretSealed, &until
+	}
+	sealed := s.Keys.Seal([]byte(secret))
+	row.SigningSecretSealed = &sealed
+}
+
+type rotateSecretInput struct {
+	ByID
+	Body *struct {
+		SigningSecret string `json:"signingSecret,omitempty" doc:"The new secret, at least 32 bytes; made where it is left out."`
+	}
+}
+
+type advertiserSecretOutput struct {
+	Body struct {
+		AdvertiserDocument
+		SigningSecret string `json:"signingSecret,omitempty" doc:"The secret that was made, shown this once; left out where one was given."`
+	}
+}
+
+// rotateSigningSecret gives an advertiser a new signing secret, or its first.
+func (s *Server) rotateSigningSecret(ctx context.Context, in *rotateSecretInput) (*advertiserSecretOutput, error) {
+	var c checks
+	secret, made := "", ""
+	if in.Body != nil {
+		secret = in.Body.SigningSecret
+	}
+	if secret == "" {
+		made = newSigningSecret()
+		secret = made
+	}
+	c.secret("signingSecret", secret, domain.MinSigningSecretBytes)
+	if err := c.err(); err != nil {
+		return nil, err
+	}
+	changed, err := s.changedAdvertiser(ctx, in.ID, "rotate-signing-secret", func(ctx context.Context, tx pgx.Tx, row *dbgen.Advertiser) error {
+		if secret != s.signingSecretOf(row) { // the same again would end the one before
+			s.replaceSigningSecret(row, secret)
+		}
+		return writeAdvertiser(ctx, tx, row)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &advertiserSecretOutput{}
+	out.Body.AdvertiserDocument, out.Body.SigningSecret = changed.Body, made
+	return out, nil
+}
+
+// newSigningSecret is 256 random bits as text: its bytes as they stand are the key.
+func newSigningSecret() string {
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw) // never fails: crypto/rand aborts the program instead
+	return hex.EncodeToString(raw)
+}
+
+// openness warns of a tenant that believes whoever knows a click id (rule 78). Another tenant's advertiser
+// is that tenant's to protect.
+func openness(row *dbgen.Advertiser, security string) []string {
+	if security != string(domain.PostbackSecurityOpen) || row.ExchangeTenantID != nil {
+		return nil
+	}
+	if row.SecurityTokenHash != nil || row.SigningSecretSealed != nil || len(row.IpAllowlist) > 0 {
+		return []string{"postbackSecurity is open: postbacks count without this advertiser's key. What protects them is the token, secret or " +
+			"address list that is set. PUT /api/v1/settings {\"postbackSecurity\": \"keyed\"} keeps them protected without it, and makes pixels wait for a person"}
+	}
+	return []string{"postbackSecurity is open: whoever sees a click id, and members do, can post this advertiser's conversions. Have the advertiser post to its " +
+		"postbackUrl, then PUT /api/v1/settings {\"postbackSecurity\": \"keyed\"}"}
 }
 
 func (s *Server) isTokenOf(row *dbgen.Advertiser, token string) bool {
@@ -106,6 +185,10 @@ func parsePrefix(text string) (netip.Prefix, error) {
 // weaknesses are what a value that was stored by an earlier release would be refused for today. Of a
 // token only a hash is known, hence only whether it was ever looked at.
 func (s *Server) weaknesses(row *dbgen.Advertiser) (warnings []string) {
+	if row.ExchangeTenantID == nil && s.keyOf(row) == "" {
+		warnings = append(warnings, "postbackUrl cannot be shown: the secret key that it was sealed with is not in OFFERFLOW_SECRET_KEYS any more. It works on; "+
+			"POST /api/v1/advertisers/{id}/key/rotate makes a new one")
+	}
 	if row.SecurityTokenHash != nil && !row.SecurityTokenChecked {
 		warnings = append(warnings, "securityToken was set before there was a least length, and may be easy to guess: set one of at least "+
 			strconv.Itoa(domain.MinSecurityTokenBytes)+" bytes")

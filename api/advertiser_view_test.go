@@ -15,7 +15,7 @@ import (
 var openToAdvertisers = []string{
 	"/api/v1/sdk-offer-management/{product}/offers", "/api/v1/sdk-offer-management/{product}/offers/{id}",
 	"/api/v1/sdk-conversion-system/conversions", "/api/v1/conversions/{id}", "/api/v1/postbacks", "/api/v1/reports/performance",
-	"/api/v1/integrations/cost-report/singular/json", "/api/v1/integrations/cost-report/appsflyer/json",
+	"/api/v1/integrations/cost-report/singular/json", "/api/v1/integrations/cost-report/appsflyer/json", "/api/v1/advertisers/{id}",
 }
 
 // postedByAdvertisers are the routes with a body that an advertiser's token may call.
@@ -30,6 +30,7 @@ var keptFromAdvertisers = []string{
 
 // asAdvertiser lets the shown offer's advertiser ask in the partner's place.
 func (s *spies) asAdvertiser(rivalsClick, rivalsPostback uuid.UUID) {
+	s.candidates["advertiser"] = append(s.candidates["advertiser"], s.advertiser)
 	s.asking, s.kept = s.me.token("advertiser", "advertiserId", s.advertiser), keptFromAdvertisers
 	kept := map[string]string{}
 	for _, what := range []string{

@@ -2,16 +2,12 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base32"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/db/dbgen"
-	"github.com/offerflow/offerflow/domain"
 )
 
 // advertiserDocument shows which protections of rule 67 are set, never what they are.
@@ -19,12 +15,15 @@ type advertiserDocument struct {
 	ID               uuid.UUID `json:"id"`
 	Name             string    `json:"name"`
 	Email            string    `json:"email"`
-	PostbackURL      string    `json:"postbackUrl" doc:"The advertiser's own postback address; empty for another tenant of the Exchange, which posts under its own."`
+	PostbackURL      string    `json:"postbackUrl" doc:"The advertiser's own postback address, a secret: shown to management and to the advertiser, else empty. Empty too for another tenant of the Exchange, which posts under its own."`
 	HasSecurityToken bool      `json:"hasSecurityToken"`
 	HasSigningSecret bool      `json:"hasSigningSecret"`
 	IPAllowlist      []string  `json:"ipAllowlist"`
 	CreatedAt        time.Time `json:"createdAt"`
-	Warnings         []string  `json:"warnings,omitempty" doc:"What is weak in how postbacks are authenticated, from before there were least lengths. It works on."`
+	Warnings         []string  `json:"warnings,omitempty" doc:"What is weak in how postbacks are authenticated: postbackSecurity is open, or a value is from before there were least lengths. It works on."`
+	// Until when the address and the secret before the last rotation count too; left out when they do not.
+	PreviousPostbackURLUntil   *time.Time `json:"previousPostbackUrlUntil,omitempty" doc:"Until then the address before the last rotation counts too."`
+	PreviousSigningSecretUntil *time.Time `json:"previousSigningSecretUntil,omitempty" doc:"Until then the signing secret before the last rotation counts too."`
 	// ExchangeTenantID is left out of the tenant's own advertisers.
 	ExchangeTenantID *uuid.UUID `json:"exchangeTenantId,omitempty" doc:"The tenant whose advertiser it is, that shares offers with this one."`
 }
@@ -36,7 +35,7 @@ type advertiserBody struct {
 	Name          Optional[string]   `json:"name,omitempty" doc:"Required when made."`
 	Email         Optional[string]   `json:"email,omitempty"`
 	SecurityToken Optional[string]   `json:"securityToken,omitempty" doc:"Postbacks must carry it as security_token. At least 16 bytes. Never shown again."`
-	SigningSecret Optional[string]   `json:"signingSecret,omitempty" doc:"Postbacks must be signed with it. Its bytes as they stand are the key: at least 32. Never shown again."`
+	SigningSecret Optional[string]   `json:"signingSecret,omitempty" doc:"Postbacks must be signed with it. Its bytes as they stand are the key: at least 32. Never shown again. The one before counts for 24 hours more; null ends both. …/signing-secret/rotate makes one."`
 	IPAllowlist   Optional[[]string] `json:"ipAllowlist,omitempty" doc:"Addresses and ranges that postbacks may come from, no wider than /8 (IPv4) and /32 (IPv6); empty: any."`
 
 	ShownOnly
@@ -45,6 +44,9 @@ type advertiserBody struct {
 	HasSigningSecret any `json:"hasSigningSecret,omitempty" readOnly:"true"`
 	Warnings         any `json:"warnings,omitempty" readOnly:"true"`
 	ExchangeTenantID any `json:"exchangeTenantId,omitempty" readOnly:"true"`
+
+	PreviousPostbackURLUntil   any `json:"previousPostbackUrlUntil,omitempty" readOnly:"true"`
+	PreviousSigningSecretUntil any `json:"previousSigningSecretUntil,omitempty" readOnly:"true"`
 }
 
 type createAdvertiserInput struct{ Body advertiserBody }
@@ -55,62 +57,69 @@ type updateAdvertiserInput struct {
 }
 
 func (s *Server) createAdvertiser(ctx context.Context, in *createAdvertiserInput) (*advertiserOutput, error) {
-	row := dbgen.Advertiser{
-		TenantID: principal(ctx).TenantID, ID: newID(), Key: newAdvertiserKey(), IpAllowlist: []string{}, CreatedAt: now(),
-	}
+	row := dbgen.Advertiser{TenantID: principal(ctx).TenantID, ID: newID(), IpAllowlist: []string{}, CreatedAt: now()}
+	s.giveKey(&row)
 	if err := s.changeAdvertiser(&row, in.Body); err != nil {
 		return nil, err
 	}
-	out := &advertiserOutput{Body: s.advertiser(row)}
-	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := dbgen.New().InsertAdvertiser(ctx, tx, dbgen.InsertAdvertiserParams(row)); err != nil {
-			return err
-		}
-		return audit(ctx, tx, "create", "advertiser", row.ID.String(), nil, out.Body)
-	})
-}
-
-// newAdvertiserKey is public, short enough to be read out, and never a UUID.
-func newAdvertiserKey() string {
-	raw := make([]byte, 10)
-	_, _ = rand.Read(raw)
-	return strings.ToLower(base32.StdEncoding.EncodeToString(raw))
-}
-
-func (s *Server) getAdvertiser(ctx context.Context, in *ByID) (*advertiserOutput, error) {
 	out := &advertiserOutput{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		row, err := dbgen.New().GetAdvertiser(ctx, tx, principal(ctx).TenantID, in.ID)
-		out.Body = s.advertiser(row)
-		return orNotFound(err)
-	})
-}
-
-func (s *Server) updateAdvertiser(ctx context.Context, in *updateAdvertiserInput) (*advertiserOutput, error) {
-	out := &advertiserOutput{}
-	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		row, err := dbgen.New().GetAdvertiserForUpdate(ctx, tx, principal(ctx).TenantID, in.ID)
-		if err != nil {
-			return orNotFound(err)
-		}
-		if row.ExchangeTenantID != nil {
-			return forbidden("This advertiser is another tenant's, which shares offers by the Exchange: that tenant alone changes it.",
-				domain.FieldError{Field: "id", Reason: "is another tenant's advertiser"})
-		}
-		before := s.advertiser(row)
-		if err := s.changeAdvertiser(&row, in.Body); err != nil {
-			return err
-		}
-		out.Body = s.advertiser(row)
-		err = dbgen.New().UpdateAdvertiser(ctx, tx, dbgen.UpdateAdvertiserParams{
-			Name: row.Name, Email: row.Email, SecurityTokenHash: row.SecurityTokenHash,
-			SecurityTokenChecked: row.SecurityTokenChecked, SigningSecretSealed: row.SigningSecretSealed, IpAllowlist: row.IpAllowlist,
-			TenantID: row.TenantID, ID: row.ID,
+		err := dbgen.New().InsertAdvertiser(ctx, tx, dbgen.InsertAdvertiserParams{
+			TenantID: row.TenantID, ID: row.ID, Key: row.Key, Name: row.Name, Email: row.Email, SecurityTokenHash: row.SecurityTokenHash,
+			SigningSecretSealed: row.SigningSecretSealed, IpAllowlist: row.IpAllowlist, CreatedAt: row.CreatedAt,
+			SecurityTokenChecked: row.SecurityTokenChecked, KeyHash: row.KeyHash, KeySealed: row.KeySealed,
 		})
 		if err != nil {
 			return err
 		}
-		return audit(ctx, tx, "update", "advertiser", row.ID.String(), before, out.Body)
+		security, err := dbgen.New().PostbackSecurity(ctx, tx, row.TenantID)
+		if err != nil {
+			return err
+		}
+		out.Body = s.advertiser(row, security)
+		return audit(ctx, tx, "create", "advertiser", row.ID.String(), nil, out.Body.withoutKey())
+	})
+}
+
+func (s *Server) getAdvertiser(ctx context.Context, in *ByID) (*advertiserOutput, error) {
+	return s.shownAdvertiser(ctx, in.ID)
+}
+
+// getAdvertiserForAdvertiser shows an advertiser itself, with its postback address.
+func (s *Server) getAdvertiserForAdvertiser(ctx context.Context, in *ByID) (*advertiserOutput, error) {
+	if in.ID != *principal(ctx).AdvertiserID {
+		return nil, notFound()
+	}
+	return s.shownAdvertiser(ctx, in.ID)
+}
+
+func (s *Server) shownAdvertiser(ctx context.Context, id uuid.UUID) (*advertiserOutput, error) {
+	out := &advertiserOutput{}
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		row, err := dbgen.New().GetAdvertiser(ctx, tx, principal(ctx).TenantID, id)
+		if err != nil {
+			return orNotFound(err)
+		}
+		security, err := dbgen.New().PostbackSecurity(ctx, tx, row.TenantID)
+		out.Body = s.advertiser(row, security).shownTo(ctx)
+		return err
+	})
+}
+
+func (s *Server) updateAdvertiser(ctx context.Context, in *updateAdvertiserInput) (*advertiserOutput, error) {
+	return s.changedAdvertiser(ctx, in.ID, "update", func(ctx context.Context, tx pgx.Tx, row *dbgen.Advertiser) error {
+		if err := s.changeAdvertiser(row, in.Body); err != nil {
+			return err
+		}
+		return writeAdvertiser(ctx, tx, row)
+	})
+}
+
+func writeAdvertiser(ctx context.Context, tx pgx.Tx, row *dbgen.Advertiser) error {
+	return dbgen.New().UpdateAdvertiser(ctx, tx, dbgen.UpdateAdvertiserParams{
+		Name: row.Name, Email: row.Email, SecurityTokenHash: row.SecurityTokenHash, SecurityTokenChecked: row.SecurityTokenChecked,
+		SigningSecretSealed: row.SigningSecretSealed, IpAllowlist: row.IpAllowlist, PreviousSecretSealed: row.PreviousSecretSealed,
+		PreviousSecretUntil: row.PreviousSecretUntil, TenantID: row.TenantID, ID: row.ID,
 	})
 }
 
@@ -122,30 +131,30 @@ func (s *Server) changeAdvertiser(row *dbgen.Advertiser, body advertiserBody) er
 	return c.err()
 }
 
-func (s *Server) advertiser(row dbgen.Advertiser) advertiserDocument {
+// advertiser is the document of a row in a tenant with such a postbackSecurity.
+func (s *Server) advertiser(row dbgen.Advertiser, security string) advertiserDocument {
 	return advertiserDocument{
-		ID: row.ID, Name: row.Name, Email: row.Email, PostbackURL: s.postbackURLOf(row.Key, row.ExchangeTenantID), ExchangeTenantID: row.ExchangeTenantID,
+		ID: row.ID, Name: row.Name, Email: row.Email, PostbackURL: s.postbackURLOf(&row), ExchangeTenantID: row.ExchangeTenantID,
+		PreviousPostbackURLUntil: ahead(row.PreviousKeyUntil), PreviousSigningSecretUntil: ahead(row.PreviousSecretUntil),
 		HasSecurityToken: row.SecurityTokenHash != nil, HasSigningSecret: row.SigningSecretSealed != nil,
-		IPAllowlist: row.IpAllowlist, CreatedAt: row.CreatedAt, Warnings: s.weaknesses(&row),
+		IPAllowlist: row.IpAllowlist, CreatedAt: row.CreatedAt, Warnings: append(openness(&row, security), s.weaknesses(&row)...),
 	}
 }
 
-// postbackURL is where an advertiser's postbacks go.
-func (s *Server) postbackURL(key string) string { return s.Config.PublicURL + "/track/" + key }
-
-// postbackURLOf is the address of an advertiser's entry: one for another tenant's has none (rule 59).
-func (s *Server) postbackURLOf(key string, exchangeTenantID *uuid.UUID) string {
-	if exchangeTenantID != nil {
-		return ""
+// ahead is a time that is still to come; nil for any other.
+func ahead(at *time.Time) *time.Time {
+	if at == nil || !at.After(now()) {
+		return nil
 	}
-	return s.postbackURL(key)
+	return inUTC(at)
 }
 
 func (s *Server) advertiserListing() listing[advertiserDocument] {
 	return listing[advertiserDocument]{
-		from:    "advertisers",
-		columns: "id, name, email, key, security_token_hash, security_token_checked, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id",
-		where:   ownRows,
+		from: "advertisers",
+		columns: "id, name, email, key, security_token_hash, security_token_checked, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id, " +
+			"key_sealed, previous_key_until, previous_secret_until, (SELECT t.postback_security FROM tenants t WHERE t.tenant_id = current_tenant())",
+		where: ownRows,
 		fields: map[string]listField{
 			"id": {column: "id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch},
 			"email": {column: "email"}, "createdAt": {column: "created_at", kind: fieldTime},
@@ -154,13 +163,21 @@ func (s *Server) advertiserListing() listing[advertiserDocument] {
 		order: "id", id: "id",
 		scan: func(row pgx.CollectableRow) (advertiserDocument, error) {
 			var a dbgen.Advertiser
+			var security string
 			err := row.Scan(&a.ID, &a.Name, &a.Email, &a.Key, &a.SecurityTokenHash, &a.SecurityTokenChecked, &a.SigningSecretSealed, &a.IpAllowlist,
-				&a.CreatedAt, &a.ExchangeTenantID)
-			return s.advertiser(a), err
+				&a.CreatedAt, &a.ExchangeTenantID, &a.KeySealed, &a.PreviousKeyUntil, &a.PreviousSecretUntil, &security)
+			return s.advertiser(a, security), err
 		},
 	}
 }
 
 func (s *Server) listAdvertisers(ctx context.Context, in *ListInput) (*pageOutput[advertiserDocument], error) {
-	return listIn(ctx, s, s.advertiserListing(), *in)
+	out, err := listIn(ctx, s, s.advertiserListing(), *in)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out.Body.Items {
+		out.Body.Items[i] = out.Body.Items[i].shownTo(ctx)
+	}
+	return out, nil
 }

@@ -33,8 +33,25 @@ var auditListing = listing[auditEntry]{
 	order: "id", id: "id",
 	scan: func(row pgx.CollectableRow) (e auditEntry, err error) {
 		err = row.Scan(&e.ID, &e.At, &e.Actor, &e.Action, &e.Noun, &e.NounID, &e.Before, &e.After)
+		if e.Noun == "advertiser" {
+			e.Before, e.After = withoutPostbackURL(e.Before), withoutPostbackURL(e.After)
+		}
 		return e, err
 	},
+}
+
+// withoutPostbackURL leaves an advertiser's key out of an entry from when it was no secret (rule 78).
+func withoutPostbackURL(document json.RawMessage) json.RawMessage {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(document, &fields) != nil || fields["postbackUrl"] == nil {
+		return document
+	}
+	fields["postbackUrl"] = json.RawMessage(`""`)
+	shown, err := json.Marshal(fields)
+	if err != nil { // what was read can be written
+		return nil
+	}
+	return shown
 }
 
 func (s *Server) listAudit(ctx context.Context, in *ListInput) (*pageOutput[auditEntry], error) {

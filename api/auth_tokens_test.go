@@ -46,7 +46,8 @@ func newDoor(t *testing.T) *door {
 	d.tenant.TenantID = newID()
 	require.NoError(t, store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 		return dbgen.New().InsertTenant(ctx, tx, dbgen.InsertTenantParams{
-			TenantID: d.tenant.TenantID, Name: "T", Product: "publisher", Currency: "USD", Timezone: "UTC", CreatedAt: now(),
+			PostbackSecurity: "open",
+			TenantID:         d.tenant.TenantID, Name: "T", Product: "publisher", Currency: "USD", Timezone: "UTC", CreatedAt: now(),
 		})
 	}))
 	d.handler, err = d.Handler()

@@ -17,6 +17,8 @@ type (
 	JobView = jobView
 	// PostbackView is a row of the postback log.
 	PostbackView = postbackView
+	// AdvertiserDocument is an advertiser.
+	AdvertiserDocument = advertiserDocument
 	// PostbackAnswer is what a postback's sender is told.
 	PostbackAnswer = postbackAnswer
 )

@@ -48,7 +48,7 @@ func newSharedFront(t *testing.T, change func(offer map[string]any)) *sharedFron
 	f.publisher.call(http.MethodPut, "/api/v1/settings", map[string]any{"fallbackUrl": "https://publisher.example/none", "rewardRatio": "10"}, 200, nil)
 	var tenant struct{ ID, APIToken string }
 	f.publisher.as("operator").call(http.MethodPost, "/api/v1/tenants",
-		map[string]any{"name": "A", "product": "advertiser", "email": "a@example.com", "currency": "USD", "timezone": "Asia/Tokyo"}, 201, &tenant)
+		map[string]any{"name": "A", "product": "advertiser", "email": "a@example.com", "currency": "USD", "timezone": "Asia/Tokyo", "postbackSecurity": "open"}, 201, &tenant)
 	f.advertiser, f.partnership.AdvertiserTenantID = f.publisher.as(tenant.APIToken), uuid.MustParse(tenant.ID)
 	f.advertiser.call(http.MethodPut, "/api/v1/settings", map[string]any{"fallbackUrl": "https://advertiser.example/none"}, 200, nil)
 	var advertiser, made struct{ ID string }

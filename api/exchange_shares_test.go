@@ -38,7 +38,7 @@ func newExchange(t *testing.T) *exchange {
 // member makes a tenant of a product, whose points are worth a hundredth.
 func (x *exchange) member(name, product string, more ...any) account {
 	x.t.Helper()
-	body := map[string]any{"name": name, "product": product, "email": "ops@example.com", "rewardRatio": "100"}
+	body := map[string]any{"name": name, "product": product, "email": "ops@example.com", "rewardRatio": "100", "postbackSecurity": "open"}
 	for i := 0; i < len(more); i += 2 {
 		body[more[i].(string)] = more[i+1]
 	}

@@ -405,7 +405,7 @@ func (b *book) neighbour(name, product, rewardRatio string) *book {
 	other := *b
 	var out struct{ ID, APIToken string }
 	b.as(operatorToken).post("/api/v1/tenants", map[string]any{
-		"name": name, "product": product, "email": "ops@example.com", "rewardRatio": rewardRatio,
+		"name": name, "product": product, "email": "ops@example.com", "rewardRatio": rewardRatio, "postbackSecurity": "open",
 	}).into(http.StatusCreated, &out)
 	other.tenantID, other.me = uuid.MustParse(out.ID), b.as(out.APIToken)
 	return &other

@@ -81,7 +81,7 @@ func TestAdvertisers(t *testing.T) {
 	require.Equal(t, []string{"192.0.2.7/32", "198.51.100.0/24", "2001:db8::1/128", "203.0.113.1/32"}, made.IPAllowlist)
 	key, ok := strings.CutPrefix(made.PostbackURL, publicURL+"/track/")
 	require.True(t, ok)
-	require.Len(t, key, 16)
+	require.Len(t, key, 32, "160 bits")
 	management.get("/api/v1/advertisers/"+made.ID).into(200, &read)
 	require.Equal(t, made, read)
 

@@ -70,6 +70,11 @@ func (s *Server) listGoals(ctx context.Context, in *goalsInput) (*pageOutput[goa
 		if out.Body, err = list(ctx, tx, s.goalListing(principal(ctx).TenantID, offer), in.ListInput, offer.ID, ids); err != nil {
 			return err
 		}
+		if !seesKeys(ctx) {
+			for i := range out.Body.Items {
+				out.Body.Items[i].OpaqueCodes.withoutPostbacks()
+			}
+		}
 		return addGoalClicks(ctx, s.rowsOf(ctx, tx, offer.TenantID), offer.TenantID, out.Body.Items)
 	})
 }

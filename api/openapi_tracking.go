@@ -60,7 +60,7 @@ var (
 		answers(http.StatusOK, "accepted, duplicate or rejected.", answerIn),
 		answers(http.StatusAccepted, "held or queued.", answerIn),
 		answers(http.StatusBadRequest, "refused: malformed.", answerIn),
-		answers(http.StatusUnauthorized, "refused: bad_signature, ip_not_allowed.", answerIn),
+		answers(http.StatusUnauthorized, "refused: bad_signature, ip_not_allowed, key_required.", answerIn),
 		answers(http.StatusNotFound, "refused: unknown_click.", answerIn),
 		answers(http.StatusUnprocessableEntity, "refused: missing_event, unknown_event, goal_mismatch, encryption_required.", answerIn),
 		answers(http.StatusServiceUnavailable, "Not on disk: send it again after Retry-After.", plainText, "Retry-After"))

@@ -15,6 +15,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 
@@ -87,6 +89,7 @@ func (t *Tracking) takeUnless(c *gin.Context, form *conversionForm, wrong *domai
 		return
 	}
 	if err != nil {
+		postbacksUnavailable.Inc()
 		slog.WarnContext(c.Request.Context(), "postback not recorded", "error", err)
 		form.busy(c, "Please send again.")
 		return
@@ -136,7 +139,7 @@ func (t *Tracking) decide(ctx context.Context, form *conversionForm, postback *d
 	answer.Warnings = postback.Warnings
 	if form.waits {
 		answer = awaitAnswer(ctx, wait.decided, answer)
-		t.spending.spend(postback, answer.Outcome, t.now())
+		t.spending.spend(postback, &answer, t.now())
 	}
 	answer.Verdict = postback.Verdict()
 	return answer, nil
@@ -155,10 +158,22 @@ func awaitAnswer(ctx context.Context, decided <-chan domain.Answer, otherwise do
 	case answer := <-decided:
 		return answer
 	case <-timer.C:
+		postbacksLate.Inc()
 	case <-ctx.Done():
 	}
 	return otherwise
 }
+
+var (
+	postbacksLate = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "offerflow_postbacks_late_total",
+		Help: "Postbacks of any form that were answered queued because their decision took longer than their sender waits.",
+	})
+	postbacksUnavailable = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "offerflow_postbacks_unavailable_total",
+		Help: "Postbacks of any form that were answered 503 because they could not be put on disk.",
+	})
+)
 
 func sendAnswer(c *gin.Context, answer domain.Answer, errs domain.FieldErrors) {
 	c.Header("Cache-Control", "no-store")
@@ -206,7 +221,7 @@ func (t *Tracking) parsePostback(c *gin.Context, form *conversionForm, body []by
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	p := &domain.Postback{
 		ID: t.keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: r.Method, Path: loggedPath(r.URL.Path),
-		SourceIP: c.ClientIP(), AdvertiserKey: truncated(cmp.Or(c.Param("advertiserKey"), strayKey(r.URL.Path)), 64),
+		SourceIP: c.ClientIP(), AdvertiserKey: form.sentBy(cmp.Or(c.Param("advertiserKey"), strayKey(r.URL.Path))),
 	}
 	sent, misshapen := readPairs(r, body)
 	p.Params = logged(sent.all())
@@ -304,20 +319,35 @@ func canonicalUUID(text string) (uuid.UUID, bool) {
 	return id, err == nil
 }
 
+// maxSignature is more than an HMAC-SHA256 has in any of its spellings.
+const maxSignature = 128
+
 // nonceForm is what a nonce may look like.
 var nonceForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{8,128}$`)
 
-// readSignature reads what a signed postback proves itself with (domain.CanonicalPostback). An
-// incomplete or misshapen signature is none: whether one is needed is known to the decision only.
+// readSignature reads what a signed postback proves itself with (domain.CanonicalPostback); nil where
+// nothing of it was sent. What is missing or misshapen is left out: whether a signature is needed is known
+// to the decision only, which says then what was wrong with it.
 func readSignature(r *http.Request, path string, query []pair, body []byte, keys *keyring.Keyring) *domain.Signed {
 	timestamp, nonce := signatureField(r, query, "of_timestamp"), signatureField(r, query, "of_nonce")
 	signature := signatureField(r, query, domain.SignatureParam)
-	at, zoned, ok := domain.ParseSentTime(timestamp)
-	if !ok || !zoned || !nonceForm.MatchString(nonce) || signature == "" || len(signature) > 128 {
+	if timestamp == "" && nonce == "" && signature == "" {
 		return nil
 	}
-	text := domain.CanonicalPostback(r.Method, path, r.URL.RawQuery, body, timestamp, nonce)
-	return &domain.Signed{Timestamp: at, Nonce: nonce, Signature: cleanText(signature), SealedText: keys.Seal([]byte(text))}
+	signed := &domain.Signed{}
+	if at, zoned, ok := domain.ParseSentTime(timestamp); ok && zoned {
+		signed.Timestamp = at
+	}
+	if nonceForm.MatchString(nonce) {
+		signed.Nonce = nonce
+	}
+	if len(signature) <= maxSignature {
+		signed.Signature = cleanText(signature)
+	}
+	if signed.Complete() {
+		signed.SealedText = keys.Seal([]byte(domain.CanonicalPostback(r.Method, path, r.URL.RawQuery, body, timestamp, nonce)))
+	}
+	return signed
 }
 
 // signatureField is a header, in either spelling, or else a parameter of the query.

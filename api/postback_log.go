@@ -51,7 +51,7 @@ func scanPostback(row pgx.CollectableRow) (postbackView, error) {
 
 func postbackOf(p *dbgen.Postback) (postbackView, error) {
 	view := postbackView{
-		ID: p.ID, Time: p.ReceivedAt.UTC(), SourceIP: p.SourceIp, Method: p.Method, Path: p.Path, Query: map[string]string{},
+		ID: p.ID, Time: p.ReceivedAt.UTC(), SourceIP: p.SourceIp, Method: p.Method, Path: domain.PathWithoutKey(p.Path), Query: map[string]string{},
 		Outcome: p.Outcome, Reason: p.Reason, AdvertiserID: p.AdvertiserID, ClickID: p.ClickID, ConversionID: p.ConversionID,
 		Status: p.Status, ReleaseAt: inUTC(p.ReleaseAt), Authenticated: p.Authenticated, DecidedAt: p.DecidedAt.UTC(),
 		Detail: p.Detail, Warnings: domain.FieldErrors{},

@@ -55,7 +55,7 @@ func TestARefusedPostbackGoesAWayOfItsOwn(t *testing.T) {
 		require.Equal(t, string(reason), answer.Reason)
 		require.Len(t, e.posted, 1)
 		kept := e.posted[0].Postback
-		require.Equal(t, []any{answer.PostbackID, reason, "key"}, []any{kept.ID.String(), kept.Refused, kept.AdvertiserKey})
+		require.Equal(t, []any{answer.PostbackID, reason, domain.SentByKey("key")}, []any{kept.ID.String(), kept.Refused, kept.AdvertiserKey})
 	}
 	e.posted = nil
 	require.Equal(t, http.StatusNotFound, e.post("/track", "application/x-www-form-urlencoded", many.Encode()).Code)

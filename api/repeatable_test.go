@@ -30,7 +30,8 @@ func TestRepeatableKeepsItsID(t *testing.T) {
 	tenantID := newID()
 	require.NoError(t, store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 		return dbgen.New().InsertTenant(t.Context(), tx, dbgen.InsertTenantParams{
-			TenantID: tenantID, Name: "T", Product: "publisher", Currency: "USD", Timezone: "UTC", CreatedAt: now(),
+			PostbackSecurity: "open",
+			TenantID:         tenantID, Name: "T", Product: "publisher", Currency: "USD", Timezone: "UTC", CreatedAt: now(),
 		})
 	}))
 	var ids []uuid.UUID

@@ -23,6 +23,8 @@ type settingsDocument struct {
 	RewardRatio    *Decimal   `json:"rewardRatio" doc:"Points per currency unit."`
 	FallbackURL    string     `json:"fallbackUrl"`
 	GoalsEnabled   bool       `json:"goalsEnabled"`
+
+	PostbackSecurity string `json:"postbackSecurity" enum:"keyed,open" doc:"keyed: a postback counts only by an address that the advertiser alone knows, or with its token, signature or address list; pixels wait for a person. open: a click id is enough."`
 	// DestinationSchemes is never null.
 	DestinationSchemes []string          `json:"destinationSchemes" nullable:"false" doc:"Apps' schemes that destinations may have, beside market, intent, itms, itms-apps and itms-appss."`
 	FraudChecks        map[string]string `json:"fraudChecks" doc:"What each check does with a finding: off, refuse or hold."`
@@ -36,6 +38,8 @@ type settingsBody struct {
 	RewardRatio  Optional[Decimal] `json:"rewardRatio,omitempty" doc:"Points per currency unit; null is none."`
 	FallbackURL  Optional[string]  `json:"fallbackUrl,omitempty" doc:"Where clicks go that cannot convert."`
 	GoalsEnabled *bool             `json:"goalsEnabled,omitempty" doc:"Off: only default goals convert."`
+
+	PostbackSecurity *string `json:"postbackSecurity,omitempty" enum:"keyed,open" doc:"open lets whoever sees a click id post its conversion."`
 
 	DestinationSchemes Optional[[]string] `json:"destinationSchemes,omitempty" doc:"Apps' schemes that destinations may have; null is none."`
 
@@ -112,7 +116,7 @@ func updateSettingsRow(ctx context.Context, tx pgx.Tx, row dbgen.Tenant) error {
 	_, err := dbgen.New().UpdateSettings(ctx, tx, dbgen.UpdateSettingsParams{
 		Timezone: row.Timezone, NextTimezone: row.NextTimezone, NextTimezoneAt: row.NextTimezoneAt,
 		RewardRatioMicros: row.RewardRatioMicros, FallbackUrl: row.FallbackUrl, GoalsEnabled: row.GoalsEnabled,
-		FraudChecks: row.FraudChecks, TenantID: row.TenantID,
+		FraudChecks: row.FraudChecks, PostbackSecurity: row.PostbackSecurity, TenantID: row.TenantID,
 	})
 	return err
 }
@@ -130,6 +134,9 @@ func changeSettings(row *dbgen.Tenant, body settingsBody) error {
 	if body.GoalsEnabled != nil {
 		row.GoalsEnabled = *body.GoalsEnabled
 	}
+	if body.PostbackSecurity != nil {
+		row.PostbackSecurity = c.postbackSecurity("postbackSecurity", *body.PostbackSecurity)
+	}
 	if body.Currency != nil && *body.Currency != row.Currency {
 		c.add("currency", "cannot be changed: money is never converted")
 	}
@@ -142,6 +149,14 @@ func changeSettings(row *dbgen.Tenant, body settingsBody) error {
 		}
 	}
 	return c.err()
+}
+
+// postbackSecurity is keyed or open (rule 78).
+func (c *checks) postbackSecurity(field, value string) string {
+	if value != string(domain.PostbackSecurityKeyed) && value != string(domain.PostbackSecurityOpen) {
+		c.add(field, "must be keyed or open")
+	}
+	return value
 }
 
 // sentBack says that a body holds the zones as they are, planned change included.
@@ -224,7 +239,7 @@ func settingsOf(row dbgen.Tenant) (settingsDocument, error) {
 	doc := settingsDocument{
 		Timezone: row.Timezone, NextTimezone: row.NextTimezone, NextTimezoneAt: row.NextTimezoneAt, Currency: row.Currency,
 		RewardRatio: decimalOf(row.RewardRatioMicros), FallbackURL: row.FallbackUrl, GoalsEnabled: row.GoalsEnabled,
-		DestinationSchemes: append([]string{}, row.DestinationSchemes...), FraudChecks: map[string]string{},
+		PostbackSecurity: row.PostbackSecurity, DestinationSchemes: append([]string{}, row.DestinationSchemes...), FraudChecks: map[string]string{},
 	}
 	for check, action := range fraudDefaults {
 		doc.FraudChecks[check] = action

@@ -66,10 +66,14 @@ func strayKey(path string) string {
 	return ""
 }
 
-// loggedPath is a request's path as the log keeps it: a code only so far as it tells codes apart.
+// loggedPath is a request's path as the log keeps it: a code only so far as it tells codes apart, an
+// advertiser's key not at all.
 func loggedPath(path string) string {
 	if form := opaqueOf(path); form != "" {
 		return "/" + string(form) + maskedCode(strings.TrimPrefix(path, "/"+string(form)))
+	}
+	if strayKey(path) != "" {
+		path = domain.PathWithoutKey(mendedPath(path))
 	}
 	return truncated(path, 255)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/db/dbgen"
+	"github.com/offerflow/offerflow/domain"
 )
 
 // A tenant's defaults.
@@ -25,6 +26,8 @@ type createTenantInput struct {
 		Timezone    *string  `json:"timezone,omitempty" doc:"IANA name of the zone of caps and budgets; UTC by default."`
 		Currency    *string  `json:"currency,omitempty" doc:"ISO 4217, for good; USD by default."`
 		RewardRatio *Decimal `json:"rewardRatio,omitempty" doc:"Points per currency unit."`
+
+		PostbackSecurity *string `json:"postbackSecurity,omitempty" enum:"keyed,open" doc:"keyed by default: a postback needs more than a click id, which members see."`
 	}
 }
 
@@ -45,6 +48,8 @@ type tenantDocument struct {
 	Currency    string    `json:"currency"`
 	RewardRatio *Decimal  `json:"rewardRatio"`
 	CreatedAt   time.Time `json:"createdAt"`
+
+	PostbackSecurity string `json:"postbackSecurity" enum:"keyed,open"`
 }
 
 // createTenant makes a tenant and the token that its people start with.
@@ -69,7 +74,7 @@ func (s *Server) createTenant(ctx context.Context, in *createTenantInput) (*crea
 		}
 		return auditIn(ctx, tx, tenant.TenantID, "create", "tenant", tenant.TenantID.String(), nil, tenantDocument{
 			ID: tenant.TenantID, Name: tenant.Name, Product: tenant.Product, Email: tenant.Email, Timezone: tenant.Timezone,
-			Currency: tenant.Currency, RewardRatio: decimalOf(tenant.RewardRatioMicros), CreatedAt: tenant.CreatedAt,
+			Currency: tenant.Currency, RewardRatio: decimalOf(tenant.RewardRatioMicros), CreatedAt: tenant.CreatedAt, PostbackSecurity: tenant.PostbackSecurity,
 		})
 	})
 }
@@ -79,7 +84,7 @@ func newTenant(in *createTenantInput) (dbgen.InsertTenantParams, error) {
 	tenant := dbgen.InsertTenantParams{
 		TenantID: newID(), Name: c.name("name", in.Body.Name), Product: in.Body.Product,
 		Email: c.email("email", in.Body.Email), Timezone: defaultTimezone, Currency: defaultCurrency,
-		RewardRatioMicros: c.notNegative("rewardRatio", in.Body.RewardRatio), CreatedAt: now(),
+		RewardRatioMicros: c.notNegative("rewardRatio", in.Body.RewardRatio), CreatedAt: now(), PostbackSecurity: string(domain.PostbackSecurityKeyed),
 	}
 	if tenant.Email == "" {
 		c.add("email", "is required")
@@ -89,6 +94,9 @@ func newTenant(in *createTenantInput) (dbgen.InsertTenantParams, error) {
 	}
 	if in.Body.Currency != nil {
 		tenant.Currency = c.currency("currency", *in.Body.Currency)
+	}
+	if in.Body.PostbackSecurity != nil {
+		tenant.PostbackSecurity = c.postbackSecurity("postbackSecurity", *in.Body.PostbackSecurity)
 	}
 	return tenant, c.err()
 }
@@ -103,14 +111,14 @@ func (c *checks) currency(field, value string) string {
 }
 
 var tenantListing = listing[tenantDocument]{
-	from: "tenants", columns: "tenant_id, name, product, email, timezone, currency, reward_ratio_micros, created_at",
+	from: "tenants", columns: "tenant_id, name, product, email, timezone, currency, reward_ratio_micros, created_at, postback_security",
 	fields: map[string]listField{
 		"id": {column: "tenant_id", kind: fieldUUID}, "name": {column: "name", kind: fieldSearch},
 		"product": {column: "product"}, "createdAt": {column: "created_at", kind: fieldTime},
 	},
 	order: "id", id: "tenant_id",
 	scan: func(row pgx.CollectableRow) (t tenantDocument, err error) {
-		err = row.Scan(&t.ID, &t.Name, &t.Product, &t.Email, &t.Timezone, &t.Currency, &t.RewardRatio, &t.CreatedAt)
+		err = row.Scan(&t.ID, &t.Name, &t.Product, &t.Email, &t.Timezone, &t.Currency, &t.RewardRatio, &t.CreatedAt, &t.PostbackSecurity)
 		return t, err
 	},
 }

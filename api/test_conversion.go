@@ -82,9 +82,11 @@ type conversionTest struct {
 	tenantID     uuid.UUID
 	offer        *domain.Offer
 	goalsEnabled bool
-	linkID       uuid.UUID
-	partner      *dbgen.Partner
-	advertiser   dbgen.Advertiser
+	// keyed says that the offer is the tenant's own, and its postbackSecurity keyed.
+	keyed      bool
+	linkID     uuid.UUID
+	partner    *dbgen.Partner
+	advertiser dbgen.Advertiser
 	// What it made.
 	event  *domain.Event
 	plan   domain.TestPlan
@@ -197,6 +199,7 @@ func (t *conversionTest) load(ctx context.Context) error {
 			return err
 		}
 		t.goalsEnabled = tenant.GoalsEnabled
+		t.keyed = t.offer.TenantID == t.tenantID && tenant.PostbackSecurity == string(domain.PostbackSecurityKeyed)
 		link, err := queries.DefaultLink(ctx, tx, t.tenantID, body.OfferID)
 		if errors.Is(err, pgx.ErrNoRows) { // the advertiser's side of a shared offer
 			return badField("offerId", "the offer is shared: clicks on it are the publisher's, who can test it; test the offer that it was made from")

@@ -125,7 +125,7 @@ func (t *conversionTest) postback(planned domain.TestStep) *domain.Postback {
 	return postback
 }
 
-// proof says what a real postback would have to bring with it (rules 65, 67).
+// proof says what a real postback would have to bring with it (rules 65, 67, 78).
 func (t *conversionTest) proof() string {
 	var needs []string
 	if t.advertiser.SecurityTokenHash != nil {
@@ -139,6 +139,9 @@ func (t *conversionTest) proof() string {
 	}
 	if t.offer.EnforceEncryptedTracking {
 		needs = append(needs, "an opaque URL")
+	}
+	if len(needs) == 0 && t.keyed {
+		needs = append(needs, "the advertiser's own address (its postbackUrl), or an opaque one")
 	}
 	if len(needs) == 0 {
 		return ""

@@ -26,7 +26,7 @@ type trackingSystemDocument struct {
 	Name           string              `json:"name"`
 	ClickParameter string              `json:"clickParameter" doc:"The parameter of the provider's links that carries the click id."`
 	TrackingLink   string              `json:"trackingLink" doc:"A destination as an offer takes it: the offer's own with the click id in its place, or an example; what is to be replaced is in capitals."`
-	PostbackURL    string              `json:"postbackUrl" doc:"To copy into the provider's console, its own macros in their places. Not escaped: macros are as the provider wants them."`
+	PostbackURL    string              `json:"postbackUrl" doc:"To copy into the provider's console, with the advertiser's key where the token may see it, its own macros in their places. Not escaped: macros are as the provider wants them."`
 	InstallURL     string              `json:"installPostbackUrl,omitempty" doc:"The same for installs, where the provider's macro does not give their event's name; left out where it does, and of an offer without an install."`
 	Method         string              `json:"method"`
 	Parameters     []trackingParameter `json:"parameters" doc:"Our parameters, and the provider's macros that fill them."`
@@ -115,7 +115,10 @@ func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemD
 	advertiser, err := queries.GetAdvertiser(ctx, tx, tenantID, offer.AdvertiserID)
 	switch {
 	case err == nil && advertiser.ExchangeTenantID == nil:
-		form.Address, form.WithToken = s.postbackURL(advertiser.Key), advertiser.SecurityTokenHash != nil
+		form.WithToken = advertiser.SecurityTokenHash != nil
+		if url := s.postbackURLOf(&advertiser); url != "" && seesKeys(ctx) {
+			form.Address = url
+		}
 	case err != nil && !errors.Is(err, pgx.ErrNoRows):
 		return err
 	}

@@ -123,7 +123,7 @@ func newShopfront(t *testing.T) *shopfront {
 	t.Cleanup(web.Close)
 	s.url, s.token = web.URL, "operator"
 	var tenant struct{ APIToken string }
-	s.call(http.MethodPost, "/api/v1/tenants", map[string]any{"name": "T", "product": "publisher", "email": "t@example.com", "currency": "USD"}, 201, &tenant)
+	s.call(http.MethodPost, "/api/v1/tenants", map[string]any{"name": "T", "product": "publisher", "email": "t@example.com", "currency": "USD", "postbackSecurity": "open"}, 201, &tenant)
 	s.token = tenant.APIToken
 	return s
 }

@@ -20,6 +20,8 @@ type conversionForm struct {
 	opaque domain.OpaqueForm
 	// defaultGoal says that an address without a goal's name means the default one.
 	defaultGoal bool
+	// isPixel says that pages load it.
+	isPixel bool
 	// findsClick says that a click without an id may be found by cookie, or by its visitor.
 	findsClick bool
 	// waits says that the sender is told the decision, and answer how; else it is answered at once.
@@ -45,7 +47,7 @@ func tunePostback(change func(*conversionForm)) *conversionForm {
 }
 
 func tunePixel(change func(*conversionForm)) *conversionForm {
-	form := &conversionForm{fields: [][]SentField{PostbackFields, TunePostbackFields}, findsClick: true, answer: sendPixel, busy: sendLatePixel}
+	form := &conversionForm{fields: [][]SentField{PostbackFields, TunePostbackFields}, isPixel: true, findsClick: true, answer: sendPixel, busy: sendLatePixel}
 	change(form)
 	return newForm(form)
 }
@@ -77,6 +79,18 @@ func (t *Tracking) goalTracked(c *gin.Context) {
 	t.take(c, goalPostback)
 }
 
+// sentBy says how a postback came (rule 78): by an advertiser's key, which goes no further than here.
+func (form *conversionForm) sentBy(key string) string {
+	switch {
+	case form.isPixel:
+		return domain.SentByPixel
+	case key != "":
+		return domain.SentByKey(key)
+	default:
+		return domain.SentWithoutKey
+	}
+}
+
 // inItsNames gives errors the names that the sender used, else those that the form's senders know.
 func (form *conversionForm) inItsNames(errs domain.FieldErrors, read *sentValues) domain.FieldErrors {
 	for i := range errs {
@@ -106,7 +120,7 @@ func (t *Tracking) locate(c *gin.Context, form *conversionForm, values map[strin
 	if p.Address != nil && p.Address.GoalID != nil && values["goal_id"] == "" {
 		values["goal_id"] = p.Address.GoalID.String()
 	}
-	if !form.findsClick || len(errs) > 0 || values["gk_click_id"] != "" || p.Signed != nil {
+	if !form.findsClick || len(errs) > 0 || values["gk_click_id"] != "" || p.Signed.Complete() {
 		return errs
 	}
 	if click, offer, ok := t.clickOfCookie(c.Request, offerID); ok {

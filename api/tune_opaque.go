@@ -9,7 +9,7 @@ import (
 // opaqueCodes are the addresses by which conversions of one goal are taken without saying what they
 // are of (rule 65): what an advertiser copies once. The default goal has those of its offer, too.
 type opaqueCodes struct {
-	Postback      string `json:"postback" doc:"Address of the goal's opaque postback: add transaction_id."`
+	Postback      string `json:"postback" doc:"Address of the goal's opaque postback: add transaction_id. A secret: shown to management, else empty."`
 	Pixel         string `json:"pixel" doc:"Address of the goal's opaque pixel."`
 	OfferPostback string `json:"offerPostback,omitempty" doc:"The offer's own, on its default goal."`
 	OfferPixel    string `json:"offerPixel,omitempty" doc:"The offer's own, on its default goal."`
@@ -31,6 +31,9 @@ func (s *Server) opaqueCodesOf(tenantID uuid.UUID, offer *domain.Offer, goal *do
 	}
 	return codes
 }
+
+// withoutPostbacks leaves what stands on pages anyway (rule 78).
+func (c *opaqueCodes) withoutPostbacks() { c.Postback, c.OfferPostback = "", "" }
 
 func (s *Server) opaqueURL(form domain.OpaqueForm, offerID, goalID uuid.UUID) string {
 	return s.Config.PublicURL + "/" + string(form) + s.Keys.Opaque(string(form), form.Content(offerID, goalID))

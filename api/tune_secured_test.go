@@ -93,7 +93,7 @@ func newGuarded(t *testing.T, change func(*domain.Offer)) *guarded {
 	require.NoError(t, store.Tenant(ctx, g.tenant.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		for _, insert := range []func() error{
 			func() error {
-				return q.InsertTenant(ctx, tx, dbgen.InsertTenantParams{TenantID: g.tenant.TenantID, Name: "T", Product: "publisher",
+				return q.InsertTenant(ctx, tx, dbgen.InsertTenantParams{TenantID: g.tenant.TenantID, PostbackSecurity: "open", Name: "T", Product: "publisher",
 					Email: "t@example.com", Currency: "USD", Timezone: "UTC", CreatedAt: g.at})
 			},
 			func() error {
@@ -288,12 +288,16 @@ func TestRule67SignatureInEveryForm(t *testing.T) {
 		}
 		reordered := right
 		reordered.query = strings.Join(pairs, "&")
-		require.Equal(t, domain.OutcomeAccepted, g.sent(reordered).Outcome, "%s: the order of pairs is no part of it, and nothing was used up", name)
+		first := g.sent(reordered)
+		require.Equal(t, domain.OutcomeAccepted, first.Outcome, "%s: the order of pairs is no part of it, and nothing was used up", name)
 		for what, replay := range map[string]request{"replayed": reordered, "replayed and reordered": right,
 			"replayed in capitals": header(right, "of_signature", strings.ToUpper)} {
-			answer := g.sent(replay)
-			require.Equal(t, []any{domain.OutcomeRefused, domain.ReasonBadSignature}, []any{answer.Outcome, answer.Reason}, "%s: %s", name, what)
+			require.Equal(t, first, g.sent(replay), "%s: %s: the same request gets the first one's answer", name, what)
 		}
+		nonce := sign(genuine)
+		nonce.query += "&cnv_sub_2=y"
+		answer := g.sent(nonce.signedAt(secret, g.at, right.headers["of_nonce"]))
+		require.Equal(t, []any{domain.OutcomeRefused, domain.ReasonBadSignature}, []any{answer.Outcome, answer.Reason}, "%s: its nonce with another content", name)
 		g.at = g.at.Add(time.Second)
 	}
 }

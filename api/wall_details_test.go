@@ -352,7 +352,7 @@ func TestWallLinkRefusals(t *testing.T) {
 func (s *shopfront) another(product string) *shopfront {
 	s.t.Helper()
 	var tenant struct{ APIToken string }
-	s.as("operator").call(http.MethodPost, "/api/v1/tenants", map[string]any{"name": "Another", "product": product, "email": "a@example.com", "currency": "USD"}, 201, &tenant)
+	s.as("operator").call(http.MethodPost, "/api/v1/tenants", map[string]any{"name": "Another", "product": product, "email": "a@example.com", "currency": "USD", "postbackSecurity": "open"}, 201, &tenant)
 	return s.as(tenant.APIToken)
 }
 

@@ -16,7 +16,9 @@ type Facts struct {
 	Now time.Time
 	// DecideBy is the end of its grace, for a postback that is held already (rule 14).
 	DecideBy *time.Time
-	Click    Click
+	// Held is how many other postbacks of the click are held.
+	Held  int
+	Click Click
 	// AtClick is the offer's version at the click: order and timing are judged by it.
 	AtClick *Offer
 	// Current is the offer's version now: money, pending period, caps and review go by it.
@@ -32,8 +34,11 @@ type Facts struct {
 	PartnerCaps Caps
 	// Partner is what was agreed with the click's partner about this event; nil: nothing, or nobody.
 	Partner *PartnerTerms
-	// Authenticated says that the advertiser's security was set and passed (rule 67).
+	// Authenticated says that the advertiser's security was set and passed (rule 67), ByKey that the
+	// postback came by the advertiser's key, and Forgeable that a person must look at it (rule 78).
 	Authenticated bool
+	ByKey         bool
+	Forgeable     bool
 	// Session are all conversions of this click, oldest first.
 	Session []Conversion
 	// Member are the live conversions of the same member and event from other clicks (rule 6).
@@ -149,7 +154,7 @@ func (f *Facts) refusal(t timing, n *NewConversion) (reason Reason, decideBy tim
 		return ReasonDeadlinePassed, time.Time{}
 	}
 	if !f.predecessorsDone(t) { // rules 12 to 14
-		if by := f.decideBy(); f.Now.Before(by) {
+		if by := f.decideBy(); f.Now.Before(by) && !f.holdsTooMany() {
 			return ReasonNone, by
 		}
 		return ReasonOutOfSequence, time.Time{}
@@ -169,6 +174,14 @@ func (f *Facts) refusal(t timing, n *NewConversion) (reason Reason, decideBy tim
 	}
 	return ReasonNone, time.Time{}
 }
+
+// MaxHeldPerClick is how many postbacks of one click may be held (rule 14). Each of them is decided again
+// whenever another event of the click lands, so that a click with many would keep a worker busy. One more
+// is out of sequence at once, which heals: sent again after its predecessor, it counts (rule 10).
+const MaxHeldPerClick = 100
+
+// holdsTooMany says that the click has no room for another held postback. One that is held already stays.
+func (f *Facts) holdsTooMany() bool { return f.DecideBy == nil && f.Held >= MaxHeldPerClick }
 
 // decideBy is when the grace of an early event ends (rule 14). It runs from the first decision and
 // not from the receipt, so that a predecessor that waits behind it in a backlog is not too late.
@@ -318,7 +331,9 @@ func (f *Facts) settleStatus(event *Event, n *NewConversion) {
 	switch verdict := f.Postback.Verdict(); {
 	case event.RequiresApproval || f.Current.RewardType == RewardTypeManual:
 		n.Status, n.NeedsReview = StatusPending, true
-		n.Expected = !event.RequiresApproval && !f.doubted() && verdict != VerdictPending
+		n.Expected = !event.RequiresApproval && !f.doubted() && !f.Forgeable && verdict != VerdictPending
+	case f.Forgeable: // rule 78: until a person
+		n.Status, n.NeedsReview = StatusPending, true
 	case verdict == VerdictPending && f.believed(): // rule 77: until a person or a later verdict
 		n.Status, n.NeedsReview, n.AwaitsVerdict = StatusPending, true, true
 	case f.doubted(): // rule 77: until a person

@@ -13,6 +13,9 @@ import (
 func (f *Facts) Detail(d *Decision) string {
 	switch d.Outcome {
 	case OutcomeAccepted:
+		if f.Forgeable && d.New != nil {
+			return "Pending until a person approves it: a pixel can be forged, so that none counts by itself where postbackSecurity is keyed."
+		}
 		return acceptedDetail(d)
 	case OutcomeHeld:
 		return f.heldDetail(d)
@@ -153,6 +156,10 @@ func (f *Facts) timeDetail(d *Decision) string {
 	case ReasonDeadlinePassed:
 		return "The event had to be completed by " + instantText(f.Click.ClickedAt.Add(t.offer.Window(t.event))) + "."
 	case ReasonOutOfSequence:
+		if f.holdsTooMany() {
+			return fmt.Sprintf("%d postbacks of this click wait for an earlier event already, as many as may: send it again once %s is completed.",
+				f.Held, strings.Join(f.missing(t), ", "))
+		}
 		if names := f.missing(t); len(names) > 0 {
 			return "This click did not complete " + strings.Join(names, ", ") + " in time."
 		}
@@ -182,6 +189,7 @@ var reasonDetails = map[Reason]string{ //nolint:gosec // it speaks of tokens and
 	ReasonMalformed:       "What was sent cannot be read.",
 	ReasonBadSignature:    "The security token or signature that this advertiser requires is missing or wrong.",
 	ReasonIPNotAllowed:    "The sender's address is not on this advertiser's list.",
+	ReasonKeyRequired:     keyRequiredDetail,
 	ReasonUnknownClick:    "No click with this id is known.",
 	ReasonDuplicate:       "This event of this click was converted already.",
 	ReasonOutOfSequence:   "An event that must come before it was not completed in time.",

@@ -18,7 +18,8 @@ type Postback struct {
 	SourceIP   string    `json:"sourceIp"`
 	// Params are all parameters as sent, secrets replaced, for the log.
 	Params map[string]string `json:"params"`
-	// AdvertiserKey is the {advertiserKey} of the path, or empty.
+	// AdvertiserKey says how the address proves whose the postback is: by the hash of its key (KeyHash), by
+	// none (SentWithoutKey), or that it is a pixel's (SentByPixel). Older messages hold the key, or nothing.
 	AdvertiserKey string `json:"advertiserKey,omitempty"`
 	// Refused is set when the edge could already tell: malformed, or a forged click id. Detail says why,
 	// in one sentence.
@@ -83,17 +84,19 @@ func (p *Postback) ClickKey() string {
 // SenderKey tells the postbacks of one sender from those of others: an upload by who made it, others by the
 // advertiser's key in their path, or where there is none by the address that they came from.
 func (p *Postback) SenderKey() string {
-	switch {
-	case p.Upload != nil:
+	if p.Upload != nil {
 		return p.Upload.Actor
-	case p.AdvertiserKey != "":
-		return p.AdvertiserKey
-	default:
+	}
+	switch p.AdvertiserKey {
+	case "", SentWithoutKey, SentByPixel:
 		return AddressKey(p.SourceIP)
+	default:
+		return p.AdvertiserKey
 	}
 }
 
-// Signed is what an HMAC-signed postback proves itself with.
+// Signed is what an HMAC-signed postback proves itself with. What is missing or misshapen of it is left
+// out: it is not Complete then.
 type Signed struct {
 	Timestamp time.Time `json:"timestamp"`
 	Nonce     string    `json:"nonce"`

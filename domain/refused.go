@@ -69,7 +69,7 @@ func cutToJSON(text string, limit int) string {
 // decision reads, and its parameters cut.
 func (p *Postback) AsRefused(reason Reason) Postback {
 	return Postback{
-		ID: p.ID, ReceivedAt: p.ReceivedAt, Method: p.Method, Path: p.Path, SourceIP: p.SourceIP, Params: CutParams(p.Params),
+		ID: p.ID, ReceivedAt: p.ReceivedAt, Method: p.Method, Path: PathWithoutKey(p.Path), SourceIP: p.SourceIP, Params: CutParams(p.Params),
 		AdvertiserKey: p.AdvertiserKey, Refused: reason, Detail: RefusalDetail(p, reason),
 		Warnings: p.Warnings[:min(len(p.Warnings), maxRefusedWarnings)],
 		ClickID:  p.ClickID, Address: p.Address,

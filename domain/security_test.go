@@ -45,9 +45,9 @@ func TestSecurity(t *testing.T) {
 		{"rule 67: all but the address", all, outside, false, ReasonIPNotAllowed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			authenticated, refused := c.security.Check(&Postback{SourceIP: c.ip})
-			require.Equal(t, c.authenticated, authenticated)
-			require.Equal(t, c.refused, refused)
+			proof := c.security.Check(&Postback{SourceIP: c.ip})
+			require.Equal(t, c.authenticated, proof.Authenticated)
+			require.Equal(t, c.refused, proof.Refused)
 		})
 	}
 }

@@ -40,11 +40,14 @@ func ReadVerdict(status string) AdvertiserVerdict {
 // Verdict is what the postback's sender says by its status.
 func (p *Postback) Verdict() AdvertiserVerdict { return ReadVerdict(p.Status) }
 
-// believed says whether a verdict of this postback's counts: its sender is authenticated, or the offer
-// trusts whoever posts (rule 77). What is unknown is believed of nobody.
+// believed says whether a verdict of this postback's counts: its sender is authenticated, by its key or
+// an opaque postback address too (rule 78), or the offer trusts whoever posts (rule 77). What is unknown
+// is believed of nobody, and what anybody can forge neither.
 func (f *Facts) believed() bool {
-	address := f.Postback.Address // an opaque postback's authenticates, too
-	return f.Postback.Verdict() != VerdictUnknown && (f.Authenticated || f.Current.TrustAdvertiserStatus || address != nil && address.OfAdvertiser)
+	if f.Postback.Verdict() == VerdictUnknown || f.Forgeable {
+		return false
+	}
+	return f.Authenticated || f.ByKey || f.Current.TrustAdvertiserStatus || f.Postback.byOpaqueAddress()
 }
 
 // doubted says whether a verdict was given that does not count. An approval changes nothing that a

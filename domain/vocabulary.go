@@ -13,6 +13,7 @@ const (
 	ReasonMalformed          Reason = "malformed"
 	ReasonBadSignature       Reason = "bad_signature"
 	ReasonIPNotAllowed       Reason = "ip_not_allowed"
+	ReasonKeyRequired        Reason = "key_required"
 	ReasonUnknownClick       Reason = "unknown_click"
 	ReasonMissingEvent       Reason = "missing_event"
 	ReasonUnknownEvent       Reason = "unknown_event"
@@ -86,7 +87,7 @@ func HTTPStatus(outcome Outcome, reason Reason) int {
 		switch reason {
 		case ReasonMalformed:
 			return 400
-		case ReasonBadSignature, ReasonIPNotAllowed:
+		case ReasonBadSignature, ReasonIPNotAllowed, ReasonKeyRequired:
 			return 401
 		case ReasonUnknownClick:
 			return 404

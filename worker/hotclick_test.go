@@ -111,7 +111,9 @@ func TestKeysSayWhatMessagesShare(t *testing.T) {
 	sender := func(p domain.Postback) string { return keys(p)[1] }
 	require.Equal(t, "actor", sender(domain.Postback{Upload: &domain.Upload{Actor: "actor"}, SourceIP: "192.0.2.1"}))
 	require.Equal(t, "key", sender(domain.Postback{AdvertiserKey: "key", SourceIP: "192.0.2.1"}))
-	require.Equal(t, "192.0.2.1", sender(domain.Postback{SourceIP: "192.0.2.1"}))
+	for _, keyless := range []string{"", domain.SentWithoutKey, domain.SentByPixel} {
+		require.Equal(t, "192.0.2.1", sender(domain.Postback{SourceIP: "192.0.2.1", AdvertiserKey: keyless}))
+	}
 	require.Equal(t, sender(domain.Postback{SourceIP: "2001:db8::1"}), sender(domain.Postback{SourceIP: "2001:db8::2"}), "one sender has a whole /64")
 	require.Equal(t, []string{"", ""}, postbackKeys(message{data: []byte("{")}))
 

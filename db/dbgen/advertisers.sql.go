@@ -13,7 +13,7 @@ import (
 )
 
 const getAdvertiser = `-- name: GetAdvertiser :one
-SELECT tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id, security_token_checked FROM advertisers WHERE tenant_id = $1 AND id = $2
+SELECT tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id, security_token_checked, key_hash, key_sealed, previous_key_hash, previous_key_until, previous_secret_sealed, previous_secret_until FROM advertisers WHERE tenant_id = $1 AND id = $2
 `
 
 func (q *Queries) GetAdvertiser(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Advertiser, error) {
@@ -31,12 +31,18 @@ func (q *Queries) GetAdvertiser(ctx context.Context, db DBTX, tenantID uuid.UUID
 		&i.CreatedAt,
 		&i.ExchangeTenantID,
 		&i.SecurityTokenChecked,
+		&i.KeyHash,
+		&i.KeySealed,
+		&i.PreviousKeyHash,
+		&i.PreviousKeyUntil,
+		&i.PreviousSecretSealed,
+		&i.PreviousSecretUntil,
 	)
 	return i, err
 }
 
 const getAdvertiserForUpdate = `-- name: GetAdvertiserForUpdate :one
-SELECT tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id, security_token_checked FROM advertisers WHERE tenant_id = $1 AND id = $2 FOR UPDATE
+SELECT tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id, security_token_checked, key_hash, key_sealed, previous_key_hash, previous_key_until, previous_secret_sealed, previous_secret_until FROM advertisers WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 `
 
 func (q *Queries) GetAdvertiserForUpdate(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Advertiser, error) {
@@ -54,13 +60,20 @@ func (q *Queries) GetAdvertiserForUpdate(ctx context.Context, db DBTX, tenantID 
 		&i.CreatedAt,
 		&i.ExchangeTenantID,
 		&i.SecurityTokenChecked,
+		&i.KeyHash,
+		&i.KeySealed,
+		&i.PreviousKeyHash,
+		&i.PreviousKeyUntil,
+		&i.PreviousSecretSealed,
+		&i.PreviousSecretUntil,
 	)
 	return i, err
 }
 
 const insertAdvertiser = `-- name: InsertAdvertiser :exec
-INSERT INTO advertisers (tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, exchange_tenant_id, security_token_checked)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO advertisers (tenant_id, id, key, name, email, security_token_hash, signing_secret_sealed, ip_allowlist, created_at, security_token_checked,
+  key_hash, key_sealed)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type InsertAdvertiserParams struct {
@@ -73,10 +86,12 @@ type InsertAdvertiserParams struct {
 	SigningSecretSealed  *string
 	IpAllowlist          []string
 	CreatedAt            time.Time
-	ExchangeTenantID     *uuid.UUID
 	SecurityTokenChecked bool
+	KeyHash              *string
+	KeySealed            string
 }
 
+// Without key_hash it is that of key: a row as the release before writes it.
 func (q *Queries) InsertAdvertiser(ctx context.Context, db DBTX, arg InsertAdvertiserParams) error {
 	_, err := db.Exec(ctx, insertAdvertiser,
 		arg.TenantID,
@@ -88,16 +103,48 @@ func (q *Queries) InsertAdvertiser(ctx context.Context, db DBTX, arg InsertAdver
 		arg.SigningSecretSealed,
 		arg.IpAllowlist,
 		arg.CreatedAt,
-		arg.ExchangeTenantID,
 		arg.SecurityTokenChecked,
+		arg.KeyHash,
+		arg.KeySealed,
+	)
+	return err
+}
+
+const replaceAdvertiserKey = `-- name: ReplaceAdvertiserKey :exec
+UPDATE advertisers SET key = $1, key_hash = $2, key_sealed = $3, previous_key_hash = $4,
+  previous_key_until = $5
+WHERE tenant_id = $6 AND id = $7
+`
+
+type ReplaceAdvertiserKeyParams struct {
+	Key              string
+	KeyHash          *string
+	KeySealed        string
+	PreviousKeyHash  *string
+	PreviousKeyUntil *time.Time
+	TenantID         uuid.UUID
+	ID               uuid.UUID
+}
+
+// The key before counts until previous_key_until.
+func (q *Queries) ReplaceAdvertiserKey(ctx context.Context, db DBTX, arg ReplaceAdvertiserKeyParams) error {
+	_, err := db.Exec(ctx, replaceAdvertiserKey,
+		arg.Key,
+		arg.KeyHash,
+		arg.KeySealed,
+		arg.PreviousKeyHash,
+		arg.PreviousKeyUntil,
+		arg.TenantID,
+		arg.ID,
 	)
 	return err
 }
 
 const updateAdvertiser = `-- name: UpdateAdvertiser :exec
 UPDATE advertisers SET name = $1, email = $2, security_token_hash = $3,
-  security_token_checked = $4, signing_secret_sealed = $5, ip_allowlist = $6
-WHERE tenant_id = $7 AND id = $8
+  security_token_checked = $4, signing_secret_sealed = $5, ip_allowlist = $6,
+  previous_secret_sealed = $7, previous_secret_until = $8
+WHERE tenant_id = $9 AND id = $10
 `
 
 type UpdateAdvertiserParams struct {
@@ -107,6 +154,8 @@ type UpdateAdvertiserParams struct {
 	SecurityTokenChecked bool
 	SigningSecretSealed  *string
 	IpAllowlist          []string
+	PreviousSecretSealed *string
+	PreviousSecretUntil  *time.Time
 	TenantID             uuid.UUID
 	ID                   uuid.UUID
 }
@@ -119,6 +168,8 @@ func (q *Queries) UpdateAdvertiser(ctx context.Context, db DBTX, arg UpdateAdver
 		arg.SecurityTokenChecked,
 		arg.SigningSecretSealed,
 		arg.IpAllowlist,
+		arg.PreviousSecretSealed,
+		arg.PreviousSecretUntil,
 		arg.TenantID,
 		arg.ID,
 	)

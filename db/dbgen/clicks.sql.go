@@ -54,16 +54,17 @@ func (q *Queries) ClicksOfUpload(ctx context.Context, db DBTX, tenantID uuid.UUI
 }
 
 const decisionContext = `-- name: DecisionContext :one
-SELECT t.currency, t.timezone, t.next_timezone, t.next_timezone_at, t.reward_ratio_micros, t.goals_enabled,
+SELECT t.currency, t.timezone, t.next_timezone, t.next_timezone_at, t.reward_ratio_micros, t.goals_enabled, t.postback_security,
   o.version AS offer_version, o.name AS offer_name,
   a.id AS advertiser_id, a.name AS advertiser_name, a.security_token_hash, a.signing_secret_sealed, a.ip_allowlist,
+  a.previous_secret_sealed, a.previous_secret_until, a.key_hash, a.previous_key_hash, a.previous_key_until,
   p.name AS partner_name, p.daily_cap, p.weekly_cap, p.monthly_cap, p.all_time_cap, p.tier_id, pt.name AS tier_name,
   (CASE WHEN c.partner_id IS NOT NULL THEN (
     SELECT jsonb_agg(jsonb_build_object('id', y.id, 'eventId', y.event_id, 'version', y.version, 'startsAt', y.starts_at,
       'deleted', y.is_deleted, 'flat', y.flat_micros, 'percent', y.percent_micros))
     FROM partner_payouts y WHERE y.tenant_id = c.tenant_id AND y.partner_id = c.partner_id AND y.offer_id = c.offer_id) END)::jsonb AS custom_payouts,
   x.id AS partnership_id, x.publisher_tenant_id,
-  EXISTS (SELECT 1 FROM held_postbacks h WHERE h.tenant_id = c.tenant_id AND h.click_id = c.id) AS holds
+  (SELECT count(*) FROM held_postbacks h WHERE h.tenant_id = c.tenant_id AND h.click_id = c.id)::int AS held
 FROM clicks c
 JOIN tenants t ON t.tenant_id = c.tenant_id
 JOIN offers o ON o.id = c.offer_id
@@ -75,34 +76,40 @@ WHERE c.tenant_id = $1 AND c.id = $2
 `
 
 type DecisionContextRow struct {
-	Currency            string
-	Timezone            string
-	NextTimezone        *string
-	NextTimezoneAt      *time.Time
-	RewardRatioMicros   *domain.Micros
-	GoalsEnabled        bool
-	OfferVersion        int64
-	OfferName           string
-	AdvertiserID        uuid.UUID
-	AdvertiserName      string
-	SecurityTokenHash   *string
-	SigningSecretSealed *string
-	IpAllowlist         []string
-	PartnerName         *string
-	DailyCap            *int64
-	WeeklyCap           *int64
-	MonthlyCap          *int64
-	AllTimeCap          *int64
-	TierID              *uuid.UUID
-	TierName            *string
-	CustomPayouts       json.RawMessage
-	PartnershipID       *uuid.UUID
-	PublisherTenantID   *uuid.UUID
-	Holds               bool
+	Currency             string
+	Timezone             string
+	NextTimezone         *string
+	NextTimezoneAt       *time.Time
+	RewardRatioMicros    *domain.Micros
+	GoalsEnabled         bool
+	PostbackSecurity     string
+	OfferVersion         int64
+	OfferName            string
+	AdvertiserID         uuid.UUID
+	AdvertiserName       string
+	SecurityTokenHash    *string
+	SigningSecretSealed  *string
+	IpAllowlist          []string
+	PreviousSecretSealed *string
+	PreviousSecretUntil  *time.Time
+	KeyHash              *string
+	PreviousKeyHash      *string
+	PreviousKeyUntil     *time.Time
+	PartnerName          *string
+	DailyCap             *int64
+	WeeklyCap            *int64
+	MonthlyCap           *int64
+	AllTimeCap           *int64
+	TierID               *uuid.UUID
+	TierName             *string
+	CustomPayouts        json.RawMessage
+	PartnershipID        *uuid.UUID
+	PublisherTenantID    *uuid.UUID
+	Held                 int32
 }
 
 // What a decision about a click goes by besides the click: terms of tenant, advertiser, partner,
-// the offer's version now, and whether anything is held.
+// the offer's version now, and how many postbacks are held.
 func (q *Queries) DecisionContext(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (DecisionContextRow, error) {
 	row := db.QueryRow(ctx, decisionContext, tenantID, iD)
 	var i DecisionContextRow
@@ -113,6 +120,7 @@ func (q *Queries) DecisionContext(ctx context.Context, db DBTX, tenantID uuid.UU
 		&i.NextTimezoneAt,
 		&i.RewardRatioMicros,
 		&i.GoalsEnabled,
+		&i.PostbackSecurity,
 		&i.OfferVersion,
 		&i.OfferName,
 		&i.AdvertiserID,
@@ -120,6 +128,11 @@ func (q *Queries) DecisionContext(ctx context.Context, db DBTX, tenantID uuid.UU
 		&i.SecurityTokenHash,
 		&i.SigningSecretSealed,
 		&i.IpAllowlist,
+		&i.PreviousSecretSealed,
+		&i.PreviousSecretUntil,
+		&i.KeyHash,
+		&i.PreviousKeyHash,
+		&i.PreviousKeyUntil,
 		&i.PartnerName,
 		&i.DailyCap,
 		&i.WeeklyCap,
@@ -130,7 +143,7 @@ func (q *Queries) DecisionContext(ctx context.Context, db DBTX, tenantID uuid.UU
 		&i.CustomPayouts,
 		&i.PartnershipID,
 		&i.PublisherTenantID,
-		&i.Holds,
+		&i.Held,
 	)
 	return i, err
 }

@@ -24,6 +24,12 @@ type Advertiser struct {
 	CreatedAt            time.Time
 	ExchangeTenantID     *uuid.UUID
 	SecurityTokenChecked bool
+	KeyHash              *string
+	KeySealed            string
+	PreviousKeyHash      *string
+	PreviousKeyUntil     *time.Time
+	PreviousSecretSealed *string
+	PreviousSecretUntil  *time.Time
 }
 
 type Age struct {
@@ -294,6 +300,23 @@ type DeliveryAttempt struct {
 	Url        string
 }
 
+type EndpointFailure struct {
+	TenantID       uuid.UUID
+	EndpointID     uuid.UUID
+	Kind           string
+	FailingSince   *time.Time
+	Failures       int64
+	LastFailedAt   *time.Time
+	LastStatusCode int32
+	LastError      string
+	ToldFailingAt  *time.Time
+	Lost           int64
+	LastLostAt     *time.Time
+	LostUntold     int64
+	UntoldSince    *time.Time
+	ToldLostAt     *time.Time
+}
+
 type ExchangeProfile struct {
 	TenantID          uuid.UUID
 	Listed            bool
@@ -366,9 +389,11 @@ type IdempotencyKey struct {
 }
 
 type Installation struct {
-	Singleton     bool
-	IDKindsFrom   time.Time
-	UnsealedUntil time.Time
+	Singleton      bool
+	IDKindsFrom    time.Time
+	UnsealedUntil  time.Time
+	SecretKey      *string
+	SecretKeySince *time.Time
 }
 
 type Job struct {
@@ -448,6 +473,7 @@ type Nonce struct {
 	Nonce        string
 	PostbackID   uuid.UUID
 	SeenAt       time.Time
+	ContentHash  string
 }
 
 type Offer struct {
@@ -711,6 +737,17 @@ type RollupMark struct {
 	Clicks   bool
 }
 
+type RunningProcess struct {
+	ID         uuid.UUID
+	Role       string
+	Host       string
+	Pid        int64
+	Release    string
+	SecretKeys []string
+	StartedAt  time.Time
+	SeenAt     time.Time
+}
+
 type ScheduledChange struct {
 	TenantID    uuid.UUID
 	ID          uuid.UUID
@@ -743,6 +780,7 @@ type Tenant struct {
 	CreatedAt          time.Time
 	DestinationSchemes []string
 	PassMacros         []string
+	PostbackSecurity   string
 }
 
 type Transition struct {

@@ -113,9 +113,9 @@ func (q *Queries) InsertHeld(ctx context.Context, db DBTX, arg InsertHeldParams)
 }
 
 const insertNonce = `-- name: InsertNonce :one
-INSERT INTO nonces (tenant_id, advertiser_id, nonce, postback_id, seen_at) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO nonces (tenant_id, advertiser_id, nonce, postback_id, seen_at, content_hash) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (tenant_id, advertiser_id, nonce) DO UPDATE SET nonce = excluded.nonce
-RETURNING postback_id
+RETURNING postback_id, content_hash
 `
 
 type InsertNonceParams struct {
@@ -124,20 +124,27 @@ type InsertNonceParams struct {
 	Nonce        string
 	PostbackID   uuid.UUID
 	SeenAt       time.Time
+	ContentHash  string
 }
 
-// The postback that used the nonce first: the caller's own means that it is fresh.
-func (q *Queries) InsertNonce(ctx context.Context, db DBTX, arg InsertNonceParams) (uuid.UUID, error) {
+type InsertNonceRow struct {
+	PostbackID  uuid.UUID
+	ContentHash string
+}
+
+// The postback that used the nonce first, and what it signed: the caller's own means that it is fresh.
+func (q *Queries) InsertNonce(ctx context.Context, db DBTX, arg InsertNonceParams) (InsertNonceRow, error) {
 	row := db.QueryRow(ctx, insertNonce,
 		arg.TenantID,
 		arg.AdvertiserID,
 		arg.Nonce,
 		arg.PostbackID,
 		arg.SeenAt,
+		arg.ContentHash,
 	)
-	var postback_id uuid.UUID
-	err := row.Scan(&postback_id)
-	return postback_id, err
+	var i InsertNonceRow
+	err := row.Scan(&i.PostbackID, &i.ContentHash)
+	return i, err
 }
 
 const nextHeldOfClick = `-- name: NextHeldOfClick :one

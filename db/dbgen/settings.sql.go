@@ -15,7 +15,7 @@ import (
 )
 
 const getTenantForUpdate = `-- name: GetTenantForUpdate :one
-SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros FROM tenants WHERE tenant_id = $1 FOR UPDATE
+SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros, postback_security FROM tenants WHERE tenant_id = $1 FOR UPDATE
 `
 
 func (q *Queries) GetTenantForUpdate(ctx context.Context, db DBTX, tenantID uuid.UUID) (Tenant, error) {
@@ -38,13 +38,14 @@ func (q *Queries) GetTenantForUpdate(ctx context.Context, db DBTX, tenantID uuid
 		&i.CreatedAt,
 		&i.DestinationSchemes,
 		&i.PassMacros,
+		&i.PostbackSecurity,
 	)
 	return i, err
 }
 
 const insertTenant = `-- name: InsertTenant :exec
-INSERT INTO tenants (tenant_id, name, product, email, currency, timezone, reward_ratio_micros, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO tenants (tenant_id, name, product, email, currency, timezone, reward_ratio_micros, created_at, postback_security)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 `
 
 type InsertTenantParams struct {
@@ -56,6 +57,7 @@ type InsertTenantParams struct {
 	Timezone          string
 	RewardRatioMicros *domain.Micros
 	CreatedAt         time.Time
+	PostbackSecurity  string
 }
 
 func (q *Queries) InsertTenant(ctx context.Context, db DBTX, arg InsertTenantParams) error {
@@ -68,6 +70,7 @@ func (q *Queries) InsertTenant(ctx context.Context, db DBTX, arg InsertTenantPar
 		arg.Timezone,
 		arg.RewardRatioMicros,
 		arg.CreatedAt,
+		arg.PostbackSecurity,
 	)
 	return err
 }
@@ -84,8 +87,8 @@ func (q *Queries) SetDestinationSchemes(ctx context.Context, db DBTX, destinatio
 const updateSettings = `-- name: UpdateSettings :one
 UPDATE tenants SET timezone = $1, next_timezone = $2, next_timezone_at = $3,
   reward_ratio_micros = $4, fallback_url = $5, goals_enabled = $6,
-  fraud_checks = $7, version = version + 1
-WHERE tenant_id = $8 RETURNING version
+  fraud_checks = $7, postback_security = $8, version = version + 1
+WHERE tenant_id = $9 RETURNING version
 `
 
 type UpdateSettingsParams struct {
@@ -96,6 +99,7 @@ type UpdateSettingsParams struct {
 	FallbackUrl       string
 	GoalsEnabled      bool
 	FraudChecks       json.RawMessage
+	PostbackSecurity  string
 	TenantID          uuid.UUID
 }
 
@@ -108,6 +112,7 @@ func (q *Queries) UpdateSettings(ctx context.Context, db DBTX, arg UpdateSetting
 		arg.FallbackUrl,
 		arg.GoalsEnabled,
 		arg.FraudChecks,
+		arg.PostbackSecurity,
 		arg.TenantID,
 	)
 	var version int64

@@ -19,7 +19,8 @@ SELECT k.tenant_id, k.id, k.clicked_at, k.link_id, k.offer_id, k.offer_version, 
   k.refused_reason, k.session_ends_at, k.side, k.is_test,
   ARRAY(SELECT c.event_id FROM conversions c WHERE c.tenant_id = k.tenant_id AND c.click_id = k.id AND c.status <> 'Rejected' AND NOT c.awaits_verdict
     AND (c.unique_per <> 'none' OR $1::text <> '' AND c.cnv_conversion_id = $1) LIMIT 100)::uuid[] AS unrepeatable,
-  o.version AS current_version, t.goals_enabled, a.security_token_hash, a.signing_secret_sealed, a.ip_allowlist
+  o.version AS current_version, t.goals_enabled, t.postback_security, a.security_token_hash, a.signing_secret_sealed, a.ip_allowlist,
+  a.previous_secret_sealed, a.previous_secret_until, a.key_hash, a.previous_key_hash, a.previous_key_until
 FROM clicks k
 JOIN tenants t ON t.tenant_id = k.tenant_id
 JOIN offers o ON o.id = k.offer_id
@@ -28,25 +29,31 @@ WHERE k.id = $2 AND k.side <> 'publisher'
 `
 
 type SystemClickByIDRow struct {
-	TenantID            uuid.UUID
-	ID                  uuid.UUID
-	ClickedAt           time.Time
-	LinkID              uuid.UUID
-	OfferID             uuid.UUID
-	OfferVersion        int64
-	AdvertiserID        uuid.UUID
-	PartnerID           *uuid.UUID
-	PubMemberID         *string
-	RefusedReason       domain.Reason
-	SessionEndsAt       time.Time
-	Side                domain.Side
-	IsTest              bool
-	Unrepeatable        []uuid.UUID
-	CurrentVersion      int64
-	GoalsEnabled        bool
-	SecurityTokenHash   *string
-	SigningSecretSealed *string
-	IpAllowlist         []string
+	TenantID             uuid.UUID
+	ID                   uuid.UUID
+	ClickedAt            time.Time
+	LinkID               uuid.UUID
+	OfferID              uuid.UUID
+	OfferVersion         int64
+	AdvertiserID         uuid.UUID
+	PartnerID            *uuid.UUID
+	PubMemberID          *string
+	RefusedReason        domain.Reason
+	SessionEndsAt        time.Time
+	Side                 domain.Side
+	IsTest               bool
+	Unrepeatable         []uuid.UUID
+	CurrentVersion       int64
+	GoalsEnabled         bool
+	PostbackSecurity     string
+	SecurityTokenHash    *string
+	SigningSecretSealed  *string
+	IpAllowlist          []string
+	PreviousSecretSealed *string
+	PreviousSecretUntil  *time.Time
+	KeyHash              *string
+	PreviousKeyHash      *string
+	PreviousKeyUntil     *time.Time
 }
 
 // Across tenants, by the system role.
@@ -74,9 +81,15 @@ func (q *Queries) SystemClickByID(ctx context.Context, db DBTX, cnvConversionID 
 		&i.Unrepeatable,
 		&i.CurrentVersion,
 		&i.GoalsEnabled,
+		&i.PostbackSecurity,
 		&i.SecurityTokenHash,
 		&i.SigningSecretSealed,
 		&i.IpAllowlist,
+		&i.PreviousSecretSealed,
+		&i.PreviousSecretUntil,
+		&i.KeyHash,
+		&i.PreviousKeyHash,
+		&i.PreviousKeyUntil,
 	)
 	return i, err
 }

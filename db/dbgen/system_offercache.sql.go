@@ -258,7 +258,7 @@ func (q *Queries) SystemCachedPartnersOf(ctx context.Context, db DBTX, tenantID 
 }
 
 const systemCachedTenant = `-- name: SystemCachedTenant :one
-SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros FROM tenants WHERE tenant_id = $1
+SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros, postback_security FROM tenants WHERE tenant_id = $1
 `
 
 func (q *Queries) SystemCachedTenant(ctx context.Context, db DBTX, tenantID uuid.UUID) (Tenant, error) {
@@ -281,13 +281,14 @@ func (q *Queries) SystemCachedTenant(ctx context.Context, db DBTX, tenantID uuid
 		&i.CreatedAt,
 		&i.DestinationSchemes,
 		&i.PassMacros,
+		&i.PostbackSecurity,
 	)
 	return i, err
 }
 
 const systemCachedTenants = `-- name: SystemCachedTenants :many
 
-SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2
+SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros, postback_security FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2
 `
 
 // What the redirect keeps in memory, and the answer of a postback: across tenants, by the system
@@ -318,6 +319,7 @@ func (q *Queries) SystemCachedTenants(ctx context.Context, db DBTX, after uuid.U
 			&i.CreatedAt,
 			&i.DestinationSchemes,
 			&i.PassMacros,
+			&i.PostbackSecurity,
 		); err != nil {
 			return nil, err
 		}

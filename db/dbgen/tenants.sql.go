@@ -12,7 +12,7 @@ import (
 )
 
 const getTenant = `-- name: GetTenant :one
-SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros FROM tenants WHERE tenant_id = $1
+SELECT tenant_id, name, product, email, currency, timezone, next_timezone, next_timezone_at, reward_ratio_micros, fallback_url, goals_enabled, fraud_checks, version, created_at, destination_schemes, pass_macros, postback_security FROM tenants WHERE tenant_id = $1
 `
 
 func (q *Queries) GetTenant(ctx context.Context, db DBTX, tenantID uuid.UUID) (Tenant, error) {
@@ -35,6 +35,18 @@ func (q *Queries) GetTenant(ctx context.Context, db DBTX, tenantID uuid.UUID) (T
 		&i.CreatedAt,
 		&i.DestinationSchemes,
 		&i.PassMacros,
+		&i.PostbackSecurity,
 	)
 	return i, err
+}
+
+const postbackSecurity = `-- name: PostbackSecurity :one
+SELECT postback_security FROM tenants WHERE tenant_id = $1
+`
+
+func (q *Queries) PostbackSecurity(ctx context.Context, db DBTX, tenantID uuid.UUID) (string, error) {
+	row := db.QueryRow(ctx, postbackSecurity, tenantID)
+	var postback_security string
+	err := row.Scan(&postback_security)
+	return postback_security, err
 }

@@ -30,7 +30,7 @@ SELECT * FROM held_postbacks WHERE tenant_id = $1 AND click_id = $2 AND failed_a
 SELECT decide_by FROM held_postbacks WHERE tenant_id = $1 AND click_id = $2 AND failed_at IS NULL ORDER BY decide_by LIMIT 1;
 
 -- name: InsertNonce :one
--- The postback that used the nonce first: the caller's own means that it is fresh.
-INSERT INTO nonces (tenant_id, advertiser_id, nonce, postback_id, seen_at) VALUES ($1, $2, $3, $4, $5)
+-- The postback that used the nonce first, and what it signed: the caller's own means that it is fresh.
+INSERT INTO nonces (tenant_id, advertiser_id, nonce, postback_id, seen_at, content_hash) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (tenant_id, advertiser_id, nonce) DO UPDATE SET nonce = excluded.nonce
-RETURNING postback_id;
+RETURNING postback_id, content_hash;

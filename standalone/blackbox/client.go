@@ -95,9 +95,10 @@ type Page[T any] struct {
 	Items      []T `json:"items"`
 }
 
-// NewTenant makes a tenant as the operator and returns a client with its management token.
+// NewTenant makes a tenant as the operator and returns a client with its management token. Its postbacks
+// need no key unless fields say so: most tests are about something else, and post to /track.
 func (c *Client) NewTenant(ctx context.Context, fields map[string]any) (*Client, error) {
-	body := map[string]any{"name": "Coins App", "product": "publisher", "email": "ops@coins.example"}
+	body := map[string]any{"name": "Coins App", "product": "publisher", "email": "ops@coins.example", "postbackSecurity": "open"}
 	for name, value := range fields {
 		body[name] = value
 	}
@@ -218,6 +219,7 @@ type Answer struct {
 	PostbackID   string     `json:"postbackId"`
 	Outcome      string     `json:"outcome"`
 	Reason       string     `json:"reason"`
+	Detail       string     `json:"detail"`
 	ConversionID string     `json:"conversionId"`
 	Status       string     `json:"status"`
 	ReleaseAt    *time.Time `json:"releaseAt"`
@@ -246,8 +248,21 @@ func (c *Client) Postback(ctx context.Context, path string, params url.Values) (
 	return answer, nil
 }
 
-// Convert is a postback for a click and an event.
+// Convert is a postback for a click and an event, without a key.
 func (c *Client) Convert(ctx context.Context, clickID, eventID string, more ...string) (Answer, error) {
+	return c.convertAt(ctx, "/track", clickID, eventID, more)
+}
+
+// ConvertBy is Convert by an advertiser's own address.
+func (c *Client) ConvertBy(ctx context.Context, advertiser Advertiser, clickID, eventID string, more ...string) (Answer, error) {
+	address, err := url.Parse(advertiser.PostbackURL)
+	if err != nil {
+		return Answer{}, err
+	}
+	return c.convertAt(ctx, address.Path, clickID, eventID, more)
+}
+
+func (c *Client) convertAt(ctx context.Context, path, clickID, eventID string, more []string) (Answer, error) {
 	params := url.Values{"gk_click_id": {clickID}}
 	if eventID != "" {
 		params.Set("cnv_event_id", eventID)
@@ -255,7 +270,7 @@ func (c *Client) Convert(ctx context.Context, clickID, eventID string, more ...s
 	for i := 0; i+1 < len(more); i += 2 {
 		params.Set(more[i], more[i+1])
 	}
-	return c.Postback(ctx, "/track", params)
+	return c.Postback(ctx, path, params)
 }
 
 // Decided asks for an answer until the postback is decided.

@@ -22,11 +22,13 @@ type Story struct {
 	tenant     *blackbox.Client
 	app        *app
 	advertiser blackbox.Advertiser
-	age        string
-	member     string
-	clickID    string
-	mails      Mails
-	step       int
+	// poster is the advertiser whose server posts.
+	poster  blackbox.Advertiser
+	age     string
+	member  string
+	clickID string
+	mails   Mails
+	step    int
 }
 
 // Play tells the story to out. Callbacks go to a receiver on loopback, which must be within
@@ -67,7 +69,7 @@ func (s *Story) note(format string, args ...any) {
 func (s *Story) cast(ctx context.Context) (err error) {
 	fmt.Fprint(s.out, "\nThe cast\n")
 	s.say("The operator makes a publisher tenant: the loyalty app \"Coins\".")
-	if s.tenant, err = s.operator.NewTenant(ctx, map[string]any{"name": "Coins", "rewardRatio": 10}); err != nil {
+	if s.tenant, err = s.operator.NewTenant(ctx, map[string]any{"name": "Coins", "rewardRatio": 10, "postbackSecurity": "keyed"}); err != nil {
 		return err
 	}
 	s.note("tenant %s, its token is shown once", s.tenant.TenantID)
@@ -81,6 +83,8 @@ func (s *Story) cast(ctx context.Context) (err error) {
 		return err
 	}
 	s.note("%s", s.advertiser.PostbackURL)
+	s.note("it is a secret: members see click ids, and without it nobody can post their conversions")
+	s.poster = s.advertiser
 	s.age, err = s.tenant.EveryoneAge(ctx)
 	return err
 }

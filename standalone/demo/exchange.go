@@ -75,13 +75,16 @@ func (s *Story) studio(ctx context.Context) (studio *blackbox.Client, offerID st
 	if err := s.tenant.List(ctx, "Rewards for playing", "partners@coins.example"); err != nil {
 		return nil, "", err
 	}
-	if studio, err = s.operator.NewTenant(ctx, map[string]any{"name": "Bingo Studio", "product": "advertiser", "email": "growth@bingo.example"}); err != nil {
+	if studio, err = s.operator.NewTenant(ctx, map[string]any{
+		"name": "Bingo Studio", "product": "advertiser", "email": "growth@bingo.example", "postbackSecurity": "keyed",
+	}); err != nil {
 		return nil, "", err
 	}
 	advertiser, err := studio.NewAdvertiser(ctx, map[string]any{"name": "Bingo Studio"})
 	if err != nil {
 		return nil, "", err
 	}
+	s.poster = advertiser
 	offerID, _, err = studio.NewOffer(ctx, blackbox.SingleEvent(advertiser.ID, s.age, map[string]any{
 		"name": "Bingo Tour", "headline": "Finish the tour", "revenue": 4, "reward": 40,
 	}))

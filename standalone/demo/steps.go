@@ -17,7 +17,7 @@ const patience = 30 * time.Second
 
 // expect sends a postback and checks what its sender is told.
 func (s *Story) expect(ctx context.Context, clickID, event, outcome, reason string) (blackbox.Answer, error) {
-	answer, err := s.tenant.Convert(ctx, clickID, event)
+	answer, err := s.tenant.ConvertBy(ctx, s.poster, clickID, event)
 	if err != nil {
 		return answer, err
 	}

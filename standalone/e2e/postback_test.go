@@ -53,8 +53,8 @@ func TestFormsOfAPostback(t *testing.T) {
 }
 
 type logged struct {
-	ID, Reason, Path, SourceIP string
-	Query                      map[string]string
+	ID, Outcome, Reason, Path, SourceIP, ConversionID string
+	Query                                             map[string]string
 }
 
 func postbacks(t *testing.T, c *blackbox.Client) map[string]logged {

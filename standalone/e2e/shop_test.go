@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,12 +27,20 @@ type shop struct {
 
 func newShop(t *testing.T, advertiser map[string]any) *shop {
 	t.Helper()
-	tenant, err := w.operator.NewTenant(t.Context(), map[string]any{"rewardRatio": 10})
+	return newShopOf(t, map[string]any{"rewardRatio": 10}, advertiser)
+}
+
+func newShopOf(t *testing.T, tenantFields, advertiser map[string]any) *shop {
+	t.Helper()
+	tenant, err := w.operator.NewTenant(t.Context(), tenantFields)
 	check(t, err)
 	noteSecrets(tenant.Token)
 	s := &shop{Client: tenant, since: time.Now().Add(-time.Minute)}
 	s.advertiser, err = tenant.NewAdvertiser(t.Context(), advertiser)
 	check(t, err)
+	if s.advertiser.PostbackURL != "" {
+		noteSecrets(path.Base(s.advertiser.PostbackURL)) // its key
+	}
 	s.age, err = tenant.EveryoneAge(t.Context())
 	check(t, err)
 	return s
