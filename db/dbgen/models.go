@@ -146,6 +146,7 @@ type ClickRollup struct {
 	Clicks        int64
 	Refused       int64
 	Visitors      []int64
+	RefusedReason string
 }
 
 type ClicksDefault struct {
@@ -389,9 +390,11 @@ type IdempotencyKey struct {
 }
 
 type Installation struct {
-	Singleton     bool
-	IDKindsFrom   time.Time
-	UnsealedUntil time.Time
+	Singleton      bool
+	IDKindsFrom    time.Time
+	UnsealedUntil  time.Time
+	SecretKey      *string
+	SecretKeySince *time.Time
 }
 
 type Job struct {
@@ -695,6 +698,7 @@ type Postback struct {
 	DecidedAt     time.Time
 	Detail        string
 	Warnings      json.RawMessage
+	Hint          string
 }
 
 type PostbacksDefault struct {
@@ -733,6 +737,17 @@ type RollupMark struct {
 	OfferID  uuid.UUID
 	Bucket   time.Time
 	Clicks   bool
+}
+
+type RunningProcess struct {
+	ID         uuid.UUID
+	Role       string
+	Host       string
+	Pid        int64
+	Release    string
+	SecretKeys []string
+	StartedAt  time.Time
+	SeenAt     time.Time
 }
 
 type ScheduledChange struct {
