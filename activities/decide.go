@@ -142,7 +142,7 @@ func (d *Decisions) decideOne(ctx context.Context, tenantID uuid.UUID, postback 
 			}
 			w := &writer{scene: scene, postback: &postback, tx: tx, decisions: d, now: d.Now().UTC().Truncate(time.Microsecond), wasHeld: decideBy != nil}
 			decided, err = w.decide(ctx, logged, decideBy)
-			after = aftermath{holds: scene.context.Holds || decided.Answer.Outcome == domain.OutcomeHeld, moved: w.moved}
+			after = aftermath{holds: scene.context.Held > 0 || decided.Answer.Outcome == domain.OutcomeHeld, moved: w.moved}
 			return err
 		})
 	})
@@ -201,7 +201,7 @@ func (w *writer) facts(ctx context.Context, decideBy *time.Time) (domain.Facts, 
 	facts := domain.Facts{
 		Postback: *w.postback, Now: w.now, DecideBy: decideBy, Click: clickFacts(&s.click), AtClick: s.atClick, Current: s.current,
 		Side: s.click.Side, Currency: s.context.Currency, RewardRatio: s.context.RewardRatioMicros, GoalsOff: !s.context.GoalsEnabled,
-		PartnerCaps: s.partnerCaps(), Authenticated: w.proof.Authenticated, ByKey: w.proof.ByKey, Forgeable: w.proof.Forgeable,
+		Held: int(s.context.Held), PartnerCaps: s.partnerCaps(), Authenticated: w.proof.Authenticated, ByKey: w.proof.ByKey, Forgeable: w.proof.Forgeable,
 		Session: allFacts(s.session),
 	}
 	event := facts.Event()

@@ -243,6 +243,30 @@ func TestRule14TheGraceEnds(t *testing.T) {
 	require.NotEqual(t, rejected, healed.ConversionID)
 }
 
+// Rule 14: however many postbacks come at the same instant, a click holds no more than it may.
+func TestRule14AClickHoldsSoMany(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 8)
+	o := rig.offer([]domain.Event{goal("A", numbered(1)), goal("B", numbered(2))})
+	click, other := rig.click(o), rig.click(o)
+	const more = 5
+	early := make([]domain.Postback, domain.MaxHeldPerClick+more)
+	for i := range early {
+		early[i] = rig.postback(click, "B")
+	}
+	atOnce(t, len(early), func(i int) error {
+		_, err := rig.Decide(t.Context(), rig.tenantID, early[i])
+		return err
+	})
+	require.Equal(t, int64(domain.MaxHeldPerClick), value[int64](rig, "SELECT count(*) FROM held_postbacks"))
+	require.Equal(t, int64(more), value[int64](rig, "SELECT count(*) FROM postbacks WHERE outcome = 'rejected' AND reason = 'out_of_sequence'"))
+	require.Equal(t, int64(1), value[int64](rig, "SELECT count(*) FROM conversions"), "rule 10: the same rejection is one row")
+	require.Equal(t, domain.OutcomeHeld, rig.post(other, "B").Outcome, "another click has room")
+	require.Equal(t, domain.OutcomeAccepted, rig.post(click, "A").Outcome)
+	require.Equal(t, int64(1), value[int64](rig, "SELECT count(*) FROM conversions WHERE event_id = $1 AND status <> 'Rejected'", o.Events[1].ID))
+	require.Equal(t, int64(1), value[int64](rig, "SELECT count(*) FROM held_postbacks"), "the other click's")
+}
+
 func TestRule14ApprovedPredecessor(t *testing.T) {
 	t.Parallel()
 	rig := newDecisionRig(t, 4)

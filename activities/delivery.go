@@ -202,8 +202,11 @@ func (d *Deliveries) insertNews(ctx context.Context, tx pgx.Tx, lane lane, endpo
 		// Visible and ready to be sent again once the endpoint is enabled: never silently gone.
 		row.State, row.LastError, row.FinishedAt = stateFailed, why, &now
 	}
-	_, err = queries.InsertDelivery(ctx, tx, row)
-	return err
+	made, err := queries.InsertDelivery(ctx, tx, row)
+	if err != nil || made == 0 || row.State != stateFailed || row.IsTest {
+		return err
+	}
+	return d.countFailure(ctx, tx, &endpointFailure{tenantID: row.TenantID, endpointID: row.EndpointID, kind: row.Kind, lost: 1, err: row.LastError})
 }
 
 // bodyOf is a callback's very bytes, or what a partner's macros stand for: its URL may be corrected
@@ -369,14 +372,10 @@ func (d *Deliveries) setGoingOrPutOff(ctx context.Context, ref stream.DeliveryEv
 // fail ends a delivery that cannot be attempted or written down.
 func (d *Deliveries) fail(ctx context.Context, ref stream.DeliveryEvent, cause error) error {
 	slog.ErrorContext(ctx, "a delivery fails for good by an error of ours", "tenant", ref.TenantID, "delivery", ref.DeliveryID, "error", cause)
-	return d.store.Tenant(ctx, ref.TenantID, func(ctx context.Context, tx pgx.Tx) error {
-		return queries.FailDelivery(ctx, tx, dbgen.FailDeliveryParams{
-			TenantID: ref.TenantID, ID: ref.DeliveryID, LastError: errorOfOurs, FinishedAt: d.now(),
-		})
-	})
+	return d.store.Tenant(ctx, ref.TenantID, func(ctx context.Context, tx pgx.Tx) error { return d.failIn(ctx, tx, ref, errorOfOurs) })
 }
 
-// Watch takes up attempts that a crash cut short, until ctx is done. Whoever claims a row has it, so
+// Watch takes up attempts that a crash cut short, and tells tenants whose endpoints fail, until ctx is done. Whoever claims a row has it, so
 // that any number of processes may watch.
 func (d *Deliveries) Watch(ctx context.Context) error {
 	ticker := time.NewTicker(watchEvery)
@@ -384,6 +383,9 @@ func (d *Deliveries) Watch(ctx context.Context) error {
 	for {
 		if err := d.takeUp(ctx); err != nil && ctx.Err() == nil {
 			slog.Warn("overdue deliveries not looked for", "error", err)
+		}
+		if err := d.tellOfFailures(ctx); err != nil && ctx.Err() == nil {
+			slog.Warn("tenants whose endpoints fail could not all be told", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -211,12 +211,15 @@ func (d *Deliveries) record(
 		return attemptResult{}, nil, err
 	}
 	if after.State == stateWaiting {
-		return attemptResult{nextAt: *after.NextAttemptAt}, nil, nil
+		return attemptResult{nextAt: *after.NextAttemptAt}, nil, d.countAttempt(ctx, tx, &row, &after)
 	}
 	if row.State == stateWaiting {
 		reportEnd(&row, &after)
 	}
 	next, err := d.advance(ctx, tx, lane, advanceOptions{holdsSlot: true, passOn: !goOn, endedLease: a.leaseUntil})
+	if err == nil && after.State == stateFailed {
+		err = d.countAttempt(ctx, tx, &row, &after)
+	}
 	return attemptResult{ended: true}, next, err
 }
 
@@ -249,6 +252,9 @@ func (d *Deliveries) outcome(row *dbgen.Delivery, answer outbound.Answer, verdic
 	}
 	if after.LastError == "" && verdict != domain.VerdictDelivered {
 		after.LastError = fmt.Sprintf("answered with status %d", answer.StatusCode)
+	}
+	if row.Kind != kindEmail { // that a mail about an endpoint arrives does not mean that the endpoint works
+		after.EndpointID = row.EndpointID
 	}
 	end := func(state string) {
 		after.State, after.NextAttemptAt, after.FinishedAt = state, nil, &now
@@ -293,7 +299,12 @@ func (d *Deliveries) disable(ctx context.Context, a *attempt) {
 		failed, err = queries.FailWaitingOfEndpoint(ctx, tx, dbgen.FailWaitingOfEndpointParams{
 			TenantID: a.row.TenantID, EndpointID: a.endpoint.ID, LastError: errorDisabled, FinishedAt: d.now(),
 		})
-		return err
+		if err != nil || failed == 0 {
+			return err
+		}
+		return d.countFailure(ctx, tx, &endpointFailure{
+			tenantID: a.row.TenantID, endpointID: a.endpoint.ID, kind: a.endpoint.Kind, lost: failed, err: errorDisabled,
+		})
 	})
 	if err != nil {
 		slog.Error("an endpoint that answered 410 could not be disabled; its next 410 will", "tenant", a.row.TenantID, "error", err)

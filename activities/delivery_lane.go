@@ -192,9 +192,7 @@ func (d *Deliveries) claim(ctx context.Context, tx pgx.Tx, ref stream.DeliveryEv
 	}
 	if why := endpoint.closed(); why != "" {
 		callbacksEnded.WithLabelValues(row.Kind, stateFailed).Inc()
-		return nil, queries.FailDelivery(ctx, tx, dbgen.FailDeliveryParams{
-			TenantID: ref.TenantID, ID: ref.DeliveryID, LastError: why, FinishedAt: now,
-		})
+		return nil, d.failIn(ctx, tx, ref, why)
 	}
 	return &attempt{row: row, endpoint: endpoint, leaseUntil: until}, nil
 }

@@ -28,6 +28,18 @@ var (
 		Name: "offerflow_callbacks_skipped_first_attempt_total",
 		Help: "Callbacks that went straight to the durable retry: breaker open or endpoint's slots full.",
 	})
+	deliveriesLost = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "offerflow_deliveries_failed_total",
+		Help: "Deliveries that failed for good, by kind (callback, partner, email) and tenant.",
+	}, []string{"kind", "tenant"})
+	endpointsFailing = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "offerflow_endpoint_failing_seconds",
+		Help: "For how long a tenant's endpoint has failed, the longest by kind (callback, partner) and tenant; none where all work. Every worker reports the same figure: the database's.",
+	}, []string{"kind", "tenant"})
+	endpointsLost = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "offerflow_endpoint_last_lost_seconds",
+		Help: "How long ago news of a tenant's endpoints failed for good last, for a day, by kind and tenant. Every worker reports the same figure: the database's.",
+	}, []string{"kind", "tenant"})
 	breakerOpened = promauto.NewCounter(prometheus.CounterOpts{
 		Name: "offerflow_callback_breaker_opened_total",
 		Help: "How often an endpoint failed so often in a row that its breaker opened.",

@@ -133,7 +133,7 @@ func TestRule51TheWholeSchedule(t *testing.T) {
 func TestRule51AnswersDecide(t *testing.T) {
 	t.Parallel()
 	rig := newDeliveryRig(t)
-	for code, want := range map[int]string{204: stateDelivered, 404: stateFailed, 302: stateWaiting, 408: stateWaiting, 429: stateWaiting, 500: stateWaiting} {
+	for code, want := range map[int]string{204: stateDelivered, 400: stateFailed, 422: stateFailed, 401: stateWaiting, 403: stateWaiting, 404: stateWaiting, 302: stateWaiting, 408: stateWaiting, 429: stateWaiting, 500: stateWaiting} {
 		rig.answers(status(code))
 		conversion := uuid.New()
 		rig.handle(rig.event(conversion, 1, "", domain.StatusSuccess))

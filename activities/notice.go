@@ -57,6 +57,8 @@ type notice struct {
 	PartnershipID *uuid.UUID `json:"partnershipId,omitempty"`
 	// Request is a publisher's, about a conversion.
 	Request *noticeRequest `json:"request,omitempty"`
+	// Endpoint is one of the tenant's own that fails; then nothing else but At is given.
+	Endpoint *noticeEndpoint `json:"endpoint,omitempty"`
 	// Proposal is how an edit stands that one side proposed: its changes are Changes.
 	Proposal *noticeProposal `json:"proposal,omitempty"`
 }
@@ -302,6 +304,10 @@ func (d *Deliveries) sendNotice(ctx context.Context, a *attempt) outbound.Answer
 	}
 	var address string
 	err := d.store.Tenant(ctx, a.row.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
+		if n.Endpoint != nil {
+			address, err = queries.TenantAddress(ctx, tx, a.row.TenantID)
+			return err
+		}
 		address, err = queries.NoticeAddress(ctx, tx, a.row.TenantID)
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 	htmltemplate "html/template"
 	"strings"
 	texttemplate "text/template"
+	"time"
 	"unicode"
 
 	"github.com/offerflow/offerflow/domain"
@@ -36,6 +37,7 @@ const (
 
 // noticeView is what both templates fill in. All of it that others typed has been cleaned.
 type noticeView struct {
+	Brand            string
 	Subject, Heading string
 	Facts            []noticeFact
 	Changes          []changeView
@@ -66,13 +68,17 @@ func (n *notice) mail(publicURL string) (outbound.Mail, error) {
 }
 
 func (n *notice) view(publicURL string) noticeView {
+	if n.Endpoint != nil {
+		return n.Endpoint.view(publicURL)
+	}
 	name, who := oneLine(n.OfferName, maxSubjectPart), oneLine(n.SideName, maxSubjectPart)
 	view := noticeView{
+		Brand: "OFFERFLOW EXCHANGE",
 		Facts: []noticeFact{
 			{"Offer", oneLine(n.OfferName, maxLine)},
 			{"By", oneLine(n.By, maxLine)},
 			{"Side", string(n.Side)},
-			{"When", n.At.UTC().Format("2 January 2006, 15:04:05 MST")},
+			{"When", mailTime(n.At)},
 		},
 		LinkText: "Change log",
 		Link:     fmt.Sprintf("%s/api/v1/exchange/offers/%s/changes", publicURL, n.OfferID),
@@ -112,6 +118,8 @@ func (n *notice) view(publicURL string) noticeView {
 	}
 	return view
 }
+
+func mailTime(at time.Time) string { return at.UTC().Format("2 January 2006, 15:04:05 MST") }
 
 // viewRequest is what a publisher asks for about a conversion. The decision is the advertiser's.
 func (n *notice) viewRequest(view *noticeView, publicURL, who, name string) {

@@ -17,7 +17,7 @@ import (
 // owe writes down that a decision which no workflow made left something to wait for: a Pending
 // conversion, a held event, or held events that may be decidable now.
 func (w *writer) owe(ctx context.Context, batch *db.Batch, decided *Decided) error {
-	mayMoveOthers := w.scene.context.Holds && !w.wasHeld && w.moved
+	mayMoveOthers := w.scene.context.Held > 0 && !w.wasHeld && w.moved
 	if !w.decisions.Owes || (len(decided.Waiting) == 0 && decided.Answer.Outcome != domain.OutcomeHeld && !mayMoveOthers) {
 		return nil
 	}
@@ -26,7 +26,7 @@ func (w *writer) owe(ctx context.Context, batch *db.Batch, decided *Decided) err
 
 // oweAgain is owe for a postback that was decided before.
 func (w *writer) oweAgain(ctx context.Context, waits bool) error {
-	if !w.decisions.Owes || (!waits && !w.scene.context.Holds) {
+	if !w.decisions.Owes || (!waits && w.scene.context.Held == 0) {
 		return nil
 	}
 	return queries.InsertOwedWait(ctx, w.tx, w.scene.click.TenantID, w.postback.ID, w.scene.click.ID)

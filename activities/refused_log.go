@@ -14,13 +14,16 @@ import (
 	"github.com/offerflow/offerflow/db"
 )
 
-// RefusedLog bounds the log of refused postbacks, which strangers write: those that nothing tells whose
-// they are (the operator's log) by age and number, those of a tenant by number.
+// RefusedLog bounds what strangers write: refused postbacks that nothing tells whose they are (the
+// operator's log) by age and number, those of a tenant by number, and refused clicks by age and number.
 type RefusedLog struct {
 	Store *db.Store
 	// After is the age at which rows of the operator's log go; 0 keeps them.
 	After time.Duration
-	// Rows are how many the operator's log keeps, and each tenant's of refused ones; 0 keeps all.
+	// Clicks is the age at which refused clicks go; 0 keeps them.
+	Clicks time.Duration
+	// Rows are how many the operator's log keeps, and of each tenant's refused postbacks and refused clicks;
+	// 0 keeps all.
 	Rows int32
 	Now  func() time.Time
 }
@@ -28,12 +31,18 @@ type RefusedLog struct {
 // LetGo deletes what is too old or too much, the oldest first, and says how many rows went. It may be
 // cut short anywhere and run again.
 func (l *RefusedLog) LetGo(ctx context.Context) (gone int64, err error) {
-	gone, err = l.ofOperator(ctx)
+	ofOperator, err := l.ofOperator(ctx)
+	ofTenants, failed := l.ofTenants(ctx)
+	clicks, clicksFailed := l.clicks(ctx)
+	return ofOperator + ofTenants + clicks, errors.Join(err, failed, clicksFailed)
+}
+
+func (l *RefusedLog) ofTenants(ctx context.Context) (gone int64, err error) {
 	if l.Rows == 0 {
-		return gone, err
+		return 0, nil
 	}
-	beyond, failed := queries.SystemRefusedBeyond(ctx, l.Store.SystemPool(), l.Rows)
-	errs := []error{err, failed}
+	beyond, err := queries.SystemRefusedBeyond(ctx, l.Store.SystemPool(), l.Rows)
+	errs := []error{err}
 	for _, row := range beyond {
 		n, err := untilFew(func() (int64, error) {
 			return queries.SystemForgetRefused(ctx, l.Store.SystemPool(), &row.TenantID, row.ID, forgetBatch)
@@ -41,6 +50,45 @@ func (l *RefusedLog) LetGo(ctx context.Context) (gone int64, err error) {
 		gone += n
 		if err != nil {
 			errs = append(errs, fmt.Errorf("refused postbacks of tenant %s: %w", row.TenantID, err))
+		}
+	}
+	return gone, errors.Join(errs...)
+}
+
+// reportsDone is how old a refused click is before its number may cost it its row: reports sum it up within
+// minutes, and people look for it.
+const reportsDone = time.Hour
+
+// clicks deletes refused clicks. What reports count of them stays in their sums, but for those by sub ids,
+// which reports read from the rows.
+func (l *RefusedLog) clicks(ctx context.Context) (gone int64, err error) {
+	var errs []error
+	forget := func(tenantID, upTo uuid.UUID) {
+		n, err := untilFew(func() (int64, error) {
+			return queries.SystemForgetRefusedClicks(ctx, l.Store.SystemPool(), tenantID, upTo, forgetBatch)
+		})
+		gone += n
+		if err != nil {
+			errs = append(errs, fmt.Errorf("refused clicks of tenant %s: %w", tenantID, err))
+		}
+	}
+	if l.Clicks > 0 {
+		upTo := earliestID(l.Now().Add(-l.Clicks))
+		tenants, err := queries.SystemRefusedClicksBefore(ctx, l.Store.SystemPool(), upTo)
+		errs = append(errs, err)
+		for _, tenantID := range tenants {
+			forget(tenantID, upTo)
+		}
+	}
+	if l.Rows > 0 {
+		beyond, err := queries.SystemRefusedClicksBeyond(ctx, l.Store.SystemPool(), l.Rows)
+		errs = append(errs, err)
+		done := earliestID(l.Now().Add(-reportsDone))
+		for _, row := range beyond {
+			if bytes.Compare(row.ID[:], done[:]) > 0 {
+				row.ID = done
+			}
+			forget(row.TenantID, row.ID)
 		}
 	}
 	return gone, errors.Join(errs...)

@@ -129,7 +129,7 @@ func (d *Decisions) settleOne(ctx context.Context, request SettleRequest, clickI
 			}
 			s := &settler{decisions: d, request: &request, tx: tx, scene: scene, now: d.Now().UTC().Truncate(time.Microsecond), before: row.Value, done: done}
 			settled, err = s.settle(ctx)
-			holds = scene.context.Holds
+			holds = scene.context.Held > 0
 			return err
 		})
 	})

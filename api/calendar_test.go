@@ -127,6 +127,10 @@ func TestEveryBoundIsAWholeDay(t *testing.T) {
 					return out.From, out.To, out.Timezone
 				}
 				from, to, zone := said("")
+				inCSV := me.me.with("Accept", "text/csv").get(path + "?" + url.Values{b.from: {"2026-05-13"}, b.to: {"2026-05-14"}}.Encode())
+				inCSV.asCSV()
+				require.Equal(t, []string{"2026-05-12T22:00:00Z", "2026-05-14T22:00:00Z", "Europe/Berlin"},
+					[]string{inCSV.header.Get("Offerflow-From"), inCSV.header.Get("Offerflow-To"), inCSV.header.Get("Offerflow-Timezone")})
 				if strings.HasPrefix(b.from, "date_") { // a provider's form: its days are dates
 					require.Equal(t, "Europe/Berlin", zone)
 				} else {

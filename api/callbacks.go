@@ -28,10 +28,11 @@ type EndpointDocument struct {
 	HeaderName string    `json:"headerName" doc:"The tenant's own header; its value is never shown."`
 	Signature  string    `json:"signature" enum:"v1,v1a"`
 	// PreviousSecretUntil is when the secret before a rotation stops signing.
-	PreviousSecretUntil *time.Time `json:"previousSecretUntil" doc:"Until then the secret before the last rotation signs too."`
-	DisabledAt          *time.Time `json:"disabledAt" doc:"Set when the endpoint answered 410; a PUT enables it again."`
-	DisabledReason      string     `json:"disabledReason"`
-	CreatedAt           time.Time  `json:"createdAt"`
+	PreviousSecretUntil *time.Time      `json:"previousSecretUntil" doc:"Until then the secret before the last rotation signs too."`
+	DisabledAt          *time.Time      `json:"disabledAt" doc:"Set when the endpoint answered 410; a PUT enables it again."`
+	DisabledReason      string          `json:"disabledReason"`
+	CreatedAt           time.Time       `json:"createdAt"`
+	Health              *endpointHealth `json:"health" doc:"How it does; null where it never failed."`
 }
 
 // EndpointSecret is shown when it is made, and never again.
@@ -64,8 +65,11 @@ func (s *Server) getCallbackEndpoint(ctx context.Context, _ *struct{}) (*endpoin
 	out := &endpointOutput{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetCallbackEndpoint(ctx, tx, principal(ctx).TenantID)
-		out.Body = endpointOf(row)
-		return orNotFound(err)
+		if err != nil {
+			return orNotFound(err)
+		}
+		out.Body, err = endpointWithHealth(ctx, tx, row)
+		return err
 	})
 }
 
@@ -97,7 +101,13 @@ func (s *Server) putCallbackEndpoint(ctx context.Context, in *putEndpointInput) 
 		if err := writeEndpoint(ctx, tx, row, isNew); err != nil {
 			return err
 		}
-		out.Body.EndpointDocument, out.Body.EndpointSecret = endpointOf(row), secret
+		if err := dbgen.New().EndpointChanged(ctx, tx, row.TenantID, row.ID); err != nil {
+			return err
+		}
+		if out.Body.EndpointDocument, err = endpointWithHealth(ctx, tx, row); err != nil {
+			return err
+		}
+		out.Body.EndpointSecret = secret
 		return audit(ctx, tx, map[bool]string{true: "create", false: "update"}[isNew], "callback-endpoint", row.ID.String(), before, endpointOf(row))
 	})
 	if db.UniqueViolation(err) != "" {
@@ -217,8 +227,10 @@ func (s *Server) rotateCallbackSecret(ctx context.Context, _ *struct{}) (*endpoi
 		if err != nil {
 			return err
 		}
-		out.Body.EndpointDocument = endpointOf(row)
-		return audit(ctx, tx, "rotate", "callback-endpoint", row.ID.String(), before, out.Body.EndpointDocument)
+		if out.Body.EndpointDocument, err = endpointWithHealth(ctx, tx, row); err != nil {
+			return err
+		}
+		return audit(ctx, tx, "rotate", "callback-endpoint", row.ID.String(), before, endpointOf(row))
 	})
 }
 
@@ -298,6 +310,13 @@ func announceDeliveries(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
 		return err
 	}
 	return dbgen.New().InsertOutboxOfDeliveries(ctx, tx, principal(ctx).TenantID, stream.SubjectDelivery, payload)
+}
+
+func endpointWithHealth(ctx context.Context, tx pgx.Tx, row dbgen.CallbackEndpoint) (EndpointDocument, error) {
+	health, err := healthOf(ctx, tx, row.ID)
+	out := endpointOf(row)
+	out.Health = health[row.ID]
+	return out, err
 }
 
 func endpointOf(row dbgen.CallbackEndpoint) EndpointDocument {

@@ -224,3 +224,44 @@ func TestRule51ADisabledEndpointIsEnabledByPut(t *testing.T) {
 	require.Empty(t, endpoint.SigningSecret)
 	c.post(endpointPath+"/test", nil).into(http.StatusAccepted, nil)
 }
+
+// Rule 51: the documents of the callback endpoint and of a partner's URL say how they do. A PUT begins anew:
+// whether it works now is to be found out.
+func TestRule51EndpointsShowHowTheyDo(t *testing.T) {
+	t.Parallel()
+	s, tenantID, c := newCallbackSite(t)
+	type view struct {
+		ID     string
+		Health *struct {
+			FailingSince, LastFailedForGoodAt *time.Time
+			FailedAttempts, FailedForGood     int
+			LastStatusCode                    int
+			LastError                         string
+		}
+	}
+	var callback, partner view
+	c.put(endpointPath, map[string]any{"url": "http://127.0.0.1:9/"}).into(200, &callback)
+	require.Nil(t, callback.Health, "it never failed")
+	partnerID := c.made("/api/v1/partners", map[string]any{"name": "P"})
+	partnerPath := "/api/v1/partner-postbacks/" + c.made("/api/v1/partner-postbacks", map[string]any{"partnerId": partnerID, "url": "http://127.0.0.1:9/p"})
+	c.get(partnerPath).into(200, &partner)
+	require.Nil(t, partner.Health)
+	for id, kind := range map[string]string{callback.ID: "callback", partner.ID: "partner"} {
+		s.asTenant(tenantID, `INSERT INTO endpoint_failures (tenant_id, endpoint_id, kind, failing_since, failures, last_failed_at, last_status_code, last_error, lost, last_lost_at)
+			VALUES (current_tenant(), '`+id+`', '`+kind+`', now() - interval '1 hour', 7, now(), 401, 'answered with status 401', 3, now())`)
+	}
+	for path, body := range map[string]map[string]any{endpointPath: {"url": "http://127.0.0.1:9/"}, partnerPath: {"url": "http://127.0.0.1:9/p"}} {
+		var failing, put view
+		c.get(path).into(200, &failing)
+		require.NotNil(t, failing.Health, path)
+		require.NotNil(t, failing.Health.FailingSince)
+		require.Equal(t, []any{7, 401, "answered with status 401", 3},
+			[]any{failing.Health.FailedAttempts, failing.Health.LastStatusCode, failing.Health.LastError, failing.Health.FailedForGood})
+		c.put(path, body).into(200, &put)
+		require.Nil(t, put.Health.FailingSince, path)
+		require.Equal(t, []int{0, 3}, []int{put.Health.FailedAttempts, put.Health.FailedForGood})
+	}
+	var list struct{ Items []view }
+	c.get("/api/v1/partner-postbacks").into(200, &list)
+	require.Equal(t, 3, list.Items[0].Health.FailedForGood)
+}

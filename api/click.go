@@ -14,6 +14,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
@@ -57,6 +59,7 @@ func (t *Tracking) click(c *gin.Context, to target, err error) {
 		return
 	case err != nil:
 		if !errors.Is(err, errTooManyMisses) {
+			clicksUnavailable.Inc()
 			slog.WarnContext(c.Request.Context(), "link not found out", "error", err)
 		}
 		tryAgain(c, "Please try again.")
@@ -103,12 +106,15 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 	t.addDecider(click, &to.offer.TenantID)
 	seen := audience(to, params, where, visitor.device)
 	click.RefusedReason = refusal(to, at, visitor, seen)
-	ctx, cancel := context.WithTimeout(c.Request.Context(), clickWait)
-	defer cancel()
-	if err := t.clicks.Publish(ctx, click); err != nil {
-		slog.WarnContext(c.Request.Context(), "click not recorded", "error", err)
-		tryAgain(c, "Please try again.")
-		return
+	if click.RefusedReason == domain.ReasonNone || t.spending.clicks.mayRecord(click, at) {
+		ctx, cancel := context.WithTimeout(c.Request.Context(), clickWait)
+		defer cancel()
+		if err := t.clicks.Publish(ctx, click); err != nil {
+			clicksUnavailable.Inc()
+			slog.WarnContext(c.Request.Context(), "click not recorded", "error", err)
+			tryAgain(c, "Please try again.")
+			return
+		}
 	}
 	if click.RefusedReason != domain.ReasonNone {
 		why := ""
@@ -121,6 +127,11 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 	t.leaveCookie(c, to, click)
 	sendOn(c, to.offer.destination, func(name string) string { return params.offersMacro(name, to, click.ID) })
 }
+
+var clicksUnavailable = promauto.NewCounter(prometheus.CounterOpts{
+	Name: "offerflow_clicks_unavailable_total",
+	Help: "Clicks of any form that were answered 503 because they could not be put on disk, or their link not be looked up.",
+})
 
 func (t *Tracking) newClick(to target, params *clickParams, at time.Time) *domain.Click {
 	return &domain.Click{

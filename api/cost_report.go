@@ -131,6 +131,7 @@ func reportCost[T any](ctx context.Context, s *Server, in *costReportInput, prov
 	if isCSV(ctx) {
 		return &costReportOutput{Body: func(response huma.Context) {
 			beginCSV(response, "cost-report")
+			(&csvTable{zone: pages.query.zone.String(), from: &pages.query.Since, to: &pages.query.Until}).sayBounds(response)
 			inBatches(ctx, response, func(out gin.ResponseWriter) error { return writeCostCSV(ctx, out, pages, first, worded) })
 		}}, nil
 	}

@@ -138,18 +138,63 @@ func (s *Server) inTurn(of weight) gin.HandlerFunc {
 		if tenantID == uuid.Nil {
 			return
 		}
-		share := of
-		if wanted, _ := wantsCSV(c.Request); wanted && share == listed {
-			share = heavy
-		}
-		leave, ok := s.crowd.enter(c.Request.Context(), tenantID, share, s.Config.DatabaseConns)
+		leave, ok := s.crowd.enter(c.Request.Context(), tenantID, of, s.Config.DatabaseConns)
 		if !ok {
-			crowdedOut.Inc()
-			writeProblem(c, newProblem(http.StatusServiceUnavailable,
-				"Too many requests of this tenant are being answered at once. Send fewer at a time.").retryAfter(time.Second))
+			writeProblem(c, crowded("Too many requests of this tenant are being answered at once. Send fewer at a time."))
 			return
 		}
 		defer leave()
 		c.Next()
+	}
+}
+
+// crowded is 503 for who has too many requests in flight.
+func crowded(detail string) *Problem {
+	crowdedOut.Inc()
+	return newProblem(http.StatusServiceUnavailable, detail).retryAfter(time.Second)
+}
+
+// inTurnForCSV is inTurn for the CSV of a table: a place is held while a batch is read, and given back while it is
+// written, so that who reads slowly keeps nobody else from reports. How many exports a token has at once is
+// bounded by itself, and with it what is held in memory.
+func (s *Server) inTurnForCSV(otherwise gin.HandlerFunc) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if wanted, _ := wantsCSV(c.Request); !wanted {
+			otherwise(c)
+			return
+		}
+		leave, ok := s.exports.enter(c.Request.Context(), principal(c.Request.Context()).TokenID, heavy, s.Config.DatabaseConns)
+		if !ok {
+			writeProblem(c, crowded("Too many exports with this token are being read at once. Read fewer at a time."))
+			return
+		}
+		defer leave()
+		c.Next()
+	}
+}
+
+// crowdRetry is how long a batch waits before it asks for a place again.
+const crowdRetry = 100 * time.Millisecond
+
+// batchInTurn takes the place of a batch. The first is refused where there is none; what follows waits for one:
+// an export that has begun is not broken off because others came.
+func (s *Server) batchInTurn(ctx context.Context, isFirst bool) (leave func(), err error) {
+	tenantID := principal(ctx).TenantID
+	if tenantID == uuid.Nil {
+		return func() {}, nil
+	}
+	for {
+		leave, ok := s.crowd.enter(ctx, tenantID, heavy, s.Config.DatabaseConns)
+		switch {
+		case ok:
+			return leave, nil
+		case isFirst:
+			return nil, crowded("Too many requests of this tenant are being answered at once. Send fewer at a time.")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(crowdRetry):
+		}
 	}
 }

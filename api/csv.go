@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
@@ -111,13 +112,24 @@ func exported[I, O any](s *Server, template string, handler func(context.Context
 		if list, ok := any(in).(batched); ok {
 			list.readIn(b)
 		}
+		isFirst := true
 		next := func() (*csvTable, error) {
-			b.more = false
+			leave, err := s.batchInTurn(ctx, isFirst)
+			if err != nil {
+				return nil, err
+			}
+			defer leave()
+			isFirst, b.more = false, false
 			out, err := handler(ctx, in)
 			if err != nil {
 				return nil, err
 			}
-			return s.csvRows(ctx, reflect.ValueOf(out).Elem().FieldByName("Body").Addr().Interface())
+			body := reflect.ValueOf(out).Elem().FieldByName("Body").Addr().Interface()
+			table, err := s.csvRows(ctx, body)
+			if bounded, ok := body.(bounded); ok && err == nil {
+				table.from, table.to, table.zone = bounded.bounds()
+			}
+			return table, err
 		}
 		first, err := next()
 		if err != nil {
@@ -125,6 +137,7 @@ func exported[I, O any](s *Server, template string, handler func(context.Context
 		}
 		return &csvOutput{Body: func(response huma.Context) {
 			beginCSV(response, template)
+			first.sayBounds(response)
 			inBatches(ctx, response, func(out gin.ResponseWriter) (err error) {
 				w := csv.NewWriter(out)
 				for table := first; ; {
@@ -162,6 +175,29 @@ type csvTable struct {
 	header []string
 	rows   int
 	cell   func(row, column int) string
+	// How the bounds of the time were read, where there were any.
+	from, to *time.Time
+	zone     string
+}
+
+// bounded is an answer that says how it read the bounds of a time.
+type bounded interface {
+	bounds() (from, to *time.Time, zone string)
+}
+
+func (p *page[T]) bounds() (from, to *time.Time, zone string) { return p.From, p.To, p.Timezone }
+
+// sayBounds says in headers what JSON says in from, to and timezone.
+func (t *csvTable) sayBounds(response huma.Context) {
+	if t.from != nil {
+		response.SetHeader("Offerflow-From", t.from.Format(time.RFC3339Nano))
+	}
+	if t.to != nil {
+		response.SetHeader("Offerflow-To", t.to.Format(time.RFC3339Nano))
+	}
+	if t.zone != "" {
+		response.SetHeader("Offerflow-Timezone", t.zone)
+	}
 }
 
 // tabular is an answer that knows its own columns.

@@ -31,7 +31,7 @@ type csvColumn struct {
 // name beside it, unless the answer has one.
 var csvNamed = map[string]string{
 	"offerId": "offer", "sourceOfferId": "offer", "advertiserId": "advertiser", "partnerId": "partner",
-	"placementId": "placement", "offerEventId": "event",
+	"placementId": "placement", "offerEventId": "event", "tierId": "tier",
 }
 
 // fieldSubs is the list of a click's sub ids, which get a column each besides.

@@ -30,7 +30,9 @@ func TestConversionsByAnyTimeComeInTheOrderOfAnIndex(t *testing.T) {
 	there := w.by(t, address+"&default_query_exec_mode=cache_describe")
 	looked := 0
 	for _, prefix := range []string{"user_completed_at_", "created_at_", "decided_at_"} {
-		for _, who := range []*rich{there.tenants[1].in(t), there.tenants[1].in(t).asPartner(), there.tenants[1].in(t).asAdvertiser()} {
+		for whose, who := range map[string]*rich{
+			"tenant_id": there.tenants[1].in(t), "partner_id": there.tenants[1].in(t).asPartner(), "advertiser_id": there.tenants[1].in(t).asAdvertiser(),
+		} {
 			path := conversionsPath + "?" + prefix + "from=" + day(-30) + "&" + prefix + "to=" + day(30)
 			watcher.forget()
 			require.Equal(t, http.StatusOK, who.me.get(path).status)
@@ -42,6 +44,7 @@ func TestConversionsByAnyTimeComeInTheOrderOfAnIndex(t *testing.T) {
 				plan := w.genericPlan(t, role, sql)
 				require.NotRegexp(t, `(?m)^\s*(->\s+)?(Incremental )?Sort\s+\(`, plan, sql)
 				requireConditions(t, plan)
+				require.Regexp(t, `Index Cond: .*\(`+whose+` = `, plan, "others' rows are passed over one by one:\n%s", sql)
 				if strings.Contains(sql, ", c.id) < ($") {
 					require.Contains(t, plan, "ROW(", "the next batch begins where the last ended:\n%s", plan)
 				}

@@ -15,11 +15,11 @@ import (
 type deliveryDocument struct {
 	ID             uuid.UUID         `json:"id"`
 	Kind           string            `json:"kind" enum:"callback,test,partner,email"`
-	EndpointID     uuid.UUID         `json:"endpointId" doc:"The callback endpoint; for kind partner the partner postback; for kind email the partnership, or the request, that it tells of."`
+	EndpointID     uuid.UUID         `json:"endpointId" doc:"The callback endpoint; for kind partner the partner postback; for kind email the partnership, the request or the failing endpoint that it tells of."`
 	PartnerID      *uuid.UUID        `json:"partnerId" doc:"null unless the kind is partner."`
 	PartnerName    string            `json:"partnerName"`
 	ConversionID   *uuid.UUID        `json:"conversionId"`
-	Sequence       int64             `json:"sequence" doc:"Of the conversion's transition; for kind email the offer's version, 0 for a request."`
+	Sequence       int64             `json:"sequence" doc:"Of the conversion's transition; for kind email the offer's version, 0 for a request, a time in microseconds for a failing endpoint."`
 	Status         string            `json:"status" doc:"The conversion's status in this news."`
 	State          string            `json:"state" enum:"waiting,delivered,failed,superseded"`
 	AttemptCount   int32             `json:"attemptCount"`

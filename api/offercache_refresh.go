@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/stream"
@@ -69,21 +68,9 @@ func (d *dirtySet) take() (tenants, offers []uuid.UUID, all bool) {
 // change falls between the two. An ordered consumer goes on where it was after a lost connection;
 // what it may have missed even so is loaded whole.
 func (c *OfferCache) Subscribe(ctx context.Context, conn *stream.Conn) error {
-	var consumer jetstream.Consumer
-	err := stream.WaitOut(ctx, "news of offers", func() (err error) {
-		consumer, err = conn.JS.OrderedConsumer(ctx, stream.Events, jetstream.OrderedConsumerConfig{
-			FilterSubjects: []string{stream.SubjectOffer}, DeliverPolicy: jetstream.DeliverNewPolicy,
-		})
-		return err
-	})
-	if err != nil {
+	if err := conn.OfferNews(ctx, c.heard); err != nil {
 		return err
 	}
-	consuming, err := consumer.Consume(func(msg jetstream.Msg) { c.heard(msg.Data()) })
-	if err != nil {
-		return err
-	}
-	context.AfterFunc(ctx, consuming.Stop)
 	reconnected := conn.NATS.StatusChanged(nats.CONNECTED)
 	go func() {
 		for {

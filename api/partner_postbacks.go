@@ -16,18 +16,19 @@ import (
 
 // partnerPostbackDocument is a URL that a partner is called at (rule 54).
 type partnerPostbackDocument struct {
-	ID             uuid.UUID  `json:"id"`
-	PartnerID      uuid.UUID  `json:"partnerId"`
-	EventID        *uuid.UUID `json:"eventId" doc:"Our id of the event; null is every event of every offer. Both kinds are called."`
-	URL            string     `json:"url"`
-	Method         string     `json:"method" enum:"GET,POST"`
-	Events         []string   `json:"events" doc:"What the partner is told of."`
-	Status         string     `json:"status" enum:"active,paused"`
-	DisabledAt     *time.Time `json:"disabledAt" doc:"Set when the URL answered 410; a PUT enables it again."`
-	DisabledReason string     `json:"disabledReason"`
-	CreatedAt      time.Time  `json:"createdAt"`
-	UpdatedAt      time.Time  `json:"updatedAt"`
-	Warnings       []string   `json:"warnings" doc:"What is probably wrong with the URL."`
+	ID             uuid.UUID       `json:"id"`
+	PartnerID      uuid.UUID       `json:"partnerId"`
+	EventID        *uuid.UUID      `json:"eventId" doc:"Our id of the event; null is every event of every offer. Both kinds are called."`
+	URL            string          `json:"url"`
+	Method         string          `json:"method" enum:"GET,POST"`
+	Events         []string        `json:"events" doc:"What the partner is told of."`
+	Status         string          `json:"status" enum:"active,paused"`
+	DisabledAt     *time.Time      `json:"disabledAt" doc:"Set when the URL answered 410; a PUT enables it again."`
+	DisabledReason string          `json:"disabledReason"`
+	CreatedAt      time.Time       `json:"createdAt"`
+	UpdatedAt      time.Time       `json:"updatedAt"`
+	Warnings       []string        `json:"warnings" doc:"What is probably wrong with the URL."`
+	Health         *endpointHealth `json:"health" doc:"How it does; null where it never failed."`
 }
 
 type partnerPostbackOutput struct{ Body partnerPostbackDocument }
@@ -47,6 +48,7 @@ type partnerPostbackBody struct {
 	DisabledReason any `json:"disabledReason,omitempty" readOnly:"true"`
 	UpdatedAt      any `json:"updatedAt,omitempty" readOnly:"true"`
 	Warnings       any `json:"warnings,omitempty" readOnly:"true"`
+	Health         any `json:"health,omitempty" readOnly:"true"`
 }
 
 type createPartnerPostbackInput struct{ Body partnerPostbackBody }
@@ -85,8 +87,13 @@ func (s *Server) getPartnerPostback(ctx context.Context, in *ByID) (*partnerPost
 	out := &partnerPostbackOutput{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().GetPartnerPostback(ctx, tx, principal(ctx).TenantID, in.ID)
+		if err != nil {
+			return orNotFound(err)
+		}
+		health, err := healthOf(ctx, tx, row.ID)
 		out.Body = partnerPostbackOf(row)
-		return orNotFound(err)
+		out.Body.Health = health[row.ID]
+		return err
 	})
 }
 
@@ -125,8 +132,16 @@ func (s *Server) updatePartnerPostback(ctx context.Context, in *updatePartnerPos
 		if err != nil {
 			return err
 		}
+		if err := dbgen.New().EndpointChanged(ctx, tx, row.TenantID, row.ID); err != nil {
+			return err
+		}
+		health, err := healthOf(ctx, tx, row.ID)
+		if err != nil {
+			return err
+		}
 		out.Body = partnerPostbackOf(row)
-		return audit(ctx, tx, "update", "partner-postback", row.ID.String(), before, out.Body)
+		out.Body.Health = health[row.ID]
+		return audit(ctx, tx, "update", "partner-postback", row.ID.String(), before, partnerPostbackOf(row))
 	})
 }
 
@@ -229,7 +244,21 @@ var partnerPostbackListing = listing[partnerPostbackDocument]{
 }
 
 func (s *Server) listPartnerPostbacks(ctx context.Context, in *ListInput) (*pageOutput[partnerPostbackDocument], error) {
-	return listIn(ctx, s, partnerPostbackListing, *in)
+	out := &pageOutput[partnerPostbackDocument]{}
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		if out.Body, err = list(ctx, tx, partnerPostbackListing, *in); err != nil {
+			return err
+		}
+		ids := make([]uuid.UUID, len(out.Body.Items))
+		for i := range out.Body.Items {
+			ids[i] = out.Body.Items[i].ID
+		}
+		health, err := healthOf(ctx, tx, ids...)
+		for i := range out.Body.Items {
+			out.Body.Items[i].Health = health[ids[i]]
+		}
+		return err
+	})
 }
 
 type previewPartnerPostbackInput struct {

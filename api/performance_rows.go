@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -179,6 +180,10 @@ func (p *performanceReport) columns() (columns []reportColumn) {
 		}
 	}
 	return columns
+}
+
+func (p *performanceReport) bounds() (from, to *time.Time, zone string) {
+	return &p.From, &p.To, p.Timezone
 }
 
 // table are the rows, without totals.

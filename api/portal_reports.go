@@ -30,6 +30,10 @@ type portalReport[T any] struct {
 // portalReportOutput is its answer.
 type portalReportOutput[T any] struct{ Body portalReport[T] }
 
+func (r *portalReport[T]) bounds() (from, to *time.Time, zone string) {
+	return &r.From, &r.To, r.Timezone
+}
+
 func (r *portalReport[T]) table() *csvTable { return r.asCSV }
 
 // partnerReportRow is a row of a partner's report.

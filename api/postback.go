@@ -15,6 +15,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
 
@@ -87,6 +89,7 @@ func (t *Tracking) takeUnless(c *gin.Context, form *conversionForm, wrong *domai
 		return
 	}
 	if err != nil {
+		postbacksUnavailable.Inc()
 		slog.WarnContext(c.Request.Context(), "postback not recorded", "error", err)
 		form.busy(c, "Please send again.")
 		return
@@ -136,7 +139,7 @@ func (t *Tracking) decide(ctx context.Context, form *conversionForm, postback *d
 	answer.Warnings = postback.Warnings
 	if form.waits {
 		answer = awaitAnswer(ctx, wait.decided, answer)
-		t.spending.spend(postback, answer.Outcome, t.now())
+		t.spending.spend(postback, &answer, t.now())
 	}
 	answer.Verdict = postback.Verdict()
 	return answer, nil
@@ -155,10 +158,22 @@ func awaitAnswer(ctx context.Context, decided <-chan domain.Answer, otherwise do
 	case answer := <-decided:
 		return answer
 	case <-timer.C:
+		postbacksLate.Inc()
 	case <-ctx.Done():
 	}
 	return otherwise
 }
+
+var (
+	postbacksLate = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "offerflow_postbacks_late_total",
+		Help: "Postbacks of any form that were answered queued because their decision took longer than their sender waits.",
+	})
+	postbacksUnavailable = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "offerflow_postbacks_unavailable_total",
+		Help: "Postbacks of any form that were answered 503 because they could not be put on disk.",
+	})
+)
 
 func sendAnswer(c *gin.Context, answer domain.Answer, errs domain.FieldErrors) {
 	c.Header("Cache-Control", "no-store")

@@ -36,12 +36,22 @@ const (
 	futileBurst     = 2000
 )
 
+// A goal that is recorded as a click (rule 70) is counted at each postback, for as long as the click is
+// known. One sender has 500 of one goal and click at once, and one in ten seconds after that.
+const (
+	countedPerSecond = 0.1
+	countedBurst     = 500
+)
+
 // spending is what strangers may still have written down.
 type spending struct {
 	addresses, keys, futiles *budgets
 	// nameless are postbacks without a click id, whose click is looked for by address and browser.
 	nameless *budgets
-	total    *rate.Limiter
+	// counted are postbacks of goals that are recorded as a click (rule 70).
+	counted *budgets
+	total   *rate.Limiter
+	clicks  clickSpending
 }
 
 func newSpending(given RefusedBudgets) *spending {
@@ -53,7 +63,9 @@ func newSpending(given RefusedBudgets) *spending {
 		keys:      newBudgets(rate.Limit(perKey), burstSeconds*perKey),
 		futiles:   newBudgets(futilePerSecond, futileBurst),
 		nameless:  newBudgets(rate.Limit(perAddress), burstSeconds*perAddress),
+		counted:   newBudgets(countedPerSecond, countedBurst),
 		total:     rate.NewLimiter(rate.Limit(total), burstSeconds*total),
+		clicks:    newClickSpending(perAddress, total),
 	}
 }
 
@@ -63,6 +75,7 @@ const (
 	spentKey      = "key"
 	spentTotal    = "total"
 	spentClick    = "click"
+	spentGoal     = "goal"
 	spentNameless = "nameless"
 	spentDisk     = "disk"
 )
@@ -93,20 +106,35 @@ func (s *spending) futile(form *conversionForm, p *domain.Postback, at time.Time
 		return ""
 	case form.waits && s.futiles.isSpent(futileKey(p), at), !form.waits && !s.futiles.allow(futileKey(p), at): // what becomes of a pixel is not heard of
 		return spentClick
+	case s.counted.isSpent(countedKey(p), at):
+		return spentGoal
 	default:
 		return ""
 	}
 }
 
 // spend counts a postback that changed nothing, as far as is known, against its sender and click: never
-// against an address alone, behind which others send what does.
-func (s *spending) spend(p *domain.Postback, outcome domain.Outcome, at time.Time) {
-	if p.ClickID != nil && outcome != domain.OutcomeAccepted && outcome != domain.OutcomeHeld {
+// against an address alone, behind which others send what does. One that was only counted is counted
+// against its goal too, so that the click's conversions are taken when a goal has nothing left.
+func (s *spending) spend(p *domain.Postback, answer *domain.Answer, at time.Time) {
+	if p.ClickID == nil {
+		return
+	}
+	isCounted := answer.RecordedAs() == domain.RecordAsClick
+	if isCounted {
+		s.counted.allow(countedKey(p), at)
+	}
+	if isCounted || answer.Outcome != domain.OutcomeAccepted && answer.Outcome != domain.OutcomeHeld {
 		s.futiles.allow(futileKey(p), at)
 	}
 }
 
 func futileKey(p *domain.Postback) string { return p.ClickID.String() + domain.AddressKey(p.SourceIP) }
+
+// countedKey tells goals apart by the names that the sender gives them.
+func countedKey(p *domain.Postback) string {
+	return futileKey(p) + " " + p.EventID + "\x00" + p.GoalID + "\x00" + p.GoalName
+}
 
 var refusalsShed = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "offerflow_refusals_shed_total",
@@ -114,7 +142,7 @@ var refusalsShed = promauto.NewCounterVec(prometheus.CounterOpts{
 }, []string{"budget"})
 
 func init() {
-	for _, budget := range []string{spentAddress, spentKey, spentTotal, spentClick, spentNameless, spentDisk} {
+	for _, budget := range []string{spentAddress, spentKey, spentTotal, spentClick, spentGoal, spentNameless, spentDisk} {
 		refusalsShed.WithLabelValues(budget)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
 )
 
 // replies brings decisions back to the requests that wait for them: one subscription for the whole
@@ -29,7 +30,6 @@ func newReplies(prefix string) *replies {
 }
 
 const (
-	flushTimeout = 5 * time.Second
 	// maxUndecided is how many postbacks of one click may wait for their decision in this process. Further
 	// ones are sent again later, so that they do not fill the stream.
 	maxUndecided = 32
@@ -55,19 +55,11 @@ type expected struct {
 	isSent bool
 }
 
-// listenForReplies subscribes until ctx is done.
-func listenForReplies(ctx context.Context, nc *nats.Conn) (*replies, error) {
+// listenForReplies subscribes until ctx is done. The server knows of it before anybody is told to reply
+// there.
+func listenForReplies(ctx context.Context, conn *stream.Conn) (*replies, error) {
 	r := newReplies(nats.NewInbox())
-	subscription, err := nc.Subscribe(r.prefix+"*", func(msg *nats.Msg) { r.heard(msg.Subject, msg.Data) })
-	if err != nil {
-		return nil, err
-	}
-	// The server must know of the subscription before anybody is told to reply there.
-	if err := nc.FlushTimeout(flushTimeout); err != nil {
-		return nil, err
-	}
-	context.AfterFunc(ctx, func() { _ = subscription.Unsubscribe() })
-	return r, nil
+	return r, conn.Replies(ctx, r.prefix+"*", r.heard)
 }
 
 // expect prepares for a postback's decision; done ends it. about is what the postback is about, and

@@ -241,5 +241,6 @@ func TestRule27DryRunPartsWhatWaitsForAPerson(t *testing.T) {
 	for _, filter := range []any{map[string]any{}, map[string]any{"tz": "UTC"}} {
 		b.me.post(reviewPath, map[string]any{"action": "reject", "dryRun": true, "filter": filter}).refused(http.StatusBadRequest, "filter")
 	}
+	b.me.post(reviewPath, map[string]any{"action": "reject", "dryRun": true, "filter": map[string]any{"status": "Waiting"}}).refused(http.StatusBadRequest, "filter.status")
 	b.me.post(reviewPath, map[string]any{"action": "reject", "dryRun": true, "filter": map[string]any{"tz": "Mars", "status": "Pending"}}).refused(http.StatusBadRequest, "tz")
 }

@@ -47,8 +47,8 @@ type route struct {
 	anyHost    bool
 	openQuery  bool
 	writes     bool
-	// table marks what answers in CSV too, csvForm the handler that does.
-	table, csvForm bool
+	// table marks what answers in CSV too, csvForm the handler that does, batched that it reads in batches.
+	table, csvForm, batched bool
 	// precondition is looked at where the handler does not come to it.
 	precondition func(huma.Context) error
 	// What the OpenAPI document says besides: see openapi_answers.go.
@@ -192,7 +192,11 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 		chain = append(chain, readBody(limit))
 	}
 	if options.who != public && options.weight != endless {
-		chain = append(chain, r.server.inTurn(options.weight))
+		turn := r.server.inTurn(options.weight)
+		if options.batched {
+			turn = r.server.inTurnForCSV(turn)
+		}
+		chain = append(chain, turn)
 	}
 	if method == http.MethodPost && options.who != public && !options.streamed {
 		chain = append(chain, r.server.idempotent(options))
@@ -237,7 +241,7 @@ func registerTyped[I, O any](r *router, op huma.Operation, handler func(context.
 	if !byItself {
 		asCSV := op
 		asCSV.Hidden, asCSV.OperationID = true, op.OperationID+"AsCSV"
-		line.csvForm = true
+		line.csvForm, line.batched = true, true
 		asCSV.Metadata = map[string]any{"route": line}
 		huma.Register(r.api, asCSV, problems(exported(r.server, op.Path, handler)))
 		line.csvForm = false

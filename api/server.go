@@ -79,6 +79,8 @@ type Server struct {
 	ready   readyLook
 	vetting nameLookups
 	crowd   crowd
+	// exports bounds the CSVs that one token reads at once.
+	exports crowd
 	// draining says that this process is about to stop.
 	draining atomic.Bool
 }

@@ -78,7 +78,7 @@ func (s *Server) StartTracking(ctx context.Context) error {
 		return err
 	}
 	places.report(now())
-	replies, err := listenForReplies(ctx, s.Stream.NATS)
+	replies, err := listenForReplies(ctx, s.Stream)
 	if err != nil {
 		return fmt.Errorf("listen for decisions: %w", err)
 	}

@@ -16,7 +16,9 @@ type Facts struct {
 	Now time.Time
 	// DecideBy is the end of its grace, for a postback that is held already (rule 14).
 	DecideBy *time.Time
-	Click    Click
+	// Held is how many other postbacks of the click are held.
+	Held  int
+	Click Click
 	// AtClick is the offer's version at the click: order and timing are judged by it.
 	AtClick *Offer
 	// Current is the offer's version now: money, pending period, caps and review go by it.
@@ -152,7 +154,7 @@ func (f *Facts) refusal(t timing, n *NewConversion) (reason Reason, decideBy tim
 		return ReasonDeadlinePassed, time.Time{}
 	}
 	if !f.predecessorsDone(t) { // rules 12 to 14
-		if by := f.decideBy(); f.Now.Before(by) {
+		if by := f.decideBy(); f.Now.Before(by) && !f.holdsTooMany() {
 			return ReasonNone, by
 		}
 		return ReasonOutOfSequence, time.Time{}
@@ -172,6 +174,14 @@ func (f *Facts) refusal(t timing, n *NewConversion) (reason Reason, decideBy tim
 	}
 	return ReasonNone, time.Time{}
 }
+
+// MaxHeldPerClick is how many postbacks of one click may be held (rule 14). Each of them is decided again
+// whenever another event of the click lands, so that a click with many would keep a worker busy. One more
+// is out of sequence at once, which heals: sent again after its predecessor, it counts (rule 10).
+const MaxHeldPerClick = 100
+
+// holdsTooMany says that the click has no room for another held postback. One that is held already stays.
+func (f *Facts) holdsTooMany() bool { return f.DecideBy == nil && f.Held >= MaxHeldPerClick }
 
 // decideBy is when the grace of an early event ends (rule 14). It runs from the first decision and
 // not from the receipt, so that a predecessor that waits behind it in a backlog is not too late.

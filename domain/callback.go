@@ -117,6 +117,13 @@ const (
 	VerdictStop Verdict = "stop"
 )
 
+// retriedStatuses are the 4xx that may pass: a receiver that is being set up or deployed, a proxy in front of
+// it, a key that is being replaced. Others say that the message itself is wrong, which no retry mends.
+var retriedStatuses = []int{
+	http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusRequestTimeout, http.StatusConflict,
+	http.StatusTooEarly, http.StatusTooManyRequests,
+}
+
 // JudgeAnswer is the verdict on a status code; 0 stands for no answer at all: a network error or a
 // timeout. Redirects are not followed and count as not delivered.
 func JudgeAnswer(statusCode int) Verdict {
@@ -125,7 +132,7 @@ func JudgeAnswer(statusCode int) Verdict {
 		return VerdictDelivered
 	case statusCode == http.StatusGone:
 		return VerdictDisable
-	case statusCode == http.StatusRequestTimeout, statusCode == http.StatusTooManyRequests:
+	case slices.Contains(retriedStatuses, statusCode):
 		return VerdictRetry
 	case statusCode >= 400 && statusCode <= 499:
 		return VerdictStop

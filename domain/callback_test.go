@@ -118,8 +118,9 @@ func TestRule51Verdicts(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]Verdict{
 		0: VerdictRetry, 101: VerdictRetry, 200: VerdictDelivered, 204: VerdictDelivered, 299: VerdictDelivered,
-		301: VerdictRetry, 302: VerdictRetry, 308: VerdictRetry, 400: VerdictStop, 401: VerdictStop, 404: VerdictStop,
-		408: VerdictRetry, 410: VerdictDisable, 422: VerdictStop, 429: VerdictRetry, 499: VerdictStop,
+		301: VerdictRetry, 302: VerdictRetry, 308: VerdictRetry, 400: VerdictStop, 401: VerdictRetry, 403: VerdictRetry, 404: VerdictRetry,
+		405: VerdictStop, 406: VerdictStop, 408: VerdictRetry, 409: VerdictRetry, 410: VerdictDisable, 413: VerdictStop, 414: VerdictStop,
+		415: VerdictStop, 422: VerdictStop, 425: VerdictRetry, 429: VerdictRetry, 499: VerdictStop,
 		500: VerdictRetry, 503: VerdictRetry, 599: VerdictRetry, 999: VerdictRetry,
 	} {
 		if got := JudgeAnswer(status); got != want {

@@ -156,6 +156,10 @@ func (f *Facts) timeDetail(d *Decision) string {
 	case ReasonDeadlinePassed:
 		return "The event had to be completed by " + instantText(f.Click.ClickedAt.Add(t.offer.Window(t.event))) + "."
 	case ReasonOutOfSequence:
+		if f.holdsTooMany() {
+			return fmt.Sprintf("%d postbacks of this click wait for an earlier event already, as many as may: send it again once %s is completed.",
+				f.Held, strings.Join(f.missing(t), ", "))
+		}
 		if names := f.missing(t); len(names) > 0 {
 			return "This click did not complete " + strings.Join(names, ", ") + " in time."
 		}

@@ -114,7 +114,7 @@ func currency(text string) func(*Postback) { return func(p *Postback) { p.Curren
 
 func (p *play) decide(postback Postback, now time.Time, decideBy *time.Time) Decision {
 	f := p.facts
-	f.Postback, f.Now, f.DecideBy = postback, now, decideBy
+	f.Postback, f.Now, f.DecideBy, f.Held = postback, now, decideBy, len(p.held)
 	f.Session = slices.Clone(p.facts.Session)
 	d := Decide(f)
 	switch {

@@ -244,3 +244,25 @@ func TestMinimumTimeOfRepeats(t *testing.T) {
 		{"rule 17: and the gap to the click stays", offer, func(p *play) Decision { return p.post(59*time.Minute, "A") }, OutcomeRejected, ReasonTooSoon},
 	})
 }
+
+// Rule 14: a click holds so many postbacks and no more, whoever sends them. One more is out of sequence at
+// once and says so; sent again after its predecessors, it counts. Those that are held stay.
+func TestRule14AClickHoldsSoMany(t *testing.T) {
+	t.Parallel()
+	p := newPlay(changedOffer(multiOffer(goal("A", seq(1)), goal("B", seq(2)), goal("C", seq(3))), func(o *Offer) { o.OutOfOrderGraceMinutes = *decimal("60") }))
+	for range MaxHeldPerClick {
+		require.Equal(t, OutcomeHeld, p.post(0, "B").Outcome)
+	}
+	d := p.post(time.Minute, "C")
+	require.Equal(t, []any{OutcomeRejected, ReasonOutOfSequence}, []any{d.Outcome, d.Reason})
+	facts := p.facts
+	facts.Postback, facts.Held = p.posted, len(p.held)
+	require.Equal(t, `100 postbacks of this click wait for an earlier event already, as many as may: send it again once "A", "B" is completed.`, facts.Detail(&d))
+	require.Len(t, p.held, MaxHeldPerClick)
+	p.decideHeld(clickedAt.Add(2 * time.Minute))
+	require.Len(t, p.held, MaxHeldPerClick, "what is held already is not counted against itself")
+	p.post(3*time.Minute, "A")
+	require.Empty(t, p.held)
+	require.Equal(t, 1, p.live("B"))
+	require.Equal(t, OutcomeAccepted, p.post(4*time.Minute, "C").Outcome, "rule 10: it heals")
+}

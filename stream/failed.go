@@ -53,8 +53,8 @@ var (
 	}, []string{"source"})
 
 	failedWaiting = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "offerflow_failed_messages_waiting", Help: "Messages and items that failed for good and wait to be sent again, by source.",
-	}, []string{"source"})
+		Name: "offerflow_failed_messages_waiting", Help: "Messages and items that failed for good and wait to be sent again, by source and tenant; no tenant where it is nobody's.",
+	}, []string{"source", "tenant"})
 )
 
 const (
@@ -88,6 +88,13 @@ func (f *Failures) keepIn(ctx context.Context, tx dbgen.DBTX, failure Failure) e
 	return nil
 }
 
+func tenantLabel(id *uuid.UUID) string {
+	if id == nil {
+		return ""
+	}
+	return id.String()
+}
+
 // errorText is an error's text as the database takes it.
 func errorText(err error) string {
 	text := strings.ReplaceAll(strings.ToValidUTF8(err.Error(), "?"), "\x00", "?")
@@ -105,7 +112,7 @@ func (f *Failures) Watch(ctx context.Context) error {
 		if rows, err := dbgen.New().SystemFailedWaiting(ctx, f.Store.SystemPool()); err == nil {
 			failedWaiting.Reset()
 			for _, row := range rows {
-				failedWaiting.WithLabelValues(row.Source).Set(float64(row.Count))
+				failedWaiting.WithLabelValues(row.Source, tenantLabel(row.TenantID)).Set(float64(row.Count))
 			}
 		} else if ctx.Err() == nil {
 			slog.WarnContext(ctx, "failed messages not counted", "error", err)

@@ -65,12 +65,13 @@ func (c *Conn) Follow(ctx context.Context, subject string, after uint64) (<-chan
 	go func() {
 		defer c.forget(consumer)
 		defer close(followed)
-		pass(ctx, messages, followed)
+		c.pass(ctx, messages, followed)
 	}()
 	return followed, nil
 }
 
-func pass(ctx context.Context, messages jetstream.MessagesContext, followed chan<- Followed) {
+// pass hands on what one of our processes wrote.
+func (c *Conn) pass(ctx context.Context, messages jetstream.MessagesContext, followed chan<- Followed) {
 	for {
 		msg, err := messages.Next()
 		if ctx.Err() != nil {
@@ -82,7 +83,7 @@ func pass(ctx context.Context, messages jetstream.MessagesContext, followed chan
 			return
 		}
 		meta, err := msg.Metadata()
-		if err != nil { // no message of a stream
+		if err != nil || !c.isOursIn(ctx, ofLive, msg) { // no message of a stream, or nobody's of us
 			continue
 		}
 		select {

@@ -25,6 +25,10 @@ type Conn struct {
 	// Seal signs what is published, so that a worker believes it: who can reach the stream server is not
 	// for that one of us. Set once, before anything is published; without it messages go unsealed.
 	Seal func(subject string, data []byte) string
+	// Verify returns an error for a message that none of our processes sealed, of which the server, or for
+	// a message of no stream this process, says when it came. It is for what is read without a consumer,
+	// such as live events; without it all of that is believed. Set once, before anything is read.
+	Verify func(ctx context.Context, subject string, data []byte, seal string, at time.Time) error
 
 	// room lets go of what is handled in a stream that refused.
 	room   singleflight.Group
@@ -44,7 +48,7 @@ func Connect(url, name string) (*Conn, error) {
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { slog.Warn("stream connection", "error", err) }))
 	if err != nil {
-		return nil, fmt.Errorf("stream server (OFFERFLOW_NATS_URL): %w", err)
+		return nil, notConnected(url, err)
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {

@@ -63,14 +63,23 @@ func (p *Postbacks) Answer(ctx context.Context, postback *domain.Postback, redel
 	case !ok:
 		return p.Decisions.Refuse(ctx, *postback, domain.ReasonUnknownClick)
 	}
-	nothing, err := p.Decisions.ChangesNothing(ctx, &click, postback)
+	answer, err := p.byClick(ctx, &click, postback)
+	if err == nil && answer.Outcome == domain.OutcomeRefused {
+		refusedOfTenant.WithLabelValues(string(answer.Reason), click.TenantID.String()).Inc()
+	}
+	return answer, err
+}
+
+// byClick decides a postback whose click is known.
+func (p *Postbacks) byClick(ctx context.Context, click *dbgen.SystemClickByIDRow, postback *domain.Postback) (domain.Answer, error) {
+	nothing, err := p.Decisions.ChangesNothing(ctx, click, postback)
 	switch {
 	case err != nil:
 		return domain.Answer{}, err
 	case nothing:
 		return p.decideDirectly(ctx, click.TenantID, postback)
 	default:
-		return p.decide(ctx, &click, postback)
+		return p.decide(ctx, click, postback)
 	}
 }
 

@@ -59,10 +59,10 @@ func (w *Worker) handleJob(ctx context.Context, msg jetstream.Msg) error {
 	return nil
 }
 
-// endConversion ends the wait of a conversion that a job has settled. Nothing is left for the run to
-// do, and ending it from outside costs one write where telling it costs a task of its own.
+// endConversion tells the wait of a conversion that a job has settled it: it ends as completed. why names the
+// job. That there is no such run is no error.
 func (w *Worker) endConversion(ctx context.Context, conversionID uuid.UUID, why string) error {
-	err := w.Temporal.TerminateWorkflow(ctx, workflows.ConversionWorkflowID(conversionID), "", why)
+	err := w.Temporal.SignalWorkflow(ctx, workflows.ConversionWorkflowID(conversionID), "", workflows.SignalSettled, why)
 	if err != nil && !isNotFound(err) {
 		return fmt.Errorf("end the wait of conversion %s: %w", conversionID, err)
 	}

@@ -17,12 +17,17 @@ var (
 		Name: "offerflow_decisions_total", Help: "Postbacks decided, by outcome and reason.",
 	}, []string{"outcome", "reason"})
 
+	refusedOfTenant = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "offerflow_postbacks_refused_total",
+		Help: "Postbacks of a click that is known which were refused, by reason and the tenant that decides. Alert on a surge: somebody's set-up is wrong.",
+	}, []string{"reason", "tenant"})
+
 	streamLag = promauto.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "offerflow_stream_lag_messages", Help: "Messages that a consumer has not finished, those in work included.",
 	}, []string{"consumer"})
 
 	refusedRowsGone = promauto.NewCounter(prometheus.CounterOpts{
-		Name: "offerflow_refused_rows_gone_total", Help: "Rows that went from the log of refused postbacks because of its age or size.",
+		Name: "offerflow_refused_rows_gone_total", Help: "Rows of refused postbacks and refused clicks that went because of their age or number.",
 	})
 
 	engineAway = promauto.NewGauge(prometheus.GaugeOpts{

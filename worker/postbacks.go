@@ -98,7 +98,7 @@ func (w *Worker) reply(to string, answer domain.Answer) {
 	}
 	data, err := json.Marshal(answer)
 	if err == nil {
-		err = w.Stream.NATS.Publish(to, data)
+		err = w.Stream.Reply(to, data)
 	}
 	if err != nil {
 		slog.Warn("answer not sent, it can be asked for", "postback", answer.PostbackID, "error", err)

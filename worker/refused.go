@@ -39,18 +39,18 @@ func (w *Worker) handleRefused(ctx context.Context, msg jetstream.Msg) error {
 	return nil
 }
 
-// refusedLogEvery is how often the log of refused postbacks is cut to its size.
+// refusedLogEvery is how often what strangers write is cut to its size.
 const refusedLogEvery = 5 * time.Minute
 
-// boundRefusedLog keeps the log of refused postbacks to its size, until ctx is done.
+// boundRefusedLog keeps refused postbacks and refused clicks to their age and number, until ctx is done.
 func (w *Worker) boundRefusedLog(ctx context.Context) error {
-	log := &activities.RefusedLog{Store: w.Store, After: w.OperatorLog, Rows: w.RefusedRows, Now: time.Now}
+	log := &activities.RefusedLog{Store: w.Store, After: w.OperatorLog, Clicks: w.RefusedClicks, Rows: w.RefusedRows, Now: time.Now}
 	ticker := time.NewTicker(refusedLogEvery)
 	defer ticker.Stop()
 	for {
 		gone, err := log.LetGo(ctx)
 		if err != nil && ctx.Err() == nil {
-			slog.Warn("the log of refused postbacks cannot be cut", "error", err)
+			slog.Warn("refused postbacks and clicks that are too old or too many cannot be deleted", "error", err)
 		}
 		refusedRowsGone.Add(float64(gone))
 		select {

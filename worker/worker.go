@@ -45,7 +45,9 @@ type Worker struct {
 	// how many of them are kept, and of each tenant's refused ones; 0 keeps all.
 	OperatorLog time.Duration
 	RefusedRows int32
-	Deliveries  *activities.Deliveries
+	// RefusedClicks is the age at which refused clicks go; 0 keeps them. Their number is RefusedRows too.
+	RefusedClicks time.Duration
+	Deliveries    *activities.Deliveries
 	// ApplyToShare edits one share of an offer for a job: api.Server's.
 	ApplyToShare func(ctx context.Context, edit activities.ShareEdit) (changed bool, refusal string, err error)
 	// Busy says that redirects are coming fast in this process now, so that starts of workflows yield

@@ -114,3 +114,37 @@ func TestAReviewOfNoConversion(t *testing.T) {
 		t.Errorf("answered %v", answer)
 	}
 }
+
+// A job that settled a conversion ends its wait: the run completes, long before the release is due, and
+// settles nothing itself. A review that came before is still answered.
+func TestAJobEndsTheWait(t *testing.T) {
+	for name, isReviewed := range map[string]bool{"alone": false, "beside a review": true} {
+		t.Run(name, func(t *testing.T) {
+			env := newEnvironment(t)
+			released := env.Now().Add(48 * time.Hour)
+			reviews := 0
+			env.OnActivity("Settle", mock.Anything, mock.Anything).Return(func(_ context.Context, request activities.SettleRequest) (activities.Settled, error) {
+				if request.Action != domain.ActionApprove {
+					t.Errorf("it did %s", request.Action)
+				}
+				reviews++
+				return activities.Settled{Status: domain.StatusSuccess}, nil
+			})
+			env.RegisterDelayedCallback(func() {
+				if isReviewed {
+					env.UpdateWorkflow(workflows.UpdateReview, "", completes(t), activities.SettleRequest{Action: domain.ActionApprove})
+				}
+				env.SignalWorkflow(workflows.SignalSettled, "settled by job 1")
+			}, time.Minute)
+			began := env.Now()
+			env.ExecuteWorkflow(workflows.Conversion, workflows.ConversionInput{TenantID: uuid.New(), ConversionID: uuid.New(), ReleaseAt: &released})
+			ends(t, env)
+			if waited := env.Now().Sub(began); waited > time.Hour {
+				t.Errorf("it waited for %v", waited)
+			}
+			if (reviews == 1) != isReviewed {
+				t.Errorf("%d reviews", reviews)
+			}
+		})
+	}
+}

@@ -1,8 +1,11 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
@@ -30,8 +33,27 @@ func store(ctx workflow.Context, summary string) workflow.Context {
 
 func decide(ctx workflow.Context, in AttributionInput, postback domain.Postback) (activities.Decided, error) {
 	var decided activities.Decided
-	err := workflow.ExecuteLocalActivity(store(ctx, "decide postback "+postback.ID.String()), sealed.Decide, in.TenantID, postback).Get(ctx, &decided)
+	err := workflow.ExecuteLocalActivity(store(ctx, "decide "+titleOf(postback)), sealed.Decide, in.TenantID, postback).Get(ctx, &decided)
 	return decided, err
+}
+
+// longestTitle keeps a summary below the engine's limit of 400 bytes.
+const longestTitle = 100
+
+// titleOf is a postback in the row of a click's history that decides it: the event, or the goal, as it was
+// sent. Its outcome is in the row of the Update's end.
+func titleOf(postback domain.Postback) string {
+	event := cmp.Or(postback.EventID, postback.GoalName, postback.GoalID, "the default event")
+	event = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, event)
+	if runes := []rune(event); len(runes) > longestTitle {
+		event = string(runes[:longestTitle]) + "…"
+	}
+	return event + ", postback " + postback.ID.String()
 }
 
 func decideHeld(ctx workflow.Context, in AttributionInput) (activities.Decided, error) {

@@ -14,6 +14,9 @@ import (
 // UpdateReview is the Update by which a person moves a conversion. Its id is the request's.
 const UpdateReview = "review"
 
+// SignalSettled tells a conversion's wait that a job has settled the conversion; its argument says by which one.
+const SignalSettled = "settled"
+
 // reviewWithin is how long a run that a review started waits for it: both come in one request.
 const reviewWithin = 10 * time.Minute
 
@@ -36,6 +39,7 @@ func Conversion(ctx workflow.Context, in ConversionInput) error {
 	if err := workflow.SetUpdateHandler(ctx, UpdateReview, c.review); err != nil {
 		return err
 	}
+	workflow.Go(ctx, c.hearOfJob)
 	return c.run(ctx)
 }
 
@@ -43,6 +47,8 @@ type conversion struct {
 	in       ConversionInput
 	pending  bool
 	reviewed int
+	// settled says that a job has settled the conversion: nothing is left to wait for.
+	settled bool
 	next     deadline
 	starts   []activities.ConversionStart
 }
@@ -57,7 +63,7 @@ func (c *conversion) run(ctx workflow.Context) error {
 		if err := c.startFollowers(ctx); err != nil {
 			return err
 		}
-		if !c.pending {
+		if !c.pending || c.settled {
 			if workflow.AllHandlersFinished(ctx) {
 				return nil
 			}
@@ -70,12 +76,20 @@ func (c *conversion) run(ctx workflow.Context) error {
 		if err != nil {
 			return err
 		}
-		if due && c.pending {
+		if due && c.pending && !c.settled {
 			if err := c.release(ctx); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// hearOfJob ends the wait: a conversion that a job has settled is Pending no more, and never again.
+func (c *conversion) hearOfJob(ctx workflow.Context) {
+	var why string
+	workflow.GetSignalChannel(ctx, SignalSettled).Receive(ctx, &why)
+	c.settled = true
+	workflow.SetCurrentDetails(ctx, why)
 }
 
 // awaitFirstReview is bounded: a run whose review never came, or could not be read, must not stay.
@@ -100,7 +114,7 @@ func (c *conversion) release(ctx workflow.Context) error {
 // wait ends when the release is due, or with a review.
 func (c *conversion) wait(ctx workflow.Context) (due bool, err error) {
 	seen := c.reviewed
-	reviewed := func() bool { return c.reviewed != seen }
+	reviewed := func() bool { return c.reviewed != seen || c.settled }
 	if c.in.ReleaseAt == nil {
 		workflow.SetCurrentDetails(ctx, "Pending: waits for a person.")
 		return false, workflow.Await(ctx, reviewed)

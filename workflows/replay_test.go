@@ -34,6 +34,7 @@ var paths = []string{
 	"attribution_pending",
 	"attribution_rejected",
 	"attribution_settled_by_job",
+	"attribution_wait_terminated", // of an earlier release, whose jobs terminated the wait; nothing records it anew
 	"conversion_approved",
 	"conversion_follower",
 	"conversion_manual",
@@ -42,6 +43,7 @@ var paths = []string{
 	"conversion_released",
 	"conversion_reversed",
 	"conversion_revived",
+	"conversion_settled_by_job",
 	"conversion_without_run",
 	"earnings_done",
 	"exchange_edit_done",

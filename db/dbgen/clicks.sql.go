@@ -64,7 +64,7 @@ SELECT t.currency, t.timezone, t.next_timezone, t.next_timezone_at, t.reward_rat
       'deleted', y.is_deleted, 'flat', y.flat_micros, 'percent', y.percent_micros))
     FROM partner_payouts y WHERE y.tenant_id = c.tenant_id AND y.partner_id = c.partner_id AND y.offer_id = c.offer_id) END)::jsonb AS custom_payouts,
   x.id AS partnership_id, x.publisher_tenant_id,
-  EXISTS (SELECT 1 FROM held_postbacks h WHERE h.tenant_id = c.tenant_id AND h.click_id = c.id) AS holds
+  (SELECT count(*) FROM held_postbacks h WHERE h.tenant_id = c.tenant_id AND h.click_id = c.id)::int AS held
 FROM clicks c
 JOIN tenants t ON t.tenant_id = c.tenant_id
 JOIN offers o ON o.id = c.offer_id
@@ -105,11 +105,11 @@ type DecisionContextRow struct {
 	CustomPayouts        json.RawMessage
 	PartnershipID        *uuid.UUID
 	PublisherTenantID    *uuid.UUID
-	Holds                bool
+	Held                 int32
 }
 
 // What a decision about a click goes by besides the click: terms of tenant, advertiser, partner,
-// the offer's version now, and whether anything is held.
+// the offer's version now, and how many postbacks are held.
 func (q *Queries) DecisionContext(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (DecisionContextRow, error) {
 	row := db.QueryRow(ctx, decisionContext, tenantID, iD)
 	var i DecisionContextRow
@@ -143,7 +143,7 @@ func (q *Queries) DecisionContext(ctx context.Context, db DBTX, tenantID uuid.UU
 		&i.CustomPayouts,
 		&i.PartnershipID,
 		&i.PublisherTenantID,
-		&i.Holds,
+		&i.Held,
 	)
 	return i, err
 }

@@ -234,9 +234,10 @@ func (q *Queries) DeliveryOfNews(ctx context.Context, db DBTX, tenantID uuid.UUI
 	return items, nil
 }
 
-const failDelivery = `-- name: FailDelivery :exec
+const failDelivery = `-- name: FailDelivery :many
 UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, last_error = $1, finished_at = $2::timestamptz
 WHERE tenant_id = $3 AND id = $4 AND state = 'waiting'
+RETURNING endpoint_id, kind, is_test
 `
 
 type FailDeliveryParams struct {
@@ -246,14 +247,35 @@ type FailDeliveryParams struct {
 	ID         uuid.UUID
 }
 
-func (q *Queries) FailDelivery(ctx context.Context, db DBTX, arg FailDeliveryParams) error {
-	_, err := db.Exec(ctx, failDelivery,
+type FailDeliveryRow struct {
+	EndpointID uuid.UUID
+	Kind       string
+	IsTest     bool
+}
+
+func (q *Queries) FailDelivery(ctx context.Context, db DBTX, arg FailDeliveryParams) ([]FailDeliveryRow, error) {
+	rows, err := db.Query(ctx, failDelivery,
 		arg.LastError,
 		arg.FinishedAt,
 		arg.TenantID,
 		arg.ID,
 	)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []FailDeliveryRow{}
+	for rows.Next() {
+		var i FailDeliveryRow
+		if err := rows.Scan(&i.EndpointID, &i.Kind, &i.IsTest); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const failWaitingOfEndpoint = `-- name: FailWaitingOfEndpoint :execrows
@@ -531,9 +553,13 @@ func (q *Queries) LockLane(ctx context.Context, db DBTX, lane string) error {
 }
 
 const recordDelivery = `-- name: RecordDelivery :exec
-UPDATE deliveries SET attempts = $1, state = $2, next_attempt_at = $3, last_status_code = $4,
+WITH works AS (
+  UPDATE endpoint_failures f SET failing_since = NULL, failures = 0
+  WHERE $2::text = 'delivered' AND f.tenant_id = $7 AND f.endpoint_id = $9 AND f.failing_since IS NOT NULL
+)
+UPDATE deliveries d SET attempts = $1, state = $2, next_attempt_at = $3, last_status_code = $4,
   last_error = $5, finished_at = $6
-WHERE tenant_id = $7 AND id = $8
+WHERE d.tenant_id = $7 AND d.id = $8
 `
 
 type RecordDeliveryParams struct {
@@ -545,8 +571,10 @@ type RecordDeliveryParams struct {
 	FinishedAt     *time.Time
 	TenantID       uuid.UUID
 	ID             uuid.UUID
+	EndpointID     uuid.UUID
 }
 
+// What was delivered ends the failing of its endpoint, where it failed.
 func (q *Queries) RecordDelivery(ctx context.Context, db DBTX, arg RecordDeliveryParams) error {
 	_, err := db.Exec(ctx, recordDelivery,
 		arg.Attempts,
@@ -557,6 +585,7 @@ func (q *Queries) RecordDelivery(ctx context.Context, db DBTX, arg RecordDeliver
 		arg.FinishedAt,
 		arg.TenantID,
 		arg.ID,
+		arg.EndpointID,
 	)
 	return err
 }

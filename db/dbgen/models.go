@@ -300,6 +300,23 @@ type DeliveryAttempt struct {
 	Url        string
 }
 
+type EndpointFailure struct {
+	TenantID       uuid.UUID
+	EndpointID     uuid.UUID
+	Kind           string
+	FailingSince   *time.Time
+	Failures       int64
+	LastFailedAt   *time.Time
+	LastStatusCode int32
+	LastError      string
+	ToldFailingAt  *time.Time
+	Lost           int64
+	LastLostAt     *time.Time
+	LostUntold     int64
+	UntoldSince    *time.Time
+	ToldLostAt     *time.Time
+}
+
 type ExchangeProfile struct {
 	TenantID          uuid.UUID
 	Listed            bool
@@ -372,9 +389,11 @@ type IdempotencyKey struct {
 }
 
 type Installation struct {
-	Singleton     bool
-	IDKindsFrom   time.Time
-	UnsealedUntil time.Time
+	Singleton      bool
+	IDKindsFrom    time.Time
+	UnsealedUntil  time.Time
+	SecretKey      *string
+	SecretKeySince *time.Time
 }
 
 type Job struct {
@@ -716,6 +735,17 @@ type RollupMark struct {
 	OfferID  uuid.UUID
 	Bucket   time.Time
 	Clicks   bool
+}
+
+type RunningProcess struct {
+	ID         uuid.UUID
+	Role       string
+	Host       string
+	Pid        int64
+	Release    string
+	SecretKeys []string
+	StartedAt  time.Time
+	SeenAt     time.Time
 }
 
 type ScheduledChange struct {

@@ -19,6 +19,7 @@ SELECT 'offer' AS kind, o.id::text AS id, o.name, '' AS advertisers_name FROM of
 UNION ALL SELECT 'advertiser', a.id::text, a.name, '' FROM advertisers a WHERE a.tenant_id = $2 AND a.id = ANY($1::uuid[])
 UNION ALL SELECT 'partner', p.id::text, p.name, '' FROM partners p WHERE p.tenant_id = $2 AND p.id = ANY($1::uuid[])
 UNION ALL SELECT 'placement', l.id::text, l.name, '' FROM placements l WHERE l.tenant_id = $2 AND l.id = ANY($1::uuid[])
+UNION ALL SELECT 'tier', t.id::text, t.name, '' FROM partner_tiers t WHERE t.tenant_id = $2 AND t.id = ANY($1::uuid[])
 UNION ALL SELECT event.kind, event.id, event.name, event.advertisers_name FROM (
   SELECT DISTINCT ON (x.id) 'event', x.id::text, coalesce(e->>'name', ''), coalesce(e->>'eventId', '')
   FROM offer_events x JOIN offer_versions v ON v.offer_id = x.offer_id CROSS JOIN LATERAL jsonb_array_elements(v.document->'events') AS e

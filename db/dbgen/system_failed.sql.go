@@ -70,12 +70,13 @@ func (q *Queries) SystemFailedMessagesToResend(ctx context.Context, db DBTX, arg
 }
 
 const systemFailedWaiting = `-- name: SystemFailedWaiting :many
-SELECT source, count(*) FROM failed_messages WHERE state = 'failed' GROUP BY source
+SELECT source, tenant_id, count(*) FROM failed_messages WHERE state = 'failed' GROUP BY source, tenant_id
 `
 
 type SystemFailedWaitingRow struct {
-	Source string
-	Count  int64
+	Source   string
+	TenantID *uuid.UUID
+	Count    int64
 }
 
 func (q *Queries) SystemFailedWaiting(ctx context.Context, db DBTX) ([]SystemFailedWaitingRow, error) {
@@ -87,7 +88,7 @@ func (q *Queries) SystemFailedWaiting(ctx context.Context, db DBTX) ([]SystemFai
 	items := []SystemFailedWaitingRow{}
 	for rows.Next() {
 		var i SystemFailedWaitingRow
-		if err := rows.Scan(&i.Source, &i.Count); err != nil {
+		if err := rows.Scan(&i.Source, &i.TenantID, &i.Count); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -28,6 +28,24 @@ func (q *Queries) SystemForgetRefused(ctx context.Context, db DBTX, tenantID *uu
 	return result.RowsAffected(), nil
 }
 
+const systemForgetRefusedClicks = `-- name: SystemForgetRefusedClicks :execrows
+DELETE FROM clicks c USING (
+  SELECT o.id FROM clicks o WHERE o.tenant_id = $1 AND o.refused_reason <> '' AND o.id <= $2
+    AND NOT EXISTS (SELECT 1 FROM rollup_marks m
+      WHERE m.tenant_id = o.tenant_id AND m.clicks AND m.bucket = rollup_bucket(o.id) AND m.offer_id = o.offer_id)
+  ORDER BY o.id LIMIT $3) old
+WHERE c.tenant_id = $1 AND c.refused_reason <> '' AND c.id <= $2 AND c.id = old.id
+`
+
+// The oldest refused clicks of a tenant, up to one of them, but for those that reports have not summed up.
+func (q *Queries) SystemForgetRefusedClicks(ctx context.Context, db DBTX, tenantID uuid.UUID, upTo uuid.UUID, atMost int32) (int64, error) {
+	result, err := db.Exec(ctx, systemForgetRefusedClicks, tenantID, upTo, atMost)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const systemForgetUnclaimed = `-- name: SystemForgetUnclaimed :execrows
 DELETE FROM postbacks p USING (
   SELECT o.id FROM postbacks o WHERE o.tenant_id IS NULL AND o.id <= $1 ORDER BY o.id LIMIT $2) old
@@ -91,6 +109,63 @@ func (q *Queries) SystemRefusedBeyond(ctx context.Context, db DBTX, newer int32)
 	items := []SystemRefusedBeyondRow{}
 	for rows.Next() {
 		var i SystemRefusedBeyondRow
+		if err := rows.Scan(&i.TenantID, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const systemRefusedClicksBefore = `-- name: SystemRefusedClicksBefore :many
+SELECT t.tenant_id FROM tenants t WHERE EXISTS (
+  SELECT 1 FROM clicks c WHERE c.tenant_id = t.tenant_id AND c.refused_reason <> '' AND c.id <= $1::uuid)
+`
+
+// Tenants that have refused clicks up to one of them.
+func (q *Queries) SystemRefusedClicksBefore(ctx context.Context, db DBTX, upTo uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, systemRefusedClicksBefore, upTo)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var tenant_id uuid.UUID
+		if err := rows.Scan(&tenant_id); err != nil {
+			return nil, err
+		}
+		items = append(items, tenant_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const systemRefusedClicksBeyond = `-- name: SystemRefusedClicksBeyond :many
+SELECT t.tenant_id, beyond.id FROM tenants t CROSS JOIN LATERAL (
+  SELECT c.id FROM clicks c WHERE c.tenant_id = t.tenant_id AND c.refused_reason <> '' ORDER BY c.id DESC OFFSET $1 LIMIT 1) beyond
+`
+
+type SystemRefusedClicksBeyondRow struct {
+	TenantID uuid.UUID
+	ID       uuid.UUID
+}
+
+// The newest refused click of each tenant behind so many newer ones.
+func (q *Queries) SystemRefusedClicksBeyond(ctx context.Context, db DBTX, newer int32) ([]SystemRefusedClicksBeyondRow, error) {
+	rows, err := db.Query(ctx, systemRefusedClicksBeyond, newer)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SystemRefusedClicksBeyondRow{}
+	for rows.Next() {
+		var i SystemRefusedClicksBeyondRow
 		if err := rows.Scan(&i.TenantID, &i.ID); err != nil {
 			return nil, err
 		}

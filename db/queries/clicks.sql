@@ -43,7 +43,7 @@ FROM clicks WHERE tenant_id = $1 AND id = $2 FOR UPDATE;
 
 -- name: DecisionContext :one
 -- What a decision about a click goes by besides the click: terms of tenant, advertiser, partner,
--- the offer's version now, and whether anything is held.
+-- the offer's version now, and how many postbacks are held.
 SELECT t.currency, t.timezone, t.next_timezone, t.next_timezone_at, t.reward_ratio_micros, t.goals_enabled, t.postback_security,
   o.version AS offer_version, o.name AS offer_name,
   a.id AS advertiser_id, a.name AS advertiser_name, a.security_token_hash, a.signing_secret_sealed, a.ip_allowlist,
@@ -54,7 +54,7 @@ SELECT t.currency, t.timezone, t.next_timezone, t.next_timezone_at, t.reward_rat
       'deleted', y.is_deleted, 'flat', y.flat_micros, 'percent', y.percent_micros))
     FROM partner_payouts y WHERE y.tenant_id = c.tenant_id AND y.partner_id = c.partner_id AND y.offer_id = c.offer_id) END)::jsonb AS custom_payouts,
   x.id AS partnership_id, x.publisher_tenant_id,
-  EXISTS (SELECT 1 FROM held_postbacks h WHERE h.tenant_id = c.tenant_id AND h.click_id = c.id) AS holds
+  (SELECT count(*) FROM held_postbacks h WHERE h.tenant_id = c.tenant_id AND h.click_id = c.id)::int AS held
 FROM clicks c
 JOIN tenants t ON t.tenant_id = c.tenant_id
 JOIN offers o ON o.id = c.offer_id

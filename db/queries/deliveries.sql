@@ -58,13 +58,19 @@ SELECT count(*) FROM delivery_attempts a JOIN deliveries d ON d.tenant_id = a.te
 WHERE d.tenant_id = $1 AND d.id = $2 AND (d.finished_at IS NULL OR a.at > d.finished_at);
 
 -- name: RecordDelivery :exec
-UPDATE deliveries SET attempts = @attempts, state = @state, next_attempt_at = @next_attempt_at, last_status_code = @last_status_code,
+-- What was delivered ends the failing of its endpoint, where it failed.
+WITH works AS (
+  UPDATE endpoint_failures f SET failing_since = NULL, failures = 0
+  WHERE @state::text = 'delivered' AND f.tenant_id = @tenant_id AND f.endpoint_id = @endpoint_id AND f.failing_since IS NOT NULL
+)
+UPDATE deliveries d SET attempts = @attempts, state = @state, next_attempt_at = @next_attempt_at, last_status_code = @last_status_code,
   last_error = @last_error, finished_at = @finished_at
-WHERE tenant_id = @tenant_id AND id = @id;
+WHERE d.tenant_id = @tenant_id AND d.id = @id;
 
--- name: FailDelivery :exec
+-- name: FailDelivery :many
 UPDATE deliveries SET state = 'failed', next_attempt_at = NULL, last_error = @last_error, finished_at = @finished_at::timestamptz
-WHERE tenant_id = @tenant_id AND id = @id AND state = 'waiting';
+WHERE tenant_id = @tenant_id AND id = @id AND state = 'waiting'
+RETURNING endpoint_id, kind, is_test;
 
 -- name: FailWaitingOfEndpoint :execrows
 -- Locked in one order, so that two of these never wait for each other.

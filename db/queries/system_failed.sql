@@ -10,7 +10,7 @@ ON CONFLICT (source, sha256(payload)) DO UPDATE SET state = 'failed', error = ex
 RETURNING id;
 
 -- name: SystemFailedWaiting :many
-SELECT source, count(*) FROM failed_messages WHERE state = 'failed' GROUP BY source;
+SELECT source, tenant_id, count(*) FROM failed_messages WHERE state = 'failed' GROUP BY source, tenant_id;
 
 -- name: SystemFailedMessagesToResend :many
 SELECT * FROM failed_messages

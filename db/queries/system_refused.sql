@@ -29,6 +29,25 @@ SELECT id FROM postbacks WHERE tenant_id IS NULL ORDER BY id DESC OFFSET @newer 
 SELECT t.tenant_id, beyond.id FROM tenants t CROSS JOIN LATERAL (
   SELECT p.id FROM postbacks p WHERE p.tenant_id = t.tenant_id AND p.outcome = 'refused' ORDER BY p.id DESC OFFSET @newer LIMIT 1) beyond;
 
+-- name: SystemRefusedClicksBeyond :many
+-- The newest refused click of each tenant behind so many newer ones.
+SELECT t.tenant_id, beyond.id FROM tenants t CROSS JOIN LATERAL (
+  SELECT c.id FROM clicks c WHERE c.tenant_id = t.tenant_id AND c.refused_reason <> '' ORDER BY c.id DESC OFFSET @newer LIMIT 1) beyond;
+
+-- name: SystemRefusedClicksBefore :many
+-- Tenants that have refused clicks up to one of them.
+SELECT t.tenant_id FROM tenants t WHERE EXISTS (
+  SELECT 1 FROM clicks c WHERE c.tenant_id = t.tenant_id AND c.refused_reason <> '' AND c.id <= @up_to::uuid);
+
+-- name: SystemForgetRefusedClicks :execrows
+-- The oldest refused clicks of a tenant, up to one of them, but for those that reports have not summed up.
+DELETE FROM clicks c USING (
+  SELECT o.id FROM clicks o WHERE o.tenant_id = @tenant_id AND o.refused_reason <> '' AND o.id <= @up_to
+    AND NOT EXISTS (SELECT 1 FROM rollup_marks m
+      WHERE m.tenant_id = o.tenant_id AND m.clicks AND m.bucket = rollup_bucket(o.id) AND m.offer_id = o.offer_id)
+  ORDER BY o.id LIMIT @at_most) old
+WHERE c.tenant_id = @tenant_id AND c.refused_reason <> '' AND c.id <= @up_to AND c.id = old.id;
+
 -- name: SystemForgetUnclaimed :execrows
 -- The oldest rows of the operator's log, up to one of them. Ids of postbacks are their times.
 DELETE FROM postbacks p USING (

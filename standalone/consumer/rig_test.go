@@ -226,11 +226,11 @@ func (r *rig) waits(t *testing.T, workflowID string) bool {
 	return err == nil && found.WorkflowExecutionInfo.Status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
 }
 
-// ended says whether a workflow of that id was ended from outside.
+// ended says whether a workflow of that id has ended as completed.
 func (r *rig) ended(t *testing.T, workflowID string) bool {
 	t.Helper()
 	found, err := r.temporal.DescribeWorkflowExecution(t.Context(), workflowID, "")
-	return err == nil && found.WorkflowExecutionInfo.Status == enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED
+	return err == nil && found.WorkflowExecutionInfo.Status == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED
 }
 
 func (r *rig) until(t *testing.T, what string, ok func() bool) {

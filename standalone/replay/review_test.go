@@ -49,10 +49,11 @@ func reviewedByJob(t *testing.T, s *stage) {
 	s.jobDone(t, jobID)
 	s.keep(t, "review_done", s.closed(t, reviewRun(jobID)))
 	until(t, "the end of the conversion's wait", func() bool {
-		return s.last(t, conversionRun(t, id)) == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED
+		return s.last(t, conversionRun(t, id)) == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED
 	})
+	s.keep(t, "conversion_settled_by_job", s.history(t, conversionRun(t, id), ""))
 	until(t, "the click's run to hear of it", func() bool {
-		return count(s.history(t, clickRun(t, clickID), ""), enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED) == 1
+		return count(s.history(t, clickRun(t, clickID), ""), enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED) == 1
 	})
 	s.keep(t, "attribution_settled_by_job", s.settled(t, clickRun(t, clickID)))
 }

@@ -2,9 +2,11 @@ package process
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
 )
 
@@ -23,4 +25,38 @@ func TestComposePassesWhatRefusalsName(t *testing.T) {
 	}
 	require.True(t, strings.Contains(string(compose), "./deploy/geoip:/geoip:ro"), "the folder of the database")
 	require.Contains(t, string(example), "OFFERFLOW_GEOIP_FILE=/geoip/")
+}
+
+// Temporal asks nobody for a token in docker-compose.yml. So nothing reaches it but who has work there: its
+// network is its own, leads nowhere, and no port of it is published.
+func TestComposeKeepsTheEngineApart(t *testing.T) {
+	t.Parallel()
+	var compose struct {
+		Services map[string]struct {
+			Networks []string
+			Ports    []string
+		}
+		Networks map[string]struct{ Internal bool }
+	}
+	text, err := os.ReadFile("../../../docker-compose.yml")
+	require.NoError(t, err)
+	// What a service says itself stands beside what it merges from x-offerflow.
+	require.NoError(t, yaml.UnmarshalWithOptions(text, &compose, yaml.AllowDuplicateMapKey()))
+	temporal := compose.Services["temporal"]
+	require.Equal(t, []string{"engine"}, temporal.Networks)
+	require.Empty(t, temporal.Ports)
+	require.True(t, compose.Networks["engine"].Internal)
+	var reach []string
+	for name, service := range compose.Services {
+		if slices.Contains(service.Networks, "engine") {
+			reach = append(reach, name)
+		}
+	}
+	slices.Sort(reach)
+	require.Equal(t, []string{"api", "postgres", "temporal", "temporal-namespace", "temporal-schema", "temporal-ui", "worker"}, reach)
+	// What they need besides is in the network of all.
+	for _, name := range []string{"api", "worker", "postgres", "temporal-ui"} {
+		require.Contains(t, compose.Services[name].Networks, "default", name)
+	}
+	require.NotContains(t, compose.Services["migrate"].Networks, "engine", "migrate runs beside everything else, and has no work there")
 }
