@@ -1,4 +1,4 @@
-# bin/offerflow alone: a static binary, run by an ordinary user. scripts/pin-images.sh brings the digests
+# Only bin/offerflow: a static binary, run by an ordinary user. scripts/pin-images.sh brings the digests
 # up to date.
 FROM golang:1.26.8@sha256:6c2a5538f964f1c82f97ad14988bf05de100d922d159d0e398b54c7b0ca0c6c9 AS build
 ENV GOCACHE=/cache/build GOMODCACHE=/cache/modules CGO_ENABLED=0
@@ -6,8 +6,10 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/cache go mod download
 COPY . .
+# What `offerflow version` says: docker build --build-arg COMMIT=$(git rev-parse HEAD) .
+ARG COMMIT=
 RUN --mount=type=cache,target=/cache \
-    go build -trimpath -buildvcs=false -ldflags="-s -w" -o /offerflow ./cmd/offerflow
+    go build -trimpath -buildvcs=false -ldflags="-s -w -X github.com/offerflow/offerflow/cmd/offerflow/process.commit=$COMMIT" -o /offerflow ./cmd/offerflow
 
 # Only for the health check of docker-compose.yml: the final image has no shell.
 FROM busybox:1.37.0-musl@sha256:5cec3fc171c87218698e85a52af7087de727372aae264a787b8112901a5b0092 AS busybox

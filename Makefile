@@ -57,12 +57,14 @@ lint: $(GOLANGCI_LINT) $(WORKFLOWCHECK) ## linters, the layer rule, determinism 
 	cd standalone && $(GOLANGCI_LINT) run --config ../.golangci.yml ./...
 	$(WORKFLOWCHECK) ./workflows/...
 
-generate: $(SQLC) ## the bundle of /docs, sqlc's code and docs/openapi.json
+generate: $(SQLC) ## the bundle of /docs, sqlc's code, docs/openapi.json and docs/settings.md
 	@scripts/reference.sh
 	$(SQLC) generate
 	@scripts/build.sh offerflow . ./cmd/offerflow
 	bin/offerflow openapi > bin/openapi.json
 	mv bin/openapi.json docs/openapi.json
+	bin/offerflow config --table > bin/settings.md
+	mv bin/settings.md docs/settings.md
 
 verify: $(SQLC) ## fail when generated code, OpenAPI or go.mod is stale
 	@SQLC=$(SQLC) scripts/verify.sh

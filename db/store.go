@@ -99,9 +99,11 @@ func openPool(ctx context.Context, url, role string, maxConns int32, limits Limi
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	if err := pool.Ping(ctx); err != nil {
+	first, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
+	if err := pool.Ping(first); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("database as role %s (has `offerflow migrate` run?): %w", role, err)
+		return nil, fmt.Errorf("database as role %s: %w", role, err)
 	}
 	return pool, nil
 }

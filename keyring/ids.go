@@ -44,7 +44,7 @@ const (
 // Ids of an earlier time are minted without one, and accepted without one: that is how the releases
 // before did it. Without this call all ids carry their kind.
 func (k *Keyring) WithKindsFrom(at time.Time) *Keyring {
-	return &Keyring{keys: k.keys, kindsFrom: at.UnixMilli()}
+	return &Keyring{keys: k.keys, making: k.making, kindsFrom: at.UnixMilli()}
 }
 
 // NewID mints an id of a kind and an instant. Its MAC lets a forged id be refused without a look-up.
@@ -57,12 +57,12 @@ func (k *Keyring) NewID(kind Kind, at time.Time) uuid.UUID {
 	id[8] = 0x80 | id[8]&0x3f
 	if k.isPlain(id) {
 		id[6] = 0x70 | id[6]&0x0f
-		copy(id[macStarts:], k.keys[0].plainTail(id))
+		copy(id[macStarts:], k.current().plainTail(id))
 		return id
 	}
 	id[6] = 0x70 | cell>>6
 	id[7] = cell<<2&0xff | id[7]&3
-	tail := k.keys[0].kindTail(kind, id)
+	tail := k.current().kindTail(kind, id)
 	copy(id[macStarts:], tail[:])
 	return id
 }

@@ -1,6 +1,6 @@
 // Package keyring makes and checks everything that rests on OFFERFLOW_SECRET_KEYS: click ids with
-// their MAC, keyed hashes of tokens, and sealed secrets. Every process has the same keys; the first
-// one is used for making, all of them for checking, so that keys can be rotated.
+// their MAC, keyed hashes of tokens, and sealed secrets. Every process has the same keys; one of them
+// is used for making, all of them for checking, so that keys can be rotated.
 package keyring
 
 import (
@@ -14,7 +14,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 )
@@ -22,9 +24,12 @@ import (
 // minKeyBytes is the least length of one secret key.
 const minKeyBytes = 32
 
-// Keyring holds the subkeys of all secret keys, current one first.
+// Keyring holds the subkeys of all secret keys, in the order of the setting.
 type Keyring struct {
 	keys []subkeys
+	// making is the index of the current key, with which everything new is made: the first one, until
+	// MakeWith says otherwise.
+	making *atomic.Int64
 	// kindsFrom is the instant, in Unix milliseconds, from which ids carry their kind (ids.go).
 	kindsFrom int64
 }
@@ -52,7 +57,7 @@ func Parse(list string) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	ring := &Keyring{}
+	ring := &Keyring{making: &atomic.Int64{}}
 	for _, key := range keys {
 		sub, err := derive(key)
 		if err != nil {
@@ -62,6 +67,28 @@ func Parse(list string) (*Keyring, error) {
 	}
 	return ring, nil
 }
+
+// IDs are the short public names of the keys, in the order of the setting.
+func (k *Keyring) IDs() []string {
+	ids := make([]string, len(k.keys))
+	for i, key := range k.keys {
+		ids[i] = key.id
+	}
+	return ids
+}
+
+// MakeWith makes everything new with the key of this id from now on. It says false, and changes nothing,
+// when the ring has no such key. It may be called while the ring is in use.
+func (k *Keyring) MakeWith(id string) bool {
+	at := slices.Index(k.IDs(), id)
+	if at >= 0 {
+		k.making.Store(int64(at))
+	}
+	return at >= 0
+}
+
+// current is the key that everything new is made with.
+func (k *Keyring) current() *subkeys { return &k.keys[k.making.Load()] }
 
 // Decode reads the bytes of the keys that Parse takes.
 func Decode(list string) (keys [][]byte, err error) {
@@ -125,9 +152,9 @@ func derive(key []byte) (subkeys, error) {
 }
 
 // Hash is the keyed hash of a token under the current key, as the database keeps it.
-func (k *Keyring) Hash(token string) string { return k.keys[0].hashOf(token) }
+func (k *Keyring) Hash(token string) string { return k.current().hashOf(token) }
 
-// Hashes are the hashes of a token under every key, current one first, for look-ups.
+// Hashes are the hashes of a token under every key, in the order of the setting, for look-ups.
 func (k *Keyring) Hashes(token string) []string {
 	out := make([]string, len(k.keys))
 	for i, key := range k.keys {
@@ -159,7 +186,7 @@ func (k *Keyring) Pseudonym(tenant uuid.UUID, text string) string {
 
 // Seal encrypts a secret for the database or the stream.
 func (k *Keyring) Seal(plain []byte) string {
-	key := k.keys[0]
+	key := k.current()
 	nonce := make([]byte, key.aead.NonceSize())
 	_, _ = rand.Read(nonce)
 	return key.id + ":" + base64.RawURLEncoding.EncodeToString(key.aead.Seal(nonce, nonce, plain, nil))

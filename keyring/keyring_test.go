@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -74,5 +75,35 @@ func TestParseNamesTheKey(t *testing.T) {
 		if _, err := Parse(bad); err == nil || !strings.Contains(err.Error(), "OFFERFLOW_SECRET_KEYS: key ") {
 			t.Errorf("%q: %v", bad, err)
 		}
+	}
+}
+
+// The key that things are made with can be another than the first, and can change while the ring is used:
+// what was made before and after is genuine to all who have both.
+func TestAnotherKeyBecomesTheCurrentOne(t *testing.T) {
+	old, added := Generate(), Generate()
+	before, both := ring(t, old), ring(t, added, old).WithKindsFrom(time.Time{})
+	ids := both.IDs()
+	if len(ids) != 2 || ids[1] != before.IDs()[0] || ids[0] == ids[1] {
+		t.Fatalf("%v", ids)
+	}
+	if !both.MakeWith(ids[1]) {
+		t.Fatal("it has the key")
+	}
+	id, sealed, sign, token := both.NewID(KindClick, time.Now()), both.Seal([]byte("secret")), both.Sign("p", []byte("x")), both.NewToken("of_")
+	if _, err := before.Open(sealed); err != nil || !before.Genuine(KindClick, id) || !before.Signed(sign, "p", []byte("x")) || !before.MintedToken("of_", token) {
+		t.Error("a process with the old key alone does not know what is made")
+	}
+	if both.Hash("t") != before.Hash("t") || both.Opaque("p", []byte("x")) != before.Opaque("p", []byte("x")) {
+		t.Error("hashes or addresses are made with another key")
+	}
+	if hashes := both.Hashes("t"); hashes[1] != before.Hash("t") {
+		t.Error("look-ups keep the order of the setting")
+	}
+	if both.MakeWith(ring(t, Generate()).IDs()[0]) || both.Hash("t") != before.Hash("t") {
+		t.Error("a key that it does not have was taken")
+	}
+	if !both.MakeWith(ids[0]) || before.Genuine(KindClick, both.NewID(KindClick, time.Now())) || !both.Genuine(KindClick, id) {
+		t.Error("the new key is not the current one, or the old one is not believed any more")
 	}
 }

@@ -16,7 +16,7 @@ const opaqueMACBytes = 12
 // texts of one kind from being taken for another's. The MAC of the content is the initial value of
 // its encryption (a synthetic one, as in SIV): equal contents are all that two texts can give away.
 func (k *Keyring) Opaque(purpose string, content []byte) string {
-	key := k.keys[0]
+	key := k.current()
 	mac := key.opaqueTag(purpose, content)
 	text := append(mac, content...)
 	key.opaqueStream(mac).XORKeyStream(text[opaqueMACBytes:], content)

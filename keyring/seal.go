@@ -12,7 +12,7 @@ import (
 // Sign is a MAC over parts under the current key: whoever carries it shows that a process with the
 // secret keys wrote them. The purpose keeps what was signed for one use from passing in another.
 func (k *Keyring) Sign(purpose string, parts ...[]byte) string {
-	return k.keys[0].sign(purpose, parts)
+	return k.current().sign(purpose, parts)
 }
 
 // Signed says whether signature is Sign's for the same purpose and parts, under any of the keys.

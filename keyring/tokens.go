@@ -20,7 +20,7 @@ const (
 func (k *Keyring) NewToken(prefix string) string {
 	raw := make([]byte, tokenRandomBytes, tokenRandomBytes+tokenMACBytes)
 	_, _ = rand.Read(raw)
-	return prefix + base64.RawURLEncoding.EncodeToString(append(raw, k.keys[0].tokenTail(raw)...))
+	return prefix + base64.RawURLEncoding.EncodeToString(append(raw, k.current().tokenTail(raw)...))
 }
 
 // MintedToken says whether NewToken made a token under any of the keys. Tokens of releases before had

@@ -27,5 +27,9 @@ show() {
 	done
 	if ((count > 0)) && [ -t 1 ]; then printf '\n'; fi
 }
-(cd "$module" && go build -buildvcs=false -v -o "$out" "$package" 2>&1) | show
+# What `version` says of the commit. Go would find it too, but stops where git mistrusts the folder's owner.
+commit=$(git rev-parse HEAD 2>/dev/null || true)
+[ -z "$commit" ] || git diff --quiet HEAD 2>/dev/null || commit+=" with changes"
+(cd "$module" && go build -buildvcs=false -ldflags "-X 'github.com/offerflow/offerflow/cmd/offerflow/process.commit=$commit'" \
+	-v -o "$out" "$package" 2>&1) | show
 echo "bin/$name is ready ($((SECONDS - began)) s)"

@@ -21,6 +21,10 @@ scripts/build.sh offerflow . ./cmd/offerflow || exit 1
 bin/offerflow openapi | diff -u --label docs/openapi.json --label "made from the code" docs/openapi.json - | head -n 60
 [ "${PIPESTATUS[0]}${PIPESTATUS[1]}" = 00 ] || complain "docs/openapi.json: make generate"
 
+echo "settings: docs/settings.md against the program"
+bin/offerflow config --table | diff -u --label docs/settings.md --label "made from the code" docs/settings.md - | head -n 60
+[ "${PIPESTATUS[0]}${PIPESTATUS[1]}" = 00 ] || complain "docs/settings.md: make generate"
+
 for module in . standalone; do
 	echo "go.mod of $module"
 	(cd "$module" && go mod tidy -diff) || complain "$module/go.mod: go mod tidy in $module"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -265,4 +266,40 @@ func TestThePasswordIsNeeded(t *testing.T) {
 		_ = conn.Close(ctx)
 		t.Error("let in without a password")
 	}
+}
+
+// Without the keys that its data were made with a folder does not start, and says what to do.
+func TestLostSecretKeys(t *testing.T) {
+	dir := dataDir(t)
+	p := bootChild(t, dir, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.addresses["Offerflow"]+"/api/v1/tenants",
+		strings.NewReader(`{"name": "Coins", "product": "publisher", "email": "ops@coins.example", "rewardRatio": 10}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "ApiToken "+secretOf(t, dir, "operator-token"))
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil || answer.StatusCode != http.StatusCreated {
+		t.Fatalf("%v, %v", answer, err)
+	}
+	_ = answer.Body.Close()
+	p.signal(syscall.SIGTERM)
+	file := filepath.Join(dir, "secret-keys")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	p = launch(t, dir, nil)
+	<-p.ended
+	text := p.output.String()
+	for _, says := range []string{"lack the key", "put that key back", "the file " + file + " stands for it", "standalone adopt-keys"} {
+		if !strings.Contains(text, says) {
+			t.Errorf("said %q, without %q", text, says)
+		}
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("ended with code %d", code)
+	}
+	bootChild(t, dir, func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, "adopt-keys") }).signal(syscall.SIGTERM)
+	bootChild(t, dir, nil)
 }

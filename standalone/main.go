@@ -17,6 +17,7 @@ import (
 	"time"
 	_ "time/tzdata" // tenants' time zones, also where the system has none
 
+	"github.com/offerflow/offerflow/cmd/offerflow/command"
 	"github.com/offerflow/offerflow/cmd/offerflow/process"
 	"github.com/offerflow/offerflow/standalone/boot"
 	"github.com/offerflow/offerflow/standalone/demo"
@@ -25,30 +26,98 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	play := len(os.Args) == 2 && os.Args[1] == "demo"
-	if len(os.Args) > 1 && !play {
-		fmt.Fprintln(os.Stderr, "usage: standalone [demo]\n\nRuns all of Offerflow in one process; demo plays a story first.")
-		os.Exit(2)
+	code := standalone().Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// standalone is the program with its commands.
+func standalone() command.Program {
+	start := func(how how) func(context.Context, io.Writer) error {
+		return func(ctx context.Context, out io.Writer) error { return run(ctx, os.Getenv, out, how) }
 	}
-	if err := run(ctx, os.Getenv, os.Stdout, play); err != nil {
-		fmt.Fprintln(os.Stderr, "offerflow:", err)
-		os.Exit(1)
+	return command.Program{
+		Name: "standalone", About: "All of Offerflow in one process: PostgreSQL, NATS and Temporal embedded, the API and the worker beside them.\n" +
+			"Without a command it starts, and runs until Ctrl-C. Everything it keeps is in OFFERFLOW_DATA_DIR (./data).",
+		Alone: start(how{}),
+		Commands: []command.Command{
+			{
+				Name: "demo", Summary: "start, and play the story of one rewarded offer, every step checked", Run: start(how{play: true}),
+				Help: "Everything stays up afterwards until Ctrl-C.",
+			},
+			{
+				Name: "adopt-keys", Summary: "start with other secret keys, after those of the data folder were lost", Run: start(how{adoptKeys: true}),
+				Help: "Only for keys that are lost for good: click ids, API tokens and sealed secrets that were made with them are void afterwards.",
+			},
+			{
+				Name: "config", Summary: "list every setting, its value and meaning, and say what is wrong with them",
+				Run: func(_ context.Context, out io.Writer) error { return listSettings(out) },
+			},
+		},
 	}
 }
 
+// how is what the command line says.
+type how struct{ play, adoptKeys bool }
+
+// ownSettings are what standalone reads besides the product's.
+var ownSettings = []process.Setting{
+	{Name: "OFFERFLOW_DATA_DIR", Default: "./data", Help: "folder of everything that is kept; one process at a time uses it"},
+	{Name: "OFFERFLOW_POSTGRES_PORT", Default: "5433", Help: "port of the embedded PostgreSQL, on loopback like the others; 0 picks a free one"},
+	{Name: "OFFERFLOW_NATS_PORT", Default: "4222", Help: "port of the embedded NATS"},
+	{Name: "OFFERFLOW_NATS_MONITOR_PORT", Default: "0", Help: "port of its monitoring"},
+	{Name: "OFFERFLOW_TEMPORAL_PORT", Default: "7233", Help: "port of the embedded Temporal"},
+	{Name: "OFFERFLOW_TEMPORAL_UI_PORT", Default: "8233", Help: "port of Temporal's UI"},
+	{Name: "OFFERFLOW_STANDALONE_UI_WRITES", Default: "false", Help: "true lets people start, signal, update and end workflows in Temporal's UI"},
+}
+
+// embedded are settings of the product that mean nothing here, since the parts are embedded.
+var embedded = []string{
+	"OFFERFLOW_DATABASE_URL", "OFFERFLOW_MIGRATE_DATABASE_URL", "OFFERFLOW_NATS_URL", "OFFERFLOW_NATS_MONITOR_URL", "OFFERFLOW_NATS_REPLICAS",
+	"OFFERFLOW_TEMPORAL_UI_URL", "OFFERFLOW_WORKER_HTTP_ADDR", "TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE",
+}
+
+// listSettings lists them also when some are wrong, and then says which.
+func listSettings(out io.Writer) error {
+	config, err := process.FromEnv()
+	for _, one := range ownSettings {
+		fmt.Fprintf(out, "%s=%s\n    %s\n", one.Name, cmp.Or(os.Getenv(one.Name), one.Default), one.Help)
+	}
+	config.Print(out)
+	for _, warning := range warnings(os.Getenv) {
+		fmt.Fprintln(out, "\nNote: "+warning)
+	}
+	_, options := optionsFromEnv(os.Getenv, io.Discard)
+	return errors.Join(err, options)
+}
+
+// warnings are of settings that have no effect.
+func warnings(getenv func(string) string) []string {
+	found := process.Unknown(os.Environ())
+	for _, name := range embedded {
+		if getenv(name) != "" {
+			found = append(found, name+" has no effect: standalone brings PostgreSQL, NATS and Temporal along. bin/offerflow uses those that are there")
+		}
+	}
+	return found
+}
+
 // run starts everything, and stops it in the reverse order when ctx ends.
-func run(ctx context.Context, getenv func(string) string, out io.Writer, play bool) error {
-	begin := time.Now()
+func run(ctx context.Context, getenv func(string) string, out io.Writer, how how) error {
+	begin, play := time.Now(), how.play
 	config, err := process.FromEnv()
 	if err != nil {
 		return err
 	}
+	config.AdoptKeys = how.adoptKeys
 	if play && getenv("OFFERFLOW_LOG_LEVEL") == "" {
 		config.LogLevel = "warn" // the story is what is to be read
 	}
 	if err := config.SetLogger(); err != nil {
 		return err
+	}
+	for _, warning := range warnings(getenv) {
+		slog.WarnContext(ctx, warning)
 	}
 	if getenv("OFFERFLOW_DRAIN_WAIT") == "" {
 		config.DrainWait = 0 // no load balancer stands before it

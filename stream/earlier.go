@@ -67,7 +67,7 @@ func (c *Conn) earlierPassed(ctx context.Context, name string, at time.Time) (bo
 
 // retireEarlier deletes earlier streams that are empty, once no process of the release before can
 // run any more.
-func (c *Conn) retireEarlier(ctx context.Context) error {
+func (c *Conn) retireEarlier(ctx context.Context, say func(done string)) error {
 	for _, one := range logStreams {
 		old, ok, err := c.earlierStream(ctx, one.name)
 		if err != nil {
@@ -83,10 +83,10 @@ func (c *Conn) retireEarlier(ctx context.Context) error {
 		if old.CachedInfo().State.Msgs > 0 || time.Since(now.CachedInfo().Created) < bothRun {
 			continue
 		}
-		slog.Info("the earlier release's stream is drained, and goes", "stream", one.earlier)
 		if err := c.JS.DeleteStream(ctx, one.earlier); err != nil {
 			return fmt.Errorf("stream %s: %w", one.earlier, err)
 		}
+		say("stream " + one.earlier + " of the earlier release deleted: it was drained")
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func Connect(url, name string) (*Conn, error) {
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { slog.Warn("stream connection", "error", err) }))
 	if err != nil {
-		return nil, fmt.Errorf("stream server (OFFERFLOW_NATS_URL): %w", err)
+		return nil, notConnected(url, err)
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {

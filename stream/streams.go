@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -87,20 +89,21 @@ func (s Settings) WithDefaults() Settings {
 // leastBytes is room for a few of the largest packs beside what is handled.
 const leastBytes = 1 << 20
 
-// Validate names the setting that cannot be.
+// Validate names the settings that cannot be.
 func (s Settings) Validate() error {
+	var wrong []error
 	if s.Replicas != 1 && s.Replicas != 3 && s.Replicas != 5 {
-		return fmt.Errorf("OFFERFLOW_NATS_REPLICAS is %d: use 1, or 3 or 5 in a cluster", s.Replicas)
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_NATS_REPLICAS is %d: use 1, or 3 or 5 in a cluster", s.Replicas))
 	}
 	if s.Keep < 0 {
-		return fmt.Errorf("OFFERFLOW_STREAM_KEEP is %s: use 0 or more, like 24h", s.Keep)
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_STREAM_KEEP is %s: use 0 or more, like 24h", s.Keep))
 	}
 	for _, one := range logStreams {
 		if s.Bytes[one.name] < leastBytes {
-			return fmt.Errorf("%s is below %d: give the stream a size in MiB", one.setting, leastBytes>>20)
+			wrong = append(wrong, fmt.Errorf("%s is below %d: give the stream a size in MiB", one.setting, leastBytes>>20))
 		}
 	}
-	return nil
+	return errors.Join(wrong...)
 }
 
 // logStream is one of the streams that work rests on.
@@ -168,24 +171,75 @@ func (s Settings) configs() []jetstream.StreamConfig {
 // startWithin bounds the wait for a stream server that is starting.
 const startWithin = time.Minute
 
-// Ensure makes the streams, or alters them as the settings say: `migrate` calls it, and nobody else
-// but who starts everything in one process.
+// Ensure is EnsureSaying for callers that need not say what was done.
 func (c *Conn) Ensure(ctx context.Context, settings Settings) error {
+	return c.EnsureSaying(ctx, settings, func(string) {})
+}
+
+// EnsureSaying makes the streams, or alters them as the settings say, and tells each that it made or
+// altered: `migrate` calls it, and nobody else but who starts everything in one process.
+func (c *Conn) EnsureSaying(ctx context.Context, settings Settings, say func(done string)) error {
 	for _, config := range settings.configs() {
-		err := WaitOut(ctx, "stream "+config.Name, func() error {
-			_, err := c.JS.CreateOrUpdateStream(ctx, config)
+		var before, after jetstream.Stream
+		err := WaitOut(ctx, "stream "+config.Name, func() (err error) {
+			if before, err = c.JS.Stream(ctx, config.Name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+				return err
+			}
+			after, err = c.JS.CreateOrUpdateStream(ctx, config)
 			return err
 		})
-		var refused *jetstream.APIError
-		if errors.As(err, &refused) && refused.ErrorCode == codeNoStorage {
-			return fmt.Errorf("stream %s needs %d MiB on the stream server's disk: make room there, or make the streams smaller (OFFERFLOW_STREAM_…_MIB): %w",
-				config.Name, config.MaxBytes>>20, err)
-		}
 		if err != nil {
-			return fmt.Errorf("stream %s: %w", config.Name, err)
+			return notMade(config, err)
+		}
+		if done := madeOrAltered(before, after.CachedInfo().Config); done != "" {
+			say("stream " + config.Name + " " + done)
 		}
 	}
-	return c.retireEarlier(ctx)
+	return c.retireEarlier(ctx, say)
+}
+
+// notMade says why a stream could not be made or altered.
+func notMade(config jetstream.StreamConfig, err error) error {
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && refused.ErrorCode == codeNoStorage {
+		return fmt.Errorf("stream %s needs %d MiB on the stream server's disk: make room there, or make the streams smaller (OFFERFLOW_STREAM_…_MIB): %w",
+			config.Name, config.MaxBytes>>20, err)
+	}
+	if errors.As(err, &refused) && refused.ErrorCode == codeNoReplicas {
+		return fmt.Errorf("OFFERFLOW_NATS_REPLICAS is %d, and the stream servers at OFFERFLOW_NATS_URL cannot hold stream %s as often: set 1 for a single server: %w",
+			config.Replicas, config.Name, err)
+	}
+	return unusable(config.Name, err)
+}
+
+// unusable says why a stream could not be looked at.
+func unusable(name string, err error) error {
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		return fmt.Errorf("OFFERFLOW_NATS_URL: the stream server there has no JetStream: start it with deploy/nats.conf, or give the account JetStream (%w)", err)
+	}
+	return fmt.Errorf("OFFERFLOW_NATS_URL: stream %s cannot be used: %w", name, err)
+}
+
+// madeOrAltered says what was done to a stream; empty where that was nothing.
+func madeOrAltered(before jetstream.Stream, now jetstream.StreamConfig) string {
+	if before == nil {
+		return fmt.Sprintf("made: %d MiB, replicas: %d", now.MaxBytes>>20, now.Replicas)
+	}
+	var altered []string
+	was := before.CachedInfo().Config
+	if was.MaxBytes != now.MaxBytes {
+		altered = append(altered, fmt.Sprintf("%d MiB, was %d MiB", now.MaxBytes>>20, was.MaxBytes>>20))
+	}
+	if was.Replicas != now.Replicas {
+		altered = append(altered, fmt.Sprintf("replicas: %d, was %d", now.Replicas, was.Replicas))
+	}
+	if was.MaxAge != now.MaxAge || was.Discard != now.Discard || !slices.Equal(was.Subjects, now.Subjects) {
+		altered = append(altered, "age, discarding or subjects as this release wants them")
+	}
+	if len(altered) == 0 {
+		return ""
+	}
+	return "altered: " + strings.Join(altered, "; ")
 }
 
 // Check says what is wrong with the streams that a process is to work with, and changes nothing: a
@@ -203,7 +257,7 @@ func (c *Conn) Check(ctx context.Context, settings Settings) error {
 			return fmt.Errorf("stream %s is missing: run `offerflow migrate`, which makes the streams at OFFERFLOW_NATS_URL", want.Name)
 		}
 		if err != nil {
-			return fmt.Errorf("stream %s: %w", want.Name, err)
+			return unusable(want.Name, err)
 		}
 		if err := compare(want, found.CachedInfo().Config); err != nil {
 			return err

@@ -3,8 +3,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,85 +17,114 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/offerflow/offerflow/api"
+	"github.com/offerflow/offerflow/cmd/offerflow/command"
 	"github.com/offerflow/offerflow/cmd/offerflow/process"
 )
 
-const usage = `usage: offerflow COMMAND
-
-  api       answer HTTP: the API, tracking, console
-  worker    run workflows, activities, consumers and schedules
-  all       both in one process
-  migrate   bring the database to the newest schema, make and alter the streams
-  replay    after a restore of the database: handle clicks and postbacks again that came since an
-            instant (offerflow replay --since 2026-11-30T09:00:00Z), and list what people did since
-  config    list every setting, its value and meaning
-  openapi   print the OpenAPI document
-`
-
 func main() {
-	if len(os.Args) < 2 || (len(os.Args) > 2 && os.Args[1] != "replay") {
-		fmt.Fprint(os.Stderr, usage)
-		os.Exit(2)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1], os.Args[2:]); err != nil {
-		fmt.Fprintln(os.Stderr, "offerflow:", err)
-		os.Exit(1)
-	}
+	code := offerflow().Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }
 
-func run(ctx context.Context, command string, args []string) error {
-	if command == "openapi" {
-		return api.PrintOpenAPI(os.Stdout)
-	}
-	config, err := process.FromEnv()
-	if err != nil {
-		return err
-	}
-	if err := config.SetLogger(); err != nil {
-		return err
-	}
-	switch command {
-	case "api", "worker", "all":
-		return serve(ctx, config, process.Role(command))
-	case "migrate":
-		return process.Migrate(ctx, config)
-	case "replay":
-		since, err := instant(args)
+// offerflow is the program with its commands.
+func offerflow() command.Program {
+	const settings = "Its settings are variables of the environment: offerflow config lists them."
+	var since time.Time
+	var isTable bool
+	return command.Program{Name: "offerflow", About: "Offerflow is an offer server: it delivers rewarded offers and turns postbacks into conversions and rewards.", Commands: []command.Command{
+		{
+			Name: "api", Summary: "answer HTTP: the API, tracking, the wall and /docs", Run: serve(process.RoleAPI),
+			Help: settings + " It listens at OFFERFLOW_HTTP_ADDR and needs PostgreSQL, migrated, and NATS with its streams.",
+		},
+		{
+			Name: "worker", Summary: "run workflows, activities, consumers and schedules", Run: serve(process.RoleWorker),
+			Help: settings + " It listens at OFFERFLOW_WORKER_HTTP_ADDR for /healthz, /readyz and /metrics.",
+		},
+		{Name: "all", Summary: "both in one process", Run: serve(process.RoleAll), Help: settings},
+		{
+			Name: "migrate", Summary: "bring the database to the newest schema, make and alter the streams", Run: configured(process.MigrateSaying),
+			Help: "Run it before the processes of a new release, and after OFFERFLOW_NATS_REPLICAS or a size of a stream was changed. It needs\n" +
+				"OFFERFLOW_MIGRATE_DATABASE_URL (or OFFERFLOW_DATABASE_URL) and OFFERFLOW_NATS_URL, says what it did, and may be run again.",
+		},
+		{
+			Name: "replay", Summary: "after a restore of the database, handle clicks and postbacks again that came since an instant",
+			Help: "It has the settings of a worker. It also lists what people did since then, which is not in the database any more.",
+			Flags: func(flags *flag.FlagSet) {
+				flags.Func("since", "an `INSTANT` before the one that the database was restored to, like 2026-11-30T09:00:00Z (required)", readInstant(&since))
+			},
+			Run: configured(func(ctx context.Context, config process.Config, out io.Writer) error {
+				return process.Replay(ctx, config, since, out)
+			}),
+		},
+		{
+			Name: "adopt-keys", Summary: "after a secret key was lost, go on with the ones in OFFERFLOW_SECRET_KEYS", Run: configured(process.AdoptKeys),
+			Help: "Only for keys that are lost for good: click ids, API tokens and sealed secrets that were made with them are void afterwards.\n" +
+				"To rotate keys, put the new one in front of the old ones in OFFERFLOW_SECRET_KEYS instead. Stop all processes first.",
+		},
+		{
+			Name: "config", Summary: "list every setting, its value and meaning, and say what is wrong with them",
+			Flags: func(flags *flag.FlagSet) {
+				flags.BoolVar(&isTable, "table", false, "write the table of docs/settings.md, without values")
+			},
+			Run: func(_ context.Context, out io.Writer) error { return listSettings(out, isTable) },
+		},
+		{Name: "openapi", Summary: "print the OpenAPI document", Run: func(_ context.Context, out io.Writer) error { return api.PrintOpenAPI(out) }},
+	}}
+}
+
+// configured is a command that works with the settings.
+func configured(run func(context.Context, process.Config, io.Writer) error) func(context.Context, io.Writer) error {
+	return func(ctx context.Context, out io.Writer) error {
+		config, err := process.FromEnv()
 		if err != nil {
 			return err
 		}
-		return process.Replay(ctx, config, since, os.Stdout)
-	case "config":
-		config.Print(os.Stdout)
+		if err := config.SetLogger(); err != nil {
+			return err
+		}
+		for _, warning := range process.Unknown(os.Environ()) {
+			slog.WarnContext(ctx, warning)
+		}
+		return run(ctx, config, out)
+	}
+}
+
+func serve(role process.Role) func(context.Context, io.Writer) error {
+	return configured(func(ctx context.Context, config process.Config, _ io.Writer) error {
+		p, err := process.Start(ctx, config, role, client.Options{})
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-p.Done():
+		}
+		return p.Stop()
+	})
+}
+
+// readInstant reads a flag.
+func readInstant(into *time.Time) func(string) error {
+	return func(text string) (err error) {
+		if *into, err = time.Parse(time.RFC3339, text); err != nil {
+			return errors.New("write it like 2026-11-30T09:00:00Z")
+		}
 		return nil
-	default:
-		return fmt.Errorf("unknown command %q\n\n%s", command, usage)
 	}
 }
 
-// instant reads --since.
-func instant(args []string) (since time.Time, err error) {
-	flags := flag.NewFlagSet("replay", flag.ContinueOnError)
-	text := flags.String("since", "", "an instant before the one that the database was restored to, like 2026-11-30T09:00:00Z")
-	if err := flags.Parse(args); err != nil {
-		return since, err
+// listSettings lists them also when some are wrong, and then says which.
+func listSettings(out io.Writer, isTable bool) error {
+	config, err := process.FromEnv()
+	if isTable {
+		config.Table(out)
+		return nil
 	}
-	if since, err = time.Parse(time.RFC3339, *text); err != nil || flags.NArg() > 0 {
-		return since, fmt.Errorf("--since %q is no instant: write it like 2026-11-30T09:00:00Z", *text)
+	config.Print(out)
+	for _, warning := range process.Unknown(os.Environ()) {
+		fmt.Fprintln(out, "\nNote: "+warning)
 	}
-	return since, nil
-}
-
-func serve(ctx context.Context, config process.Config, role process.Role) error {
-	p, err := process.Start(ctx, config, role, client.Options{})
-	if err != nil {
-		return err
-	}
-	select {
-	case <-ctx.Done():
-	case <-p.Done():
-	}
-	return p.Stop()
+	return err
 }

@@ -389,9 +389,11 @@ type IdempotencyKey struct {
 }
 
 type Installation struct {
-	Singleton     bool
-	IDKindsFrom   time.Time
-	UnsealedUntil time.Time
+	Singleton      bool
+	IDKindsFrom    time.Time
+	UnsealedUntil  time.Time
+	SecretKey      *string
+	SecretKeySince *time.Time
 }
 
 type Job struct {
@@ -733,6 +735,17 @@ type RollupMark struct {
 	OfferID  uuid.UUID
 	Bucket   time.Time
 	Clicks   bool
+}
+
+type RunningProcess struct {
+	ID         uuid.UUID
+	Role       string
+	Host       string
+	Pid        int64
+	Release    string
+	SecretKeys []string
+	StartedAt  time.Time
+	SeenAt     time.Time
 }
 
 type ScheduledChange struct {

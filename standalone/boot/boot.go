@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -77,7 +78,16 @@ func (s *Standalone) startProduct(ctx context.Context) (err error) {
 	if err := process.Migrate(ctx, *config); err != nil {
 		return err
 	}
+	if config.AdoptKeys {
+		if err := process.AdoptKeys(ctx, *config, os.Stdout); err != nil {
+			return err
+		}
+	}
 	s.Process, err = process.Start(ctx, *config, process.RoleAll, e.TemporalOptions())
+	if errors.Is(err, process.ErrOtherKeys) {
+		return fmt.Errorf("%w (where OFFERFLOW_SECRET_KEYS is not set, the file %s stands for it, and the command is `standalone adopt-keys`)",
+			err, filepath.Join(e.DataDir, engine.SecretKeysFile))
+	}
 	if err != nil {
 		return fmt.Errorf("start on the embedded engine: %w", err)
 	}

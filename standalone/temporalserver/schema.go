@@ -2,9 +2,17 @@ package temporalserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/server/common/log/tag"
+	"go.temporal.io/server/common/persistence/sql/sqlplugin"
 	v12 "go.temporal.io/server/schema/postgresql/v12"
 	"go.temporal.io/server/tools/common/schema"
 	"go.temporal.io/server/tools/sql"
@@ -13,6 +21,13 @@ import (
 // making is the name of a database whose schema is not complete yet.
 const making = "_making"
 
+const (
+	// schemaWithin bounds the wait for a PostgreSQL that takes no connection at the moment, and
+	// schemaEvery is how often it is tried. A machine under load may refuse a few.
+	schemaWithin = time.Minute
+	schemaEvery  = 250 * time.Millisecond
+)
+
 // setupSchema makes Temporal's two databases or brings them up to date. It is
 // run at every start and costs two queries when there is nothing to do.
 func setupSchema(ctx context.Context, store store, log *logger) error {
@@ -20,14 +35,51 @@ func setupSchema(ctx context.Context, store store, log *logger) error {
 		{mainDatabase, "postgresql/v12/temporal", v12.Version},
 		{visibilityDatabase, "postgresql/v12/visibility", v12.VisibilityVersion},
 	} {
-		if err := makeDatabase(ctx, store, d.name, d.schema, d.version, log); err != nil {
-			return fmt.Errorf("database %s: %w", d.name, err)
-		}
-		if err := updateDatabase(store, d.name, d.schema, log); err != nil {
+		err := retryWhileAway(ctx, log, func() error {
+			if err := makeDatabase(ctx, store, d.name, d.schema, d.version, log); err != nil {
+				return err
+			}
+			return updateDatabase(store, d.name, d.schema, log)
+		})
+		if err != nil {
 			return fmt.Errorf("database %s: %w", d.name, err)
 		}
 	}
 	return nil
+}
+
+// retryWhileAway tries again for as long as PostgreSQL is not to be had, but no longer than schemaWithin.
+// Both steps may be repeated: a database that is half made is made anew.
+func retryWhileAway(ctx context.Context, log *logger, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, schemaWithin)
+	defer cancel()
+	for tries := 1; ; tries++ {
+		err := try()
+		if err == nil || !isAway(err) {
+			return err
+		}
+		log.Warn("PostgreSQL does not take Temporal's connection; it is tried again", tag.Error(err))
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (tried %d times)", err, tries)
+		case <-time.After(schemaEvery):
+		}
+	}
+}
+
+// isAway says whether the same attempt may succeed in a moment. Temporal's tools hand on some errors as
+// text only.
+func isAway(err error) bool {
+	var (
+		unavailable *serviceerror.Unavailable
+		connecting  *pgconn.ConnectError
+		refused     *pgconn.PgError
+	)
+	if errors.As(err, &refused) { // too many connections, starting, a template database in use
+		return slices.Contains([]string{"53300", "57P03", "55006"}, refused.Code)
+	}
+	return errors.As(err, &unavailable) || errors.As(err, &connecting) ||
+		strings.Contains(err.Error(), sqlplugin.DatabaseUnavailableError.Error())
 }
 
 // makeDatabase fills a database of another name and renames it at the end: a

@@ -26,8 +26,8 @@ import (
 	"github.com/offerflow/offerflow/standalone/temporalserver"
 )
 
-// address is the one server all tests share, token what it asks for.
-var address string
+// address is the one server all tests share, on the PostgreSQL of postgresURL; token is what it asks for.
+var address, postgresURL string
 
 const token = "token-of-the-tests"
 
@@ -56,8 +56,9 @@ func run(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, pg.Stop(ctx)) }()
+	postgresURL = pg.URL("postgres")
 	opts := temporalserver.Options{
-		PostgresURL: pg.URL("postgres"), Token: token,
+		PostgresURL: postgresURL, Token: token,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	first, err := temporalserver.Start(ctx, opts)

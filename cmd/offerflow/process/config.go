@@ -5,17 +5,15 @@ package process
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/outbound"
@@ -26,13 +24,13 @@ import (
 // Config is all of Offerflow's configuration, from the environment. Temporal's own is read from the
 // standard TEMPORAL_* names, tracing's from the standard OTEL_* names.
 type Config struct {
-	HTTPAddr string `env:"OFFERFLOW_HTTP_ADDR" envDefault:"127.0.0.1:8080" help:"where the API, tracking and console listen"`
+	HTTPAddr string `env:"OFFERFLOW_HTTP_ADDR" envDefault:"127.0.0.1:8080" help:"where the API, tracking and the wall listen"`
 	// DrainWait is between the fall of readiness and the end of the listener.
 	DrainWait      time.Duration `env:"OFFERFLOW_DRAIN_WAIT" envDefault:"5s" help:"how long an API that is told to stop goes on answering after /readyz has said that it is not ready"`
 	WorkerHTTPAddr string        `env:"OFFERFLOW_WORKER_HTTP_ADDR" envDefault:"127.0.0.1:8081" help:"where a worker of its own serves /healthz and /readyz, and /metrics with the operator's token"`
 	MetricsAddr    string        `env:"OFFERFLOW_METRICS_ADDR" help:"a further address with nothing but /metrics, open to whoever reaches it: let only Prometheus reach it; none when empty"`
 	PublicURL      string        `env:"OFFERFLOW_PUBLIC_URL" help:"what links and callbacks are made with; from the address when empty"`
-	AllowedHosts   []string      `env:"OFFERFLOW_ALLOWED_HOSTS" help:"names under which the API, its documentation and the console answer, with commas between; OFFERFLOW_PUBLIC_URL's, loopback names and addresses always do; * is every name. Tracking, the wall and health answer under every name. When empty, standalone refuses other names, and offerflow only warns of them"`
+	AllowedHosts   []string      `env:"OFFERFLOW_ALLOWED_HOSTS" help:"names under which the API and its documentation answer, with commas between; OFFERFLOW_PUBLIC_URL's, loopback names and addresses always do; * is every name. Tracking, the wall and health answer under every name. When empty, standalone refuses other names, and offerflow only warns of them"`
 	OperatorToken  string        `env:"OFFERFLOW_OPERATOR_TOKEN" secret:"true" help:"the operator's token, 16 bytes or more (required; standalone mints one)"`
 	SecretKeys     string        `env:"OFFERFLOW_SECRET_KEYS" secret:"true" help:"current and earlier secret keys, 32 bytes or more in hex each, separated by commas; the same on every process (required; standalone mints one)"`
 	TrustedProxies []string      `env:"OFFERFLOW_TRUSTED_PROXIES" help:"addresses and ranges that may say what the client's address is"`
@@ -84,6 +82,8 @@ type Config struct {
 
 	// Standalone says that the parts beside this process are embedded in it.
 	Standalone bool `env:"-"`
+	// AdoptKeys has standalone go on with other secret keys than those that the data were made with.
+	AdoptKeys bool `env:"-"`
 	// OwnParts are parts that callbacks never reach, beside those that the settings name.
 	OwnParts []outbound.OwnPart `env:"-"`
 	// Resolver is nil for the system's; tests have one that never answers.
@@ -100,11 +100,12 @@ const (
 	maxRetentionDays   = 36_500
 )
 
-// FromEnv reads the environment and checks what every role needs.
+// FromEnv reads the environment and checks what every role needs. Its error has a line for each setting
+// that is wrong.
 func FromEnv() (Config, error) {
 	config, err := env.ParseAs[Config]()
 	if err != nil {
-		return config, err
+		return config, unreadable(err)
 	}
 	if _, set := os.LookupEnv("OFFERFLOW_CALLBACK_ALLOW_CIDRS"); set && config.CallbackAllowCIDRs == nil {
 		config.CallbackAllowCIDRs = []netip.Prefix{} // set to nothing: then no default stands in its place
@@ -112,70 +113,81 @@ func FromEnv() (Config, error) {
 	return config, config.check()
 }
 
+// check names each setting whose value cannot be, and says what to write. It makes PublicURL as it is used.
 func (c *Config) check() error {
+	_, connections := c.connections()
+	_, mail := c.mailer()
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/") // empty until the address is known, where it is not set
+	return errors.Join(
+		c.checkAddresses(), c.checkParts(), connections, c.checkRefused(), c.checkTimes(), c.Streams().Validate(), mail, c.checkNames(),
+	)
+}
+
+// checkNames checks the settings that are words of a list.
+func (c *Config) checkNames() error {
+	var wrong []error
 	if c.AttributionStart != worker.StartOnClick && c.AttributionStart != worker.StartOnFirstPostback {
-		return fmt.Errorf("OFFERFLOW_ATTRIBUTION_START is %q: use on_click or on_first_postback", c.AttributionStart)
-	}
-	if c.RetentionDays != 0 && (c.RetentionDays < leastRetentionDays || c.RetentionDays > maxRetentionDays) {
-		return fmt.Errorf("OFFERFLOW_RETENTION_DAYS is %d: use 0 to keep everything, or %d to %d", c.RetentionDays, leastRetentionDays, maxRetentionDays)
-	}
-	if c.DrainWait < 0 || c.DrainWait > maxDrainWait {
-		return fmt.Errorf("OFFERFLOW_DRAIN_WAIT is %v: use 0s to %v", c.DrainWait, maxDrainWait)
-	}
-	_, err := c.connections()
-	if err := errors.Join(err, c.checkRefused(), c.checkTimeouts()); err != nil {
-		return err
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_ATTRIBUTION_START is %q: use on_click or on_first_postback", c.AttributionStart))
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
-		return fmt.Errorf("OFFERFLOW_LOG_FORMAT is %q: use text or json", c.LogFormat)
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_LOG_FORMAT is %q: use text or json", c.LogFormat))
 	}
-	if err := c.Streams().Validate(); err != nil {
-		return err
+	if _, err := c.logLevel(); err != nil {
+		wrong = append(wrong, err)
 	}
-	if _, err := c.mailer(); err != nil {
-		return err
+	if c.CountryHeader != "" && !httpguts.ValidHeaderFieldName(c.CountryHeader) {
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_COUNTRY_HEADER is %q: use the name of a header, like CF-IPCountry", c.CountryHeader))
 	}
-	if c.PublicURL == "" {
-		return nil // made from the address once it is known
-	}
-	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
-	if public, err := url.Parse(c.PublicURL); err != nil || public.Host == "" || (public.Scheme != "http" && public.Scheme != "https") {
-		return fmt.Errorf("OFFERFLOW_PUBLIC_URL %q is not an http or https address", c.PublicURL)
-	}
-	return nil
+	return errors.Join(wrong...)
 }
 
 // checkRefused checks what bounds refused postbacks.
 func (c *Config) checkRefused() error {
-	for name, perSecond := range map[string]int{
-		"PER_ADDRESS": c.RefusedPerAddress, "PER_KEY": c.RefusedPerKey, "TOTAL": c.RefusedTotal,
+	var wrong []error
+	for _, one := range []struct {
+		name      string
+		perSecond int
+	}{
+		{"PER_ADDRESS", c.RefusedPerAddress}, {"PER_KEY", c.RefusedPerKey}, {"TOTAL", c.RefusedTotal},
 	} {
-		if perSecond < 0 {
-			return fmt.Errorf("OFFERFLOW_REFUSED_%s is %d: use 1 or more", name, perSecond)
+		if one.perSecond < 0 {
+			wrong = append(wrong, fmt.Errorf("OFFERFLOW_REFUSED_%s is %d: use 1 or more", one.name, one.perSecond))
 		}
 	}
 	if c.OperatorLogDays < 0 || c.OperatorLogDays > maxRetentionDays {
-		return fmt.Errorf("OFFERFLOW_OPERATOR_LOG_DAYS is %d: use 0 to keep everything, or 1 to %d", c.OperatorLogDays, maxRetentionDays)
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_OPERATOR_LOG_DAYS is %d: use 0 to keep everything, or 1 to %d", c.OperatorLogDays, maxRetentionDays))
 	}
 	if c.RefusedClickDays < 0 || c.RefusedClickDays > maxRetentionDays {
 		return fmt.Errorf("OFFERFLOW_REFUSED_CLICK_DAYS is %d: use 0 to keep everything, or 1 to %d", c.RefusedClickDays, maxRetentionDays)
 	}
 	if c.RefusedRows < 0 {
-		return fmt.Errorf("OFFERFLOW_REFUSED_LOG_ROWS is %d: use 0 to keep all, or 1 or more", c.RefusedRows)
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_REFUSED_LOG_ROWS is %d: use 0 to keep all, or 1 or more", c.RefusedRows))
 	}
-	return nil
+	return errors.Join(wrong...)
 }
 
-func (c *Config) checkTimeouts() error {
-	for name, limit := range map[string]time.Duration{
-		"OFFERFLOW_STATEMENT_TIMEOUT": c.StatementTimeout, "OFFERFLOW_REPORT_TIMEOUT": c.ReportTimeout, "OFFERFLOW_SCHEDULE_TIMEOUT": c.ScheduleTimeout,
-		"OFFERFLOW_LOCK_TIMEOUT": c.LockTimeout, "OFFERFLOW_IDLE_TRANSACTION_TIMEOUT": c.IdleTransactionTimeout,
+// checkTimes checks the settings that are times.
+func (c *Config) checkTimes() error {
+	var wrong []error
+	for _, one := range []struct {
+		name  string
+		limit time.Duration
+	}{
+		{"OFFERFLOW_STATEMENT_TIMEOUT", c.StatementTimeout}, {"OFFERFLOW_REPORT_TIMEOUT", c.ReportTimeout}, {"OFFERFLOW_SCHEDULE_TIMEOUT", c.ScheduleTimeout},
+		{"OFFERFLOW_LOCK_TIMEOUT", c.LockTimeout}, {"OFFERFLOW_IDLE_TRANSACTION_TIMEOUT", c.IdleTransactionTimeout},
 	} {
-		if limit < 0 {
-			return fmt.Errorf("%s is %v: use 0s for no limit, or more", name, limit)
+		if one.limit < 0 {
+			wrong = append(wrong, fmt.Errorf("%s is %v: use 0s for no limit, or more", one.name, one.limit))
 		}
 	}
-	return nil
+	if c.DrainWait < 0 || c.DrainWait > maxDrainWait {
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_DRAIN_WAIT is %v: use 0s to %v", c.DrainWait, maxDrainWait))
+	}
+	if c.RetentionDays != 0 && (c.RetentionDays < leastRetentionDays || c.RetentionDays > maxRetentionDays) {
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_RETENTION_DAYS is %d: use 0 to keep everything, or %d to %d",
+			c.RetentionDays, leastRetentionDays, maxRetentionDays))
+	}
+	return errors.Join(wrong...)
 }
 
 // limits are those of requests and decisions.
@@ -225,35 +237,4 @@ func (c *Config) publicURL(address *net.TCPAddr) string {
 		host = "127.0.0.1"
 	}
 	return "http://" + net.JoinHostPort(host, strconv.Itoa(address.Port))
-}
-
-// required names what a process cannot start without.
-func (c *Config) required() error {
-	for name, value := range map[string]string{
-		"OFFERFLOW_DATABASE_URL": c.DatabaseURL, "OFFERFLOW_OPERATOR_TOKEN": c.OperatorToken, "OFFERFLOW_SECRET_KEYS": c.SecretKeys,
-	} {
-		if value == "" {
-			return fmt.Errorf("%s is not set (every setting: offerflow config)", name)
-		}
-	}
-	return nil
-}
-
-// Print lists every setting with its value, secrets hidden, and what it means.
-func (c Config) Print(out io.Writer) {
-	values := reflect.ValueOf(c)
-	for i := range values.NumField() {
-		field := values.Type().Field(i)
-		name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
-		if name == "-" {
-			continue
-		}
-		value := strings.Trim(fmt.Sprint(values.Field(i).Interface()), "[]")
-		if field.Tag.Get("secret") != "" && value != "" {
-			value = "(set)"
-		}
-		fmt.Fprintf(out, "%s=%s\n    %s\n", name, value, field.Tag.Get("help"))
-	}
-	fmt.Fprint(out, "TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…\n    Temporal's standard settings\n")
-	fmt.Fprint(out, "OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_…\n    OpenTelemetry's standard settings; traces are sent when an endpoint is set\n")
 }

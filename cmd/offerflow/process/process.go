@@ -1,7 +1,6 @@
 package process
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,16 +10,12 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
-	"go.temporal.io/sdk/log"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
-	"github.com/offerflow/offerflow/db/txmark"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/stream"
@@ -35,6 +30,7 @@ const (
 	RoleAPI    Role = "api"
 	RoleWorker Role = "worker"
 	RoleAll    Role = "all"
+	roleReplay Role = "replay"
 )
 
 // Process is a running process.
@@ -50,6 +46,7 @@ type Process struct {
 	store, decisions, schedules *db.Store
 
 	keys      *keyring.Keyring
+	keyWatch  *keyWatch // nil until the process was seen by the others
 	stream    *stream.Conn
 	relay     *stream.Relay
 	clicks    *stream.ClickPublisher
@@ -77,19 +74,6 @@ type Process struct {
 // namespace; the zero value reads the standard TEMPORAL_* names. It returns once requests are
 // answered; Stop must be called, Done tells when a part broke.
 func Start(ctx context.Context, config Config, role Role, temporalOptions client.Options) (_ *Process, err error) {
-	if err := config.check(); err != nil {
-		return nil, err
-	}
-	if err := config.required(); err != nil {
-		return nil, err
-	}
-	warnings, err := config.checkSecrets()
-	if err != nil {
-		return nil, err
-	}
-	for _, warning := range warnings {
-		slog.WarnContext(ctx, warning)
-	}
 	started := &Process{config: config, role: role}
 	defer func() {
 		if err != nil { // a start that cannot work leaves nothing half made
@@ -105,19 +89,40 @@ func Start(ctx context.Context, config Config, role Role, temporalOptions client
 	return started, nil
 }
 
-func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (err error) {
-	if p.telemetry, err = startTracing(ctx); err != nil {
+// prepare checks the settings, and that the database is one to work with.
+func (p *Process) prepare(ctx context.Context) (err error) {
+	if err := p.config.check(); err != nil {
 		return err
+	}
+	if err := p.config.required(); err != nil {
+		return err
+	}
+	warnings, err := p.config.checkSecrets()
+	if err != nil {
+		return err
+	}
+	for _, warning := range warnings {
+		slog.WarnContext(ctx, warning)
 	}
 	if p.keys, err = keyring.Parse(p.config.SecretKeys); err != nil {
 		return err
 	}
-	if err = p.openStores(ctx); err != nil {
+	if err := p.openStores(ctx); err != nil {
+		return databaseFault("OFFERFLOW_DATABASE_URL", p.config.DatabaseURL, err)
+	}
+	return p.checkSchema(ctx)
+}
+
+func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (err error) {
+	if err := p.prepare(ctx); err != nil {
+		return err
+	}
+	if p.telemetry, err = startTracing(ctx); err != nil {
 		return err
 	}
 	kindsFrom, err := dbgen.New().SystemIDKindsFrom(ctx, p.store.SystemPool())
 	if err != nil {
-		return fmt.Errorf("database: what is known of the installation (has `offerflow migrate` run?): %w", err)
+		return fmt.Errorf("database: what is known of the installation: %w", err)
 	}
 	p.keys = p.keys.WithKindsFrom(kindsFrom)
 	if p.stream, err = stream.Connect(p.config.NATSURL, "offerflow "+string(p.role)); err != nil {
@@ -129,7 +134,17 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 		return err
 	}
 	p.relay = stream.NewRelay(p.stream, p.decisions)
-	return p.temporalClient(temporalOptions)
+	if err := p.temporalClient(ctx, temporalOptions); err != nil {
+		return err
+	}
+	// Last: a process that others see is one that works.
+	watch := newKeyWatch(p.store, p.keys, p.role)
+	watch.isListed = p.role != roleReplay
+	if err := watch.look(ctx); err != nil {
+		return err
+	}
+	p.keyWatch = watch
+	return nil
 }
 
 // scheduleConns are what schedules take of each role: they do one thing at a time.
@@ -165,37 +180,6 @@ func (p *Process) closeStores() {
 	}
 }
 
-func (p *Process) temporalClient(options client.Options) (err error) {
-	if options.HostPort == "" {
-		if options, err = envconfig.LoadDefaultClientOptions(); err != nil {
-			return fmt.Errorf("temporal settings: %w", err)
-		}
-	}
-	if options.Namespace == "" {
-		options.Namespace = client.DefaultNamespace
-	}
-	p.namespace, p.temporalAddress = options.Namespace, cmp.Or(options.HostPort, client.DefaultHostPort)
-	options.Logger = log.NewStructuredLogger(slog.Default())
-	if err := temporalTelemetry(&options); err != nil {
-		return err
-	}
-	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(refuseInTransaction))
-	// Not waited for: an API redirects, and a worker takes clicks and decides postbacks, without it.
-	if p.temporal, err = client.NewLazyClient(options); err != nil {
-		return fmt.Errorf("temporal at %s (TEMPORAL_ADDRESS): %w", options.HostPort, err)
-	}
-	return nil
-}
-
-// refuseInTransaction keeps calls to the workflow engine out of database transactions.
-func refuseInTransaction(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn,
-	invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
-	if err := txmark.Check(ctx, "calling the workflow engine"); err != nil {
-		return err
-	}
-	return invoke(ctx, method, request, reply, conn, options...)
-}
-
 // begin sets the role's parts going.
 func (p *Process) begin() error {
 	workCtx, stop := context.WithCancel(context.Background())
@@ -205,6 +189,7 @@ func (p *Process) begin() error {
 		return err
 	}
 	p.work.Go(func() error { return p.relay.Run(workCtx) })
+	p.work.Go(func() error { return p.keyWatch.run(workCtx) })
 	p.work.Go(func() error { return p.stream.Watch(workCtx, p.config.Streams()) })
 	handler, err := p.handler(workCtx)
 	if err != nil {
@@ -338,6 +323,9 @@ func (p *Process) close() {
 	}
 	if p.stream != nil {
 		p.stream.Close()
+	}
+	if p.keyWatch != nil && p.keyWatch.isListed {
+		p.keyWatch.end()
 	}
 	p.closeStores()
 	if p.telemetry != nil {

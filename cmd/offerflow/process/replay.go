@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -14,16 +15,13 @@ import (
 // Replay has the clicks and postbacks that came since an instant handled again, after PostgreSQL was
 // restored to an earlier one, and lists what people did since that is not in the database.
 func Replay(ctx context.Context, config Config, since time.Time, out io.Writer) error {
+	if since.IsZero() {
+		return errors.New("--since is missing: an instant before the one that the database was restored to, like 2026-11-30T09:00:00Z")
+	}
 	if since.After(time.Now()) {
 		return fmt.Errorf("--since %s is in the future", since.Format(time.RFC3339))
 	}
-	if err := config.check(); err != nil {
-		return err
-	}
-	if err := config.required(); err != nil {
-		return err
-	}
-	p := &Process{config: config, role: "replay"}
+	p := &Process{config: config, role: roleReplay}
 	defer p.close()
 	if err := p.connect(ctx, client.Options{}); err != nil {
 		return err

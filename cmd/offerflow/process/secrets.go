@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
@@ -18,16 +19,23 @@ func (c *Config) checkSecrets() (warnings []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var refused []error
 	for _, one := range weak {
 		if !c.onThisMachineOnly() {
-			return nil, errors.New(one)
+			refused = append(refused, errors.New(one))
 		}
 		warnings = append(warnings, one+" (a process that others can reach would not start)")
+	}
+	if len(refused) > 0 {
+		return nil, errors.Join(refused...)
 	}
 	return append(warnings, c.wideRanges()...), nil
 }
 
 func (c *Config) weakSecrets() (weak []string, err error) {
+	if strings.TrimSpace(c.OperatorToken) != c.OperatorToken {
+		weak = append(weak, "OFFERFLOW_OPERATOR_TOKEN begins or ends with a space or a line break, which no request can send: take it away")
+	}
 	if found := domain.CheckSecret(c.OperatorToken, domain.MinOperatorSecretBytes); found != "" {
 		weak = append(weak, "OFFERFLOW_OPERATOR_TOKEN "+found+" (openssl rand -hex 32)")
 	}

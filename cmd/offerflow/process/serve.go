@@ -42,19 +42,23 @@ func (p *Process) listen() (err error) {
 
 // connections are the limits of what clients may hold.
 func (c *Config) connections() (inbound.Limits, error) {
-	for name, value := range map[string]int{
-		"OFFERFLOW_MAX_CONNECTIONS": c.MaxConnections, "OFFERFLOW_MAX_CONNECTIONS_PER_ADDRESS": c.MaxConnectionsPerAddress,
-		"OFFERFLOW_MAX_WAITING_POSTBACKS": c.MaxWaiting, "OFFERFLOW_MAX_WAITING_POSTBACKS_PER_ADDRESS": c.MaxWaitingPerAddress,
+	var wrong []error
+	for _, one := range []struct {
+		name  string
+		value int
+	}{
+		{"OFFERFLOW_MAX_CONNECTIONS", c.MaxConnections}, {"OFFERFLOW_MAX_CONNECTIONS_PER_ADDRESS", c.MaxConnectionsPerAddress},
+		{"OFFERFLOW_MAX_WAITING_POSTBACKS", c.MaxWaiting}, {"OFFERFLOW_MAX_WAITING_POSTBACKS_PER_ADDRESS", c.MaxWaitingPerAddress},
 	} {
-		if value < 0 {
-			return inbound.Limits{}, fmt.Errorf("%s is %d: use 1 or more, or 0 for the default", name, value)
+		if one.value < 0 {
+			wrong = append(wrong, fmt.Errorf("%s is %d: use 1 or more, or 0 for the default", one.name, one.value))
 		}
 	}
 	proxies, err := inbound.ParsePrefixes(c.TrustedProxies)
 	if err != nil {
-		return inbound.Limits{}, fmt.Errorf("OFFERFLOW_TRUSTED_PROXIES: %w", err)
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_TRUSTED_PROXIES: %w: use both with commas between, like 10.0.0.0/8,192.0.2.7", err))
 	}
-	return inbound.Limits{Connections: c.MaxConnections, PerAddress: c.MaxConnectionsPerAddress, Proxies: proxies}, nil
+	return inbound.Limits{Connections: c.MaxConnections, PerAddress: c.MaxConnectionsPerAddress, Proxies: proxies}, errors.Join(wrong...)
 }
 
 // newHTTPServer is how every listener of a process is served.

@@ -20,9 +20,9 @@ import (
 
 // SetLogger makes slog's default logger.
 func (c Config) SetLogger() error {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return fmt.Errorf("OFFERFLOW_LOG_LEVEL is %q: use debug, info, warn or error", c.LogLevel)
+	level, err := c.logLevel()
+	if err != nil {
+		return err
 	}
 	options := &slog.HandlerOptions{Level: level}
 	var handler slog.Handler = slog.NewTextHandler(os.Stderr, options)
@@ -31,6 +31,13 @@ func (c Config) SetLogger() error {
 	}
 	slog.SetDefault(slog.New(handler))
 	return nil
+}
+
+func (c Config) logLevel() (level slog.Level, err error) {
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return level, fmt.Errorf("OFFERFLOW_LOG_LEVEL is %q: use debug, info, warn or error", c.LogLevel)
+	}
+	return level, nil
 }
 
 // traced says whether an OTLP endpoint for traces is set, by OpenTelemetry's own variables.
@@ -44,6 +51,11 @@ func startTracing(ctx context.Context) (stop func(context.Context) error, err er
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	if !traced() {
 		return func(context.Context) error { return nil }, nil
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
+		if address := os.Getenv(name); address != "" && !isWebAddress(address) {
+			slog.WarnContext(ctx, name+" is no http or https address: no trace will arrive", "value", address)
+		}
 	}
 	exporter, err := otlptracehttp.New(ctx)
 	if err != nil {
