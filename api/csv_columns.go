@@ -34,6 +34,11 @@ var csvNamed = map[string]string{
 	"placementId": "placement", "offerEventId": "event", "tierId": "tier",
 }
 
+// csvNameOf is the column of the name of an id.
+func csvNameOf(id string) string {
+	return strings.TrimSuffix(strings.Replace(id, "offerEventId", "eventId", 1), "Id") + "Name"
+}
+
 // fieldSubs is the list of a click's sub ids, which get a column each besides.
 const fieldSubs = "pubSubs"
 
@@ -56,7 +61,7 @@ func csvColumnsOf(item reflect.Type) []csvColumn {
 	for _, column := range flat {
 		columns = append(columns, column)
 		if kind := csvNamed[column.name]; kind != "" {
-			if name := strings.TrimSuffix(column.name, "Id") + "Name"; !has[name] {
+			if name := csvNameOf(column.name); !has[name] {
 				columns = append(columns, csvColumn{name: name, index: column.index, named: kind})
 			}
 		}

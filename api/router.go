@@ -177,7 +177,11 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 	if options.lean {
 		r.lean[path] = true
 	}
-	chain := []gin.HandlerFunc{}
+	r.engine.Handle(method, path, append(r.before(method, &options), handler)...)
+}
+
+// before is what a request passes before its handler.
+func (r *router) before(method string, options *route) (chain []gin.HandlerFunc) {
 	if options.ownHost || options.who != public && !options.anyHost {
 		chain = append(chain, r.hosts.check)
 	}
@@ -192,12 +196,12 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 		chain = append(chain, readBody(limit))
 	}
 	if options.who != public && options.weight != endless {
-		chain = append(chain, r.server.turnOf(options))
+		chain = append(chain, r.server.turnOf(*options))
 	}
 	if method == http.MethodPost && options.who != public && !options.streamed {
-		chain = append(chain, r.server.idempotent(options))
+		chain = append(chain, r.server.idempotent(*options))
 	}
-	r.engine.Handle(method, path, append(chain, handler)...)
+	return chain
 }
 
 // handle is one line of the table with a typed handler. Input and output are huma's: parameters by

@@ -146,7 +146,10 @@ func (w *Worker) consumers() []stream.Consumer {
 	consumers := []stream.Consumer{
 		{Stream: stream.Clicks, Durable: consumerClicks, Parallel: clickMessages, Handle: w.handleClicks},
 		{Stream: stream.Starts, Durable: "starts", Parallel: startMessages, Handle: w.handleStarts},
-		{Stream: stream.Postbacks, Durable: consumerPostbacks, Parallel: postbacksInFlight, Keys: postbackKeys, AtOnce: []int{1, mostOf(postbacksInFlight)}, Handle: w.handlePostback},
+		{
+			Stream: stream.Postbacks, Durable: consumerPostbacks, Parallel: postbacksInFlight,
+			Keys: postbackKeys, AtOnce: []int{1, mostOf(postbacksInFlight)}, Handle: w.handlePostback,
+		},
 		{Stream: stream.Refused, Durable: consumerRefused, Parallel: refusedMessages, Handle: w.handleRefused},
 		{Stream: stream.Events, Durable: "callbacks", Filter: stream.SubjectConversion, Parallel: callbacksInFlight, Handle: w.handleConversion},
 		{Stream: stream.Events, Durable: "deliveries", Filter: stream.SubjectDelivery, Parallel: callbacksInFlight, Handle: w.handleDelivery},

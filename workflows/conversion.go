@@ -49,8 +49,8 @@ type conversion struct {
 	reviewed int
 	// settled says that a job has settled the conversion: nothing is left to wait for.
 	settled bool
-	next     deadline
-	starts   []activities.ConversionStart
+	next    deadline
+	starts  []activities.ConversionStart
 }
 
 // run waits while the conversion is Pending. Handlers run whenever it blocks, so that each turn
