@@ -162,11 +162,15 @@ func (d *Decisions) lockScene(ctx context.Context, tx pgx.Tx, tenantID, clickID 
 
 // periods are the tenant's calendar periods of an instant.
 func (s *scene) periods(at time.Time) (domain.Periods, error) {
-	zone, err := zoneOf(s.context.Timezone, s.context.NextTimezone, s.context.NextTimezoneAt)
+	zone, err := s.zone()
 	if err != nil {
 		return domain.Periods{}, err
 	}
 	return domain.PeriodsAt(at, zone.At(at)), nil
+}
+
+func (s *scene) zone() (domain.Zone, error) {
+	return zoneOf(s.context.Timezone, s.context.NextTimezone, s.context.NextTimezoneAt)
 }
 
 func (s *scene) partnerCaps() domain.Caps {

@@ -120,7 +120,12 @@ func TestRule51TheTenantIsToldWhatFailsForGood(t *testing.T) {
 	rig.tell()
 	require.Empty(t, rig.subjects(), "what follows within a minute goes into the same mail")
 	rig.advanceClock(lostFor)
-	rig.tell()
+	watching, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- rig.Watch(watching) }() // as every worker does
+	require.Eventually(t, func() bool { return len(rig.subjects()) == 1 }, time.Minute, 10*time.Millisecond)
+	stop()
+	require.NoError(t, <-done)
 	rig.tell()
 	host := hostOf(rig.receiver.URL)
 	require.Equal(t, []string{"Callbacks to " + host + " failed for good: 3"}, rig.subjects())

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/domain"
@@ -34,11 +35,40 @@ func TestTheLogSaysWhy(t *testing.T) {
 
 	early := rig.postback(click, "B", func(p *domain.Postback) { p.Amount = "1" })
 	held := rig.decide(early).Answer
-	require.Equal(t, "Held until "+rig.now().Add(time.Hour).UTC().Format(time.RFC3339)+`: this click has not completed "F" yet.`, held.Detail)
+	require.Equal(t, "Held until "+rig.now().Add(time.Hour).UTC().Format(time.RFC3339)+": an event that must come before it is not completed yet.", held.Detail)
+	hint := func(id uuid.UUID) string { return value[string](rig, "SELECT hint FROM postbacks WHERE id = $1", id) }
+	require.Equal(t, `Missing: "F".`, hint(early.ID), "the tenant's log names it, a stranger's answer does not")
 	rig.post(click, "F", func(p *domain.Postback) { p.Amount = "1" })
 	require.Empty(t, rig.decide(early).Answer.Detail, "it has another end now")
+	require.Empty(t, hint(early.ID))
 
 	refused, err := rig.Refuse(t.Context(), rig.postback(click, "A", func(p *domain.Postback) { p.Detail = "gk_click_id is required." }), domain.ReasonMalformed)
 	require.NoError(t, err)
 	require.Equal(t, "gk_click_id is required.", value[string](rig, "SELECT detail FROM postbacks WHERE id = $1", refused.PostbackID))
+}
+
+// Which cap was reached and when it is reset: the advertiser is told of its own, and of a partner nobody
+// but the tenant.
+func TestTheLogSaysWhichCap(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	rig.set("UPDATE tenants SET timezone = 'Asia/Tokyo' WHERE tenant_id = $1", rig.tenantID)
+	daily := func(e *domain.Event) { most := int64(1); e.Daily = &most }
+	offer := rig.offer([]domain.Event{goal("A", daily), goal("B")})
+	rig.post(rig.click(offer), "A")
+	answer := rig.decide(rig.postback(rig.click(offer), "A")).Answer
+	tokyo, err := time.LoadLocation("Asia/Tokyo")
+	require.NoError(t, err)
+	anew := domain.NextDayStart(rig.now(), tokyo).UTC().Format(time.RFC3339)
+	require.Equal(t, domain.ReasonCapDaily, answer.Reason)
+	require.Equal(t, "The cap of the day is reached; the cap is reset at "+anew+".", answer.Detail)
+	require.Equal(t, `It is the cap of 1 of the event "A".`, value[string](rig, "SELECT hint FROM postbacks WHERE id = $1", answer.PostbackID))
+}
+
+// An old Update's result has no detail, and an old row no hint.
+func TestAnswersOfBeforeHaveNoDetail(t *testing.T) {
+	var answer domain.Answer
+	require.NoError(t, json.Unmarshal([]byte(`{"postbackId":"00000000-0000-0000-0000-000000000001","outcome":"refused","reason":"unknown_event"}`), &answer))
+	require.Equal(t, domain.ReasonUnknownEvent, answer.Reason)
+	require.Empty(t, answer.Detail)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -64,7 +65,7 @@ func (r *reportRig) insert(ctx context.Context, random *rand.Rand) error {
 			c.PubMemberID = &member
 		}
 		if random.IntN(5) == 0 {
-			c.RefusedReason = domain.ReasonCapped
+			c.RefusedReason = domain.ClickReasons[random.IntN(3)]
 		}
 		clicks[i] = c
 	}
@@ -381,6 +382,7 @@ func collect[T any](ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]
 // equal compares a report with the raw rows, added up here.
 func (raw *rawRows) equal(rows []dbgen.PerformanceRow, dimensions []string, zone *time.Location, periods []domain.ReportPeriod) error {
 	want := map[string]domain.Tally{}
+	refused := map[string]map[domain.Reason]int64{}
 	visitors := map[string]map[string]bool{}
 	add := func(key string, change func(t *domain.Tally)) {
 		for _, k := range []string{key, "total"} {
@@ -398,6 +400,14 @@ func (raw *rawRows) equal(rows []dbgen.PerformanceRow, dimensions []string, zone
 			}
 			t.Clicks++
 		})
+		for _, k := range []string{key, "total"} {
+			if refused[k] == nil {
+				refused[k] = map[domain.Reason]int64{}
+			}
+			if c.RefusedReason != domain.ReasonNone {
+				refused[k][c.RefusedReason]++
+			}
+		}
 		if c.RefusedReason == domain.ReasonNone {
 			who := c.OfferID.String() + c.Ip + c.UserAgent
 			if c.PubMemberID != nil {
@@ -448,6 +458,10 @@ func (raw *rawRows) equal(rows []dbgen.PerformanceRow, dimensions []string, zone
 		}
 		if got != want[key] {
 			return fmt.Errorf("%s: %+v, want %+v", key, got, want[key])
+		}
+		var byReason map[domain.Reason]int64
+		if err := json.Unmarshal(row.RefusedByReason, &byReason); err != nil || !maps.Equal(byReason, refused[key]) {
+			return fmt.Errorf("%s: refused %v, want %v: %w", key, byReason, refused[key], err)
 		}
 	}
 	return nil

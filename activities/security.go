@@ -173,7 +173,7 @@ func (w *writer) answerAgain(ctx context.Context) (Decided, error) {
 	}
 	logged.Detail = "The same signed request as " + answer.PostbackID.String() + ", which was answered " + string(answer.Outcome) + ": it got the same answer."
 	batch := &db.Batch{}
-	if err := w.logPostback(ctx, batch, &logged); err != nil {
+	if err := w.logPostback(ctx, batch, &logged, ""); err != nil {
 		return Decided{}, err
 	}
 	return Decided{Answer: answer}, batch.Send(ctx, w.tx)

@@ -36,12 +36,20 @@ func queueSlots(ctx context.Context, batch *db.Batch, tenantID uuid.UUID, slots 
 	return taken
 }
 
-// exhausted is the reason of the first that was not to be had.
-func (t takenSlots) exhausted() domain.Reason {
+// missing is the first that was not to be had; nil where all were.
+func (t takenSlots) missing() *domain.Slot {
 	for i, value := range t.values {
 		if !value.Found {
-			return t.slots[i].Reason
+			return &t.slots[i]
 		}
+	}
+	return nil
+}
+
+// exhausted is the reason of the first that was not to be had.
+func (t takenSlots) exhausted() domain.Reason {
+	if slot := t.missing(); slot != nil {
+		return slot.Reason
 	}
 	return domain.ReasonNone
 }

@@ -40,10 +40,12 @@ func (w *writer) write(ctx context.Context, decision domain.Decision, facts *dom
 	}
 	if decision.New != nil && len(decision.New.Slots) > 0 && decision.New.Status.Live() {
 		decided, exhausted, err := w.writeWithSlots(ctx, decision)
-		if err != nil || exhausted == domain.ReasonNone {
+		if err != nil || exhausted == nil {
 			return decided, err
 		}
-		decision = facts.OverCap(*decision.New, exhausted)
+		if decision, err = w.overCap(decision, *exhausted); err != nil {
+			return Decided{}, err
+		}
 	}
 	batch := &db.Batch{}
 	decided, err := w.writeRows(ctx, batch, decision)
@@ -53,34 +55,46 @@ func (w *writer) write(ctx context.Context, decision domain.Decision, facts *dom
 	return decided, batch.Send(ctx, w.tx)
 }
 
-// writeWithSlots writes a live conversion and takes its slots, or undoes both and says which cap
-// or budget was exhausted.
-func (w *writer) writeWithSlots(ctx context.Context, decision domain.Decision) (Decided, domain.Reason, error) {
+// overCap is the decision where a slot was not to be had.
+func (w *writer) overCap(decision domain.Decision, slot domain.Slot) (domain.Decision, error) {
+	zone, err := w.scene.zone()
+	if err != nil {
+		return decision, err
+	}
+	decision = w.judged.OverCap(*decision.New, slot.Reason)
+	decision.Exhausted = domain.ExhaustedAt(slot, w.postback.ReceivedAt, zone)
+	return decision, nil
+}
+
+// writeWithSlots writes a live conversion and takes its slots, or undoes both and says which slot was not
+// to be had.
+func (w *writer) writeWithSlots(ctx context.Context, decision domain.Decision) (Decided, *domain.Slot, error) {
 	batch := &db.Batch{}
 	decided, err := w.writeRows(ctx, batch, decision)
 	if err != nil {
-		return Decided{}, "", err
+		return Decided{}, nil, err
 	}
 	periods, err := w.scene.periods(w.postback.ReceivedAt)
 	if err != nil {
-		return Decided{}, "", err
+		return Decided{}, nil, err
 	}
 	taken := queueSlots(ctx, batch, w.scene.click.TenantID, decision.New.Slots, periods)
-	kept, err := batch.SendAndKeep(ctx, w.tx, func() bool { return taken.exhausted() == domain.ReasonNone })
+	kept, err := batch.SendAndKeep(ctx, w.tx, func() bool { return taken.missing() == nil })
 	if err != nil || !kept {
-		return Decided{}, taken.exhausted(), err
+		return Decided{}, taken.missing(), err
 	}
 	if taken.full() {
 		err = insertOfferNews(ctx, w.tx, w.scene.click.TenantID, w.scene.click.OfferID, domain.DerivedID(w.postback.ID, domain.DerivedOfferNews))
 	}
-	return decided, domain.ReasonNone, err
+	return decided, nil, err
 }
 
 // writeRows queues everything but the counters.
 func (w *writer) writeRows(ctx context.Context, batch *db.Batch, decision domain.Decision) (Decided, error) {
 	decided := Decided{Answer: domain.Answer{PostbackID: w.postback.ID, Outcome: decision.Outcome, Reason: decision.Reason}}
 	answer := &decided.Answer
-	answer.Detail, answer.Warnings = w.explain(&decision)
+	var hint string
+	answer.Detail, hint, answer.Warnings = w.explain(&decision)
 	switch {
 	case decision.New != nil:
 		row, err := w.conversionRow(decision.New)
@@ -103,7 +117,7 @@ func (w *writer) writeRows(ctx context.Context, batch *db.Batch, decision domain
 			return Decided{}, err
 		}
 	}
-	if err := w.logPostback(ctx, batch, answer); err != nil {
+	if err := w.logPostback(ctx, batch, answer, hint); err != nil {
 		return Decided{}, err
 	}
 	if err := w.keepFinding(ctx, batch, decision); err != nil {
@@ -115,15 +129,17 @@ func (w *writer) writeRows(ctx context.Context, batch *db.Batch, decision domain
 	return decided, w.keepHeld(ctx, batch, decision)
 }
 
-// explain is what is said of a decision in words, and what was left out of the postback.
-func (w *writer) explain(decision *domain.Decision) (string, domain.FieldErrors) {
+// explain is what is said of a decision in words, to the sender and in the log besides, and what was left
+// out of the postback.
+func (w *writer) explain(decision *domain.Decision) (detail, hint string, warnings domain.FieldErrors) {
 	if w.judged == nil && w.proof.Detail != "" {
-		return w.proof.Detail, w.postback.Warnings
+		return w.proof.Detail, "", w.postback.Warnings
 	}
 	if w.judged == nil {
-		return domain.RefusalDetail(w.postback, decision.Reason), w.postback.Warnings
+		return domain.RefusalDetail(w.postback, decision.Reason), "", w.postback.Warnings
 	}
-	return w.judged.Detail(decision), w.judged.Warn()
+	said := w.judged.Explain(decision)
+	return said.Detail, said.Hint, w.judged.Warn()
 }
 
 // warningsJSON are warnings as the log keeps them: a list, never null.
@@ -201,7 +217,7 @@ func (w *writer) insertConversion(ctx context.Context, batch *db.Batch, row *dbg
 	return w.scene.writeTransition(ctx, batch, row, move, w.scene.current)
 }
 
-func (w *writer) logPostback(ctx context.Context, batch *db.Batch, answer *domain.Answer) error {
+func (w *writer) logPostback(ctx context.Context, batch *db.Batch, answer *domain.Answer, hint string) error {
 	sent := w.postback.Params
 	if answer.Outcome == domain.OutcomeRefused || answer.Outcome == domain.OutcomeDuplicate { // it made nothing, however often it comes
 		sent = domain.CutParams(sent)
@@ -220,7 +236,7 @@ func (w *writer) logPostback(ctx context.Context, batch *db.Batch, answer *domai
 		ClickID: &click.ID, Method: w.postback.Method, Path: domain.PathWithoutKey(w.postback.Path), SourceIp: w.postback.SourceIP, Params: params,
 		Outcome: answer.Outcome, Reason: answer.Reason, ConversionID: answer.ConversionID, Status: answer.Status,
 		ReleaseAt: answer.ReleaseAt, Authenticated: w.proof.Authenticated, DecidedAt: w.now,
-		Detail: answer.Detail, Warnings: warnings,
+		Detail: answer.Detail, Hint: hint, Warnings: warnings,
 	})
 }
 

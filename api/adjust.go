@@ -57,6 +57,7 @@ func (s *Server) adjustConversion(ctx context.Context, in *adjustInput) (*adjust
 		return nil, err
 	}
 	views := []conversionView{conversionOf(&row)}
+	s.linkConversions(views)
 	if err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error { return describeConversions(ctx, tx, views) }); err != nil {
 		return nil, err
 	}

@@ -128,8 +128,9 @@ func (s *Server) getConversionForAdvertiser(ctx context.Context, in *ByID) (*adv
 // what came under its key whatever became of it.
 func (s *Server) listPostbacksForAdvertiser(ctx context.Context, in *postbackLogInput) (*pageOutput[postbackView], error) {
 	l := postbackListing
+	l.columns = advertisersPostbackColumns
 	l.where = "p.tenant_id = $1 AND p.advertiser_id = $2"
-	l.fields = without(l.fields, "advertiserId")
+	l.fields = without(postbackLogFields, "advertiserId") // members are the tenant's to know
 	p := principal(ctx)
 	return listIn(ctx, s, l, in.ListInput, p.TenantID, *p.AdvertiserID)
 }

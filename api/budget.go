@@ -28,6 +28,9 @@ func (b *budgets) allow(key string, at time.Time) bool { return b.of(key).AllowN
 // left says whether the key's bucket holds a token, and spends none.
 func (b *budgets) left(key string, at time.Time) bool { return b.of(key).TokensAt(at) >= 1 }
 
+// isEmpty says whether no key has spent anything, as far as is remembered.
+func (b *budgets) isEmpty() bool { return b.kept.of(maxBudgetKeys).Len() == 0 }
+
 // isSpent says whether the key's bucket is empty, and makes none for a key that has none.
 func (b *budgets) isSpent(key string, at time.Time) bool {
 	limiter, ok := b.kept.of(maxBudgetKeys).Get(key)

@@ -93,6 +93,9 @@ func (c *calendar) said() (from, to *time.Time, zone string) {
 // timeCondition is the SQL of a filter by time. One that is no bound finds an instant, or a day.
 func (f listField) timeCondition(dates *calendar, text string, number int) (string, []any, error) {
 	p := "$" + strconv.Itoa(number)
+	if f.minted { // to the millisecond, which is what ids tell
+		p = "uuid_v7_floor(" + p + "::timestamptz)"
+	}
 	switch f.kind {
 	case fieldFrom:
 		at, err := dates.start(text)

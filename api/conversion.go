@@ -92,6 +92,7 @@ func (s *Server) getConversion(ctx context.Context, in *ByID) (*conversionOutput
 		if err != nil {
 			return err
 		}
+		s.linkHistories(histories)
 		out.Body.ConversionHistory = histories[0]
 		if out.Body.RevenueRule, err = appliedRuleOf(row.RevenueRule); err != nil {
 			return err

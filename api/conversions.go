@@ -14,6 +14,7 @@ import (
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/workflows"
 )
 
 // conversionView is a conversion as answers show it. Names are those of the callback (http.md):
@@ -49,6 +50,8 @@ type conversionView struct {
 	AdvertiserName  string         `json:"advertiserName" doc:"As it is called now."`
 	PubClickID      string         `json:"pubClickId" doc:"As the click had it, and the sub ids; empty in the book of a shared offer's advertiser."`
 	PubSubs         []string       `json:"pubSubs" nullable:"false" doc:"pub_sub_1 and on."`
+	WorkflowID      string         `json:"workflowId" doc:"Of the workflow that it waits or waited in; of one that never had to wait, its click's."`
+	WorkflowURL     *string        `json:"workflowUrl" doc:"That in the Temporal UI; null where its address is not configured."`
 
 	offerVersion int64
 }
@@ -77,10 +80,20 @@ func conversionOf(c *dbgen.Conversion) conversionView {
 		offerVersion: c.OfferVersion,
 	}
 	view.Revenue, view.Cost = ofSide(c.Side, Decimal(c.RevenueMicros))
+	view.WorkflowID = workflowOf(c)
 	if c.RejectionReason != domain.ReasonNone {
 		view.RejectionReason = &c.RejectionReason
 	}
 	return view
+}
+
+// workflowOf is the workflow in whose history a conversion's life is: its own where it waited for a timer or
+// a person, else its click's, which decided it.
+func workflowOf(c *dbgen.Conversion) string {
+	if c.Status == domain.StatusPending || c.DecidedAt != nil && !c.DecidedAt.Equal(c.CreatedAt) {
+		return workflows.ConversionWorkflowID(c.ID)
+	}
+	return workflows.ClickWorkflowID(c.ClickID)
 }
 
 // ofSide gives a shared offer's one figure the name that the side knows it by (rule 57): the
@@ -109,7 +122,7 @@ var conversionListing = listing[conversionView]{
 		"clickId":         {column: "c.click_id", kind: fieldUUID}, "offerId": {column: "c.offer_id", kind: fieldUUID},
 		fieldEventID: {column: "c.event_id", kind: fieldUUID, unordered: true}, "offerEventId": {column: "c.event_id", kind: fieldUUID},
 		"advertiserId": {column: "c.advertiser_id", kind: fieldUUID}, "partnerId": {column: "c.partner_id", kind: fieldUUID},
-		"pubMemberId": {column: "c.pub_member_id"}, "currency": {column: "c.currency"}, "amount": {column: "c.amount_micros", kind: fieldDecimal},
+		"pubMemberId": {column: "c.pub_member_id", kind: fieldMember}, "currency": {column: "c.currency"}, "amount": {column: "c.amount_micros", kind: fieldDecimal},
 		"revenue": {column: "CASE WHEN c.side <> 'advertiser' THEN c.revenue_micros END", kind: fieldDecimal},
 		"cost":    {column: "CASE WHEN c.side = 'advertiser' THEN c.revenue_micros END", kind: fieldDecimal},
 		"payout":  {column: "c.payout_micros", kind: fieldDecimal},
@@ -164,7 +177,12 @@ var tenantsConversions = conversionBook[conversionView]{
 }
 
 func (s *Server) listConversions(ctx context.Context, in *conversionsInput) (*pageOutput[conversionView], error) {
-	return tenantsConversions.answer(ctx, s, in)
+	book := tenantsConversions
+	book.show = func(ctx context.Context, tx pgx.Tx, views []conversionView) ([]conversionView, error) {
+		s.linkConversions(views)
+		return tenantsConversions.show(ctx, tx, views)
+	}
+	return book.answer(ctx, s, in)
 }
 
 // answer is a whole handler.

@@ -48,6 +48,16 @@ func TestUnknownCountriesAreSaidWhereTheyMatter(t *testing.T) {
 	require.Empty(t, wall.Items)
 	require.Len(t, wall.Warnings, 1)
 	require.Contains(t, wall.Warnings[0], "country unknown: 1 offers")
+	var details struct {
+		IsOfferAvailable bool
+		Warnings         []string
+	}
+	b.me.get("/api/v1/offer-wall/offer-details?pub_member_id=m&offerId="+made.ID).into(http.StatusOK, &details)
+	require.False(t, details.IsOfferAvailable)
+	require.Contains(t, details.Warnings[0], "country unknown: ")
+	var shown struct{ Warnings []string }
+	b.me.get(offersPath+"/"+made.ID).into(http.StatusOK, &shown)
+	require.Equal(t, made.Warnings, shown.Warnings, "of an offer that was made before, too")
 	wall.Warnings = nil
 	b.me.get("/api/v1/offer-wall/offers?pub_member_id=m&filter.search=Another&pub_geo_country=DE&pub_geo_state=BE").into(http.StatusOK, &wall)
 	require.Len(t, wall.Items, 1)

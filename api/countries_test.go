@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
@@ -190,6 +191,33 @@ func (f *placeFinder) builtAt() time.Time {
 	}
 	return f.db.date()
 }
+
+// BenchmarkClickWithCountry is a whole redirect but for the disk and the network, with the look-up and without.
+func BenchmarkClickWithCountry(b *testing.B) {
+	for _, source := range []string{"", GeoIPOff} {
+		e := newEdge(b)
+		e.clicks = nowhere{}
+		e.offer.Targeting.Countries = []string{"DE"}
+		e.load(b)
+		var err error
+		if e.places, err = newPlaceFinder(Config{GeoIPFile: source}); err != nil {
+			b.Fatal(err)
+		}
+		path := "/c/" + e.link.ID.String() + "?pub_member_id=m&pub_geo_country=DE"
+		b.Run("source="+source, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if w := e.get(path, "User-Agent", iPhone, "X-Forwarded-For", "193.99.144.80"); w.Code != http.StatusFound {
+					b.Fatal(w.Code)
+				}
+			}
+		})
+	}
+}
+
+type nowhere struct{}
+
+func (nowhere) Publish(context.Context, *domain.Click) error { return nil }
 
 // BenchmarkPlace is what a click costs more for its country.
 func BenchmarkPlace(b *testing.B) {

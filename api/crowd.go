@@ -154,6 +154,15 @@ func crowded(detail string) *Problem {
 	return newProblem(http.StatusServiceUnavailable, detail).retryAfter(time.Second)
 }
 
+// turnOf is how a route's requests come in.
+func (s *Server) turnOf(line route) gin.HandlerFunc {
+	turn := s.inTurn(line.weight)
+	if line.batched {
+		turn = s.inTurnForCSV(turn)
+	}
+	return turn
+}
+
 // inTurnForCSV is inTurn for the CSV of a table: a place is held while a batch is read, and given back while it is
 // written, so that who reads slowly keeps nobody else from reports. How many exports a token has at once is
 // bounded by itself, and with it what is held in memory.

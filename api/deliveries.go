@@ -42,6 +42,10 @@ type attemptDocument struct {
 	Answer     string    `json:"answer" doc:"The first 64 KiB of the answer; less where a page holds many attempts."`
 }
 
+// deliveriesOfMember tell of a conversion of the member.
+const deliveriesOfMember = `d.conversion_id IS NOT NULL AND d.conversion_id = ANY(ARRAY(
+  SELECT c.id FROM conversions c WHERE c.tenant_id = current_tenant() AND ?))`
+
 // The value 'Reversed' is the lanes' own mark of a rejection that takes a Success back.
 var deliveryListing = listing[deliveryDocument]{
 	from: `deliveries d LEFT JOIN partner_postbacks pp ON pp.tenant_id = d.tenant_id AND pp.id = d.endpoint_id
@@ -53,7 +57,8 @@ var deliveryListing = listing[deliveryDocument]{
 		"id": {column: "d.id", kind: fieldUUID}, "conversionId": {column: "d.conversion_id", kind: fieldUUID, unordered: true},
 		"conversion": {column: "d.conversion_id", kind: fieldUUID, unordered: true}, "endpointId": {column: "d.endpoint_id", kind: fieldUUID, unordered: true},
 		"endpoint": {column: "d.endpoint_id", kind: fieldUUID, unordered: true}, "partnerId": {column: "pp.partner_id", kind: fieldUUID, unordered: true},
-		"state": {column: "d.state"}, "kind": {column: "d.kind"}, "isTest": {column: "d.is_test", kind: fieldBool, unordered: true},
+		"pubMemberId": {column: "c.pub_member_id", kind: fieldMember, unordered: true, among: deliveriesOfMember},
+		"state":       {column: "d.state"}, "kind": {column: "d.kind"}, "isTest": {column: "d.is_test", kind: fieldBool, unordered: true},
 		"createdAt": {column: "d.created_at", kind: fieldTime}, "createdFrom": {column: "d.created_at", kind: fieldFrom, unordered: true},
 		"createdTo": {column: "d.created_at", kind: fieldTo, unordered: true},
 	},

@@ -15,6 +15,8 @@ type (
 	FailedMessage = failedMessage
 	// JobView is a job with its progress.
 	JobView = jobView
+	// ClickView is a click as the list and the trace show it.
+	ClickView = clickView
 	// PostbackView is a row of the postback log.
 	PostbackView = postbackView
 	// AdvertiserDocument is an advertiser.

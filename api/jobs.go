@@ -11,6 +11,7 @@ import (
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/workflows"
 )
 
 // jobView is a job: a review of many, an upload, or an edit of all shares of an offer.
@@ -31,6 +32,8 @@ type jobView struct {
 	CreatedAt    time.Time           `json:"createdAt"`
 	FinishedAt   *time.Time          `json:"finishedAt"`
 	CreatorName  string              `json:"createdByName" doc:"createdBy with the token's name in place of its id."`
+	WorkflowID   string              `json:"workflowId" doc:"Of the workflow that does it."`
+	WorkflowURL  *string             `json:"workflowUrl" doc:"That in the Temporal UI; null where its address is not configured."`
 }
 
 func jobOf(j *dbgen.Job) jobView {
@@ -40,6 +43,7 @@ func jobOf(j *dbgen.Job) jobView {
 			Count: int(j.Changed), Revenue: Decimal(j.RevenueMicros), Cost: Decimal(j.CostMicros), Payout: Decimal(j.PayoutMicros), Reward: Decimal(j.RewardMicros),
 		},
 		Reason: j.Note, OverrideCaps: j.OverrideCaps, CreatedBy: j.Actor, CreatedAt: j.CreatedAt.UTC(), FinishedAt: inUTC(j.FinishedAt),
+		WorkflowID: workflows.ReviewWorkflowID(j.ID),
 	}
 	_ = json.Unmarshal(j.Filter, &view.Filter) // ours, or none
 	_ = json.Unmarshal(j.Fields, &view.Fields)
@@ -68,10 +72,10 @@ type jobOutput struct {
 
 func (s *Server) getJob(ctx context.Context, in *ByID) (*jobOutput, error) {
 	out := &jobOutput{}
-	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error { return readJob(ctx, tx, in.ID, out) })
+	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.readJob(ctx, tx, in.ID, out) })
 }
 
-func readJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, out *jobOutput) error {
+func (s *Server) readJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, out *jobOutput) error {
 	job, err := dbgen.New().GetJob(ctx, tx, principal(ctx).TenantID, id)
 	if err != nil {
 		return orNotFound(err)
@@ -81,6 +85,7 @@ func readJob(ctx context.Context, tx pgx.Tx, id uuid.UUID, out *jobOutput) error
 		return err
 	}
 	out.Body.JobView = jobs[0]
+	_, out.Body.WorkflowURL = s.workflowLink(out.Body.WorkflowID)
 	out.Body.Failures = []jobFailure{}
 	if job.Failed == 0 {
 		return nil
@@ -116,6 +121,9 @@ func (s *Server) listJobs(ctx context.Context, in *ListInput) (*pageOutput[jobVi
 		if out.Body, err = list(ctx, tx, jobListing, *in, principal(ctx).TenantID); err != nil {
 			return err
 		}
+		for i := range out.Body.Items {
+			_, out.Body.Items[i].WorkflowURL = s.workflowLink(out.Body.Items[i].WorkflowID)
+		}
 		return nameCreators(ctx, tx, out.Body.Items)
 	})
 }
@@ -129,10 +137,12 @@ type jobItemView struct {
 	Number       int64          `json:"number"`
 	State        string         `json:"state" enum:"waiting,changed,unchanged,failed"`
 	ConversionID *uuid.UUID     `json:"conversionId"`
+	ClickID      *uuid.UUID     `json:"clickId" doc:"Its click, where one is known: GET /api/v1/clicks/{id} is the trace."`
 	OfferID      *uuid.UUID     `json:"offerId,omitempty" doc:"The shared offer that was to be edited."`
 	PostbackID   *uuid.UUID     `json:"postbackId" doc:"The postback that an upload's line was decided as."`
 	Outcome      domain.Outcome `json:"outcome,omitempty" doc:"Of that postback, as it stands now: a held one has its end later."`
 	Reason       domain.Reason  `json:"reason,omitempty"`
+	Detail       string         `json:"detail,omitempty" doc:"What was decided, in words."`
 	Line         string         `json:"line,omitempty"`
 	Field        string         `json:"field,omitempty"`
 	Error        string         `json:"error,omitempty"`
@@ -140,7 +150,8 @@ type jobItemView struct {
 
 var jobItemListing = listing[jobItemView]{
 	from: "job_items i", where: "i.tenant_id = $1 AND i.job_id = $2",
-	columns: "i.number, i.state, i.conversion_id, i.offer_id, i.postback_id, i.line, i.field, i.error",
+	columns: `i.number, i.state, i.conversion_id, (SELECT c.click_id FROM conversions c WHERE c.tenant_id = i.tenant_id AND c.id = i.conversion_id),
+  i.offer_id, i.postback_id, i.line, i.field, i.error`,
 	fields: map[string]listField{
 		"number": {column: "i.number", kind: fieldInt}, "state": {column: "i.state"},
 		"conversionId": {column: "i.conversion_id", kind: fieldUUID}, "offerId": {column: "i.offer_id", kind: fieldUUID},
@@ -148,7 +159,7 @@ var jobItemListing = listing[jobItemView]{
 	},
 	order: "number", id: "i.number",
 	scan: func(row pgx.CollectableRow) (i jobItemView, err error) {
-		return i, row.Scan(&i.Number, &i.State, &i.ConversionID, &i.OfferID, &i.PostbackID, &i.Line, &i.Field, &i.Error)
+		return i, row.Scan(&i.Number, &i.State, &i.ConversionID, &i.ClickID, &i.OfferID, &i.PostbackID, &i.Line, &i.Field, &i.Error)
 	},
 }
 
@@ -194,7 +205,12 @@ func addOutcomes(ctx context.Context, tx pgx.Tx, items []jobItemView) error {
 			continue
 		}
 		if found, ok := at[*items[i].PostbackID]; ok {
-			items[i].Outcome, items[i].Reason = rows[found].Outcome, rows[found].Reason
+			row := &rows[found]
+			items[i].Outcome, items[i].Reason = row.Outcome, row.Reason
+			items[i].Detail = domain.Explanation{Detail: row.Detail, Hint: row.Hint}.Whole()
+			if items[i].ClickID == nil {
+				items[i].ClickID = row.ClickID
+			}
 		}
 	}
 	return err
@@ -219,7 +235,7 @@ func (s *Server) turnJob(ctx context.Context, id uuid.UUID, action string,
 		if err != nil {
 			return err
 		}
-		if err := readJob(ctx, tx, id, out); err != nil {
+		if err := s.readJob(ctx, tx, id, out); err != nil {
 			return err
 		}
 		switch state := out.Body.State; {

@@ -29,6 +29,8 @@ type ListInput struct {
 	filters map[string][]string
 	// batches has the list read in batches, for CSV.
 	batches *batches
+	// after is the id that a list with a cursor is read on from.
+	after *uuid.UUID
 }
 
 func (in *ListInput) readIn(b *batches) { in.batches = b }
@@ -50,11 +52,13 @@ func (in *ListInput) Resolve(ctx huma.Context) []error {
 
 // page is the answer of every list.
 type page[T any] struct {
-	IndexFrom  int   `json:"indexFrom" doc:"Number of the first page: 0."`
-	PageIndex  int   `json:"pageIndex"`
-	PageSize   int   `json:"pageSize"`
-	TotalCount int64 `json:"totalCount"`
-	TotalPages int64 `json:"totalPages"`
+	IndexFrom          int     `json:"indexFrom" doc:"Number of the first page: 0."`
+	PageIndex          int     `json:"pageIndex"`
+	PageSize           int     `json:"pageSize"`
+	TotalCount         int64   `json:"totalCount"`
+	TotalCountIsCapped bool    `json:"totalCountIsCapped" doc:"There are more than were counted."`
+	TotalPages         int64   `json:"totalPages"`
+	Next               *string `json:"next" doc:"What to send as cursor for the items behind these, where the list takes one; null at the end."`
 	// What a list was bounded by in time: how it read the dates that were asked for.
 	From     *time.Time `json:"from,omitempty" doc:"The first instant that was asked for, where the list was asked for by time."`
 	To       *time.Time `json:"to,omitempty" doc:"The end of what was asked for; exclusive."`
@@ -83,6 +87,8 @@ const (
 	// fieldFrom and fieldTo are the bounds of a time: see calendar.
 	fieldFrom
 	fieldTo
+	// fieldMember is a publisher's id of a member, as it is stored.
+	fieldMember
 )
 
 // isTime says whether a filter's text is read by the calendar.
@@ -98,6 +104,10 @@ type listField struct {
 	// oneOf are the values of a closed list. Where it is not given, and the answer has a field of the same name
 	// with a list of values in its tag enum, it is that.
 	oneOf []string
+	// among is a condition on rows of another table, with a ? where column is compared with the value.
+	among string
+	// minted says that the column is a UUIDv7 whose time is compared, by an index on the ids.
+	minted bool
 }
 
 // ownRows is the condition of a list that shows a whole table of the tenant's. Row-level security says
@@ -115,7 +125,13 @@ type listing[T any] struct {
 	// What is listed as it was made goes by id where ids are minted when they are used: then they are time.
 	order, id string
 	scan      func(row pgx.CollectableRow) (T, error)
+	// cursor is set for a list of millions of rows: it is in the order of its ids, counted up to maxCounted,
+	// and read on from the id of an item.
+	cursor func(item *T) uuid.UUID
 }
+
+// maxCounted is as far as a list with a cursor is counted, and as page numbers reach in it.
+const maxCounted = 10_000
 
 // list reads one page, or for CSV one batch. args are the parameters of the listing's own where and from.
 func list[T any](ctx context.Context, tx pgx.Tx, l listing[T], in ListInput, args ...any) (page[T], error) {
@@ -138,17 +154,50 @@ func list[T any](ctx context.Context, tx pgx.Tx, l listing[T], in ListInput, arg
 		out.TotalCount = int64(len(out.Items))
 		return out, err
 	}
-	if err := tx.QueryRow(ctx, "SELECT count(*) FROM "+l.from+where, args...).Scan(&out.TotalCount); err != nil {
+	if err := l.count(ctx, tx, &out, where, args); err != nil {
 		return out, err
 	}
-	out.TotalPages = (out.TotalCount + int64(in.PageSize) - 1) / int64(in.PageSize)
-	query := fmt.Sprintf("SELECT %s FROM %s%s%s LIMIT %d OFFSET %d", l.columns, l.from, where, order, in.PageSize, in.Page*in.PageSize)
+	offset := in.Page * in.PageSize
+	if in.after != nil {
+		where, args, offset = where+" AND "+l.id+behind(in)+"$"+strconv.Itoa(len(args)+1), append(args, *in.after), 0
+	} else if l.cursor != nil && offset >= maxCounted {
+		return out, badField("page", fmt.Sprintf("reaches the first %d rows: read on with the cursor that is next in the answer", maxCounted))
+	}
+	query := fmt.Sprintf("SELECT %s FROM %s%s%s LIMIT %d OFFSET %d", l.columns, l.from, where, order, in.PageSize, offset)
 	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return out, err
 	}
 	out.Items, err = pgx.AppendRows(out.Items, rows, l.scan)
+	if n := len(out.Items); err == nil && l.cursor != nil && n == in.PageSize {
+		last := l.cursor(&out.Items[n-1]).String()
+		out.Next = &last
+	}
 	return out, err
+}
+
+// count counts what the conditions leave.
+func (l listing[T]) count(ctx context.Context, tx pgx.Tx, out *page[T], where string, args []any) error {
+	query := "SELECT count(*) FROM " + l.from + where
+	if l.cursor != nil {
+		query = fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s%s LIMIT %d) counted", l.from, where, maxCounted+1)
+	}
+	if err := tx.QueryRow(ctx, query, args...).Scan(&out.TotalCount); err != nil {
+		return err
+	}
+	if l.cursor != nil && out.TotalCount > maxCounted {
+		out.TotalCount, out.TotalCountIsCapped = maxCounted, true
+	}
+	out.TotalPages = (out.TotalCount + int64(out.PageSize) - 1) / int64(out.PageSize)
+	return nil
+}
+
+// behind is the comparison of ids that come after another in the order.
+func behind(in ListInput) string {
+	if in.OrderAsc {
+		return " > "
+	}
+	return " < "
 }
 
 // conditions are the WHERE clause of a list, "" where it has none.
@@ -257,17 +306,15 @@ func (f listField) condition(dates *calendar, values []string, number int) (stri
 	p := "$" + strconv.Itoa(number)
 	switch f.kind {
 	case fieldUUID:
-		arg, err := eachOf(values, "an id", uuid.Parse)
-		return f.column + " = ANY(" + p + "::uuid[])", []any{arg}, err
+		return equals(f, p, "uuid", values, "an id", uuid.Parse)
 	case fieldBool:
-		arg, err := eachOf(values, "true or false", strconv.ParseBool)
-		return f.column + " = ANY(" + p + "::boolean[])", []any{arg}, err
+		return equals(f, p, "boolean", values, "true or false", strconv.ParseBool)
 	case fieldInt:
-		arg, err := eachOf(values, "an integer", func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
-		return f.column + " = ANY(" + p + "::bigint[])", []any{arg}, err
+		return equals(f, p, "bigint", values, "an integer", func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
 	case fieldDecimal:
-		arg, err := eachOf(values, "a decimal number", func(s string) (int64, error) { m, err := domain.ParseMicros(s); return int64(m), err })
-		return f.column + " = ANY(" + p + "::bigint[])", []any{arg}, err
+		return equals(f, p, "bigint", values, "a decimal number", func(s string) (int64, error) { m, err := domain.ParseMicros(s); return int64(m), err })
+	case fieldMember:
+		return equals(f, p, "text", values, "a member's id", func(s string) (string, error) { return domain.StoredText(s), nil })
 	case fieldTime, fieldFrom, fieldTo:
 		if len(values) != 1 {
 			return "", nil, errOneTime
@@ -280,8 +327,33 @@ func (f listField) condition(dates *calendar, values []string, number int) (stri
 		return "strpos(lower(" + f.column + "), lower(" + p + "::text)) > 0", []any{storable(values[0])}, nil
 	default:
 		texts, err := f.texts(values)
-		return f.column + " = ANY(" + p + "::text[])", []any{texts}, err
+		if err != nil {
+			return "", nil, err
+		}
+		return f.equals(p, "text", len(texts), texts, texts[0])
 	}
+}
+
+// equals is the condition that a field has one of the values.
+func equals[T any](f listField, parameter, sqlType string, values []string, what string, parse func(string) (T, error)) (string, []any, error) {
+	parsed, err := eachOf(values, what, parse)
+	if err != nil {
+		return "", nil, err
+	}
+	return f.equals(parameter, sqlType, len(parsed), parsed, parsed[0])
+}
+
+// equals is the condition for n values, which are all of them, or for the one. A single value is compared as
+// it is: of what is equal to one value an index knows the order, of several it does not.
+func (f listField) equals(parameter, sqlType string, n int, all, one any) (string, []any, error) {
+	comparison, arg := " = ANY("+parameter+"::"+sqlType+"[])", all
+	if n == 1 {
+		comparison, arg = " = "+parameter+"::"+sqlType, one
+	}
+	if f.among != "" {
+		return strings.ReplaceAll(f.among, "?", f.column+comparison), []any{arg}, nil
+	}
+	return f.column + comparison, []any{arg}, nil
 }
 
 // texts are a filter's values as they are stored. Those of a closed list are taken in any case; none of them

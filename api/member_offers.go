@@ -25,6 +25,9 @@ type memberOffer struct {
 	StartedAt     time.Time     `json:"startedAt" doc:"The first click."`
 	LastClickAt   time.Time     `json:"lastClickAt"`
 	SessionEndsAt time.Time     `json:"sessionEndsAt"`
+	LastClickID   uuid.UUID     `json:"lastClickId" doc:"GET /api/v1/clicks/{id} is its trace."`
+	WorkflowID    string        `json:"workflowId" doc:"Of the last click's workflow."`
+	WorkflowURL   *string       `json:"workflowUrl" doc:"That in the Temporal UI; null where its address is not configured."`
 	Events        []memberEvent `json:"events" doc:"In display order."`
 }
 
@@ -42,7 +45,12 @@ type memberEvent struct {
 	HeldUntil       *time.Time    `json:"heldUntil" doc:"It has come early and waits until then for the event before it."`
 	CompletedAt     *time.Time    `json:"completedAt"`
 	ConversionID    *uuid.UUID    `json:"conversionId"`
+	ClickID         *uuid.UUID    `json:"clickId" doc:"The conversion's click, which may be an earlier one than the offer's last."`
+	WorkflowID      *string       `json:"workflowId" doc:"Of the conversion's workflow, as in the list of conversions."`
+	WorkflowURL     *string       `json:"workflowUrl"`
 	Completions     int           `json:"completions" doc:"How often it was credited: more than once only for one that may be repeated."`
+
+	workflowID string
 }
 
 // States of an event's progress and of an offer's.
@@ -58,17 +66,18 @@ const (
 )
 
 var memberOfferListing = listing[memberOffer]{
-	from: `(SELECT k.offer_id, min(k.clicked_at) AS started_at, max(k.clicked_at) AS last_click_at, max(k.session_ends_at) AS session_ends_at
+	from: `(SELECT k.offer_id, min(k.clicked_at) AS started_at, max(k.clicked_at) AS last_click_at, max(k.session_ends_at) AS session_ends_at,
+      (array_agg(k.id ORDER BY k.id DESC))[1] AS last_click_id
     FROM clicks k WHERE k.tenant_id = $1 AND k.pub_member_id = $2 AND k.refused_reason = '' AND NOT k.is_test GROUP BY k.offer_id) m
   JOIN offers o ON o.id = m.offer_id`,
-	columns: "m.offer_id, m.started_at, m.last_click_at, m.session_ends_at",
+	columns: "m.offer_id, m.started_at, m.last_click_at, m.session_ends_at, m.last_click_id",
 	fields: map[string]listField{
 		"offerId": {column: "m.offer_id", kind: fieldUUID}, "offerName": {column: "o.name", kind: fieldSearch},
 		"startedAt": {column: "m.started_at", kind: fieldTime}, "lastClickAt": {column: "m.last_click_at", kind: fieldTime},
 	},
 	order: "lastClickAt", id: "m.offer_id",
 	scan: func(row pgx.CollectableRow) (o memberOffer, err error) {
-		err = row.Scan(&o.OfferID, &o.StartedAt, &o.LastClickAt, &o.SessionEndsAt)
+		err = row.Scan(&o.OfferID, &o.StartedAt, &o.LastClickAt, &o.SessionEndsAt, &o.LastClickID)
 		o.StartedAt, o.LastClickAt, o.SessionEndsAt = o.StartedAt.UTC(), o.LastClickAt.UTC(), o.SessionEndsAt.UTC()
 		return o, err
 	},
@@ -86,6 +95,7 @@ func (s *Server) memberOffers(ctx context.Context, in *memberListInput) (*pageOu
 		}
 		for i := range out.Body.Items {
 			m.fill(&out.Body.Items[i], now())
+			s.linkMemberOffer(&out.Body.Items[i])
 		}
 		return nil
 	})
@@ -250,6 +260,7 @@ func (m *memberProgress) event(offer *domain.Offer, event *domain.Event) memberE
 		domain.StatusPending: eventPending, domain.StatusSuccess: eventSuccess, domain.StatusRejected: eventRejected,
 	}[shown.Status]
 	out.Reason, out.ConversionID, out.CompletedAt = shown.RejectionReason, &shown.ID, inUTC(&shown.UserCompletedAt)
+	out.ClickID, out.workflowID = &shown.ClickID, workflowOf(shown)
 	if shown.Status.Live() {
 		out.Reward = decimalOf(&shown.RewardMicros)
 	}

@@ -29,6 +29,15 @@ func (s *Server) placed(terms domain.OfferTerms) domain.OfferTerms {
 	return terms
 }
 
+// placeWarnings are those of an offer that is there already.
+func (s *Server) placeWarnings(t *domain.Targeting) (warnings []string) {
+	terms := s.placed(domain.OfferTerms{})
+	for _, warning := range domain.PlaceWarnings(t, terms.NoCountries, terms.NoStates) {
+		warnings = append(warnings, warning.Field+": "+warning.Reason)
+	}
+	return warnings
+}
+
 func filledWarnings(warnings []string) []string {
 	if warnings == nil {
 		return []string{}

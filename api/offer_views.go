@@ -21,6 +21,7 @@ type offerView struct {
 	CreatedAt    time.Time     `json:"createdAt"`
 	UpdatedAt    time.Time     `json:"updatedAt"`
 	Side         domain.Side   `json:"side" enum:"owner,advertiser,publisher" doc:"This tenant's: owner of an offer that is not shared."`
+	Warnings     []string      `json:"warnings,omitempty" doc:"What it asks of a visitor's place while nothing tells it."`
 	// PartnershipID is left out of an offer that is not shared.
 	PartnershipID *uuid.UUID `json:"partnershipId,omitempty"`
 
@@ -126,6 +127,7 @@ func (s *Server) scanOffer(row pgx.CollectableRow) (view offerView, err error) {
 	offer.Version = version
 	offer = offer.Shown(goalsEnabled) // rule 69
 	view.offer = &offer
+	view.Warnings = s.placeWarnings(&offer.Targeting)
 	view.OfferDocument, view.Status = cleaned(view.offer.Document()), view.offer.Status(at)
 	if linkID != nil {
 		view.RedirectLink = s.linkURL(*linkID)

@@ -22,8 +22,8 @@ func reduced[A, B any](in page[A], one func(*A) B) page[B] { return withItems(in
 // withItems is a page with other items in the places of its own.
 func withItems[A, B any](in page[A], items []B) page[B] {
 	return page[B]{
-		IndexFrom: in.IndexFrom, PageIndex: in.PageIndex, PageSize: in.PageSize, TotalCount: in.TotalCount, TotalPages: in.TotalPages,
-		From: in.From, To: in.To, Timezone: in.Timezone, Items: items,
+		IndexFrom: in.IndexFrom, PageIndex: in.PageIndex, PageSize: in.PageSize, TotalCount: in.TotalCount, TotalCountIsCapped: in.TotalCountIsCapped,
+		TotalPages: in.TotalPages, Next: in.Next, From: in.From, To: in.To, Timezone: in.Timezone, Items: items,
 	}
 }
 

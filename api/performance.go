@@ -105,23 +105,25 @@ type performanceRow struct {
 	EventName      reportKey         `json:"eventName,omitzero"`
 	Subs           map[string]string `json:"subs,omitempty" doc:"By names such as pub_sub_1."`
 
-	Clicks              int64             `json:"clicks" doc:"Those that were sent on."`
-	UniqueClicks        int64             `json:"uniqueClicks" doc:"Different visitors per offer: the member, else address and browser."`
-	RefusedClicks       int64             `json:"refusedClicks"`
-	Conversions         reportConversions `json:"conversions"`
-	CVR                 *Decimal          `json:"cvr" doc:"Successful conversions per click; null without clicks."`
-	EPC                 *Decimal          `json:"epc" doc:"Revenue per click; null without clicks."`
-	Revenue             Decimal           `json:"revenue" doc:"Of successful conversions, as all that follow but for the pending ones."`
-	Cost                Decimal           `json:"cost" doc:"What is owed to publishers for offers that are shared with them; no part of revenue."`
-	Payout              Decimal           `json:"payout"`
-	RewardPoints        Decimal           `json:"rewardPoints"`
-	RewardCost          *Decimal          `json:"rewardCost" doc:"The points in money, by the tenant's ratio as it is now; null where there are points and no ratio."`
-	Margin              *Decimal          `json:"margin" doc:"Revenue less cost, payout and rewardCost; null where that is."`
-	PendingRevenue      Decimal           `json:"pendingRevenue"`
-	PendingCost         Decimal           `json:"pendingCost"`
-	PendingPayout       Decimal           `json:"pendingPayout"`
-	PendingRewardPoints Decimal           `json:"pendingRewardPoints"`
-	Currency            string            `json:"currency"`
+	Clicks        int64 `json:"clicks" doc:"Those that were sent on."`
+	UniqueClicks  int64 `json:"uniqueClicks" doc:"Different visitors per offer: the member, else address and browser."`
+	RefusedClicks int64 `json:"refusedClicks" doc:"Those that went along the fallback chain."`
+	// RefusedByReason is never null.
+	RefusedByReason     map[domain.Reason]int64 `json:"refusedByReason" nullable:"false" doc:"refusedClicks by reason (offer_inactive, capped, fraud_bot and so on). Of clicks from before reasons were counted, which are not kept any more, the reason is not known."`
+	Conversions         reportConversions       `json:"conversions"`
+	CVR                 *Decimal                `json:"cvr" doc:"Successful conversions per click; null without clicks."`
+	EPC                 *Decimal                `json:"epc" doc:"Revenue per click; null without clicks."`
+	Revenue             Decimal                 `json:"revenue" doc:"Of successful conversions, as all that follow but for the pending ones."`
+	Cost                Decimal                 `json:"cost" doc:"What is owed to publishers for offers that are shared with them; no part of revenue."`
+	Payout              Decimal                 `json:"payout"`
+	RewardPoints        Decimal                 `json:"rewardPoints"`
+	RewardCost          *Decimal                `json:"rewardCost" doc:"The points in money, by the tenant's ratio as it is now; null where there are points and no ratio."`
+	Margin              *Decimal                `json:"margin" doc:"Revenue less cost, payout and rewardCost; null where that is."`
+	PendingRevenue      Decimal                 `json:"pendingRevenue"`
+	PendingCost         Decimal                 `json:"pendingCost"`
+	PendingPayout       Decimal                 `json:"pendingPayout"`
+	PendingRewardPoints Decimal                 `json:"pendingRewardPoints"`
+	Currency            string                  `json:"currency"`
 }
 
 // reportConversions are counts by the status of now.

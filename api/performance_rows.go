@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strconv"
@@ -32,14 +33,24 @@ func figures(r *dbgen.PerformanceRow, ratio *domain.Micros) (performanceRow, err
 	epc, noEPC := t.EPC()
 	rewardCost, noCost := t.RewardCost(ratio)
 	margin, noMargin := t.Margin(rewardCost)
+	refused, notRead := refusedByReason(r)
 	return performanceRow{
-		Clicks: t.Clicks, UniqueClicks: t.UniqueClicks, RefusedClicks: t.RefusedClicks,
+		Clicks: t.Clicks, UniqueClicks: t.UniqueClicks, RefusedClicks: t.RefusedClicks, RefusedByReason: refused,
 		Conversions: reportConversions{Pending: t.Pending, Success: t.Success, Rejected: t.Rejected},
 		CVR:         decimalOf(cvr), EPC: decimalOf(epc), Revenue: Decimal(t.Revenue), Cost: Decimal(t.Cost),
 		Payout: Decimal(t.Payout), RewardPoints: Decimal(t.Reward),
 		RewardCost: decimalOf(rewardCost), Margin: decimalOf(margin), PendingRevenue: Decimal(t.PendingRevenue), PendingCost: Decimal(t.PendingCost),
 		PendingPayout: Decimal(t.PendingPayout), PendingRewardPoints: Decimal(t.PendingReward), Currency: r.Currency,
-	}, errors.Join(noRate, noEPC, noCost, noMargin)
+	}, errors.Join(noRate, noEPC, noCost, noMargin, notRead)
+}
+
+// refusedByReason are a row's refused clicks by reason, without reasons that there were none for.
+func refusedByReason(r *dbgen.PerformanceRow) (map[domain.Reason]int64, error) {
+	refused := map[domain.Reason]int64{}
+	if len(r.RefusedByReason) == 0 { // a report without a row
+		return refused, nil
+	}
+	return refused, json.Unmarshal(r.RefusedByReason, &refused)
 }
 
 // reportName is what an id in a report is called.
@@ -165,6 +176,14 @@ var reportCSV = []reportColumn{
 	{"", "currency", func(r *performanceRow) string { return r.Currency }},
 	{"", "cost", func(r *performanceRow) string { return r.Cost.Micros().String() }},
 	{"", "pendingCost", func(r *performanceRow) string { return r.PendingCost.Micros().String() }},
+}
+
+func init() {
+	for _, reason := range domain.ClickReasons {
+		reportCSV = append(reportCSV, reportColumn{"", "refusedClicks." + string(reason), func(r *performanceRow) string {
+			return strconv.FormatInt(r.RefusedByReason[reason], 10)
+		}})
+	}
 }
 
 // columns are those of the report: its subs, which go by any name, then the others.

@@ -29,6 +29,7 @@ type performanceItem struct {
 
 	Subs                                map[string]string
 	Clicks, UniqueClicks, RefusedClicks int64
+	RefusedByReason                     map[string]int64
 	Conversions                         struct{ Pending, Success, Rejected int64 }
 	CVR, EPC, RewardCost, Margin        *string
 	Revenue, Payout, RewardPoints       string
@@ -116,10 +117,12 @@ func TestPerformance(t *testing.T) {
 			case "US":
 				require.Nil(t, item.PartnerID)
 				require.Equal(t, []int64{1, 1, 1}, []int64{item.Clicks, item.UniqueClicks, item.RefusedClicks})
+				require.Equal(t, map[string]int64{"capped": 1}, item.RefusedByReason)
 				require.Equal(t, "0.00", item.Revenue)
 			}
 		}
 		require.Equal(t, []int64{3, 2, 1}, []int64{report.Totals.Clicks, report.Totals.UniqueClicks, report.Totals.RefusedClicks})
+		require.Equal(t, map[string]int64{"capped": 1}, report.Totals.RefusedByReason)
 		require.Equal(t, []string{"5.00", "USD"}, []string{report.Totals.Revenue, report.Totals.Currency})
 
 		events := b.performance("group_by", "event,offer")
@@ -177,6 +180,7 @@ func TestPerformanceCSV(t *testing.T) {
 	t.Parallel()
 	b := newBook(t)
 	b.converted("m1", eventInstall)
+	b.click("m2", func(c *domain.Click) { c.RefusedReason = domain.ReasonCapped })
 	query := spanOfTests()
 	query.Set("format", "csv")
 	query.Set("group_by", "offer,pub_sub_2")
@@ -187,8 +191,11 @@ func TestPerformanceCSV(t *testing.T) {
 	require.Len(t, rows, 2)
 	require.Equal(t, []string{"pub_sub_2", "offerId", "offerName", "clicks", "uniqueClicks"}, rows[0][:5])
 	require.Equal(t, []string{"", b.offer.ID.String(), "'=Coin Game", "1", "1"}, rows[1][:5], "no formula for a spreadsheet")
-	require.Equal(t, []string{"currency", "cost", "pendingCost"}, rows[0][len(rows[0])-3:])
-	require.Equal(t, []string{"USD", "0.00", "0.00"}, rows[1][len(rows[1])-3:])
+	before := len(rows[0]) - len(domain.ClickReasons)
+	require.Equal(t, []string{"currency", "cost", "pendingCost"}, rows[0][before-3:before])
+	require.Equal(t, []string{"USD", "0.00", "0.00"}, rows[1][before-3:before])
+	require.Equal(t, []string{"refusedClicks.offer_inactive", "refusedClicks.out_of_target", "refusedClicks.capped"}, rows[0][before:before+3])
+	require.Equal(t, []string{"0", "0", "1"}, rows[1][before:before+3])
 	require.NotContains(t, string(answer.body), "rewardRatio")
 	// Points without a ratio have no price.
 	report := b.performance()

@@ -261,7 +261,7 @@ func fill(p *domain.Postback, read *sentValues) domain.FieldErrors {
 		}
 		errs = append(errs, missing)
 	default:
-		errs = append(errs, domain.FieldError{Field: "gk_click_id", Reason: "is not a click id"})
+		errs = append(errs, domain.FieldError{Field: "gk_click_id", Reason: domain.WhyNoID(values["gk_click_id"])})
 	}
 	p.EventID = cleanText(values["cnv_event_id"])
 	p.GoalID, p.GoalName, p.AdvID = idText(values["goal_id"]), cleanText(values["goal_name"]), idText(values["adv_id"])

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,7 +24,7 @@ type postbackView struct {
 	Query    map[string]string `json:"query" doc:"All parameters as sent, by query, form or JSON; secrets replaced."`
 	Outcome  domain.Outcome    `json:"outcome"`
 	Reason   domain.Reason     `json:"reason"`
-	Detail   string            `json:"detail" doc:"What the sender was told in words: which field, what is missing, until when."`
+	Detail   string            `json:"detail" doc:"Why, in words: which field, what is missing, until when. It is what the sender was told, and for the tenant what a stranger must not hear, such as names of events."`
 	// Warnings is never null.
 	Warnings      domain.FieldErrors `json:"warnings" nullable:"false" doc:"What of it could not be read and was left out."`
 	AdvertiserID  *uuid.UUID         `json:"advertiserId"`
@@ -36,13 +37,19 @@ type postbackView struct {
 	DecidedAt     time.Time          `json:"decidedAt"`
 }
 
-const postbackColumns = `p.id, p.received_at, p.source_ip, p.method, p.path, p.params, p.outcome, p.reason, p.advertiser_id, p.click_id,
+const loggedColumns = `p.id, p.received_at, p.source_ip, p.method, p.path, p.params, p.outcome, p.reason, p.advertiser_id, p.click_id,
   p.conversion_id, p.status, p.release_at, p.authenticated, p.decided_at, p.detail, p.warnings`
+
+const (
+	postbackColumns = loggedColumns + ", p.hint"
+	// advertisersPostbackColumns leave out whose cap it was: it may tell that the click came from a partner.
+	advertisersPostbackColumns = loggedColumns + ", CASE WHEN p.outcome = 'accepted' OR p.reason LIKE 'cap%' THEN '' ELSE p.hint END"
+)
 
 func scanPostback(row pgx.CollectableRow) (postbackView, error) {
 	var p dbgen.Postback
 	err := row.Scan(&p.ID, &p.ReceivedAt, &p.SourceIp, &p.Method, &p.Path, &p.Params, &p.Outcome, &p.Reason, &p.AdvertiserID, &p.ClickID,
-		&p.ConversionID, &p.Status, &p.ReleaseAt, &p.Authenticated, &p.DecidedAt, &p.Detail, &p.Warnings)
+		&p.ConversionID, &p.Status, &p.ReleaseAt, &p.Authenticated, &p.DecidedAt, &p.Detail, &p.Warnings, &p.Hint)
 	if err != nil {
 		return postbackView{}, err
 	}
@@ -54,7 +61,7 @@ func postbackOf(p *dbgen.Postback) (postbackView, error) {
 		ID: p.ID, Time: p.ReceivedAt.UTC(), SourceIP: p.SourceIp, Method: p.Method, Path: domain.PathWithoutKey(p.Path), Query: map[string]string{},
 		Outcome: p.Outcome, Reason: p.Reason, AdvertiserID: p.AdvertiserID, ClickID: p.ClickID, ConversionID: p.ConversionID,
 		Status: p.Status, ReleaseAt: inUTC(p.ReleaseAt), Authenticated: p.Authenticated, DecidedAt: p.DecidedAt.UTC(),
-		Detail: p.Detail, Warnings: domain.FieldErrors{},
+		Detail: domain.Explanation{Detail: p.Detail, Hint: p.Hint}.Whole(), Warnings: domain.FieldErrors{},
 	}
 	if err := json.Unmarshal(p.Warnings, &view.Warnings); err != nil {
 		return view, err
@@ -77,8 +84,21 @@ var postbackLogFields = map[string]listField{
 	"authenticated": {column: "p.authenticated", kind: fieldBool}, "decidedAt": {column: "p.decided_at", kind: fieldTime},
 }
 
+// postbacksOfMember are those that name a click of the member; of a click that is not kept any more, those
+// that made a conversion. The array is found first, by the indexes of members: a join might read the whole log.
+const postbacksOfMember = `p.click_id IS NOT NULL AND p.click_id = ANY(ARRAY(
+  SELECT c.id FROM clicks c WHERE c.tenant_id = current_tenant() AND ?
+  UNION SELECT c.click_id FROM conversions c WHERE c.tenant_id = current_tenant() AND ?))`
+
+// tenantsPostbackFields are those of a tenant's own log.
+func tenantsPostbackFields() map[string]listField {
+	fields := maps.Clone(postbackLogFields)
+	fields["pubMemberId"] = listField{column: "c.pub_member_id", kind: fieldMember, unordered: true, among: postbacksOfMember}
+	return fields
+}
+
 var postbackListing = listing[postbackView]{
-	from: "postbacks p", columns: postbackColumns, where: "p.tenant_id = $1", fields: postbackLogFields,
+	from: "postbacks p", columns: postbackColumns, where: "p.tenant_id = $1", fields: tenantsPostbackFields(),
 	order: "id", id: "p.id", scan: scanPostback,
 }
 
@@ -97,8 +117,12 @@ type postbackLogInput struct {
 
 // Resolve satisfies huma.Resolver. from and to are short for the filters of the same names.
 func (in *postbackLogInput) Resolve(ctx huma.Context) []error {
-	errs := in.ListInput.Resolve(ctx)
-	for name, value := range map[string]string{"from": in.From, "to": in.To} {
+	return append(in.ListInput.Resolve(ctx), in.bounds(in.From, in.To)...)
+}
+
+// bounds takes from and to as the filters of the same names.
+func (in *ListInput) bounds(from, to string) (errs []error) {
+	for name, value := range map[string]string{"from": from, "to": to} {
 		if value == "" {
 			continue
 		}

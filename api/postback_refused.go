@@ -106,7 +106,7 @@ func (s *spending) futile(form *conversionForm, p *domain.Postback, at time.Time
 		return ""
 	case form.waits && s.futiles.isSpent(futileKey(p), at), !form.waits && !s.futiles.allow(futileKey(p), at): // what becomes of a pixel is not heard of
 		return spentClick
-	case s.counted.isSpent(countedKey(p), at):
+	case !s.counted.isEmpty() && s.counted.isSpent(countedKey(p), at): // most have no such goals
 		return spentGoal
 	default:
 		return ""

@@ -192,11 +192,7 @@ func (r *router) register(method, path string, options route, handler gin.Handle
 		chain = append(chain, readBody(limit))
 	}
 	if options.who != public && options.weight != endless {
-		turn := r.server.inTurn(options.weight)
-		if options.batched {
-			turn = r.server.inTurnForCSV(turn)
-		}
-		chain = append(chain, turn)
+		chain = append(chain, r.server.turnOf(options))
 	}
 	if method == http.MethodPost && options.who != public && !options.streamed {
 		chain = append(chain, r.server.idempotent(options))

@@ -127,6 +127,7 @@ func (s *Server) routes(r *router) {
 		repeatable, forAdvertisers(r, s.testConversionForAdvertiser))
 	handle(r, get, "/api/v1/postbacks", "listPostbacks", read|byOperator, "List every postback received", s.listPostbacks, filtered(postbackListing),
 		forAdvertisers(r, s.listPostbacksForAdvertiser))
+	handle(r, get, "/api/v1/clicks", "listClicks", read, "List clicks, refused ones too, newest first", s.listClicks, filtered(clickListing))
 	handle(r, get, "/api/v1/clicks/{id}", "traceClick", read, "Trace a click", s.traceClick, forPartners(r, s.traceClickForPartner))
 	handle(r, get, "/api/v1/members/{pub_member_id}/offers", "memberOffers", read, "List a member's started and finished offers", s.memberOffers, filtered(memberOfferListing))
 	handle(r, get, "/api/v1/members/{pub_member_id}/balance", "memberBalance", read, "Get a member's points", s.memberBalance)

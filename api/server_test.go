@@ -212,12 +212,14 @@ func (a *answer) refused(status int, fields ...string) refusal {
 
 // page is the tests' own reading of a list.
 type page[T any] struct {
-	IndexFrom  int `json:"indexFrom"`
-	PageIndex  int `json:"pageIndex"`
-	PageSize   int `json:"pageSize"`
-	TotalCount int `json:"totalCount"`
-	TotalPages int `json:"totalPages"`
-	Items      []T `json:"items"`
+	IndexFrom          int     `json:"indexFrom"`
+	PageIndex          int     `json:"pageIndex"`
+	PageSize           int     `json:"pageSize"`
+	TotalCount         int     `json:"totalCount"`
+	TotalCountIsCapped bool    `json:"totalCountIsCapped"`
+	TotalPages         int     `json:"totalPages"`
+	Next               *string `json:"next"`
+	Items              []T     `json:"items"`
 }
 
 // tenant makes a tenant and returns a caller with its management token.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,15 +94,13 @@ func (t *conversionTest) sendPostbacks(ctx context.Context) (goOn bool, err erro
 		}
 		step := testStep{
 			Step: "postback", State: testFailed, EventID: planned.Event.EventID, PostbackID: &postback.ID,
-			Outcome: answer.Outcome, Reason: answer.Reason, Detail: explain(answer.Reason),
+			Outcome: answer.Outcome, Reason: answer.Reason, Detail: cmp.Or(answer.Detail, answer.Reason.Sentence()),
 		}
 		switch answer.Outcome {
 		case domain.OutcomeAccepted:
 			step.State, step.Detail = testOK, "Accepted"+t.proof()+"."
 		case domain.OutcomeQueued:
 			step.State, step.Detail = testUnderWay, "On disk, but not decided yet: GET /track/"+postback.ID.String()+" shows the answer."
-		case domain.OutcomeHeld:
-			step.Detail = "Held until its predecessors arrive."
 		}
 		t.add(step)
 		t.answer, t.out.PostbackID, t.out.ConversionID = answer, &postback.ID, answer.ConversionID
@@ -196,28 +195,4 @@ func (t *conversionTest) showConversion(ctx context.Context) (goOn bool, err err
 	}
 	t.add(step)
 	return true, nil
-}
-
-// explain says what a reason means for somebody who sets an offer up.
-func explain(reason domain.Reason) string {
-	switch reason {
-	case domain.ReasonUnknownClick:
-		return "The click is not known."
-	case domain.ReasonMissingAmount:
-		return "The payout is a share of the sale, and the amount is missing."
-	case domain.ReasonTooSoon:
-		return "Less time than the event's minimum has passed since the one before."
-	case domain.ReasonDeadlinePassed:
-		return "The event's window has ended."
-	case domain.ReasonSessionClosed:
-		return "The end point of the session was reached by an event before."
-	case domain.ReasonDuplicate:
-		return "There is a live conversion of this event already."
-	case domain.ReasonEncryptionRequired:
-		return "The offer takes opaque conversion URLs only."
-	case domain.ReasonOutOfSequence:
-		return "The events before it are missing."
-	default:
-		return "Refused or rejected: " + string(reason) + "."
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 
 // clickTrace is everything that came of one click, on one page.
 type clickTrace struct {
-	Click       clickView           `json:"click"`
+	Click       clickInTrace        `json:"click"`
 	View        *clickOrigin        `json:"view" doc:"The look at the offer's details that it came from; null where it came from none that is known."`
 	Findings    []finding           `json:"findings" doc:"Why it was refused or doubted."`
 	Postbacks   []tracedPostback    `json:"postbacks" doc:"The first 1000, oldest first."`
@@ -26,7 +25,8 @@ type clickTrace struct {
 	Conversions []conversionHistory `json:"conversions"`
 	Ledger      []ledgerLineView    `json:"ledger"`
 	Deliveries  []deliveryDocument  `json:"deliveries"`
-	WorkflowURL *string             `json:"workflowUrl" doc:"The click in the Temporal UI; null where it has no workflow: a refused one."`
+	WorkflowID  *string             `json:"workflowId" doc:"Of the click's workflow; null where it has none: a refused one."`
+	WorkflowURL *string             `json:"workflowUrl" doc:"That in the Temporal UI; null where its address is not configured."`
 }
 
 // finding is one reason against a click or one of its conversions.
@@ -34,8 +34,8 @@ type finding struct {
 	At           time.Time     `json:"at"`
 	Stage        string        `json:"stage" enum:"click,conversion"`
 	Reason       domain.Reason `json:"reason"`
+	Detail       string        `json:"detail" doc:"The reason in words; where something is missing, what, and what to do."`
 	ConversionID *uuid.UUID    `json:"conversionId"`
-	Detail       string        `json:"detail,omitempty" doc:"What was missing, and what to do."`
 }
 
 type tracedPostback struct {
@@ -53,7 +53,7 @@ func (s *Server) traceClick(ctx context.Context, in *ByID) (*traceOutput, error)
 			return orNotFound(err)
 		}
 		trace := &out.Body
-		trace.Click = clickOf(&row)
+		trace.Click.ClickView = clickOf(&row)
 		if trace.View, err = originOf(ctx, tx, &row); err != nil {
 			return err
 		}
@@ -63,14 +63,17 @@ func (s *Server) traceClick(ctx context.Context, in *ByID) (*traceOutput, error)
 		if err := trace.loadConversions(ctx, tx); err != nil {
 			return err
 		}
+		s.linkHistories(trace.Conversions)
 		if err := trace.loadPostbacks(ctx, tx); err != nil {
 			return err
 		}
 		trace.Findings = trace.findings()
+		if row.RefusedReason == domain.ReasonNone {
+			trace.WorkflowID, trace.WorkflowURL = s.workflowLink(workflows.ClickWorkflowID(row.ID))
+		}
 		if err := s.explainPlace(ctx, tx, trace); err != nil {
 			return err
 		}
-		trace.WorkflowURL = s.workflowURL(&row)
 		return nil
 	})
 }
@@ -147,11 +150,11 @@ func (t *clickTrace) loadPostbacks(ctx context.Context, tx pgx.Tx) error {
 func (t *clickTrace) findings() []finding {
 	findings := []finding{}
 	if t.Click.RefusedReason != domain.ReasonNone {
-		findings = append(findings, finding{At: t.Click.ClickedAt, Stage: "click", Reason: t.Click.RefusedReason})
+		findings = append(findings, finding{At: t.Click.ClickedAt, Stage: "click", Reason: t.Click.RefusedReason, Detail: t.Click.RefusedReason.Sentence()})
 	}
 	for _, c := range t.Conversions {
 		if reason := orZero(c.RejectionReason); strings.HasPrefix(string(reason), "fraud_") || reason == domain.ReasonBlocked {
-			findings = append(findings, finding{At: c.CreatedAt, Stage: "conversion", Reason: reason, ConversionID: &c.ID})
+			findings = append(findings, finding{At: c.CreatedAt, Stage: "conversion", Reason: reason, Detail: reason.Sentence(), ConversionID: &c.ID})
 		}
 	}
 	return findings
@@ -172,14 +175,4 @@ func (s *Server) explainPlace(ctx context.Context, tx pgx.Tx, trace *clickTrace)
 		trace.Findings[0].Detail = s.Tracking.places.whyUnknown(click.IP)
 	}
 	return nil
-}
-
-// workflowURL is the click's page in the Temporal UI. The slash of its id is part of the id.
-func (s *Server) workflowURL(click *dbgen.Click) *string {
-	if s.Config.TemporalUIURL == "" || click.RefusedReason != domain.ReasonNone {
-		return nil
-	}
-	address := strings.TrimSuffix(s.Config.TemporalUIURL, "/") + "/namespaces/" + url.PathEscape(s.Config.TemporalNamespace) +
-		"/workflows/" + url.PathEscape(workflows.ClickWorkflowID(click.ID))
-	return &address
 }

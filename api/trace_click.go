@@ -43,9 +43,14 @@ type clickView struct {
 	OS            string        `json:"os"`
 	Browser       string        `json:"browser"`
 	RefusedReason domain.Reason `json:"refusedReason" doc:"Why it cannot convert; empty when it can."`
-	IsUnique      bool          `json:"isUnique" doc:"The member's only click on the offer within the session window before it; true without a member."`
 	IsTest        bool          `json:"isTest"`
 	SessionEndsAt time.Time     `json:"sessionEndsAt" doc:"When nothing more can come of it."`
+}
+
+// clickInTrace is a click with what its member did before.
+type clickInTrace struct {
+	ClickView
+	IsUnique bool `json:"isUnique" doc:"The member's only click on the offer within the session window before it; true without a member."`
 }
 
 func clickOf(c *dbgen.Click) clickView {

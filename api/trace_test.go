@@ -13,12 +13,12 @@ import (
 
 // loggedPostback is the tests' own reading of a postback.
 type loggedPostback struct {
-	ID, SourceIP, Method, Path, Outcome, Reason string
-	RecordedAs                                  string
-	Time, DecidedAt                             time.Time
-	Query                                       map[string]string
-	ClickID, ConversionID                       *string
-	DecideBy                                    *time.Time
+	ID, SourceIP, Method, Path, Outcome, Reason, Detail string
+	RecordedAs                                          string
+	Time, DecidedAt                                     time.Time
+	Query                                               map[string]string
+	ClickID, ConversionID                               *string
+	DecideBy                                            *time.Time
 }
 
 func TestPostbackLog(t *testing.T) {

@@ -40,6 +40,7 @@ type trackingSystemDocument struct {
 
 // rejectionPostback maps a provider's reject reasons onto a verdict (rule 77).
 type rejectionPostback struct {
+	InstallURL  string           `json:"installPostbackUrl,omitempty" doc:"The same for installs, where the provider's macro does not give their event's name."`
 	PostbackURL string           `json:"postbackUrl" doc:"To set where the provider posts what it rejects: whatever its reason, the conversion is rejected or taken back."`
 	ReasonMacro string           `json:"reasonMacro,omitempty" doc:"The provider's macro of its reason, which is kept in cnv_sub_5."`
 	Certainty   domain.Certainty `json:"certainty" enum:"documented,reported,unconfirmed" doc:"How this is known."`
@@ -92,6 +93,9 @@ func (d *trackingSystemDocument) fillURLs(system domain.TrackingSystem, form dom
 	if system.Installs != "" && install != "" {
 		form.EventID = install
 		d.InstallURL = system.PostbackURL(form)
+		if d.Rejections != nil {
+			d.Rejections.InstallURL = system.RejectionURL(form)
+		}
 	}
 }
 

@@ -194,7 +194,7 @@ type shownPreset struct {
 	PerEvent   bool
 	Parameters []struct{ Name, Macro string }
 	Events     []struct{ ID, EventID, Name, PostbackURL, RejectionPostbackURL string }
-	Rejections *struct{ PostbackURL, ReasonMacro, Certainty string }
+	Rejections *struct{ PostbackURL, InstallPostbackURL, ReasonMacro, Certainty string }
 }
 
 // Every attribution provider, there and back: an offer with the preset's link is clicked, the provider
@@ -342,6 +342,10 @@ func TestInstallsAreNamedInTheirURL(t *testing.T) {
 		require.Equal(t, filled.InstallPostbackURL, filled.Events[0].PostbackURL, "the event's own URL is that one")
 		require.Contains(t, filled.Events[1].PostbackURL, outside.event, "other events have the macro")
 		require.Contains(t, filled.PostbackURL, outside.event)
+		if preset.Rejections != nil {
+			require.Contains(t, preset.Rejections.InstallPostbackURL, "cnv_event_id=install&cnv_status=rejected", name)
+			require.Equal(t, filled.Rejections.InstallPostbackURL, filled.Events[0].RejectionPostbackURL, name)
+		}
 
 		var location url.URL
 		s.call(http.MethodGet, strings.TrimPrefix(filled.RedirectLink, shopfrontURL), nil, 302, &location)

@@ -103,7 +103,7 @@ func (r storedAnswerRecorder) answer(_ context.Context, id uuid.UUID) (domain.An
 	return answer, nil
 }
 
-func newEdge(t *testing.T) *edge {
+func newEdge(t testing.TB) *edge {
 	t.Helper()
 	gin.SetMode(gin.TestMode)
 	keys, err := keyring.Parse(keyring.Generate())
@@ -161,7 +161,7 @@ func newEdge(t *testing.T) *edge {
 }
 
 // load puts the edge's tenant, offer, partner and link into its memory.
-func (e *edge) load(t *testing.T) {
+func (e *edge) load(t testing.TB) {
 	t.Helper()
 	document, err := json.Marshal(e.offer)
 	if err != nil {

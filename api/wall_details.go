@@ -23,7 +23,8 @@ type WallStanding struct {
 type wallDetails struct {
 	WallOffer
 	WallStanding
-	ViewID *uuid.UUID `json:"viewId" doc:"Of this look, for offer-link and for the click; null for a readonly token, which leaves nothing behind."`
+	Warnings []string   `json:"warnings,omitempty" doc:"What the request leaves open, so that the offer is not available."`
+	ViewID   *uuid.UUID `json:"viewId" doc:"Of this look, for offer-link and for the click; null for a readonly token, which leaves nothing behind."`
 }
 
 type wallDetailsInput struct {
@@ -59,6 +60,9 @@ func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDe
 			return err
 		}
 		out.Body.WallOffer, out.Body.WallStanding = view.standing(to)
+		if len(view.unplaced) > 0 {
+			out.Body.Warnings = []string{"country unknown: the offer is for certain countries or states; name the member's country in pub_geo_country"}
+		}
 		if out.Body.SessionID, err = view.openSession(ctx, tx, in.OfferID); err != nil {
 			return err
 		}

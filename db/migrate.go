@@ -66,7 +66,7 @@ func MigrateSaying(ctx context.Context, url string) (done Migrated, err error) {
 	if err != nil {
 		return done, err
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, conn, files)
+	provider, err := goose.NewProvider(goose.DialectPostgres, conn, files, goose.WithGoMigrations(indexMigration()))
 	if err != nil {
 		return done, fmt.Errorf("migrate: %w", err)
 	}

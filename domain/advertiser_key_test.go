@@ -88,7 +88,7 @@ func TestRule78APixelWaitsForAPerson(t *testing.T) {
 			require.Equal(t, OutcomeAccepted, d.Outcome)
 			require.Equal(t, []any{StatusPending, true, false}, []any{d.New.Status, d.New.NeedsReview, d.New.Expected}, "rule 43: not earned yet")
 			require.Nil(t, d.New.ReleaseAt, "no timer approves it")
-			require.Contains(t, p.facts.Detail(&d), "a pixel can be forged")
+			require.Contains(t, p.facts.Explain(&d).Detail, "a pixel can be forged")
 		})
 	}
 	p := newPlay(multiOffer(goal("A", approval)))

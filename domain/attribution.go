@@ -62,6 +62,8 @@ type Decision struct {
 	DecideBy time.Time
 	// Counted says that it was recorded as a click: accepted, and no conversion (rule 70).
 	Counted bool
+	// Exhausted is the cap or budget that had nothing left for it (rule 29); the caller of OverCap sets it.
+	Exhausted *Exhausted
 }
 
 // NewConversion is a conversion as it is decided, money frozen (rule 24).

@@ -113,6 +113,28 @@ type Slot struct {
 	Reason Reason
 }
 
+// Exhausted is a slot that was not to be had.
+type Exhausted struct {
+	Slot Slot
+	// ResetsAt is when its counter starts again from 0; nil for a lifetime's.
+	ResetsAt *time.Time
+}
+
+// ExhaustedAt is a slot that a conversion received at an instant did not get. Periods of the receipt are
+// those of the zone of then.
+func ExhaustedAt(slot Slot, receivedAt time.Time, zone Zone) *Exhausted {
+	loc := zone.At(receivedAt)
+	e := &Exhausted{Slot: slot}
+	if end, ok := PeriodsAt(receivedAt, loc).End(slot.Period); ok {
+		at := DayStart(end, loc)
+		if next := zone.At(at); next != loc { // the day begins by the zone that took over meanwhile
+			at = DayStart(end, next)
+		}
+		e.ResetsAt = &at
+	}
+	return e
+}
+
 // Slots are the counters of the caps and the budget that are set, in the one order in which they
 // are taken and given back: event, partner, budget (rule 29). One order means no deadlock. event is nil
 // where it has left the offer: its caps went with it, the others hold.

@@ -6,48 +6,84 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
-// Detail says in one sentence what became of a postback and why: which field, what is missing, until
-// when. It is for people, and in the sender's names; programs go by outcome and reason.
-func (f *Facts) Detail(d *Decision) string {
+// Explanation says in words what became of a postback and why: which field, what is missing, until when.
+// It is for people, and in the sender's names; programs go by outcome and reason.
+type Explanation struct {
+	// Detail is for whoever sent the postback, who may be a stranger.
+	Detail string
+	// Hint is what the tenant's log says besides.
+	Hint string
+}
+
+// sentence is what there is to say, by who may hear it. The names of an offer's events and its caps are
+// for its advertiser and the tenant: a stranger could forge a conversion with them. What concerns the
+// partner is for the tenant alone.
+type sentence struct{ anyone, advertiser, tenant string }
+
+// Explain says what became of a postback.
+func (f *Facts) Explain(d *Decision) Explanation {
+	s := f.sentence(d)
+	if f.byAdvertiser() {
+		return Explanation{Detail: joinSentences(s.anyone, s.advertiser), Hint: s.tenant}
+	}
+	return Explanation{Detail: s.anyone, Hint: joinSentences(s.advertiser, s.tenant)}
+}
+
+// Whole is all of it, for the tenant.
+func (e Explanation) Whole() string { return joinSentences(e.Detail, e.Hint) }
+
+func joinSentences(one, other string) string {
+	if one == "" || other == "" {
+		return one + other
+	}
+	return one + " " + other
+}
+
+func (f *Facts) sentence(d *Decision) sentence {
 	switch d.Outcome {
 	case OutcomeAccepted:
-		if f.Forgeable && d.New != nil {
-			return "Pending until a person approves it: a pixel can be forged, so that none counts by itself where postbackSecurity is keyed."
-		}
-		return acceptedDetail(d)
+		return f.acceptedSentence(d)
 	case OutcomeHeld:
-		return f.heldDetail(d)
+		return f.heldSentence(d)
 	case OutcomeDuplicate:
 		if d.Finding {
-			return f.doubtDetail()
+			return sentence{anyone: f.doubtDetail()}
 		}
 		if d.Existing != nil && d.Existing.ClickID != f.Click.ID {
-			return "The same member has this event already, by another click."
+			return sentence{anyone: "The same member has this event already, by another click."}
 		}
-		return "This event of this click was converted already."
+		return sentence{anyone: ReasonDuplicate.Sentence()}
 	default:
-		return f.reasonDetail(d)
+		return f.reasonSentence(d)
 	}
 }
 
-func acceptedDetail(d *Decision) string {
+func (f *Facts) acceptedSentence(d *Decision) sentence {
 	switch {
+	case f.Forgeable && d.New != nil:
+		return sentence{anyone: "Pending until a person approves it: a pixel can be forged, so that none counts by itself where postbackSecurity is keyed."}
 	case d.Move == ActionApprove:
-		return "Approved by the advertiser's verdict."
+		return sentence{anyone: "Approved by the advertiser's verdict."}
 	case d.Counted:
-		return "The goal is recorded as a click: it is counted, and no conversion is made."
+		return sentence{anyone: "The goal is recorded as a click: it is counted, and no conversion is made."}
 	case d.New == nil || d.New.Status != StatusPending:
-		return ""
+		return sentence{}
 	case d.New.AwaitsVerdict:
-		return "Pending until a later verdict, or a person."
+		return sentence{anyone: "Pending until a later verdict, or a person."}
 	case d.New.OverCap:
-		return "A cap is reached: pending until a person approves it."
+		s := sentence{anyone: "A cap is reached: pending until a person approves it."}
+		if d.Exhausted != nil {
+			s.advertiser, s.tenant = f.capOwner(d.Exhausted)
+		}
+		return s
 	case d.New.ReleaseAt == nil:
-		return "Pending until a person approves it."
+		return sentence{anyone: "Pending until a person approves it."}
 	default:
-		return "Pending until " + instantText(*d.New.ReleaseAt) + "."
+		return sentence{anyone: "Pending until " + instantText(*d.New.ReleaseAt) + "."}
 	}
 }
 
@@ -62,6 +98,44 @@ func (f *Facts) doubtDetail() string {
 	default:
 		return "The sender of " + name + " is not authenticated: nothing was changed, and a person is to look at it."
 	}
+}
+
+func (f *Facts) heldSentence(d *Decision) sentence {
+	s := sentence{anyone: fmt.Sprintf("Held until %s: an event that must come before it is not completed yet.", instantText(d.DecideBy))}
+	if event := f.Current.EventByID(d.EventID); event != nil {
+		s.advertiser = f.waitsFor(f.timing(event))
+	}
+	return s
+}
+
+// waitsFor names the events that must come before one and did not (rule 12).
+func (f *Facts) waitsFor(t timing) string {
+	var names []string
+	for i := range t.offer.Events {
+		e := &t.offer.Events[i]
+		if t.event.SequenceNumber != nil && f.ordered(e) && *e.SequenceNumber < *t.event.SequenceNumber && !f.doneBefore(e.ID, t) {
+			names = append(names, e.EventID)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "Missing: " + quoted(names) + "."
+}
+
+// maxNamed is how many names a sentence lists.
+const maxNamed = 3
+
+// quoted lists names, and how many there are besides those that it lists.
+func quoted(names []string) string {
+	var listed []string
+	for _, name := range names[:min(len(names), maxNamed)] {
+		listed = append(listed, fmt.Sprintf("%q", clip(name)))
+	}
+	if more := len(names) - maxNamed; more > 0 {
+		return strings.Join(listed, ", ") + fmt.Sprintf(" and %d more", more)
+	}
+	return strings.Join(listed, ", ")
 }
 
 // instantText is a time in a sentence, to the second.
@@ -79,161 +153,22 @@ func shortDuration(d time.Duration) string {
 	return text
 }
 
-func (f *Facts) heldDetail(d *Decision) string {
-	missing := "an earlier event"
-	if event := f.Current.EventByID(d.EventID); event != nil {
-		if names := f.missing(f.timing(event)); len(names) > 0 {
-			missing = strings.Join(names, ", ")
-		}
-	}
-	return fmt.Sprintf("Held until %s: this click has not completed %s yet.", instantText(d.DecideBy), missing)
-}
-
-// missing are the events that must come before one and did not (rule 12), quoted, at most three.
-func (f *Facts) missing(t timing) []string {
-	var names []string
-	for i := range t.offer.Events {
-		e := &t.offer.Events[i]
-		if t.event.SequenceNumber == nil || !f.ordered(e) || *e.SequenceNumber >= *t.event.SequenceNumber || f.doneBefore(e.ID, t) {
-			continue
-		}
-		if len(names) == 3 {
-			return append(names, "others")
-		}
-		names = append(names, fmt.Sprintf("%q", clip(e.EventID)))
-	}
-	return names
-}
-
-// reasonDetail explains a rejection or refusal.
-func (f *Facts) reasonDetail(d *Decision) string {
-	p := &f.Postback
-	switch d.Reason {
-	case ReasonMissingEvent:
-		if p.EventID != "" {
-			return "The offer has several events, and " + p.named("cnv_event_id") + ", which must say which, " + NothingSaid(p.EventID) + "."
-		}
-		return "The offer has several events: " + p.named("cnv_event_id") + " must say which."
-	case ReasonUnknownEvent:
-		return f.unknownEventDetail()
-	case ReasonGoalMismatch:
-		return "The names of the goal that were sent do not name the same goal of this offer."
-	case ReasonEncryptionRequired:
-		return "This offer takes conversions by its opaque addresses (/SP, /GP) only."
-	case ReasonMissingAmount:
-		if p.Amount == "" {
-			return p.named("cnv_amount") + " is missing: the offer pays a share of the sale."
-		}
-		_, err := ParseAmount(p.Amount)
-		return fmt.Sprintf("%s %q %s.", p.named("cnv_amount"), clip(p.Amount), err)
-	case ReasonCurrencyMismatch:
-		return fmt.Sprintf("%s is %q, and conversions are taken in %s.", p.named("cnv_currency"), clip(p.Currency), f.Currency)
-	}
-	if detail := f.timeDetail(d); detail != "" {
-		return detail
-	}
-	return d.Reason.detail()
-}
-
-func (f *Facts) unknownEventDetail() string {
-	p := &f.Postback
-	for _, name := range []struct{ field, value string }{{"cnv_event_id", p.EventID}, {"goal_name", p.GoalName}, {"goal_id", p.GoalID}} {
-		if name.value != "" {
-			return fmt.Sprintf("%s %q is no event of this offer.", p.named(name.field), clip(name.value))
-		}
-	}
-	return "This goal takes no conversions."
-}
-
-// timeDetail explains what was too early or too late.
-func (f *Facts) timeDetail(d *Decision) string {
-	event := f.eventOf(d)
-	if event == nil {
-		return ""
-	}
-	t := f.timing(event)
-	switch d.Reason {
-	case ReasonDeadlinePassed:
-		return "The event had to be completed by " + instantText(f.Click.ClickedAt.Add(t.offer.Window(t.event))) + "."
-	case ReasonOutOfSequence:
-		if f.holdsTooMany() {
-			return fmt.Sprintf("%d postbacks of this click wait for an earlier event already, as many as may: send it again once %s is completed.",
-				f.Held, strings.Join(f.missing(t), ", "))
-		}
-		if names := f.missing(t); len(names) > 0 {
-			return "This click did not complete " + strings.Join(names, ", ") + " in time."
-		}
-	case ReasonTooSoon:
-		if least := t.event.MinTimeFromPreviousEvent; least != nil {
-			return fmt.Sprintf("Completed at %s, less than %s after the event before it.", instantText(t.done), shortDuration(least.Hours()))
-		}
-	}
-	return ""
+// wholeSeconds rounds up: whoever waits so long has waited long enough.
+func wholeSeconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
 }
 
 func (f *Facts) eventOf(d *Decision) *Event {
+	var id uuid.UUID
 	switch {
 	case d.New != nil:
-		return f.Current.EventByID(d.New.EventID)
+		id = d.New.EventID
 	case d.Existing != nil:
-		return f.Current.EventByID(d.Existing.EventID)
+		id = d.Existing.EventID
 	default:
 		return f.Event()
 	}
-}
-
-// detail is what a reason says by itself.
-func (r Reason) detail() string { return reasonDetails[r] }
-
-var reasonDetails = map[Reason]string{ //nolint:gosec // it speaks of tokens and holds none
-	ReasonMalformed:       "What was sent cannot be read.",
-	ReasonBadSignature:    "The security token or signature that this advertiser requires is missing or wrong.",
-	ReasonIPNotAllowed:    "The sender's address is not on this advertiser's list.",
-	ReasonKeyRequired:     keyRequiredDetail,
-	ReasonUnknownClick:    "No click with this id is known.",
-	ReasonDuplicate:       "This event of this click was converted already.",
-	ReasonOutOfSequence:   "An event that must come before it was not completed in time.",
-	ReasonTooSoon:         "It came too soon after the event before it.",
-	ReasonCapDaily:        "The cap of the day is reached.",
-	ReasonCapWeekly:       "The cap of the week is reached.",
-	ReasonCapMonthly:      "The cap of the month is reached.",
-	ReasonCapTotal:        "The cap is reached for good.",
-	ReasonBudgetExhausted: "The budget does not suffice for it.",
-	ReasonDeadlinePassed:  "The time to complete the event is over.",
-	ReasonSessionClosed:   "This click's session was closed by its end point; a new click opens another.",
-	ReasonFraudVelocity:   "Refused by a fraud check.",
-	ReasonFraudTime:       "It came sooner after the click than the offer allows.",
-	ReasonFraudAccount:    "Refused by a fraud check.",
-	ReasonFraudGeo:        "Refused by a fraud check.",
-	ReasonBlocked:         "The sender or its member is blocked.",
-	ReasonManual:          "A person rejected it.",
-	ReasonReversed:        "It was taken back.",
-	ReasonAdvertiser:      "The advertiser rejected it.",
-}
-
-// RefusalDetail explains the refusal of a postback that no decision was needed for: what the edge said,
-// or what the reason says of this one.
-func RefusalDetail(p *Postback, reason Reason) string {
-	switch {
-	case p.Detail != "":
-		return p.Detail
-	case reason == ReasonIPNotAllowed:
-		return fmt.Sprintf("The sender's address %s is not on this advertiser's list.", p.SourceIP)
-	case reason == ReasonUnknownClick && p.ClickID == nil:
-		return "No click of this offer and partner is known from this visitor: send the click id."
-	case reason == ReasonUnknownClick:
-		return fmt.Sprintf("No click with the id %s is known.", p.ClickID)
-	default:
-		return reason.detail()
-	}
-}
-
-// ErrorsDetail is the first of the errors of a malformed postback as a sentence.
-func ErrorsDetail(errs FieldErrors) string {
-	if len(errs) == 0 {
-		return ""
-	}
-	return errs[0].Field + " " + errs[0].Reason + "."
+	return f.Current.EventByID(id)
 }
 
 // Warn are all warnings about a postback: what the edge left out, and an amount that nobody can read

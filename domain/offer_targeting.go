@@ -26,29 +26,29 @@ func (f *docFields) targeting() Targeting {
 	return t
 }
 
-// warnOfPlaces warns of what is asked of a visitor's place where nothing tells it: without the warning the
-// offer would refuse every click and stay off every wall, and nobody would know why.
+// warnOfPlaces adds what PlaceWarnings finds.
 func (f *docFields) warnOfPlaces(t *Targeting) {
-	if why := f.terms.NoCountries; why != "" {
-		for _, list := range []struct {
-			field string
-			codes []string
-		}{{"countryIds", t.Countries}, {"stateIds", t.States}} {
-			if len(list.codes) > 0 {
-				f.warn(f.at(list.field), "the country of a visitor is known only where the link says it in pub_geo_country, all other clicks are refused: %s", why)
-			}
+	for _, warning := range PlaceWarnings(t, f.terms.NoCountries, f.terms.NoStates) {
+		f.warn(f.at(warning.Field), "%s", warning.Reason)
+	}
+}
+
+// PlaceWarnings are about what an offer asks of a visitor's place where nothing tells it, and why nothing does:
+// without them the offer would refuse every click and stay off every wall, and nobody would know why.
+func PlaceWarnings(t *Targeting, noCountries, noStates string) (warnings FieldErrors) {
+	warn := func(field string, codes []string, why string) {
+		if len(codes) > 0 && why != "" {
+			warnings = append(warnings, FieldError{Field: field, Reason: why})
 		}
 	}
-	if why := f.terms.NoStates; why != "" {
-		for _, list := range []struct {
-			field string
-			codes []string
-		}{{"stateIds", t.States}, {"zipCodes", t.ZipCodes}} {
-			if len(list.codes) > 0 {
-				f.warn(f.at(list.field), "%s", why)
-			}
-		}
+	if noCountries != "" {
+		noCountries = "the country of a visitor is known only where the link says it in pub_geo_country, all other clicks are refused: " + noCountries
 	}
+	warn("countryIds", t.Countries, noCountries)
+	warn("stateIds", t.States, noCountries)
+	warn("stateIds", t.States, noStates)
+	warn("zipCodes", t.ZipCodes, noStates)
+	return warnings
 }
 
 func (f *docFields) ages(t *Targeting) {

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"unicode/utf8"
@@ -38,6 +39,11 @@ func ParseSentID(text string) (uuid.UUID, bool) {
 	}
 	id, err := uuid.Parse(text)
 	return id, err == nil
+}
+
+// WhyNoID says what is wrong with a text that is no id of ours.
+func WhyNoID(text string) string {
+	return fmt.Sprintf("is not a click id: %q is not 32 hexadecimal digits, with or without dashes", clip(text))
 }
 
 // BytesPrefix begins a stored text that was no text when it was sent.

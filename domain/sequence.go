@@ -68,22 +68,24 @@ func (t timing) after(c Conversion) bool {
 // tooSoon says whether the event came before its minimum time: since the latest of the events with
 // the next smaller number (rules 15, 16), and for a repeat since the occurrence before (rule 17).
 func (f *Facts) tooSoon(t timing) bool {
+	missing, _ := f.shortfall(t)
+	return missing > 0
+}
+
+// shortfall is how much too early the event came, and since when its minimum time counts: not more than
+// 0 where it came in time.
+func (f *Facts) shortfall(t timing) (missing time.Duration, since time.Time) {
+	since = f.previous(t)
 	if t.event.MinTimeFromPreviousEvent == nil || *t.event.MinTimeFromPreviousEvent == 0 {
-		return false
-	}
-	least := t.event.MinTimeFromPreviousEvent.Hours()
-	if t.done.Sub(f.previous(t)) < least {
-		return true
-	}
-	if !t.event.AllowRepetitions {
-		return false
+		return 0, since
 	}
 	for _, c := range f.Session {
-		if c.EventID == t.event.ID && c.Status.Live() && !c.CompletedAt.After(t.done) && t.done.Sub(c.CompletedAt) < least {
-			return true
+		occurrence := t.event.AllowRepetitions && c.EventID == t.event.ID && c.Status.Live() && !c.CompletedAt.After(t.done)
+		if occurrence && c.CompletedAt.After(since) {
+			since = c.CompletedAt
 		}
 	}
-	return false
+	return t.event.MinTimeFromPreviousEvent.Hours() - t.done.Sub(since), since
 }
 
 // previous is the instant that the minimum time counts from: the latest completion among the events

@@ -179,7 +179,7 @@ func (f *Facts) UploadRefusal() *FieldError {
 	}
 	switch {
 	case reason != ReasonNone:
-		return &FieldError{Field: UploadEventID, Reason: string(reason) + ": " + f.reasonDetail(&Decision{Reason: reason})}
+		return &FieldError{Field: UploadEventID, Reason: string(reason) + ": " + f.Explain(&Decision{Outcome: OutcomeRefused, Reason: reason}).Whole()}
 	case event.RecordAs != RecordAsClick && f.needsAmount():
 		return &FieldError{Field: UploadRevenue, Reason: string(ReasonMissingAmount) + ": the offer pays a share of the sale, so that " +
 			UploadRevenue + " and " + UploadReward + " must be given"}

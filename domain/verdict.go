@@ -47,7 +47,13 @@ func (f *Facts) believed() bool {
 	if f.Postback.Verdict() == VerdictUnknown || f.Forgeable {
 		return false
 	}
-	return f.Authenticated || f.ByKey || f.Current.TrustAdvertiserStatus || f.Postback.byOpaqueAddress()
+	return f.byAdvertiser() || f.Current.TrustAdvertiserStatus
+}
+
+// byAdvertiser says whether the advertiser sent the postback, as far as that can be told: its security was
+// passed, or it came by the key or an opaque address that only the advertiser was given.
+func (f *Facts) byAdvertiser() bool {
+	return !f.Forgeable && (f.Authenticated || f.ByKey || f.Postback.byOpaqueAddress())
 }
 
 // doubted says whether a verdict was given that does not count. An approval changes nothing that a

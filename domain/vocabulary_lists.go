@@ -25,7 +25,7 @@ var RejectionReasons = []Reason{
 
 // PostbackReasons are those that a postback's answer has.
 var PostbackReasons = append([]Reason{
-	ReasonMalformed, ReasonBadSignature, ReasonIPNotAllowed, ReasonUnknownClick, ReasonMissingEvent, ReasonUnknownEvent, ReasonGoalMismatch,
+	ReasonMalformed, ReasonBadSignature, ReasonIPNotAllowed, ReasonKeyRequired, ReasonUnknownClick, ReasonMissingEvent, ReasonUnknownEvent, ReasonGoalMismatch,
 	ReasonEncryptionRequired, ReasonDuplicate,
 }, RejectionReasons...)
 

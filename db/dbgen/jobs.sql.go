@@ -326,14 +326,17 @@ func (q *Queries) InsertJobShares(ctx context.Context, db DBTX, tenantID uuid.UU
 }
 
 const outcomesOfPostbacks = `-- name: OutcomesOfPostbacks :many
-SELECT id, outcome, reason, status FROM postbacks WHERE tenant_id = $1 AND id = ANY($2::uuid[])
+SELECT id, click_id, outcome, reason, status, detail, hint FROM postbacks WHERE tenant_id = $1 AND id = ANY($2::uuid[])
 `
 
 type OutcomesOfPostbacksRow struct {
 	ID      uuid.UUID
+	ClickID *uuid.UUID
 	Outcome domain.Outcome
 	Reason  domain.Reason
 	Status  domain.Status
+	Detail  string
+	Hint    string
 }
 
 // How postbacks stand now: one that was held has its end state later.
@@ -348,9 +351,12 @@ func (q *Queries) OutcomesOfPostbacks(ctx context.Context, db DBTX, tenantID *uu
 		var i OutcomesOfPostbacksRow
 		if err := rows.Scan(
 			&i.ID,
+			&i.ClickID,
 			&i.Outcome,
 			&i.Reason,
 			&i.Status,
+			&i.Detail,
+			&i.Hint,
 		); err != nil {
 			return nil, err
 		}

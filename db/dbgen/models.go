@@ -146,6 +146,7 @@ type ClickRollup struct {
 	Clicks        int64
 	Refused       int64
 	Visitors      []int64
+	RefusedReason string
 }
 
 type ClicksDefault struct {
@@ -697,6 +698,7 @@ type Postback struct {
 	DecidedAt     time.Time
 	Detail        string
 	Warnings      json.RawMessage
+	Hint          string
 }
 
 type PostbacksDefault struct {

@@ -24,7 +24,7 @@ func (q *Queries) DeleteHeld(ctx context.Context, db DBTX, tenantID uuid.UUID, p
 }
 
 const getPostback = `-- name: GetPostback :one
-SELECT tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason, conversion_id, status, release_at, authenticated, decided_at, detail, warnings FROM postbacks WHERE tenant_id = $1::uuid AND id = $2
+SELECT tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason, conversion_id, status, release_at, authenticated, decided_at, detail, warnings, hint FROM postbacks WHERE tenant_id = $1::uuid AND id = $2
 `
 
 func (q *Queries) GetPostback(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (Postback, error) {
@@ -49,6 +49,7 @@ func (q *Queries) GetPostback(ctx context.Context, db DBTX, tenantID uuid.UUID, 
 		&i.DecidedAt,
 		&i.Detail,
 		&i.Warnings,
+		&i.Hint,
 	)
 	return i, err
 }
@@ -160,7 +161,7 @@ func (q *Queries) NextHeldOfClick(ctx context.Context, db DBTX, tenantID uuid.UU
 }
 
 const postbacksOfClick = `-- name: PostbacksOfClick :many
-SELECT tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason, conversion_id, status, release_at, authenticated, decided_at, detail, warnings FROM postbacks WHERE tenant_id = $1 AND click_id = $2 ORDER BY id LIMIT 1000
+SELECT tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason, conversion_id, status, release_at, authenticated, decided_at, detail, warnings, hint FROM postbacks WHERE tenant_id = $1 AND click_id = $2 ORDER BY id LIMIT 1000
 `
 
 func (q *Queries) PostbacksOfClick(ctx context.Context, db DBTX, tenantID *uuid.UUID, clickID *uuid.UUID) ([]Postback, error) {
@@ -191,6 +192,7 @@ func (q *Queries) PostbacksOfClick(ctx context.Context, db DBTX, tenantID *uuid.
 			&i.DecidedAt,
 			&i.Detail,
 			&i.Warnings,
+			&i.Hint,
 		); err != nil {
 			return nil, err
 		}
@@ -204,11 +206,11 @@ func (q *Queries) PostbacksOfClick(ctx context.Context, db DBTX, tenantID *uuid.
 
 const upsertPostback = `-- name: UpsertPostback :exec
 INSERT INTO postbacks (tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason,
-  conversion_id, status, release_at, authenticated, decided_at, detail, warnings)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+  conversion_id, status, release_at, authenticated, decided_at, detail, hint, warnings)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, conversion_id = excluded.conversion_id,
   status = excluded.status, release_at = excluded.release_at, decided_at = excluded.decided_at, detail = excluded.detail,
-  warnings = excluded.warnings
+  hint = excluded.hint, warnings = excluded.warnings
 WHERE postbacks.outcome = 'held' AND postbacks.tenant_id IS NOT DISTINCT FROM excluded.tenant_id
 `
 
@@ -230,6 +232,7 @@ type UpsertPostbackParams struct {
 	Authenticated bool
 	DecidedAt     time.Time
 	Detail        string
+	Hint          string
 	Warnings      json.RawMessage
 }
 
@@ -253,6 +256,7 @@ func (q *Queries) UpsertPostback(ctx context.Context, db DBTX, arg UpsertPostbac
 		arg.Authenticated,
 		arg.DecidedAt,
 		arg.Detail,
+		arg.Hint,
 		arg.Warnings,
 	)
 	return err

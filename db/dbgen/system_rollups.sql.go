@@ -32,12 +32,12 @@ func (q *Queries) SystemDeleteConversionRollups(ctx context.Context, db DBTX, te
 
 const systemInsertClickRollups = `-- name: SystemInsertClickRollups :exec
 INSERT INTO click_rollups (tenant_id, offer_id, bucket, advertiser_id, partner_id, placement_id, creative_order, country, device,
-  clicks, refused, visitors)
+  clicks, refused, visitors, refused_reason)
 SELECT k.tenant, c.offer_id, c.bucket, c.advertiser_id, c.partner_id, c.placement_id, c.creative_order, c.country, c.device,
-  sum(c.clicks)::bigint, sum(c.refused)::bigint, coalesce(array_agg(DISTINCT c.visitor) FILTER (WHERE c.visitor IS NOT NULL), '{}')
+  sum(c.clicks)::bigint, sum(c.refused)::bigint, coalesce(array_agg(DISTINCT c.visitor) FILTER (WHERE c.visitor IS NOT NULL), '{}'), c.refused_reason
 FROM (SELECT $1::uuid AS tenant, $2::uuid AS offer, $3::timestamptz AS bucket) k
 CROSS JOIN LATERAL reported_clicks(k.tenant, k.offer, uuid_v7_floor(k.bucket), uuid_v7_floor(k.bucket + interval '15 minutes')) c
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, c.refused_reason
 `
 
 func (q *Queries) SystemInsertClickRollups(ctx context.Context, db DBTX, tenantID uuid.UUID, offerID uuid.UUID, bucket time.Time) error {

@@ -98,4 +98,4 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: OutcomesOfPostbacks :many
 -- How postbacks stand now: one that was held has its end state later.
-SELECT id, outcome, reason, status FROM postbacks WHERE tenant_id = @tenant_id AND id = ANY(@ids::uuid[]);
+SELECT id, click_id, outcome, reason, status, detail, hint FROM postbacks WHERE tenant_id = @tenant_id AND id = ANY(@ids::uuid[]);

@@ -4,11 +4,11 @@ SELECT * FROM postbacks WHERE tenant_id = @tenant_id::uuid AND id = @id;
 -- name: UpsertPostback :exec
 -- The log row with its decision. A held one gets its end state by a later upsert.
 INSERT INTO postbacks (tenant_id, id, received_at, advertiser_id, click_id, method, path, source_ip, params, outcome, reason,
-  conversion_id, status, release_at, authenticated, decided_at, detail, warnings)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+  conversion_id, status, release_at, authenticated, decided_at, detail, hint, warnings)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, conversion_id = excluded.conversion_id,
   status = excluded.status, release_at = excluded.release_at, decided_at = excluded.decided_at, detail = excluded.detail,
-  warnings = excluded.warnings
+  hint = excluded.hint, warnings = excluded.warnings
 WHERE postbacks.outcome = 'held' AND postbacks.tenant_id IS NOT DISTINCT FROM excluded.tenant_id;
 
 -- name: PostbacksOfClick :many

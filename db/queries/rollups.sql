@@ -38,13 +38,13 @@ WITH k AS NOT MATERIALIZED (
   ) b
 ), click_rows AS (
   SELECT r.offer_id, r.bucket, r.advertiser_id, r.partner_id, r.placement_id, r.creative_order, CASE WHEN r.country = 'UK' THEN 'GB' ELSE r.country END AS country, r.device,
-    '{}'::text[] AS pub_subs, r.clicks, r.refused, r.visitors
+    '{}'::text[] AS pub_subs, r.clicks, r.refused, r.refused_reason, r.visitors
   FROM click_rollups r, k
   WHERE r.tenant_id = k.tenant AND r.bucket >= k.since AND r.bucket < k.until
     AND NOT EXISTS (SELECT 1 FROM raw_clicks w WHERE w.offer_id = r.offer_id AND w.bucket = r.bucket)
   UNION ALL
   SELECT c.offer_id, c.bucket, c.advertiser_id, c.partner_id, c.placement_id, c.creative_order, c.country, c.device,
-    c.pub_subs, c.clicks, c.refused, array_remove(ARRAY[c.visitor], NULL)
+    c.pub_subs, c.clicks, c.refused, c.refused_reason, array_remove(ARRAY[c.visitor], NULL)
   FROM raw_clicks w CROSS JOIN k
   CROSS JOIN LATERAL reported_clicks(k.tenant, w.offer_id, w.since, w.until) c
 ), conversion_rows AS (
@@ -67,12 +67,12 @@ WITH k AS NOT MATERIALIZED (
   SELECT h.event_id FROM k CROSS JOIN LATERAL goals_hidden_from_partners(k.tenant) AS h(event_id) WHERE k.for_partner
 ), facts AS (
   SELECT offer_id, bucket, advertiser_id, partner_id, placement_id, creative_order, country, device, pub_subs, NULL::uuid AS event_id, NULL::text AS currency,
-    clicks, refused, visitors, 0::bigint AS pending, 0::bigint AS success, 0::bigint AS rejected, 0::bigint AS revenue, 0::bigint AS payout, 0::bigint AS reward,
+    clicks, refused, refused_reason, visitors, 0::bigint AS pending, 0::bigint AS success, 0::bigint AS rejected, 0::bigint AS revenue, 0::bigint AS payout, 0::bigint AS reward,
     0::bigint AS pending_revenue, 0::bigint AS pending_payout, 0::bigint AS pending_reward
   FROM click_rows
   UNION ALL
   SELECT offer_id, bucket, advertiser_id, partner_id, placement_id, creative_order, country, device, pub_subs, event_id, currency,
-    0, 0, '{}', pending, success, rejected, revenue_micros, payout_micros, reward_micros,
+    0, 0, '', '{}', pending, success, rejected, revenue_micros, payout_micros, reward_micros,
     pending_revenue_micros, pending_payout_micros, pending_reward_micros
   FROM conversion_rows WHERE event_id NOT IN (SELECT event_id FROM hidden)
 ), keyed AS (
@@ -87,7 +87,7 @@ WITH k AS NOT MATERIALIZED (
       CASE WHEN 'device' = ANY(k.dimensions) THEN f.device END,
       CASE WHEN 'event' = ANY(k.dimensions) THEN f.event_id::text END
     ] || CASE WHEN cardinality(k.subs) > 0 THEN ARRAY(SELECT f.pub_subs[n] FROM unnest(k.subs) n) ELSE '{}' END AS keys,
-    coalesce(f.currency, k.currency) AS paid_in, f.clicks, f.refused, f.visitors, f.pending, f.success, f.rejected,
+    coalesce(f.currency, k.currency) AS paid_in, f.clicks, f.refused, f.refused_reason, f.visitors, f.pending, f.success, f.rejected,
     CASE WHEN x.side IS NULL THEN f.revenue ELSE 0 END AS revenue, CASE WHEN x.side IS NULL THEN 0 ELSE f.revenue END AS cost, f.payout, f.reward,
     CASE WHEN x.side IS NULL THEN f.pending_revenue ELSE 0 END AS pending_revenue, CASE WHEN x.side IS NULL THEN 0 ELSE f.pending_revenue END AS pending_cost,
     f.pending_payout, f.pending_reward
@@ -103,12 +103,18 @@ WITH k AS NOT MATERIALIZED (
 ), uniques AS (
   SELECT grouping(keys) = 1 AS is_total, coalesce(array_replace(keys, NULL, ''), '{}') AS keys, paid_in, count(DISTINCT visitor) AS visitors
   FROM keyed CROSS JOIN unnest(visitors) AS visitor GROUP BY GROUPING SETS ((keys, paid_in), (paid_in))
+), refusals AS (
+  SELECT is_total, keys, paid_in, jsonb_object_agg(refused_reason, refused) AS by_reason FROM (
+    SELECT grouping(keys) = 1 AS is_total, coalesce(array_replace(keys, NULL, ''), '{}') AS keys, paid_in, refused_reason, sum(refused) AS refused
+    FROM keyed WHERE refused_reason <> '' GROUP BY GROUPING SETS ((keys, paid_in, refused_reason), (paid_in, refused_reason))
+  ) r GROUP BY is_total, keys, paid_in
 )
 SELECT s.is_total::boolean AS is_total, s.keys::text[] AS keys, s.paid_in::text AS currency, s.clicks::bigint AS clicks, coalesce(u.visitors, 0)::bigint AS unique_clicks,
-  s.refused::bigint AS refused, s.pending::bigint AS pending, s.success::bigint AS success, s.rejected::bigint AS rejected,
+  s.refused::bigint AS refused, coalesce(r.by_reason, '{}')::jsonb AS refused_by_reason, s.pending::bigint AS pending, s.success::bigint AS success, s.rejected::bigint AS rejected,
   s.revenue::bigint AS revenue_micros, s.cost::bigint AS cost_micros, s.pending_cost::bigint AS pending_cost_micros, s.payout::bigint AS payout_micros, s.reward::bigint AS reward_micros,
   s.pending_revenue::bigint AS pending_revenue_micros, s.pending_payout::bigint AS pending_payout_micros, s.pending_reward::bigint AS pending_reward_micros
 FROM sums s LEFT JOIN uniques u ON u.is_total = s.is_total AND u.keys = s.keys AND u.paid_in = s.paid_in
+LEFT JOIN refusals r ON r.is_total = s.is_total AND r.keys = s.keys AND r.paid_in = s.paid_in
 ORDER BY s.is_total DESC, s.paid_in, s.keys LIMIT @at_most;
 
 -- name: NamesOfReport :many

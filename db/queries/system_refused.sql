@@ -17,7 +17,7 @@ LEFT JOIN LATERAL (SELECT x.tenant_id, x.id FROM advertisers x
   WHERE (x.key_hash = k.hash OR x.previous_key_hash = k.hash) AND x.exchange_tenant_id IS NULL LIMIT 1) a ON true
 LEFT JOIN offers o ON (r.address->>'opaque')::boolean AND o.id = (r.address->>'offerId')::uuid
 ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, decided_at = excluded.decided_at,
-  detail = excluded.detail, warnings = excluded.warnings
+  detail = excluded.detail, hint = '', warnings = excluded.warnings
 WHERE postbacks.outcome = 'held' AND postbacks.tenant_id IS NOT DISTINCT FROM excluded.tenant_id;
 
 -- name: SystemUnclaimedBeyond :one

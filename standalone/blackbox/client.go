@@ -219,10 +219,10 @@ type Answer struct {
 	PostbackID   string     `json:"postbackId"`
 	Outcome      string     `json:"outcome"`
 	Reason       string     `json:"reason"`
-	Detail       string     `json:"detail"`
 	ConversionID string     `json:"conversionId"`
 	Status       string     `json:"status"`
 	ReleaseAt    *time.Time `json:"releaseAt"`
+	Detail       string     `json:"detail"`
 }
 
 // Postback sends a postback to path (such as /track) and returns what the sender is told, whatever

@@ -21,7 +21,8 @@ import (
 
 // pages are read in this order, as by one reader in one shell.
 var pages = []string{
-	"README.md", "docs/http.md", "docs/callbacks.md", "docs/roles-and-tokens.md", "docs/where-are-my-coins.md", "docs/month-end.md",
+	"README.md", "docs/http.md", "docs/callbacks.md", "docs/secure-postbacks.md",
+	"docs/roles-and-tokens.md", "docs/where-are-my-coins.md", "docs/month-end.md",
 }
 
 // documented is the address that the pages write.
