@@ -63,7 +63,7 @@ func (f *Facts) unknownEventSentence() sentence {
 
 // suggestion names what was probably meant, or where nothing is near what there is.
 func suggestion(sent string, names []string) string {
-	if near := nearest(sent, names); len(near) > 0 {
+	if near := Nearest(sent, names); len(near) > 0 {
 		return "The nearest: " + quoted(near) + "."
 	}
 	if len(names) == 0 {

@@ -9,9 +9,9 @@ import (
 // maxNearest bounds what is compared: a longer name is no slip of the pen.
 const maxNearest = 64
 
-// nearest are the names that were probably meant by one that is not among them, the likeliest first, at
+// Nearest are the names that were probably meant by one that is not among them, the likeliest first, at
 // most three. Case and separators do not count; of the rest about every third character may differ.
-func nearest(sent string, names []string) []string {
+func Nearest(sent string, names []string) []string {
 	type candidate struct {
 		name     string
 		distance int

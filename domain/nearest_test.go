@@ -21,9 +21,9 @@ func TestNearestNames(t *testing.T) {
 		"subscription":           nil,
 		strings.Repeat("a", 999): nil,
 	} {
-		require.Equal(t, want, nearest(sent, names), sent)
+		require.Equal(t, want, Nearest(sent, names), sent)
 	}
-	require.Len(t, nearest("level", []string{"level1", "level2", "level3", "level4"}), 3)
+	require.Len(t, Nearest("level", []string{"level1", "level2", "level3", "level4"}), 3)
 }
 
 func TestEditDistance(t *testing.T) {

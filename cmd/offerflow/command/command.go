@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/offerflow/offerflow/cmd/offerflow/process"
+	"github.com/offerflow/offerflow/domain"
 )
 
 // Command is one word after the program's name.
@@ -95,8 +96,8 @@ func (p Program) unknown(name string, errs io.Writer) int {
 		names = append(names, one.Name)
 	}
 	hint := ""
-	if near := process.Nearest(name, names); near != "" {
-		hint = "did you mean " + near + "? "
+	if near := domain.Nearest(name, names); len(near) > 0 {
+		hint = "did you mean " + near[0] + "? "
 	}
 	fmt.Fprintf(errs, "%s: there is no command %q: %s(%s help lists them)\n", p.Name, name, hint, p.Name)
 	return codeUsage

@@ -5,7 +5,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/offerflow/offerflow/domain"
 )
+
+// prefix begins the names of our settings.
+const prefix = "OFFERFLOW_"
 
 // elsewhere are variables of the same prefix that other programs read: standalone, docker-compose.yml and
 // its scripts, and the tests.
@@ -26,14 +31,20 @@ func Unknown(environ []string) (warnings []string) {
 	for _, one := range (Config{}).Settings() {
 		known = append(known, one.Name)
 	}
+	var ends []string // what is the same in all says nothing of what was meant
+	for _, one := range known {
+		if end, ours := strings.CutPrefix(one, prefix); ours {
+			ends = append(ends, end)
+		}
+	}
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, "OFFERFLOW_") || strings.HasPrefix(name, "OFFERFLOW_TEST_") || slices.Contains(known, name) || serviceLink.MatchString(name) {
+		if !strings.HasPrefix(name, prefix) || strings.HasPrefix(name, "OFFERFLOW_TEST_") || slices.Contains(known, name) || serviceLink.MatchString(name) {
 			continue
 		}
 		warning := name + " is no setting, and has no effect"
-		if near := Nearest(name, known); near != "" {
-			warning += fmt.Sprintf(": did you mean %s?", near)
+		if near := domain.Nearest(strings.TrimPrefix(name, prefix), ends); len(near) > 0 {
+			warning += fmt.Sprintf(": did you mean %s?", prefix+near[0])
 		} else {
 			warning += " (offerflow config lists them all)"
 		}
@@ -41,36 +52,4 @@ func Unknown(environ []string) (warnings []string) {
 	}
 	slices.Sort(warnings)
 	return warnings
-}
-
-// Nearest is the candidate that a word was probably meant to be: empty when none is close to it.
-func Nearest(word string, candidates []string) string {
-	nearest, least := "", len(word)/4+2
-	for _, one := range candidates {
-		if distance := edits(word, one); distance < least {
-			nearest, least = one, distance
-		}
-	}
-	return nearest
-}
-
-// edits is how many letters must be changed, added or taken away to make one text of the other.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
