@@ -109,7 +109,7 @@ func TestRule78WhoSeesKeys(t *testing.T) {
 		require.Contains(t, string(who.get(path).body), key, name)
 	}
 	for name, who := range map[string]*caller{"finance": management.token("finance"), "readonly": management.token("readonly")} {
-		for _, path := range []string{path, "/api/v1/advertisers", "/api/v1/audit", "/api/v1/audit?filter.noun=advertiser"} {
+		for _, path := range []string{path, "/api/v1/advertisers", "/api/v1/advertisers?format=csv", "/api/v1/audit", "/api/v1/audit?format=csv"} {
 			answer := who.get(path)
 			require.Equal(t, http.StatusOK, answer.status, name)
 			require.NotContains(t, string(answer.body), key, "%s %s", name, path)

@@ -1,9 +1,12 @@
 package api_test
 
 import (
+	"bytes"
+	"encoding/csv"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,16 +57,16 @@ func TestWhereAreTheCoinsOfAMember(t *testing.T) {
 	refused := b.click("anna", ago(48), func(c *domain.Click) { c.RefusedReason = domain.ReasonOutOfTarget })
 	second := b.click("anna", ago(24), func(c *domain.Click) { c.OfferID, c.AdvertiserID = other.ID, other.AdvertiserID })
 	berts := b.click("bert", ago(1), func(c *domain.Click) { c.RefusedReason = domain.ReasonFraudBot })
-	bytes := b.click("bytes:Jos%E9")
+	encoded := b.click("bytes:Jos%E9")
 	instant := func(hours int) string {
 		return url.QueryEscape(time.Now().Add(-time.Duration(hours) * time.Hour).UTC().Format(time.RFC3339))
 	}
 	for query, want := range map[string][]uuid.UUID{
-		"":                                     {bytes, berts, second, refused, oldest},
-		"order_asc=true":                       {oldest, refused, second, berts, bytes},
+		"":                                     {encoded, berts, second, refused, oldest},
+		"order_asc=true":                       {oldest, refused, second, berts, encoded},
 		"filter.pubMemberId=anna":              {second, refused, oldest},
 		"filter.pubmemberid=ANNA":              {},
-		"filter.pubMemberId=Jos%E9":            {bytes}, // rule 72: as it was sent
+		"filter.pubMemberId=Jos%E9":            {encoded}, // rule 72: as it was sent
 		"filter.offerId=" + other.ID.String():  {second},
 		"filter.partnerId=" + partner.String(): {oldest},
 		"filter.refusedReason=out_of_target":   {refused},
@@ -72,7 +75,7 @@ func TestWhereAreTheCoinsOfAMember(t *testing.T) {
 		"filter.pubSub1=campaign":                     {oldest},
 		"filter.pubSub3=creative&filter.pubSub2=":     {oldest},
 		"filter.pubSub15=creative":                    {},
-		"from=" + instant(50):                         {bytes, berts, second, refused},
+		"from=" + instant(50):                         {encoded, berts, second, refused},
 		"to=" + instant(50):                           {oldest},
 		"from=" + instant(50) + "&to=" + instant(26):  {refused},
 		"filter.id=" + refused.String():               {refused},
@@ -95,7 +98,14 @@ func TestWhereAreTheCoinsOfAMember(t *testing.T) {
 		[]string{*list.Items[0].WorkflowID, *list.Items[0].WorkflowURL})
 	require.Equal(t, []string{"Affiliate", "campaign,,creative"}, []string{list.Items[2].PartnerName, strings.Join(list.Items[2].PubSubs, ",")})
 
-	for query, field := range map[string]string{"from=then": "from", "orderby=pubMemberId": "orderby", "filter.pubSub16=x": "filter.pubSub16", "cursor=x": "cursor", "page=1000": "page"} {
+	rows, err := csv.NewReader(bytes.NewReader(b.me.get("/api/v1/clicks?filter.pubMemberId=anna&format=csv").body)).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 4)
+	column := func(name string) int { return slices.Index(rows[0], name) }
+	require.Equal(t, []string{refused.String(), "out_of_target", "anna"}, []string{rows[2][column("id")], rows[2][column("refusedReason")], rows[2][column("pubMemberId")]})
+	require.Equal(t, []string{"campaign", "", "creative"}, rows[3][column("pubSub1"):column("pubSub4")])
+
+	for query, field := range map[string]string{"filter.refusedReason=nonsense": "filter.refusedReason", "from=then": "from", "orderby=pubMemberId": "orderby", "filter.pubSub16=x": "filter.pubSub16", "cursor=x": "cursor", "page=1000": "page"} {
 		b.me.get("/api/v1/clicks?"+query).refused(http.StatusBadRequest, field)
 	}
 	b.me.token("partner", "partnerId", partner).get("/api/v1/clicks").refused(http.StatusForbidden)
@@ -138,6 +148,14 @@ func TestPostbacksAndDeliveriesOfAMember(t *testing.T) {
 	b.as(operatorToken).get("/api/v1/postbacks?filter.pubMemberId=anna").refused(http.StatusBadRequest, "filter.pubMemberId")
 	advertiser := b.me.token("advertiser", "advertiserId", b.offer.AdvertiserID)
 	advertiser.get("/api/v1/postbacks?filter.pubMemberId=anna").refused(http.StatusBadRequest, "filter.pubMemberId")
+	ofUnknown := "/api/v1/postbacks?filter.id=" + unknown.PostbackID.String()
+	advertiser.get(ofUnknown).into(http.StatusOK, &log)
+	require.Equal(t, unknown.Detail+` The nearest: "install".`, log.Items[0].Detail, "the advertiser's own log names its events, too")
+	b.exec(fmt.Sprintf("UPDATE postbacks SET outcome = 'rejected', reason = 'cap_daily', hint = 'It is the partner''s cap of 7.' WHERE id = '%s'", unknown.PostbackID))
+	advertiser.get(ofUnknown).into(http.StatusOK, &log)
+	require.Equal(t, unknown.Detail, log.Items[0].Detail, "that a click came from a partner is not the advertiser's to know")
+	b.me.get(ofUnknown).into(http.StatusOK, &log)
+	require.Equal(t, unknown.Detail+" It is the partner's cap of 7.", log.Items[0].Detail)
 }
 
 func conversionsOf(deliveries []struct{ ConversionID string }) (ids []string) {

@@ -442,3 +442,31 @@ func (f *sharedFront) advertiserID() string {
 	f.advertiser.call(http.MethodGet, "/api/v1/advertisers", nil, 200, &list)
 	return list.Items[0].ID
 }
+
+// Rule 78 on a shared offer: the security is that of the advertiser's side. The publisher's own setting, and
+// the keys of its own advertisers, are about other offers.
+func TestRule78TheAdvertisersSideDecides(t *testing.T) {
+	t.Parallel()
+	f := newSharedFront(t, nil)
+	var its, publishers struct{ PostbackURL string }
+	f.advertiser.call(http.MethodGet, "/api/v1/advertisers/"+f.advertiserID(), nil, 200, &its)
+	f.publisher.call(http.MethodPost, "/api/v1/advertisers", map[string]any{"name": "The publisher's own"}, 201, &publishers)
+	post := func(address string) (status int, reason string) {
+		var location url.URL
+		f.publisher.call(http.MethodGet, f.link, nil, 302, &location)
+		status, text := f.advertiser.text(http.MethodGet, strings.TrimPrefix(address, shopfrontURL)+"?cnv_event_id=install&gk_click_id="+location.Query().Get("sub1"), http.Header{})
+		var answer struct{ Reason string }
+		require.NoError(t, json.Unmarshal([]byte(text), &answer), text)
+		return status, answer.Reason
+	}
+	for _, c := range []struct{ advertiser, publisher, address, reason string }{
+		{"open", "keyed", "/track", ""}, {"keyed", "open", "/track", "key_required"}, {"keyed", "open", its.PostbackURL, ""},
+		{"keyed", "keyed", publishers.PostbackURL, "key_required"}, {"open", "open", publishers.PostbackURL, "key_required"},
+	} {
+		f.advertiser.call(http.MethodPut, "/api/v1/settings", map[string]any{"postbackSecurity": c.advertiser}, 200, nil)
+		f.publisher.call(http.MethodPut, "/api/v1/settings", map[string]any{"postbackSecurity": c.publisher}, 200, nil)
+		status, reason := post(c.address)
+		require.Equal(t, c.reason, reason, "%+v", c)
+		require.Equal(t, c.reason == "", status == http.StatusOK, "%+v: %d", c, status)
+	}
+}

@@ -280,6 +280,7 @@ func TestRule67SignatureInEveryForm(t *testing.T) {
 			}
 			answer := g.sent(c.tampered)
 			require.Equal(t, []any{domain.OutcomeRefused, c.reason}, []any{answer.Outcome, answer.Reason}, "%s: %s: %+v", name, what, c.tampered)
+			require.Contains(t, answer.Detail, saysOfSignature[what], "%s: %s", name, what)
 		}
 		right := sign(genuine)
 		pairs := strings.Split(right.query, "&")
@@ -300,6 +301,12 @@ func TestRule67SignatureInEveryForm(t *testing.T) {
 		require.Equal(t, []any{domain.OutcomeRefused, domain.ReasonBadSignature}, []any{answer.Outcome, answer.Reason}, "%s: its nonce with another content", name)
 		g.at = g.at.Add(time.Second)
 	}
+}
+
+// saysOfSignature is what the detail says of some of them; of the others only that the signature is wrong.
+var saysOfSignature = map[string]string{
+	"unsigned": "The request is not signed", "another secret": "of_signature is wrong", "too old": "of_timestamp is stale", "too new": "of_timestamp is stale",
+	"no nonce": "of_nonce is missing", "another nonce": "of_signature is wrong", "no signature": "of_signature is missing", "one more parameter": "of_signature is wrong",
 }
 
 // lastCut leaves out the last parameter, wherever it is.

@@ -156,7 +156,7 @@ var samples = map[string]any{
 	"partner_payouts.partner_id": uuid.Nil, "nonces.advertiser_id": uuid.Nil,
 	"scheduled_changes.field": "revenue", "scheduled_changes.state": "applied",
 	"click_rollups.advertiser_id": uuid.Nil, "conversion_rollups.advertiser_id": uuid.Nil,
-	"jobs.action": "upload", "jobs.state": "receiving", "failed_messages.state": "failed",
+	"postback_security": "open", "jobs.action": "upload", "jobs.state": "receiving", "failed_messages.state": "failed",
 	"partner_postbacks.partner_id": uuid.Nil, "partner_postbacks.status": "active", "partner_postbacks.events": []string{"success"},
 }
 

@@ -8,8 +8,9 @@ import (
 )
 
 // Postback is one conversion message as it was received: what travels in the postback stream and
-// what the rules read. Nothing in it is secret: the security token is a keyed hash already, and a
-// signed text that would contain the token is sealed (rule 67).
+// what the rules read. Nothing in it is secret: keys and the security token are hashes already, and a
+// signed text that would contain the token is sealed (rule 67). Its JSON is sealed on the way into a
+// workflow: a field that the release before does not know breaks the seal there during a rolling upgrade.
 type Postback struct {
 	ID         uuid.UUID `json:"id"`
 	ReceivedAt time.Time `json:"receivedAt"`

@@ -87,8 +87,8 @@ func listSettings(out io.Writer) error {
 	for _, warning := range warnings(os.Getenv) {
 		fmt.Fprintln(out, "\nNote: "+warning)
 	}
-	_, options := optionsFromEnv(os.Getenv, io.Discard)
-	return errors.Join(err, options)
+	_, own := optionsFromEnv(os.Getenv, io.Discard)
+	return errors.Join(err, own)
 }
 
 // warnings are of settings that have no effect.

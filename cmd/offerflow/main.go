@@ -126,5 +126,5 @@ func listSettings(out io.Writer, isTable bool) error {
 	for _, warning := range process.Unknown(os.Environ()) {
 		fmt.Fprintln(out, "\nNote: "+warning)
 	}
-	return err
+	return errors.Join(err, config.CheckSecrets())
 }

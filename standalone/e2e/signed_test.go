@@ -65,7 +65,11 @@ func TestSignedPostbacks(t *testing.T) {
 		}
 	}
 	right := fresh()
-	wanted(t, send(right, right.header()), "accepted")
+	first := send(right, right.header())
+	wanted(t, first, "accepted")
+	if again := send(right, right.header()); again != first {
+		t.Errorf("the same signed request again: %+v, the first time %+v", again, first)
+	}
 	for name, encode := range map[string]func([]byte) string{"base64": base64.StdEncoding.EncodeToString, "base64url": base64.RawURLEncoding.EncodeToString} {
 		p := fresh()
 		p.encode = encode

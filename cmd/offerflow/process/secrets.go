@@ -32,6 +32,19 @@ func (c *Config) checkSecrets() (warnings []string, err error) {
 	return append(warnings, c.wideRanges()...), nil
 }
 
+// CheckSecrets says what is wrong with the operator's token and the secret keys, as far as they are set.
+func (c *Config) CheckSecrets() error {
+	set := *c
+	if set.OperatorToken == "" {
+		set.OperatorToken = keyring.Generate()
+	}
+	if set.SecretKeys == "" {
+		set.SecretKeys = keyring.Generate()
+	}
+	_, err := set.checkSecrets()
+	return err
+}
+
 func (c *Config) weakSecrets() (weak []string, err error) {
 	if strings.TrimSpace(c.OperatorToken) != c.OperatorToken {
 		weak = append(weak, "OFFERFLOW_OPERATOR_TOKEN begins or ends with a space or a line break, which no request can send: take it away")
