@@ -228,7 +228,11 @@ func (in *conversionsInput) asked() (when conversionTime, bounds [2]string, err 
 		switch prefix := conversionTimes[i].prefix; {
 		case pair == [2]string{}:
 		case given >= 0:
-			c.add(prefix+"from", "cannot be given together with %sfrom: one pair of bounds is taken", conversionTimes[given].prefix)
+			name := "from" // of a pair, its beginning
+			if pair[0] == "" {
+				name = "to"
+			}
+			c.add(prefix+name, "cannot be given together with %sfrom: one pair of bounds is taken", conversionTimes[given].prefix)
 		default:
 			given = i
 			c.required(prefix+"from", pair[0])

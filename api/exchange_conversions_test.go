@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/csv"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,13 +64,14 @@ func TestRule57CostAndRevenue(t *testing.T) {
 	rows, err := csv.NewReader(strings.NewReader(string(b.me.with("Accept", "text/csv").get(lately("filter.offerId", b.offer.ID.String())).body))).ReadAll()
 	require.NoError(t, err)
 	header, cells := rows[0], rows[1]
-	require.Equal(t, "cost", header[len(header)-1])
+	cost := slices.Index(header, "cost")
+	require.GreaterOrEqual(t, cost, 0, "%v", header)
 	for i, name := range header {
 		if name == "revenue" || name == "pubMemberId" {
 			require.Empty(t, cells[i], name)
 		}
 	}
-	require.Equal(t, "5.00", cells[len(cells)-1])
+	require.Equal(t, "5.00", cells[cost])
 }
 
 // Rule 57: of the publisher's members the advertiser sees nothing, in a click's trace either.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/offerflow/offerflow/domain"
 )
@@ -31,7 +32,9 @@ type memoryQuery[T any] struct {
 
 func (l memoryListing[T]) query(in ListInput) (memoryQuery[T], error) {
 	q := memoryQuery[T]{in: in, order: l.order}
-	var errs domain.FieldErrors
+	var c checks
+	c.zone(in.TZ, time.UTC)
+	errs := c.errs
 	for _, name := range sortedKeys(in.filters) {
 		filter, ok := byName(l.filters, name)
 		if !ok {

@@ -127,6 +127,9 @@ type wallTerms struct {
 }
 
 func (s *Server) loadWallTerms(ctx context.Context, tx pgx.Tx) (*wallTerms, error) {
+	if s.Tracking == nil {
+		return nil, unavailable()
+	}
 	tenantID := principal(ctx).TenantID
 	tenant, err := dbgen.New().GetTenant(ctx, tx, tenantID)
 	if err != nil {
