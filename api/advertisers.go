@@ -21,7 +21,7 @@ type advertiserDocument struct {
 	IPAllowlist      []string  `json:"ipAllowlist"`
 	CreatedAt        time.Time `json:"createdAt"`
 	Warnings         []string  `json:"warnings,omitempty" doc:"What is weak in how postbacks are authenticated: postbackSecurity is open, or a value is from before there were least lengths. It works on."`
-	// Until when the address and the secret before the last rotation count too; left out when they do not.
+	// When the address and the secret from before the last rotation stop counting; left out once they have.
 	PreviousPostbackURLUntil   *time.Time `json:"previousPostbackUrlUntil,omitempty" doc:"Until then the address before the last rotation counts too."`
 	PreviousSigningSecretUntil *time.Time `json:"previousSigningSecretUntil,omitempty" doc:"Until then the signing secret before the last rotation counts too."`
 	// ExchangeTenantID is left out of the tenant's own advertisers.

@@ -164,7 +164,7 @@ func (s *Server) turnOf(line route) gin.HandlerFunc {
 }
 
 // inTurnForCSV is inTurn for the CSV of a table: a place is held while a batch is read, and given back while it is
-// written, so that who reads slowly keeps nobody else from reports. How many exports a token has at once is
+// written, so that a slow reader keeps nobody else from reports. How many exports a token has at once is
 // bounded by itself, and with it what is held in memory.
 func (s *Server) inTurnForCSV(otherwise gin.HandlerFunc) gin.HandlerFunc {
 	return func(c *gin.Context) {

@@ -16,7 +16,7 @@ import (
 // was refused at the edge is a row in the log, whatever its click.
 func postbackKeys(msg jetstream.Msg) []string {
 	var message struct {
-		// The fields of domain.Postback that its keys go by, and no others: this runs once per message.
+		// Only the fields that the keys are made of: this runs once per message.
 		Postback struct {
 			ClickID       *uuid.UUID      `json:"clickId"`
 			Visitor       *domain.Visitor `json:"visitor"`

@@ -27,9 +27,15 @@ type handled struct {
 	messages     []string
 	hot, mostHot int
 	open         chan struct{}
+	// letGo opens. A test that fails must do it too, or its consumer never ends.
+	letGo func()
 }
 
-func newHandled() *handled { return &handled{open: make(chan struct{})} }
+func newHandled() *handled {
+	h := &handled{open: make(chan struct{})}
+	h.letGo = sync.OnceFunc(func() { close(h.open) })
+	return h
+}
 
 func (h *handled) handle(_ context.Context, msg jetstream.Msg) error {
 	isHot := keyOf(msg) == "hot"
@@ -76,12 +82,13 @@ func messagesOf(key string, n int) (messages []string) {
 func TestABusyKeyLeavesTheSlotsToOthers(t *testing.T) {
 	t.Parallel()
 	s, seen := newServer(t), newHandled()
+	defer seen.letGo()
 	hot := messagesOf("hot", 200)
 	s.publish(t, hot...)
 	s.publish(t, "other:1", ":about nothing", "other:2")
 	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Keys: keysOf, AtOnce: []int{1}, Handle: seen.handle})
 	eventually(t, "the others are handled while the busy key is in work", func() bool { return len(seen.seen()) == 3 })
-	close(seen.open)
+	seen.letGo()
 	eventually(t, "all are finished", func() bool { return s.unhandled(t, stream.Postbacks, "postbacks") == 0 })
 	if got := seen.seen()[3:]; !slices.Equal(got, hot) {
 		t.Errorf("handled %d of %d, or in another order: %v", len(got), len(hot), got)
@@ -95,11 +102,12 @@ func TestABusyKeyLeavesTheSlotsToOthers(t *testing.T) {
 func TestAKeyHasSoManySlots(t *testing.T) {
 	t.Parallel()
 	s, seen := newServer(t), newHandled()
+	defer seen.letGo()
 	s.publish(t, messagesOf("hot", 50)...)
 	s.publish(t, "other:1")
 	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Keys: keysOf, AtOnce: []int{3}, Handle: seen.handle})
 	eventually(t, "the other one is handled", func() bool { return len(seen.seen()) == 1 })
-	close(seen.open)
+	seen.letGo()
 	eventually(t, "all are finished", func() bool { return s.unhandled(t, stream.Postbacks, "postbacks") == 0 })
 	if n := len(seen.seen()); n != 51 || seen.mostHot != 3 {
 		t.Errorf("handled %d of 51, %d of one key at once, want 3", n, seen.mostHot)
@@ -111,6 +119,7 @@ func TestAKeyHasSoManySlots(t *testing.T) {
 func TestAMessageHasSeveralKeys(t *testing.T) {
 	t.Parallel()
 	s, seen := newServer(t), newHandled()
+	defer seen.letGo()
 	// The part before the colon is hot:A, hot:B or other; the first letters are the sender.
 	keys := func(msg jetstream.Msg) []string {
 		sender, rest, _ := strings.Cut(string(msg.Data()), ":")
@@ -132,7 +141,7 @@ func TestAMessageHasSeveralKeys(t *testing.T) {
 		defer seen.mu.Unlock()
 		return seen.hot == 3
 	})
-	close(seen.open)
+	seen.letGo()
 	eventually(t, "all are finished", func() bool { return s.unhandled(t, stream.Postbacks, "postbacks") == 0 })
 	of := func(click string) (messages []string) {
 		for _, message := range seen.seen() {
@@ -157,12 +166,13 @@ func TestAMessageHasSeveralKeys(t *testing.T) {
 func TestAFullLineTurnsNothingAwayForGood(t *testing.T) {
 	t.Parallel()
 	s, seen := newServer(t), newHandled()
+	defer seen.letGo()
 	hot := messagesOf("hot", 600)
 	s.publish(t, hot...)
 	s.publish(t, "other:1")
 	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Keys: keysOf, AtOnce: []int{1}, Handle: seen.handle})
 	eventually(t, "the other one is handled", func() bool { return slices.Equal(seen.seen(), []string{"other:1"}) })
-	close(seen.open)
+	seen.letGo()
 	eventually(t, "all are finished", func() bool { return s.unhandled(t, stream.Postbacks, "postbacks") == 0 })
 	got := seen.seen()[1:]
 	if !slices.Equal(got[:256], hot[:256]) {
@@ -178,6 +188,7 @@ func TestAFullLineTurnsNothingAwayForGood(t *testing.T) {
 func TestAStopGivesBackWhatWaitsInLine(t *testing.T) {
 	t.Parallel()
 	s, seen := newServer(t), newHandled()
+	defer seen.letGo()
 	hot := messagesOf("hot", 100)
 	s.publish(t, hot...)
 	s.publish(t, "other:1")
@@ -186,7 +197,7 @@ func TestAStopGivesBackWhatWaitsInLine(t *testing.T) {
 	stopped := make(chan struct{})
 	go func() { stop(); close(stopped) }()
 	next := newHandled()
-	close(next.open)
+	next.letGo()
 	// The message in work ends only after the stop was asked for.
 	eventually(t, "the stop is under way", func() bool {
 		select {
@@ -196,7 +207,7 @@ func TestAStopGivesBackWhatWaitsInLine(t *testing.T) {
 		}
 		return s.waitingPulls(t) == 0
 	})
-	close(seen.open)
+	seen.letGo()
 	<-stopped
 	s.running(t, s.Conn, stream.Consumer{Stream: stream.Postbacks, Durable: "postbacks", Parallel: 4, Keys: keysOf, AtOnce: []int{1}, Handle: next.handle})
 	eventually(t, "all are finished", func() bool { return s.unhandled(t, stream.Postbacks, "postbacks") == 0 })

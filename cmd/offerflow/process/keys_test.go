@@ -219,7 +219,7 @@ func TestTheFirstStartAfterTheUpgrade(t *testing.T) {
 	agree(t, f.started(RoleAPI, newer, used), f.started(RoleWorker, used)) // processes of the release before run still
 }
 
-// A command that works for a moment is not waited for by a rotation, and makes with the current key.
+// A rotation does not wait for a short-lived command, which uses the current key.
 func TestACommandIsNotListed(t *testing.T) {
 	f, old, added := newFleet(t), keyring.Generate(), keyring.Generate()
 	api := f.started(RoleAPI, old)
