@@ -127,7 +127,7 @@ func newLookups(of string, budget *missBudget, remembered time.Duration) *lookup
 }
 
 // errTooManyMisses is returned when what does not exist is asked for faster than it may be looked up.
-var errTooManyMisses = errors.New("too many look-ups of what does not exist")
+var errTooManyMisses = errors.New("too many look-ups of unknown ids")
 
 func (l *lookups) isUnknown(key string, now time.Time) bool {
 	at, ok := l.unknown.of(missesRemembered).Get(key)

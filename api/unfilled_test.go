@@ -44,7 +44,7 @@ func TestRule71WhatSaysNothingIsLeftOut(t *testing.T) {
 			require.Len(t, p.Warnings, 1, where)
 			require.Equal(t, field, p.Warnings[0].Field, where)
 			require.Contains(t, p.Warnings[0].Reason, value+", which", where)
-			require.Contains(t, p.Warnings[0].Reason, "left out", where)
+			require.Contains(t, p.Warnings[0].Reason, "was ignored", where)
 		}
 		p := send(url.Values{form.clickName: {"{transaction_id}"}, "cnv_event_id": {"buy"}})
 		require.Equal(t, domain.ReasonMalformed, p.Refused, form.name)

@@ -73,7 +73,7 @@ func TestRule78RefusalsSayWhatToDo(t *testing.T) {
 	for _, word := range []string{"/track/{advertiserKey}", "/SP", "/GP", "security_token", "signature", "list"} {
 		require.Contains(t, says(Postback{AdvertiserKey: SentWithoutKey}), word)
 	}
-	require.Contains(t, says(Postback{AdvertiserKey: SentByKey("another")}), "not that of this click's advertiser")
+	require.Contains(t, says(Postback{AdvertiserKey: SentByKey("another")}), "does not belong to this click's advertiser")
 	require.Contains(t, says(Postback{AdvertiserKey: SentByKey(oldKey), ReceivedAt: clickedAt.Add(25 * time.Hour)}), "was replaced, and counted until 2026-03-02T11:00:00Z")
 }
 
@@ -88,7 +88,7 @@ func TestRule78APixelWaitsForAPerson(t *testing.T) {
 			require.Equal(t, OutcomeAccepted, d.Outcome)
 			require.Equal(t, []any{StatusPending, true, false}, []any{d.New.Status, d.New.NeedsReview, d.New.Expected}, "rule 43: not earned yet")
 			require.Nil(t, d.New.ReleaseAt, "no timer approves it")
-			require.Contains(t, p.facts.Explain(&d).Detail, "a pixel can be forged")
+			require.Contains(t, p.facts.Explain(&d).Detail, "pixels can be forged")
 		})
 	}
 	p := newPlay(multiOffer(goal("A", approval)))

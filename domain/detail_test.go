@@ -47,7 +47,7 @@ func TestExplainDecisions(t *testing.T) {
 			by := clickedAt.Add(time.Hour)
 			return p.decide(p.posted, by, &by)
 		},
-			"An event that must come before it was not completed in time.", `Missing: "A".`},
+			"An event that must be completed first was not completed in time.", `Missing: "A".`},
 		{"too soon", ordered, func(p *play) Decision { p.post(0, "A"); return p.post(time.Hour, "B") },
 			"Completed at 2026-03-01T13:00:00Z, 1h too soon: it counts from 2026-03-01T14:00:00Z on, 2h after 2026-03-01T12:00:00Z.", ""},
 		{"rule 17: too soon after itself", multiOffer(goal("A", repeats, gap("1"))), func(p *play) Decision {
@@ -56,16 +56,16 @@ func TestExplainDecisions(t *testing.T) {
 		}, "Completed at 2026-03-01T13:30:00Z, 30m too soon: it counts from 2026-03-01T14:00:00Z on, 1h after 2026-03-01T13:00:00Z.", ""},
 		{"too late", ordered, func(p *play) Decision { p.post(0, "A"); return p.post(25*time.Hour, "B") }, "The event had to be completed by 2026-03-02T12:00:00Z.", ""},
 		{"proof too late", changedOffer(multiOffer(goal("A", deadline("1"))), func(o *Offer) { o.TrustCompletionTime = true }),
-			func(p *play) Decision { return p.post(9*day, "A", completed(time.Hour)) }, "The event was completed in time, but that could be shown until 2026-03-09T12:00:00Z only.", ""},
+			func(p *play) Decision { return p.post(9*day, "A", completed(time.Hour)) }, "The event was completed in time, but the postback had to arrive by 2026-03-09T12:00:00Z.", ""},
 		{"after the end", ordered, func(p *play) Decision { p.post(time.Minute, "End"); return p.post(time.Hour, "C") },
 			"This click's session was closed by its end point, completed at 2026-03-01T12:01:00Z; a new click opens another.", ""},
-		{"twice", ordered, func(p *play) Decision { p.post(0, "A"); return p.post(0, "A") }, "This event of this click was converted already.", ""},
+		{"twice", ordered, func(p *play) Decision { p.post(0, "A"); return p.post(0, "A") }, "This event of this click has already converted.", ""},
 		{"approval", ordered, func(p *play) Decision { return p.post(0, "C") }, "Pending until a person approves it.", ""},
 		{"pending", ordered, func(p *play) Decision { return p.post(0, "D") }, "Pending until 2026-03-03T12:00:00Z.", ""},
 		{"success", ordered, func(p *play) Decision { return p.post(0, "A") }, "", ""},
 		{"no amount", share, func(p *play) Decision { return p.post(0, "A") }, "cnv_amount is missing: the offer pays a share of the sale.", ""},
 		{"rule 35: names the field and what is wrong", share, func(p *play) Decision { return p.post(0, "A", amount("1,99"), theirs) },
-			`amount "1,99" is not an amount: it has a comma; decimals take a point, and thousands are not grouped.`, ""},
+			`amount "1,99" is not an amount: it has a comma; use a decimal point, and do not group thousands.`, ""},
 		{"too much to be booked", changedOffer(multiOffer(goal("A", func(e *Event) { e.Revenue = decimal("9000") })), revShare), func(p *play) Decision { return p.post(0, "A", amount("999999999999")) },
 			`cnv_amount "999999999999" makes it worth more than can be booked.`, ""},
 		{"currency", share, func(p *play) Decision { return p.post(0, "A", amount("1"), currency("EUR")) }, `cnv_currency is "EUR", and conversions are taken in USD.`, ""},
@@ -100,7 +100,7 @@ func TestExplainCaps(t *testing.T) {
 		{Slot{Scope: CapScopePartner, ScopeID: idOf("partner"), Period: PeriodMonth, Ceiling: 7, Reason: ReasonCapMonthly},
 			"The cap of the month is reached; the cap is reset at " + month + ".", "", "It is the partner's cap of 7."},
 		{Slot{Scope: CapScopeEvent, ScopeID: idOf("B"), Period: PeriodTotal, Ceiling: 8, Reason: ReasonCapTotal},
-			"The cap of all time is reached; the cap is not reset, but may be raised.", `It is the cap of 8 of the event "B".`, ""},
+			"The cap of all time is reached; the cap does not reset, but can be raised.", `It is the cap of 8 of the event "B".`, ""},
 		{Slot{Scope: CapScopeBudget, ScopeID: offer.ID, Period: PeriodDay, Amount: 2_500_000, Ceiling: 10_000_000, Reason: ReasonBudgetExhausted},
 			"What is left of the offer's budget does not suffice for it; the budget is reset at " + midnight + ".", "The budget is 10.00, and this conversion takes 2.50.", ""},
 	} {
