@@ -61,8 +61,8 @@ func TestTheLogSaysWhichCap(t *testing.T) {
 	require.NoError(t, err)
 	anew := domain.NextDayStart(rig.now(), tokyo).UTC().Format(time.RFC3339)
 	require.Equal(t, domain.ReasonCapDaily, answer.Reason)
-	require.Equal(t, "The cap of the day is reached; the cap is reset at "+anew+".", answer.Detail)
-	require.Equal(t, `It is the cap of 1 of the event "A".`, value[string](rig, "SELECT hint FROM postbacks WHERE id = $1", answer.PostbackID))
+	require.Equal(t, "The daily cap is reached; the cap resets at "+anew+".", answer.Detail)
+	require.Equal(t, `The cap is 1 for the event "A".`, value[string](rig, "SELECT hint FROM postbacks WHERE id = $1", answer.PostbackID))
 }
 
 // An old Update's result has no detail, and an old row no hint.

@@ -11,9 +11,9 @@ func (f *Facts) reasonSentence(d *Decision) sentence {
 	p := &f.Postback
 	switch d.Reason {
 	case ReasonMissingEvent:
-		said := "The offer has several events: " + p.named("cnv_event_id") + " must say which."
+		said := "The offer has several events: " + p.named("cnv_event_id") + " must name one of them."
 		if p.EventID != "" {
-			said = "The offer has several events, and " + p.named("cnv_event_id") + ", which must say which, " + NothingSaid(p.EventID) + "."
+			said = "The offer has several events, but " + p.named("cnv_event_id") + ", which must name one of them, " + NothingSaid(p.EventID) + "."
 		}
 		return sentence{
 			anyone:     said,
