@@ -236,7 +236,7 @@ func placeOf(job *dbgen.Job, item *dbgen.WaitingItemsRow) int {
 }
 
 // errorOfOurs is what a person reads where an item met an error that is no decision.
-const errorOfOurs = "not decided, by an error of ours: the log has it"
+const errorOfOurs = "not decided because of an internal error: see the log"
 
 // endOne decides one item. An error is returned where the same may work later; what is wrong with
 // this item alone is its end, so that the rest go on.

@@ -248,7 +248,7 @@ func TestUpload(t *testing.T) {
 	require.Equal(t, []string{
 		"2 changed", "3 changed", "4 unchanged", "5 failed unknown_event",
 		"6 failed ClickId must be a click id", "7 failed ClickId unknown_click",
-		"8 failed UserCompletedAt must be a time of RFC 3339, or empty",
+		"8 failed UserCompletedAt must be an RFC 3339 time or empty",
 	}, ends[:7])
 	require.Contains(t, ends[7], "9 failed Revenue must be a number")
 	caps := []string{ends[8], ends[9]}

@@ -165,7 +165,7 @@ func TestRule67TheSameSignedRequestAgain(t *testing.T) {
 
 		other := decide(rig.postback(rig.click(o), event, rig.signed("s3cret", nonce, rig.now())))
 		require.Equal(t, []any{domain.OutcomeRefused, domain.ReasonBadSignature}, []any{other.Outcome, other.Reason}, event)
-		require.Contains(t, other.Detail, `of_nonce "`+nonce+`" was used before`)
+		require.Contains(t, other.Detail, `of_nonce "`+nonce+`" was already used`)
 	}
 
 	click := rig.click(o)

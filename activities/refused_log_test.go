@@ -38,7 +38,7 @@ func TestRule1RefusalsAreLoggedTogether(t *testing.T) {
 		rig.refusedAt(rig.now(), func(p *domain.Postback) { p.AdvertiserKey = rig.advertiserID.String() }),
 		rig.refusedAt(rig.now(), func(p *domain.Postback) {
 			p.Address, p.ClickID, p.Refused = &domain.Address{OfferID: &o.ID, Opaque: true}, &click, domain.ReasonUnknownClick
-			p.Warnings = domain.FieldErrors{{Field: "cnv_sub_1", Reason: "is too long and was left out"}}
+			p.Warnings = domain.FieldErrors{{Field: "cnv_sub_1", Reason: "is too long and was ignored"}}
 		}),
 		rig.refusedAt(rig.now(), func(p *domain.Postback) { p.AdvertiserKey, p.Params = "nobody's", nil }),
 	}

@@ -78,7 +78,7 @@ func TestUnknownCountriesAreSaidWhereTheyMatter(t *testing.T) {
 	var tested testResult
 	b.me.post("/api/v1/tools/test-conversion", map[string]any{"offerId": made.ID}).into(http.StatusOK, &tested)
 	require.Equal(t, "offer", tested.Steps[0].Step)
-	require.Contains(t, tested.Steps[0].Detail, "Country unknown: clicks are refused unless their link says pub_geo_country, since "+off)
+	require.Contains(t, tested.Steps[0].Detail, "Country unknown: clicks are refused unless their link has pub_geo_country: "+off)
 
 	var ready struct {
 		Degraded     []string

@@ -130,7 +130,7 @@ func newLookups(of string, budget *missBudget, remembered time.Duration) *lookup
 var errNoTarget = errors.New("no such link")
 
 // errTooManyMisses is returned when what does not exist is asked for faster than it may be looked up.
-var errTooManyMisses error = busyError("too many look-ups of what does not exist")
+var errTooManyMisses error = busyError("too many look-ups of unknown ids")
 
 func (l *lookups) isUnknown(key string, now time.Time) bool {
 	at, ok := l.unknown.of(missesRemembered).Get(key)

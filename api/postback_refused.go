@@ -155,7 +155,7 @@ func (e errSpent) Error() string { return "too many refused postbacks, by " + st
 // shed answers what a budget has nothing left for.
 func shed(c *gin.Context, form *conversionForm, budget errSpent) {
 	refusalsShed.WithLabelValues(string(budget)).Inc()
-	form.busy(c, "Too many postbacks from here are refused, please send again later.")
+	form.busy(c, "Too many postbacks from this sender were refused, please send again later.")
 }
 
 // refuse is the answer to a postback that the edge refuses, once that is on disk for the log.

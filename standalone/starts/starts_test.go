@@ -128,7 +128,7 @@ func eachSettingWrong(t *testing.T) {
 		"OFFERFLOW_NATS_URL":         {allCommands, "nats://hunter2/x@nats:4222", "cannot be used as the stream server's address"},
 		"OFFERFLOW_LOG_LEVEL":        {allCommands, "loud", "use debug, info, warn or error"},
 		"OFFERFLOW_DATABASE_CONNS":   {allCommands, "many", `is "many": use a whole number`},
-		"OFFERFLOW_OPERATOR_TOKEN":   {without, "short-token", "must be of at least 16 bytes (openssl rand -hex 32)"},
+		"OFFERFLOW_OPERATOR_TOKEN":   {without, "short-token", "must have at least 16 bytes (openssl rand -hex 32)"},
 		"OFFERFLOW_SECRET_KEYS":      {without, "hunter2", "key 1: not 32 or more bytes in hex or base64 (make one with: openssl rand -hex 32)"},
 		"OFFERFLOW_GEOIP_FILE":       {[]string{"api", "all"}, "/nowhere/country.mmdb", "/nowhere/country.mmdb"},
 		"OFFERFLOW_HTTP_ADDR":        {[]string{"api", "all"}, "192.0.2.1:8080", "choose another address with OFFERFLOW_HTTP_ADDR"},
