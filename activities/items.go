@@ -13,13 +13,13 @@ import (
 )
 
 var itemErrors = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "offerflow_item_errors_total", Help: "Items of scheduled work that failed while the others went on, by kind.",
+	Name: "offerflow_item_errors_total", Help: "Items of scheduled work that failed while the others continued, by kind.",
 }, []string{"kind"})
 
 // CountFailure counts and logs one item that failed while the others went on.
 func CountFailure(kind string, err error) {
 	itemErrors.WithLabelValues(kind).Inc()
-	slog.Error("an item failed, the others go on", "kind", kind, "error", err)
+	slog.Error("an item failed; the others continue", "kind", kind, "error", err)
 }
 
 const (

@@ -17,7 +17,7 @@ import (
 
 var failedAuthentications = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "offerflow_failed_authentications_total",
-	Help: "Requests refused for their token.",
+	Help: "Requests refused because of their token.",
 }, []string{"reason"})
 
 // Reasons of failed authentications.

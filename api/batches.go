@@ -15,7 +15,7 @@ import (
 // a part must not look like the whole.
 func inBatches(ctx context.Context, response huma.Context, write func(out gin.ResponseWriter) error) {
 	if err := write(humagin.Unwrap(response).Writer); err != nil {
-		slog.WarnContext(ctx, "export broke off", "request_id", requestIDOf(ctx), "path", response.URL().Path, "error", err)
+		slog.WarnContext(ctx, "export interrupted", "request_id", requestIDOf(ctx), "path", response.URL().Path, "error", err)
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -38,7 +38,7 @@ const (
 )
 
 var crowdedOut = promauto.NewCounter(prometheus.CounterOpts{
-	Name: "offerflow_crowded_out_total", Help: "Requests answered 503 because too many of their tenant's were in flight.",
+	Name: "offerflow_crowded_out_total", Help: "Requests answered 503 because too many requests of their tenant were in progress.",
 })
 
 // crowd bounds the requests with a token that one tenant may have in flight, so that one that sends too

@@ -23,7 +23,7 @@ import (
 
 var liveStreamsOpen = promauto.NewGauge(prometheus.GaugeOpts{
 	Name: "offerflow_live_streams",
-	Help: "Live streams that are open in this process.",
+	Help: "Open live streams of this process.",
 })
 
 // LiveLimits bound the live streams of a process. Zero values stand for the usual ones.

@@ -167,11 +167,11 @@ func awaitAnswer(ctx context.Context, decided <-chan domain.Answer, otherwise do
 var (
 	postbacksLate = promauto.NewCounter(prometheus.CounterOpts{
 		Name: "offerflow_postbacks_late_total",
-		Help: "Postbacks of any form that were answered queued because their decision took longer than their sender waits.",
+		Help: "Postbacks of any format answered queued because their decision took longer than their sender waits.",
 	})
 	postbacksUnavailable = promauto.NewCounter(prometheus.CounterOpts{
 		Name: "offerflow_postbacks_unavailable_total",
-		Help: "Postbacks of any form that were answered 503 because they could not be put on disk.",
+		Help: "Postbacks of any format answered 503 because they could not be stored.",
 	})
 )
 

@@ -138,7 +138,7 @@ func countedKey(p *domain.Postback) string {
 
 var refusalsShed = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "offerflow_refusals_shed_total",
-	Help: "Postbacks answered 503 because they would have been refused or come to nothing, by the budget that was spent; disk: they could not be written.",
+	Help: "Postbacks answered 503 because they would have been refused or changed nothing, by the budget used up; disk: they could not be stored.",
 }, []string{"budget"})
 
 func init() {

@@ -149,13 +149,13 @@ func asProblem(ctx context.Context, err error) *Problem {
 		return newProblem(http.StatusServiceUnavailable,
 			"The request took too long. Use a shorter period, fewer groups or a narrower filter.").retryAfter(cutRetry)
 	case db.Locked(err):
-		slog.WarnContext(ctx, "a lock was waited for too long", "request_id", requestIDOf(ctx), "error", err)
+		slog.WarnContext(ctx, "waited too long for a lock", "request_id", requestIDOf(ctx), "error", err)
 		return newProblem(http.StatusServiceUnavailable, "Another request is changing the same data. Try again.").retryAfter(time.Second)
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil, // the client has gone
 		errors.As(err, &busy):
 		return unavailable()
 	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), db.Unavailable(err):
-		slog.WarnContext(ctx, "request failed for now", "request_id", requestIDOf(ctx), "error", err)
+		slog.WarnContext(ctx, "request failed temporarily", "request_id", requestIDOf(ctx), "error", err)
 		return unavailable()
 	}
 	slog.ErrorContext(ctx, "request failed", "request_id", requestIDOf(ctx), "error", err)

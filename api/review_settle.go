@@ -163,7 +163,7 @@ func reviewError(ctx context.Context, id uuid.UUID, err error) string {
 	if errors.As(err, &application) && application.Type() == "NoConversion" {
 		return errorNoConversion
 	}
-	slog.WarnContext(ctx, "review failed for now", "conversion", id, "request_id", requestIDOf(ctx), "error", err)
+	slog.WarnContext(ctx, "review failed temporarily", "conversion", id, "request_id", requestIDOf(ctx), "error", err)
 	return "outcome unknown; retry the request"
 }
 

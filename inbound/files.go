@@ -11,7 +11,7 @@ func (l Limits) WithinFiles() Limits {
 	l = l.orUsual()
 	files := openFiles()
 	if most := connectionsFor(files); files > 0 && l.Connections > most {
-		slog.Warn("fewer connections than OFFERFLOW_MAX_CONNECTIONS are taken: raise the limit of open files (ulimit -n, LimitNOFILE)",
+		slog.Warn("fewer connections than OFFERFLOW_MAX_CONNECTIONS are accepted: raise the limit of open files (ulimit -n, LimitNOFILE)",
 			"connections", most, "wanted", l.Connections, "open_files", files)
 		l.Connections = most
 	}

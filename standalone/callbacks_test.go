@@ -81,7 +81,7 @@ func TestCallbacksOfADefaultStandalone(t *testing.T) {
 					method := map[bool]string{true: http.MethodPut, false: http.MethodPost}[path == endpointPath]
 					err := tenant.Call(t.Context(), method, path, body, nil)
 					var refused *blackbox.StatusError
-					if !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || !strings.Contains(refused.Body, "Offerflow itself listens there") {
+					if !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || !strings.Contains(refused.Body, "an address of Offerflow itself") {
 						t.Errorf("%s %s: %v", path, address, err)
 					}
 				}

@@ -94,7 +94,7 @@ func (c *Conn) consume(ctx context.Context, consumer Consumer) error {
 		if ctx.Err() != nil {
 			break
 		}
-		slog.Warn("stream consumer waits", "consumer", consumer.Durable, "error", err)
+		slog.Warn("stream consumer is waiting", "consumer", consumer.Durable, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(reconnectWait):
@@ -193,14 +193,14 @@ func settle(ctx context.Context, consumer Consumer, held *held) {
 		ackCtx, cancel := context.WithTimeout(ctx, publishTimeout)
 		defer cancel()
 		if err := msg.DoubleAck(ackCtx); err != nil {
-			slog.Warn("acknowledgement lost, the message comes again", "consumer", consumer.Durable, "error", err)
+			slog.Warn("acknowledgement lost; the message will be redelivered", "consumer", consumer.Durable, "error", err)
 		}
 	case errors.Is(err, ErrBad):
 		giveUp(ctx, consumer, msg, err)
 	case errors.Is(err, ErrNotYet):
 		_ = msg.NakWithDelay(notYetAgain(msg, err))
 	default:
-		slog.Warn("message comes again", "consumer", consumer.Durable, "error", err)
+		slog.Warn("message will be redelivered", "consumer", consumer.Durable, "error", err)
 		_ = msg.NakWithDelay(retryDelay(msg))
 	}
 }
@@ -209,12 +209,12 @@ func settle(ctx context.Context, consumer Consumer, held *held) {
 func giveUp(ctx context.Context, consumer Consumer, msg jetstream.Msg, cause error) {
 	if consumer.Keep != nil {
 		if err := consumer.Keep(ctx, msg, cause); err != nil {
-			slog.Warn("a message that no retry can mend comes again, it could not be kept", "consumer", consumer.Durable, "error", err, "cause", cause)
+			slog.Warn("a permanently failed message will be redelivered because it could not be stored", "consumer", consumer.Durable, "error", err, "cause", cause)
 			_ = msg.NakWithDelay(retryDelay(msg))
 			return
 		}
 	} else {
-		slog.Error("message that no retry can mend", "consumer", consumer.Durable, "error", cause)
+		slog.Error("message failed permanently", "consumer", consumer.Durable, "error", cause)
 	}
 	_ = msg.TermWithReason(errorText(cause))
 }

@@ -182,7 +182,7 @@ func (c *Conn) clear(ctx context.Context, name string) bool {
 		purged, err = seen.purge(ctx, seen.next)
 	}
 	if err != nil {
-		slog.Warn("a full stream cannot make room", "stream", name, "error", err)
+		slog.Warn("a full stream cannot be purged", "stream", name, "error", err)
 	}
 	return purged
 }
@@ -204,7 +204,7 @@ func (c *Conn) Watch(ctx context.Context, settings Settings) error {
 	for {
 		for _, one := range logStreams {
 			if err := c.watch(ctx, one, settings.Keep); err != nil && ctx.Err() == nil {
-				slog.Warn("a stream cannot be watched over", "stream", one.name, "error", err)
+				slog.Warn("a stream cannot be monitored", "stream", one.name, "error", err)
 			}
 		}
 		select {

@@ -43,7 +43,7 @@ func Connect(url, name string) (*Conn, error) {
 		nats.RetryOnFailedConnect(false), nats.Timeout(5*time.Second),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				slog.Warn("stream server lost", "error", err)
+				slog.Warn("connection to NATS lost", "error", err)
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { slog.Warn("stream connection", "error", err) }))
@@ -62,7 +62,7 @@ func Connect(url, name string) (*Conn, error) {
 func (c *Conn) Close() { _ = c.NATS.Drain() }
 
 // ErrUnavailable is returned when a message could not be put on disk: full stream, no server.
-var ErrUnavailable = errors.New("the stream takes no messages at the moment")
+var ErrUnavailable = errors.New("the stream does not accept messages at the moment")
 
 // publishTimeout bounds the wait for one durable write.
 const publishTimeout = 5 * time.Second

@@ -96,7 +96,7 @@ func (s Settings) Validate() error {
 		wrong = append(wrong, fmt.Errorf("OFFERFLOW_NATS_REPLICAS is %d: use 1, or 3 or 5 in a cluster", s.Replicas))
 	}
 	if s.Keep < 0 {
-		wrong = append(wrong, fmt.Errorf("OFFERFLOW_STREAM_KEEP is %s: use 0 or more, like 24h", s.Keep))
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_STREAM_KEEP is %s: use 0s or more, like 24h", s.Keep))
 	}
 	for _, one := range logStreams {
 		if s.Bytes[one.name] < leastBytes {
@@ -202,11 +202,11 @@ func (c *Conn) EnsureSaying(ctx context.Context, settings Settings, say func(don
 func notMade(config jetstream.StreamConfig, err error) error {
 	var refused *jetstream.APIError
 	if errors.As(err, &refused) && refused.ErrorCode == codeNoStorage {
-		return fmt.Errorf("stream %s needs %d MiB on the stream server's disk: make room there, or make the streams smaller (OFFERFLOW_STREAM_…_MIB): %w",
+		return fmt.Errorf("stream %s needs %d MiB on NATS's disk: free space there, or make the streams smaller (OFFERFLOW_STREAM_…_MIB): %w",
 			config.Name, config.MaxBytes>>20, err)
 	}
 	if errors.As(err, &refused) && refused.ErrorCode == codeNoReplicas {
-		return fmt.Errorf("OFFERFLOW_NATS_REPLICAS is %d, and the stream servers at OFFERFLOW_NATS_URL cannot hold stream %s as often: set 1 for a single server: %w",
+		return fmt.Errorf("OFFERFLOW_NATS_REPLICAS is %d, but the servers at OFFERFLOW_NATS_URL cannot hold so many replicas of stream %s: set 1 for a single server: %w",
 			config.Replicas, config.Name, err)
 	}
 	return unusable(config.Name, err)
@@ -215,7 +215,7 @@ func notMade(config jetstream.StreamConfig, err error) error {
 // unusable says why a stream could not be looked at.
 func unusable(name string, err error) error {
 	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
-		return fmt.Errorf("OFFERFLOW_NATS_URL: the stream server there has no JetStream: start it with deploy/nats.conf, or give the account JetStream (%w)", err)
+		return fmt.Errorf("OFFERFLOW_NATS_URL: NATS has no JetStream: start it with deploy/nats.conf, or enable JetStream for the account (%w)", err)
 	}
 	return fmt.Errorf("OFFERFLOW_NATS_URL: stream %s cannot be used: %w", name, err)
 }
@@ -234,7 +234,7 @@ func madeOrAltered(before jetstream.Stream, now jetstream.StreamConfig) string {
 		altered = append(altered, fmt.Sprintf("replicas: %d, was %d", now.Replicas, was.Replicas))
 	}
 	if was.MaxAge != now.MaxAge || was.Discard != now.Discard || !slices.Equal(was.Subjects, now.Subjects) {
-		altered = append(altered, "age, discarding or subjects as this release wants them")
+		altered = append(altered, "age, discard policy or subjects of this release")
 	}
 	if len(altered) == 0 {
 		return ""
@@ -254,7 +254,7 @@ func (c *Conn) Check(ctx context.Context, settings Settings) error {
 			return err
 		})
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return fmt.Errorf("stream %s is missing: run `offerflow migrate`, which makes the streams at OFFERFLOW_NATS_URL", want.Name)
+			return fmt.Errorf("stream %s is missing: run `offerflow migrate`, which creates the streams at OFFERFLOW_NATS_URL", want.Name)
 		}
 		if err != nil {
 			return unusable(want.Name, err)
@@ -289,7 +289,7 @@ func compare(want, got jetstream.StreamConfig) error {
 		{"age at which messages go unhandled", want.MaxAge, got.MaxAge},
 	} {
 		if one.want != one.got {
-			slog.Warn("a stream is not as this process's settings say; nothing is changed: set what is right, then run `offerflow migrate`",
+			slog.Warn("a stream differs from this process's settings; nothing was changed: correct the settings, then run `offerflow migrate`",
 				"stream", want.Name, "setting", one.setting, "here", one.want, "stream's", one.got)
 		}
 	}
@@ -304,7 +304,7 @@ func WaitOut(ctx context.Context, what string, try func() error) error {
 		if err == nil || !isPassing(err) || ctx.Err() != nil || time.Now().After(end) {
 			return err
 		}
-		slog.Warn("the stream server is not ready yet", "for", what, "error", err)
+		slog.Warn("NATS is not ready yet", "for", what, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(reconnectWait):

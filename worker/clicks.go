@@ -89,7 +89,7 @@ func (w *Worker) writeRows(ctx context.Context, packed []byte) error {
 		return err
 	}
 	if err := w.Stream.Publish(ctx, stream.SubjectStarts, "", packed); err != nil {
-		slog.Warn("starts of workflows are owed, their stream refuses them", "error", err)
+		slog.Warn("workflow starts are postponed because their stream refuses them", "error", err)
 		owed, err := w.clicks.Owe(ctx, packed)
 		startsShed.WithLabelValues("refused").Add(float64(owed))
 		return err
@@ -122,7 +122,7 @@ func (w *Worker) handleStarts(ctx context.Context, msg jetstream.Msg) error {
 	if err == nil || len(left) == len(clicks) {
 		return err // where none was started, the message itself comes again
 	}
-	slog.Warn("some starts of workflows are owed", "of", len(clicks), "owed", len(left), "error", err)
+	slog.Warn("some workflow starts are postponed", "of", len(clicks), "owed", len(left), "error", err)
 	return w.oweStarts(ctx, left)
 }
 

@@ -95,7 +95,7 @@ func (w *Worker) rounds(ctx context.Context, nudged <-chan struct{}, round func(
 	for ctx.Err() == nil {
 		more, err := round()
 		if err != nil && ctx.Err() == nil {
-			slog.Warn("what is owed to the workflow engine waits", "error", err)
+			slog.Warn("work that Temporal missed is still waiting", "error", err)
 		}
 		if more && err == nil {
 			continue
@@ -154,7 +154,7 @@ func (w *Worker) payClick(ctx context.Context, waits []activities.OwedWait) erro
 			return errEngineAway
 		}
 		if err != nil { // it comes again after its lease
-			slog.Warn("a wait that is owed to the workflow engine", "postback", id, "error", err)
+			slog.Warn("a wait that Temporal missed", "postback", id, "error", err)
 		}
 	}
 	return nil
@@ -164,7 +164,7 @@ func (w *Worker) payClick(ctx context.Context, waits []activities.OwedWait) erro
 func (w *Worker) putOff(ctx context.Context, waits []activities.OwedWait, by time.Duration) {
 	for i := range waits {
 		if err := w.owed.KeepWait(ctx, waits[i].Postback.ID, time.Now().Add(by)); err != nil {
-			slog.Warn("a wait that is owed to the workflow engine", "postback", waits[i].Postback.ID, "error", err)
+			slog.Warn("a wait that Temporal missed", "postback", waits[i].Postback.ID, "error", err)
 		}
 	}
 }

@@ -77,7 +77,7 @@ type Worker struct {
 func (w *Worker) Run(ctx context.Context) error {
 	err := w.run(ctx)
 	if ctx.Err() != nil && err != nil {
-		slog.Debug("told to stop while it was still starting", "error", err)
+		slog.Debug("stopped while it was still starting", "error", err)
 		return nil
 	}
 	return err

@@ -101,7 +101,7 @@ func eachPartWrong(t *testing.T) {
 			"OFFERFLOW_NATS_URL: no stream server answers at 127.0.0.1:1: start NATS there, or set the right address"}},
 		"NATS's token": {append(withStreams, "migrate"), map[string]string{
 			"OFFERFLOW_NATS_URL": changed(t, parts.NATSURL, func(u *url.URL) { u.User = url.User("0ther-token-of-nats") }),
-		}, []string{"OFFERFLOW_NATS_URL: the stream server at ", "refuses the token"}},
+		}, []string{"OFFERFLOW_NATS_URL: NATS at ", "refuses the token"}},
 		"Temporal's namespace": {withStreams, map[string]string{"TEMPORAL_NAMESPACE": "elsewhere"}, []string{
 			"TEMPORAL_NAMESPACE: Temporal at " + parts.TemporalAddress + ` has no namespace "elsewhere"`, "temporal operator namespace create -n elsewhere"}},
 		"Temporal's token": {withStreams, map[string]string{"TEMPORAL_API_KEY": "0ther-token-of-temporal"}, []string{
@@ -124,12 +124,12 @@ func eachSettingWrong(t *testing.T) {
 		value    string
 		says     string
 	}{
-		"OFFERFLOW_DATABASE_URL":     {allCommands, "postgres://u:hunter2@db:port/x", "cannot be used as PostgreSQL's address"},
-		"OFFERFLOW_NATS_URL":         {allCommands, "nats://hunter2/x@nats:4222", "cannot be used as the stream server's address"},
+		"OFFERFLOW_DATABASE_URL":     {allCommands, "postgres://u:hunter2@db:port/x", "is not a valid PostgreSQL address"},
+		"OFFERFLOW_NATS_URL":         {allCommands, "nats://hunter2/x@nats:4222", "is not a valid NATS address"},
 		"OFFERFLOW_LOG_LEVEL":        {allCommands, "loud", "use debug, info, warn or error"},
 		"OFFERFLOW_DATABASE_CONNS":   {allCommands, "many", `is "many": use a whole number`},
 		"OFFERFLOW_OPERATOR_TOKEN":   {without, "short-token", "must have at least 16 bytes (openssl rand -hex 32)"},
-		"OFFERFLOW_SECRET_KEYS":      {without, "hunter2", "key 1: not 32 or more bytes in hex or base64 (make one with: openssl rand -hex 32)"},
+		"OFFERFLOW_SECRET_KEYS":      {without, "hunter2", "key 1: must be 32 or more bytes in hex or base64 (generate one with: openssl rand -hex 32)"},
 		"OFFERFLOW_GEOIP_FILE":       {[]string{"api", "all"}, "/nowhere/country.mmdb", "/nowhere/country.mmdb"},
 		"OFFERFLOW_HTTP_ADDR":        {[]string{"api", "all"}, "192.0.2.1:8080", "choose another address with OFFERFLOW_HTTP_ADDR"},
 		"OFFERFLOW_WORKER_HTTP_ADDR": {[]string{"worker"}, "192.0.2.1:8080", "choose another address with OFFERFLOW_WORKER_HTTP_ADDR"},
@@ -158,7 +158,7 @@ func eachSettingWrong(t *testing.T) {
 	})
 	t.Run("an unknown one", func(t *testing.T) {
 		p := works(t, "api", map[string]string{"OFFERFLOW_TRUSTED_PROXYS": "127.0.0.1"})
-		has(t, p.errs.String(), "OFFERFLOW_TRUSTED_PROXYS is no setting, and has no effect: did you mean OFFERFLOW_TRUSTED_PROXIES?")
+		has(t, p.errs.String(), "OFFERFLOW_TRUSTED_PROXYS is not a setting and has no effect: did you mean OFFERFLOW_TRUSTED_PROXIES?")
 	})
 }
 

@@ -56,7 +56,7 @@ func StartUI(ctx context.Context, opts UIOptions) (*UI, error) {
 	}
 	listener, err := net.Listen("tcp", ports.Address(port))
 	if err != nil {
-		return nil, fmt.Errorf("the UI of Temporal cannot listen on %s: %w", ports.Address(port), err)
+		return nil, fmt.Errorf("Temporal's UI cannot listen on %s: %w", ports.Address(port), err)
 	}
 	ui := &UI{port: port, inner: inner, done: make(chan struct{})}
 	ui.server = uiserver.NewServer(uioptions.WithConfigProvider(&uiconfig.Config{
@@ -102,7 +102,7 @@ func (ui *UI) handler(opts UIOptions) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !opts.AllowsHost(r.Host) {
-			http.Error(w, fmt.Sprintf("The Temporal UI does not answer as %.100q. List the name in OFFERFLOW_ALLOWED_HOSTS if it is yours.", r.Host),
+			http.Error(w, fmt.Sprintf("The host name %.100q is not allowed. If it is yours, add it to OFFERFLOW_ALLOWED_HOSTS.", r.Host),
 				http.StatusMisdirectedRequest)
 			return
 		}
