@@ -25,7 +25,7 @@ func TestAddressesOfTheStreamServer(t *testing.T) {
 func TestWhatIsWrongWithTheStreamServer(t *testing.T) {
 	const address = "nats://hunter2@nats-1:4222,nats://user:hunter2@nats-2:4222"
 	for cause, says := range map[error]string{
-		nats.ErrAuthorization: "refuses the token, or the user and password", nats.ErrNoServers: "no stream server answers at nats-1:4222, nats-2:4222: start NATS there",
+		nats.ErrAuthorization: "refuses the token, or the user and password", nats.ErrNoServers: "NATS does not answer at nats-1:4222, nats-2:4222: start it",
 		nats.ErrTimeout: "NATS does not answer", errors.New("tls: unknown certificate"): "nats-1:4222, nats-2:4222 cannot be used: tls",
 	} {
 		err := notConnected(address, cause)

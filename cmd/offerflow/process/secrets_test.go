@@ -22,10 +22,10 @@ func TestWeakSecretsOfTheOperator(t *testing.T) {
 	}{
 		"good":                           {token: "sixteen-bytes-xy", address: "0.0.0.0:8080"},
 		"short token":                    {token: "a", address: "127.0.0.1:8080", refused: "OFFERFLOW_OPERATOR_TOKEN must have at least 16 bytes"},
-		"token of one byte":              {token: zeros, address: "0.0.0.0:8080", refused: "OFFERFLOW_OPERATOR_TOKEN must not be one short pattern"},
+		"token of one byte":              {token: zeros, address: "0.0.0.0:8080", refused: "OFFERFLOW_OPERATOR_TOKEN must not be a short repeated pattern"},
 		"key of zeros":                   {keys: zeros, address: "127.0.0.1:8080", refused: "OFFERFLOW_SECRET_KEYS: key 1 must not"},
 		"earlier key of a pattern":       {keys: keyring.Generate() + "," + strings.Repeat("abcd", 16), refused: "OFFERFLOW_SECRET_KEYS: key 2 must not"},
-		"standalone on loopback":         {token: "a", address: "127.0.0.1:8080", standalone: true, warned: "OFFERFLOW_OPERATOR_TOKEN must be"},
+		"standalone on loopback":         {token: "a", address: "127.0.0.1:8080", standalone: true, warned: "OFFERFLOW_OPERATOR_TOKEN must have"},
 		"standalone on loopback, v6":     {keys: zeros, address: "[::1]:8080", standalone: true, warned: "OFFERFLOW_SECRET_KEYS"},
 		"standalone on localhost":        {token: "a", address: "localhost:0", standalone: true, warned: "OFFERFLOW_OPERATOR_TOKEN"},
 		"standalone for everybody":       {token: "a", address: "0.0.0.0:8080", standalone: true, refused: "OFFERFLOW_OPERATOR_TOKEN"},

@@ -135,7 +135,7 @@ func TestTheListOfSettingsShowsNoSecret(t *testing.T) {
 // `offerflow config` says what is wrong with secrets too, as far as they are set.
 func TestSecretsAreCheckedAsFarAsTheyAreSet(t *testing.T) {
 	require.NoError(t, (&Config{HTTPAddr: "127.0.0.1:8080"}).CheckSecrets())
-	require.ErrorContains(t, (&Config{HTTPAddr: "127.0.0.1:8080", OperatorToken: "short"}).CheckSecrets(), "OFFERFLOW_OPERATOR_TOKEN must be")
+	require.ErrorContains(t, (&Config{HTTPAddr: "127.0.0.1:8080", OperatorToken: "short"}).CheckSecrets(), "OFFERFLOW_OPERATOR_TOKEN must have")
 	require.ErrorContains(t, (&Config{HTTPAddr: "127.0.0.1:8080", SecretKeys: keyring.Generate() + ",zz"}).CheckSecrets(), "OFFERFLOW_SECRET_KEYS: key 2")
 }
 
