@@ -15,6 +15,7 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream/outbox"
 )
 
 // AdjustRequest asks for other figures of a conversion.
@@ -45,7 +46,7 @@ func (d *Decisions) Adjust(ctx context.Context, request AdjustRequest) (row dbge
 	if request.OverrideCaps && strings.TrimSpace(request.Note) == "" { // rule 25
 		return row, ErrOverrideNoReason
 	}
-	err = d.again(ctx, request.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
+	err = d.inTenant(ctx, request.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
 		row, err = d.adjustOne(ctx, tx, request)
 		return err
 	})
@@ -159,7 +160,7 @@ func moveBudget(ctx context.Context, tx pgx.Tx, scene *scene, row *dbgen.Convers
 				return err
 			}
 		}
-		return insertOfferNews(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, domain.DerivedOfferNews))
+		return outbox.AddOffer(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, domain.DerivedOfferNews))
 	}
 	slot := domain.Slot{
 		Scope: domain.CapScopeBudget, ScopeID: row.OfferID, Period: scene.current.BudgetPeriod(),
@@ -175,7 +176,7 @@ func moveBudget(ctx context.Context, tx pgx.Tx, scene *scene, row *dbgen.Convers
 	case exhausted != domain.ReasonNone:
 		return ErrBudgetExhausted
 	case full || request.OverrideCaps:
-		return insertOfferNews(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, domain.DerivedOfferNews))
+		return outbox.AddOffer(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, domain.DerivedOfferNews))
 	}
 	return nil
 }

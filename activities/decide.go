@@ -101,7 +101,7 @@ func (d *Decisions) DecideHeld(ctx context.Context, tenantID, clickID uuid.UUID)
 func (d *Decisions) decideHeldOne(ctx context.Context, tenantID uuid.UUID, row dbgen.HeldPostback) (Decided, error) {
 	var postback domain.Postback
 	if err := json.Unmarshal(row.Message, &postback); err != nil {
-		return Decided{}, fmt.Errorf("held postback %s: %w", row.PostbackID, undecodable(err))
+		return Decided{}, fmt.Errorf("held postback %s: %w", row.PostbackID, Undecodable(err))
 	}
 	decided, _, err := d.decideOne(ctx, tenantID, postback, &row.DecideBy)
 	if err != nil {
@@ -131,7 +131,7 @@ func (d *Decisions) failHeld(ctx context.Context, row dbgen.HeldPostback, cause 
 // another. decideBy is set for a held postback.
 func (d *Decisions) decideOne(ctx context.Context, tenantID uuid.UUID, postback domain.Postback, decideBy *time.Time) (
 	decided Decided, after aftermath, err error) {
-	err = tries(func() error {
+	err = db.RetryCollisions(func() error {
 		batch := &db.Batch{}
 		reads := queueScene(ctx, batch, tenantID, *postback.ClickID)
 		logged := db.Read(batch, func(q db.Querier) (dbgen.Postback, error) { return queries.GetPostback(ctx, q, tenantID, postback.ID) })

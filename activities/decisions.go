@@ -52,17 +52,13 @@ type offerVersions struct {
 const maxOfferVersions = 4096
 
 func (v *offerVersions) cache() *lru.Cache[versionKey, *domain.Offer] {
-	v.once.Do(func() { v.lru = newLRU[versionKey, *domain.Offer](maxOfferVersions) })
+	v.once.Do(func() {
+		var err error
+		if v.lru, err = lru.New[versionKey, *domain.Offer](maxOfferVersions); err != nil { // only for a size that is not positive
+			panic(err)
+		}
+	})
 	return v.lru
-}
-
-// newLRU is a cache of a size that is a constant of ours.
-func newLRU[K comparable, V any](size int) *lru.Cache[K, V] {
-	cache, err := lru.New[K, V](size)
-	if err != nil { // the size is not positive
-		panic(err)
-	}
-	return cache
 }
 
 // ConversionStart is what a Conversion workflow waits for.
@@ -99,7 +95,7 @@ func (d *Decisions) offer(ctx context.Context, tx dbgen.DBTX, id uuid.UUID, vers
 	}
 	var offer domain.Offer
 	if err := json.Unmarshal(row.Document, &offer); err != nil {
-		return nil, fmt.Errorf("offer %s version %d: %w", id, version, undecodable(err))
+		return nil, fmt.Errorf("offer %s version %d: %w", id, version, Undecodable(err))
 	}
 	cache.Add(key, &offer)
 	return &offer, nil
@@ -226,25 +222,7 @@ func allFacts(rows []dbgen.Conversion) []domain.Conversion {
 	return facts
 }
 
-// maxTries bounds how often one transaction is run again after it met another: a unique index
-// that another decision filled first, a deadlock, a lost connection.
-const maxTries = 8
-
-// again runs fn in a tenant's transaction until it neither collides nor deadlocks.
-func (d *Decisions) again(ctx context.Context, tenantID uuid.UUID, fn func(ctx context.Context, tx pgx.Tx) error) error {
-	return tries(func() error { return d.Store.Tenant(ctx, tenantID, fn) })
-}
-
-func tries(transaction func() error) error {
-	var err error
-	for range maxTries {
-		err = transaction()
-		if err == nil || (db.UniqueViolation(err) == "" && !db.Retryable(err)) {
-			return err
-		}
-	}
-	if db.UniqueViolation(err) != "" {
-		return fmt.Errorf("%w: %w", errStillTaken, err)
-	}
-	return err
+// inTenant runs fn in a tenant's transaction, again where it collides with another.
+func (d *Decisions) inTenant(ctx context.Context, tenantID uuid.UUID, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	return db.RetryCollisions(func() error { return d.Store.Tenant(ctx, tenantID, fn) })
 }

@@ -341,11 +341,11 @@ func (d *Deliveries) SweepDeliveries(ctx context.Context) (Items, error) {
 	seen := map[uuid.UUID]bool{}
 	// What is set going is not overdue any more, and what cannot be is put off: each page finds others.
 	next := func(*dbgen.SystemOverdueDeliveriesRow) ([]dbgen.SystemOverdueDeliveriesRow, error) {
-		rows, err := queries.SystemOverdueDeliveries(ctx, d.store.SystemPool(), d.now().Add(-overdueSlack), itemsPage)
+		rows, err := queries.SystemOverdueDeliveries(ctx, d.store.SystemPool(), d.now().Add(-overdueSlack), ItemsPage)
 		isOld := func(row dbgen.SystemOverdueDeliveriesRow) bool { return seen[row.ID] }
 		return slices.DeleteFunc(rows, isOld), err
 	}
-	return inPages(ctx, "delivery", next, func(row *dbgen.SystemOverdueDeliveriesRow) error {
+	return InPages(ctx, "delivery", next, func(row *dbgen.SystemOverdueDeliveriesRow) error {
 		seen[row.ID] = true
 		return d.setGoingOrPutOff(ctx, stream.DeliveryEvent{TenantID: row.TenantID, DeliveryID: row.ID})
 	})
@@ -372,7 +372,7 @@ func (d *Deliveries) setGoingOrPutOff(ctx context.Context, ref stream.DeliveryEv
 // fail ends a delivery that cannot be attempted or written down.
 func (d *Deliveries) fail(ctx context.Context, ref stream.DeliveryEvent, cause error) error {
 	slog.ErrorContext(ctx, "a delivery fails for good by an error of ours", "tenant", ref.TenantID, "delivery", ref.DeliveryID, "error", cause)
-	return d.store.Tenant(ctx, ref.TenantID, func(ctx context.Context, tx pgx.Tx) error { return d.failIn(ctx, tx, ref, errorOfOurs) })
+	return d.store.Tenant(ctx, ref.TenantID, func(ctx context.Context, tx pgx.Tx) error { return d.failIn(ctx, tx, ref, InternalErrorText) })
 }
 
 // Watch takes up attempts that a crash cut short, and tells tenants whose endpoints fail, until ctx is done. Whoever claims a row has it, so
@@ -400,7 +400,7 @@ func (d *Deliveries) takeUp(ctx context.Context) error {
 	if err != nil || len(rows) == 0 {
 		return err
 	}
-	sweptTotal.WithLabelValues("delivery").Add(float64(len(rows)))
+	CountOverdue("delivery", len(rows))
 	slog.Warn("deliveries found whose attempt was cut short", "count", len(rows))
 	var failures []error
 	for _, row := range rows {

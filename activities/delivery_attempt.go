@@ -71,7 +71,7 @@ func (d *Deliveries) attemptOnce(ctx context.Context, a *attempt, goOn bool) (at
 	}
 	var result attemptResult
 	var next *laneMove
-	err := d.again(ctx, a.row.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
+	err := d.inTenant(ctx, a.row.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
 		result, next, err = d.record(ctx, tx, a, answer, verdict, goOn)
 		return err
 	})
@@ -99,15 +99,10 @@ func judge(kind string, code int) (verdict domain.Verdict, isUp bool) {
 	return verdict, verdict != domain.VerdictRetry
 }
 
-// again runs a transaction anew when that may help: an attempt that is not written down is made
+// inTenant runs a transaction anew when that may help: an attempt that is not written down is made
 // twice, and an endpoint's disabling may meet the lanes' own writes in a deadlock.
-func (d *Deliveries) again(ctx context.Context, tenantID uuid.UUID, fn func(ctx context.Context, tx pgx.Tx) error) (err error) {
-	for range maxTries {
-		if err = d.store.Tenant(ctx, tenantID, fn); !db.Retryable(err) {
-			return err
-		}
-	}
-	return err
+func (d *Deliveries) inTenant(ctx context.Context, tenantID uuid.UUID, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	return db.Retry(db.Retryable, func() error { return d.store.Tenant(ctx, tenantID, fn) })
 }
 
 // send makes the request and sends it. Secrets are opened here and live no longer than this call.
@@ -289,7 +284,7 @@ func reportEnd(row *dbgen.Delivery, after *dbgen.RecordDeliveryParams) {
 // one of them meanwhile.
 func (d *Deliveries) disable(ctx context.Context, a *attempt) {
 	var failed int64
-	err := d.again(ctx, a.row.TenantID, func(ctx context.Context, tx pgx.Tx) error {
+	err := d.inTenant(ctx, a.row.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		changed, err := queries.DisableEndpoint(ctx, tx, dbgen.DisableEndpointParams{
 			TenantID: a.row.TenantID, ID: a.endpoint.ID, Url: a.endpoint.Url, DisabledAt: d.now(), DisabledReason: "answered 410 Gone",
 		})

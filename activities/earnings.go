@@ -40,18 +40,18 @@ type EarningsRefreshed struct {
 // RefreshEarnings computes the earnings of each tenant's offers, a tenant in one statement. One that
 // fails does not keep the others; a database that stays away does. Done again, it does the same again.
 func (e *Earnings) RefreshEarnings(ctx context.Context) (done EarningsRefreshed, err error) {
-	defer beating(ctx)()
+	defer Heartbeat(ctx)()
 	next := func(after *uuid.UUID) ([]uuid.UUID, error) {
 		if after == nil {
 			after = new(uuid.UUID)
 		}
-		tenants, err := queries.SystemTenantIDs(ctx, e.Store.SystemPool(), *after, itemsPage)
+		tenants, err := queries.SystemTenantIDs(ctx, e.Store.SystemPool(), *after, ItemsPage)
 		if err != nil {
 			return nil, fmt.Errorf("tenants: %w", err)
 		}
 		return tenants, nil
 	}
-	all, err := inPages(ctx, "earnings", next, func(tenantID *uuid.UUID) error { return e.refresh(ctx, *tenantID, &done) })
+	all, err := InPages(ctx, "earnings", next, func(tenantID *uuid.UUID) error { return e.refresh(ctx, *tenantID, &done) })
 	done.Failed = all.Failed
 	return done, err
 }

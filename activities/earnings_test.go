@@ -270,10 +270,10 @@ func TestRule43EarningsOfOneTenantKeepNoOther(t *testing.T) {
 		SELECT $1, $2, rollup_bucket($3::timestamptz), $2, '', '', gen_random_uuid(), 'USD', 0, 1, 0, 9223372036854775807, 0, 0, 0, 0, 0 FROM generate_series(1, 2)`,
 		rig.tenantID, mine.ID, rig.now())
 	rig.system(`INSERT INTO tenants (tenant_id, name, product, email, currency, timezone, created_at)
-		SELECT gen_random_uuid(), 'T', 'publisher', '', 'USD', 'UTC', $1 FROM generate_series(1, $2)`, rig.now(), itemsPage)
+		SELECT gen_random_uuid(), 'T', 'publisher', '', 'USD', 'UTC', $1 FROM generate_series(1, $2)`, rig.now(), ItemsPage)
 	done, err := rig.earnings().RefreshEarnings(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, EarningsRefreshed{Tenants: itemsPage + 1, Offers: 1, Failed: 1}, done)
+	require.Equal(t, EarningsRefreshed{Tenants: ItemsPage + 1, Offers: 1, Failed: 1}, done)
 	require.Equal(t, int64(1), rig.storedEarnings()[mine.ID].Clicks)
 	require.Equal(t, int64(2), rig.publisher.storedEarnings()[theirs.ID].Clicks)
 

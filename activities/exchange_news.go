@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -10,6 +9,7 @@ import (
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
+	"github.com/offerflow/offerflow/stream/outbox"
 )
 
 // partnership is the click's; ok is false where its offer is nobody's but the tenant's.
@@ -31,13 +31,9 @@ func (s *scene) tellPublisher(ctx context.Context, tx dbgen.DBTX, row *dbgen.Con
 		return fmt.Errorf("conversion %s is an advertiser's, and its offer has no partnership", row.ID)
 	}
 	id := messageID(row, t.requestID, domain.DerivedExchange)
-	payload, err := json.Marshal(stream.ExchangeEvent{
+	err := outbox.Add(ctx, tx, row.TenantID, id, stream.SubjectExchange, stream.ExchangeEvent{
 		ID: id, Partnership: partnership, ConversionID: &row.ID, Sequence: t.sequence, Side: domain.SideAdvertiser, At: t.at,
 	})
-	if err != nil {
-		return err
-	}
-	err = queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{TenantID: row.TenantID, ID: id, Subject: stream.SubjectExchange, Payload: payload})
 	if err != nil {
 		return err
 	}
@@ -47,7 +43,7 @@ func (s *scene) tellPublisher(ctx context.Context, tx dbgen.DBTX, row *dbgen.Con
 // tellLive tells of a transition in the live stream of the side whose row it is.
 func tellLive(ctx context.Context, tx dbgen.DBTX, partnershipID uuid.UUID, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
 	data := liveConversion(partnershipID, row, t, offer)
-	return queueLiveAs(ctx, tx, row.TenantID, messageID(row, t.requestID, domain.DerivedLive), stream.LiveConversion, data, t.at, row.TenantID)
+	return outbox.AddLiveAs(ctx, tx, row.TenantID, messageID(row, t.requestID, domain.DerivedLive), stream.LiveConversion, data, t.at, row.TenantID)
 }
 
 // liveConversion is a transition as the live stream of the side tells of it whose row it is.

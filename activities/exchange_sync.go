@@ -57,21 +57,9 @@ func (x *Exchange) SyncConversion(ctx context.Context, partnership domain.Partne
 	synced, err := x.follow(ctx, partnership, conversionID, false)
 	if Permanent(err) {
 		event := stream.ExchangeEvent{ID: conversionID, Partnership: partnership, ConversionID: &conversionID}
-		err = errors.Join(err, keepEvent(ctx, x.Decisions.Store, stream.SourceExchange, &event, err))
+		err = errors.Join(err, (&stream.Failures{Store: x.Decisions.Store}).KeepExchange(ctx, stream.SourceExchange, &event, err))
 	}
 	return synced, err
-}
-
-// keepEvent keeps news of a partnership that no retry brings to the other side. It is of two tenants, and
-// so the operator's.
-func keepEvent(ctx context.Context, store *db.Store, source string, event *stream.ExchangeEvent, cause error) error {
-	payload, err := json.Marshal(event)
-	if err != nil {
-		return err
-	}
-	return (&stream.Failures{Store: store}).Keep(ctx, stream.Failure{
-		Source: source, Subject: stream.SubjectExchange, Payload: payload, About: event.ConversionID, Cause: cause,
-	})
 }
 
 // Replay is SyncConversion for reconciliation (rule 61): it besides mends a row and a ledger that
@@ -82,15 +70,14 @@ func (x *Exchange) Replay(ctx context.Context, partnership domain.Partnership, c
 }
 
 func (x *Exchange) follow(ctx context.Context, partnership domain.Partnership, conversionID uuid.UUID, mend bool) (synced Synced, err error) {
-	for range maxTries {
-		var from *decided
-		if from, err = x.decided(ctx, partnership, conversionID); err != nil {
-			break
+	err = db.Retry(mayFollowNow, func() error {
+		from, err := x.decided(ctx, partnership, conversionID)
+		if err != nil {
+			return err
 		}
-		if synced, err = x.followOne(ctx, partnership, from, mend); err == nil || !mayFollowNow(err) {
-			break
-		}
-	}
+		synced, err = x.followOne(ctx, partnership, from, mend)
+		return err
+	})
 	if err != nil {
 		return Synced{}, fmt.Errorf("sync conversion %s: %w", conversionID, err)
 	}

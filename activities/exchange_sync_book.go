@@ -171,8 +171,8 @@ func linesAt(posted []dbgen.PostingsOfConversionRow, sequence int64) (lines []do
 	return lines
 }
 
-// at is the row as it stands after a step.
-func at(row dbgen.Conversion, standing *domain.Standing) dbgen.Conversion {
+// rowAfter is the row as it stands after a step.
+func rowAfter(row dbgen.Conversion, standing *domain.Standing) dbgen.Conversion {
 	row.Status, row.RejectionReason, row.Sequence = standing.To, standing.Reason, standing.Sequence
 	row.AmountMicros, row.RevenueMicros = standing.Amount, standing.Revenue
 	row.NeedsReview, row.DecidedAt = standing.NeedsReview, standing.DecidedAt
@@ -190,7 +190,7 @@ func (f *follower) write(ctx context.Context, row dbgen.Conversion, standings []
 		has[t.Sequence] = t
 	}
 	for i := range standings {
-		is, step := at(row, &standings[i]), transition{
+		is, step := rowAfter(row, &standings[i]), transition{
 			from: standings[i].From, to: standings[i].To, reason: standings[i].Reason, sequence: standings[i].Sequence, at: standings[i].At,
 			requestID: f.from.history[i].RequestID,
 		}
@@ -223,13 +223,13 @@ func (f *follower) write(ctx context.Context, row dbgen.Conversion, standings []
 
 // writeRow inserts the row, or makes it what it should be where it is not.
 func (f *follower) writeRow(ctx context.Context, batch *db.Batch, row dbgen.Conversion, standings []domain.Standing) error {
-	is := at(row, &standings[len(standings)-1])
+	is := rowAfter(row, &standings[len(standings)-1])
 	if !f.found {
 		f.mended = len(f.has) > 0
 		return queries.InsertConversion(ctx, batch, dbgen.InsertConversionParams(is))
 	}
 	if f.mends && len(f.has) > 0 {
-		f.mended = !reflect.DeepEqual(followed(&f.was), followed(new(at(row, &standings[len(f.has)-1]))))
+		f.mended = !reflect.DeepEqual(followed(&f.was), followed(new(rowAfter(row, &standings[len(f.has)-1]))))
 	}
 	if reflect.DeepEqual(followed(&f.was), followed(&is)) {
 		return nil

@@ -129,7 +129,7 @@ func (j *Jobs) chunk(ctx context.Context, job *dbgen.Job, after int64) (through 
 	if err != nil {
 		return after, err
 	}
-	err = j.Decisions.again(ctx, job.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
+	err = j.Decisions.inTenant(ctx, job.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
 		job.State, err = queries.EndItems(ctx, tx, job.TenantID, job.ID, results)
 		return err
 	})
@@ -138,7 +138,7 @@ func (j *Jobs) chunk(ctx context.Context, job *dbgen.Job, after int64) (through 
 
 func (j *Jobs) finish(ctx context.Context, job *dbgen.Job) error {
 	now := j.Decisions.Now().UTC().Truncate(time.Microsecond)
-	return j.Decisions.again(ctx, job.TenantID, func(ctx context.Context, tx pgx.Tx) error {
+	return j.Decisions.inTenant(ctx, job.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		if err := queries.FinishJob(ctx, tx, &now, job.TenantID, job.ID); err != nil {
 			return err
 		}
@@ -196,7 +196,7 @@ func (e *endedItem) earn(side domain.Side, revenue, payout, reward domain.Micros
 const maxItemError = 1_000
 
 func (e *endedItem) fail(field, why string) {
-	e.State, e.Field, e.Error = ItemFailed, field, shortened(why, maxItemError)
+	e.State, e.Field, e.Error = ItemFailed, field, Shorten(why, maxItemError)
 }
 
 // endAll decides items, several at a time; those of one lane one after the other, in their order.
@@ -235,9 +235,6 @@ func placeOf(job *dbgen.Job, item *dbgen.WaitingItemsRow) int {
 	return int(item.Number % itemsAtOnce)
 }
 
-// errorOfOurs is what a person reads where an item met an error that is no decision.
-const errorOfOurs = "not decided, by an error of ours: the log has it"
-
 // endOne decides one item. An error is returned where the same may work later; what is wrong with
 // this item alone is its end, so that the rest go on.
 func (j *Jobs) endOne(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingItemsRow, ended *endedItem) error {
@@ -254,7 +251,7 @@ func (j *Jobs) endOne(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingIt
 		return err
 	}
 	slog.ErrorContext(ctx, "an item of a job could not be decided", "job", job.ID, "number", item.Number, "error", err)
-	ended.fail("", errorOfOurs)
+	ended.fail("", InternalErrorText)
 	return nil
 }
 

@@ -96,7 +96,7 @@ func (d *Deliveries) NoticeOfEdit(ctx context.Context, partnershipID uuid.UUID, 
 	}
 	event := stream.ExchangeEvent{ID: partnershipID, Version: version, Side: side}
 	event.Partnership.ID = partnershipID
-	return errors.Join(err, keepEvent(ctx, d.store, stream.SourceNotice, &event, err))
+	return errors.Join(err, (&stream.Failures{Store: d.store}).KeepExchange(ctx, stream.SourceNotice, &event, err))
 }
 
 func (d *Deliveries) noticeOfEdit(ctx context.Context, partnershipID uuid.UUID, version int64, side domain.Side) error {

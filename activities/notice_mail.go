@@ -240,7 +240,7 @@ func scalar(value any) string {
 
 // oneLine is text that others typed as one line, cut to a length: it ends no header and begins no line.
 func oneLine(text string, limit int) string {
-	return shortened(strings.Join(strings.Fields(strings.Map(visible, text)), " "), limit)
+	return Shorten(strings.Join(strings.Fields(strings.Map(visible, text)), " "), limit)
 }
 
 // readable is text of several lines, cut to a length; "empty" where there is none.
@@ -249,7 +249,7 @@ func readable(text string, limit int) string {
 	if strings.TrimSpace(text) == "" {
 		return "empty"
 	}
-	return shortened(text, limit)
+	return Shorten(text, limit)
 }
 
 // visible leaves out what is not text but acts on it: control characters, and those that turn the
@@ -265,14 +265,6 @@ func visible(r rune) rune {
 	default:
 		return r
 	}
-}
-
-func shortened(text string, limit int) string {
-	runes := []rune(text)
-	if len(runes) <= limit {
-		return text
-	}
-	return string(runes[:limit-1]) + "…"
 }
 
 // indent keeps the lines of a value apart from the text's own: none but the first begins at its left.

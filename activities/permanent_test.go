@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
 
+	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
@@ -35,12 +36,12 @@ func TestWhichErrorsNoRetryMends(t *testing.T) {
 	}{
 		"none": {nil, false}, "out of range": {pg("22003"), true}, "a zero byte": {pg("22021"), true}, "not null": {pg("23502"), true},
 		"a check": {pg("23514"), true}, "a foreign key": {pg("23503"), true},
-		"a unique key, which a race may take": {pg("23505"), false}, "a unique key at every try": {tries(func() error { return pg("23505") }), true},
+		"a unique key, which a race may take": {pg("23505"), false}, "a unique key at every try": {db.RetryCollisions(func() error { return pg("23505") }), true},
 		"a deadlock": {pg("40P01"), false}, "shutting down": {pg("57P01"), false}, "no such column, in the middle of a deployment": {pg("42703"), false},
 		"time is up": {context.DeadlineExceeded, false}, "not found": {pgx.ErrNoRows, false}, "not yet": {fmt.Errorf("x: %w", stream.ErrNotYet), false},
 		"a bad message": {fmt.Errorf("%w: x", stream.ErrBad), true}, "a key that is gone": {fmt.Errorf("x: %w", keyring.ErrSealed), true},
 		"larger than can be booked": {fmt.Errorf("x: %w", domain.ErrRange), true}, "no JSON": {json.Unmarshal([]byte("{"), &number), true},
-		"other JSON": {json.Unmarshal([]byte(`"x"`), &number), true}, "a document of another release": {undecodable(errors.New("x")), true},
+		"other JSON": {json.Unmarshal([]byte(`"x"`), &number), true}, "a document of another release": {Undecodable(errors.New("x")), true},
 		"ended by an activity": {temporal.NewNonRetryableApplicationError("x", "X", nil), true}, "retried by an activity": {temporal.NewApplicationError("x", "X"), false},
 		"anything else": {errors.New("x"), false},
 	} {
@@ -171,7 +172,7 @@ func TestRule21OneBadReleaseKeepsNoOther(t *testing.T) {
 	t.Parallel()
 	rig := newDecisionRig(t, 4)
 	offer := rig.offer([]domain.Event{goal("A", pendingFor("1"))})
-	clicks := rig.clicks(offer, itemsPage+2, nil)
+	clicks := rig.clicks(offer, ItemsPage+2, nil)
 	var ids []uuid.UUID
 	for _, click := range clicks {
 		ids = append(ids, *rig.post(click, "A").ConversionID)
@@ -182,10 +183,10 @@ func TestRule21OneBadReleaseKeepsNoOther(t *testing.T) {
 	sweep := newSweep(rig)
 	found, err := sweep.pending(t.Context(), rig.now())
 	require.NoError(t, err)
-	require.Equal(t, itemsPage+2, found.Found)
+	require.Equal(t, ItemsPage+2, found.Found)
 	require.Equal(t, 1, found.Failed)
-	require.ErrorContains(t, found.failures(), "out of range")
-	require.Equal(t, itemsPage+1, value[int](rig, "SELECT count(*)::int FROM conversions WHERE status = 'Success'"))
+	require.ErrorContains(t, found.Errors(), "out of range")
+	require.Equal(t, ItemsPage+1, value[int](rig, "SELECT count(*)::int FROM conversions WHERE status = 'Success'"))
 	require.Equal(t, []string{"release failed 1"}, rig.failed(bad))
 	found, err = sweep.pending(t.Context(), rig.now())
 	require.NoError(t, err)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/offerflow/offerflow/db"
@@ -103,7 +102,7 @@ var ErrNoPartnership = temporal.NewNonRetryableApplicationError("no such partner
 // CompareBooks compares the books of a partnership. It names conversions behind an id. decidedSince is
 // that of the comparison before in the same run, or zero for the first.
 func (r *Reconciliations) CompareBooks(ctx context.Context, partnershipID, after uuid.UUID, at, decidedSince time.Time) (Comparison, error) {
-	defer beating(ctx)()
+	defer Heartbeat(ctx)()
 	books, err := queries.SystemBooks(ctx, r.Store.SystemPool(), partnershipID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Comparison{}, ErrNoPartnership
@@ -168,7 +167,7 @@ type Reconciled struct {
 // Reconcile replays the sync of what a comparison found, looks at it once more, and writes both down.
 // Done again, it replays again and writes once.
 func (r *Reconciliations) Reconcile(ctx context.Context, c Comparison) (Reconciled, error) {
-	defer beating(ctx)()
+	defer Heartbeat(ctx)()
 	done := Reconciled{Found: len(c.Differences)}
 	if err := r.replay(ctx, &c); err != nil {
 		return done, err
@@ -245,29 +244,4 @@ func (r *Reconciliations) replayEach(ctx context.Context, c *Comparison, ids []u
 		}
 	}
 	return failed, nil
-}
-
-// beatEvery is well within the time after which the workflow misses an activity.
-const beatEvery = 10 * time.Second
-
-// beating tells the engine that the activity is at work, until done is called: where its worker was
-// killed, another begins anew soon, however long the work itself may take.
-func beating(ctx context.Context) (done func()) {
-	if !activity.IsActivity(ctx) {
-		return func() {}
-	}
-	ctx, done = context.WithCancel(ctx)
-	go func() {
-		ticker := time.NewTicker(beatEvery)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-				activity.RecordHeartbeat(ctx)
-			}
-		}
-	}()
-	return done
 }

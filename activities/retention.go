@@ -65,7 +65,7 @@ func (r *Retention) months(ctx context.Context, before time.Time, gone *LetGo) e
 		for _, month := range months {
 			kept, err := r.Store.LetGo(ctx, table, month, before)
 			if err != nil {
-				itemErrors.WithLabelValues("month").Inc()
+				ItemErrors.WithLabelValues("month").Inc()
 				errs = append(errs, fmt.Errorf("let go of %s: %w", month, err))
 				continue
 			}

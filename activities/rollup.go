@@ -39,7 +39,7 @@ var rollupsTotal = promauto.NewCounter(prometheus.CounterOpts{
 func (r *Rollups) RollUp(ctx context.Context) (int, error) {
 	latest := r.Now().Add(-rollupBucket - rollupSettles)
 	next := func(after *dbgen.RollupMark) ([]dbgen.RollupMark, error) {
-		page := dbgen.SystemMarkedBucketsParams{Latest: latest, AtMost: itemsPage}
+		page := dbgen.SystemMarkedBucketsParams{Latest: latest, AtMost: ItemsPage}
 		if after != nil {
 			page.AfterBucket, page.AfterTenant, page.AfterOffer, page.AfterClicks = after.Bucket, after.TenantID, after.OfferID, after.Clicks
 		}
@@ -49,7 +49,7 @@ func (r *Rollups) RollUp(ctx context.Context) (int, error) {
 		}
 		return marked, nil
 	}
-	done, err := inPages(ctx, "rollup", next, func(bucket *dbgen.RollupMark) error {
+	done, err := InPages(ctx, "rollup", next, func(bucket *dbgen.RollupMark) error {
 		if err := r.recompute(ctx, *bucket); err != nil {
 			return fmt.Errorf("roll up %s of offer %s: %w", bucket.Bucket.Format(time.RFC3339), bucket.OfferID, err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream/outbox"
 )
 
 // ScheduledChanges makes changes of offers that waited for their time.
@@ -67,7 +68,7 @@ func (s *ScheduledChanges) ApplyScheduledChange(ctx context.Context, tenantID, i
 // fail ends a change that no retry makes.
 func (s *ScheduledChanges) fail(ctx context.Context, tenantID, id uuid.UUID, cause error) error {
 	slog.ErrorContext(ctx, "a scheduled change failed for good", "tenant", tenantID, "change", id, "error", cause)
-	itemErrors.WithLabelValues("scheduled_change").Inc()
+	ItemErrors.WithLabelValues("scheduled_change").Inc()
 	return s.Store.Tenant(ctx, tenantID, func(ctx context.Context, tx pgx.Tx) error {
 		return queries.FinishScheduledChange(ctx, tx, dbgen.FinishScheduledChangeParams{
 			TenantID: tenantID, ID: id, State: changeFailed, FinishedAt: s.Now(), Error: errorOfChange,
@@ -89,7 +90,7 @@ func (s *ScheduledChanges) apply(ctx context.Context, tx pgx.Tx, change *dbgen.S
 	}
 	var before domain.Offer
 	if err := json.Unmarshal(version.Document, &before); err != nil {
-		return "", undecodable(err)
+		return "", Undecodable(err)
 	}
 	before.Version = row.Version
 	tenant, err := queries.GetTenant(ctx, tx, change.TenantID)
@@ -174,7 +175,7 @@ func (s *ScheduledChanges) save(ctx context.Context, tx pgx.Tx, tenantID uuid.UU
 	if err != nil {
 		return err
 	}
-	return insertOfferNews(ctx, tx, tenantID, before.ID, id)
+	return outbox.AddOffer(ctx, tx, tenantID, before.ID, id)
 }
 
 func (s *ScheduledChanges) audit(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, before, after *domain.Offer, at time.Time) error {
@@ -199,13 +200,13 @@ func (s *ScheduledChanges) audit(ctx context.Context, tx pgx.Tx, tenantID uuid.U
 // SweepScheduledChanges makes the changes whose workflow never came, and says how many there were.
 func (s *ScheduledChanges) SweepScheduledChanges(ctx context.Context, before time.Time) (Items, error) {
 	next := func(after *dbgen.SystemOverdueChangesRow) ([]dbgen.SystemOverdueChangesRow, error) {
-		page := dbgen.SystemOverdueChangesParams{Before: before, AtMost: itemsPage}
+		page := dbgen.SystemOverdueChangesParams{Before: before, AtMost: ItemsPage}
 		if after != nil {
 			page.AfterAt, page.AfterID = after.At, after.ID
 		}
 		return queries.SystemOverdueChanges(ctx, s.Store.SystemPool(), page)
 	}
-	return inPages(ctx, "scheduled_change", next, func(row *dbgen.SystemOverdueChangesRow) error {
+	return InPages(ctx, "scheduled_change", next, func(row *dbgen.SystemOverdueChangesRow) error {
 		_, err := s.ApplyScheduledChange(ctx, row.TenantID, row.ID)
 		return err
 	})

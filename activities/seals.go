@@ -110,7 +110,7 @@ type Sealed struct {
 func (s *Sealed) Decide(ctx context.Context, tenantID uuid.UUID, postback domain.Postback) (Decided, error) {
 	parts, err := postbackParts(tenantID, postback)
 	if err != nil {
-		return Decided{}, undecodable(err)
+		return Decided{}, Undecodable(err)
 	}
 	if !s.Seals.Keys.Signed(postback.Seal, sealedDecide, parts...) {
 		if err := s.Seals.earlier(ctx, postback.Seal, s.Seals.Now()); err != nil {
@@ -131,7 +131,7 @@ func (s *Sealed) Settle(ctx context.Context, request SettleRequest) (Settled, er
 	}
 	text, err := requestText(request)
 	if err != nil {
-		return Settled{}, undecodable(err)
+		return Settled{}, Undecodable(err)
 	}
 	if !s.Seals.Keys.Signed(request.Seal, sealedSettle, text) {
 		if err := s.Seals.earlier(ctx, request.Seal, s.Seals.Now()); err != nil {

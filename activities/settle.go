@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,8 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream"
+	"github.com/offerflow/offerflow/stream/outbox"
 )
 
 // SettleRequest asks for one transition of a conversion.
@@ -113,7 +116,7 @@ func whyNotMoved(err error) string {
 // settleOne is the transaction, whose reads are one round trip and whose writes are another. The click
 // is locked first, as in Decide. holds says that the click holds early events.
 func (d *Decisions) settleOne(ctx context.Context, request SettleRequest, clickID uuid.UUID) (settled Settled, holds bool, err error) {
-	err = tries(func() error {
+	err = db.RetryCollisions(func() error {
 		batch := &db.Batch{}
 		reads := queueScene(ctx, batch, request.TenantID, clickID)
 		row := db.Read(batch, func(q db.Querier) (dbgen.Conversion, error) {
@@ -206,7 +209,7 @@ func (s *settler) move(ctx context.Context, status domain.Status, reason domain.
 	}
 	switch {
 	case takes && (taken.full() || s.request.OverrideCaps):
-		err = insertOfferNews(ctx, s.tx, row.TenantID, row.OfferID, messageID(row, s.request.RequestID, domain.DerivedOfferNews))
+		err = outbox.AddOffer(ctx, s.tx, row.TenantID, row.OfferID, messageID(row, s.request.RequestID, domain.DerivedOfferNews))
 	case s.before.IsCounted && !row.IsCounted:
 		err = giveBackSlots(ctx, s.tx, &s.before, s.request.RequestID)
 	}
@@ -268,6 +271,18 @@ func (d *Decisions) refuse(ctx context.Context, request SettleRequest, why strin
 		return err
 	})
 	return settled, err
+}
+
+// failRelease keeps a release that no retry mends where people see it; until it is sent again, the
+// sweep leaves the conversion alone.
+func (d *Decisions) failRelease(ctx context.Context, tenantID, conversionID uuid.UUID, cause error) error {
+	payload, err := json.Marshal(map[string]uuid.UUID{"tenantId": tenantID, "conversionId": conversionID})
+	if err != nil {
+		return err
+	}
+	return (&stream.Failures{Store: d.Store}).Keep(ctx, stream.Failure{
+		TenantID: &tenantID, Source: stream.SourceRelease, Payload: payload, About: &conversionID, Cause: cause,
+	})
 }
 
 func settledAs(row *dbgen.Conversion) Settled {

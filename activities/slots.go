@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"math"
 
 	"github.com/google/uuid"
@@ -11,7 +10,7 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
-	"github.com/offerflow/offerflow/stream"
+	"github.com/offerflow/offerflow/stream/outbox"
 )
 
 // takenSlots are slots whose taking is queued, with the counters' values after it.
@@ -115,17 +114,8 @@ func giveBackSlots(ctx context.Context, tx pgx.Tx, row *dbgen.Conversion, reques
 	if err := give(domain.CapScopeBudget, row.OfferID, int64(row.RevenueMicros), domain.PeriodDay, domain.PeriodTotal); err != nil {
 		return err
 	}
-	if err := insertOfferNews(ctx, batch, row.TenantID, row.OfferID, messageID(row, requestID, domain.DerivedOfferNews)); err != nil {
+	if err := outbox.AddOffer(ctx, batch, row.TenantID, row.OfferID, messageID(row, requestID, domain.DerivedOfferNews)); err != nil {
 		return err
 	}
 	return batch.Send(ctx, tx)
-}
-
-// insertOfferNews tells the redirect to look at an offer's counters again. id is the message's.
-func insertOfferNews(ctx context.Context, tx dbgen.DBTX, tenantID, offerID, id uuid.UUID) error {
-	payload, err := json.Marshal(stream.OfferEvent{TenantID: tenantID, OfferID: &offerID})
-	if err != nil {
-		return err
-	}
-	return queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{TenantID: tenantID, ID: id, Subject: stream.SubjectOffer, Payload: payload})
 }

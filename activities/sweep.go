@@ -2,21 +2,15 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
-	"github.com/offerflow/offerflow/stream"
 )
 
 // Sweep sets going what is overdue, and counts it.
@@ -44,10 +38,6 @@ const overdueAfter = 2 * time.Minute
 
 // partitionsAhead is how many months' partitions are there before they are needed.
 const partitionsAhead = 3
-
-var sweptTotal = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "offerflow_swept_total", Help: "Overdue items that the sweep found, by kind. Zero in a healthy system.",
-}, []string{"kind"})
 
 // sweeping is one kind of work of a sweep.
 type sweeping struct {
@@ -82,7 +72,7 @@ func (s *Sweep) FindOverdue(ctx context.Context) (swept Swept, err error) {
 		}
 		*kind.found = done[i].Found
 		swept.Failed += done[i].Failed
-		if failures := done[i].failures(); failures != nil {
+		if failures := done[i].Errors(); failures != nil {
 			swept.Errors = append(swept.Errors, kind.kind+": "+failures.Error())
 		}
 		if kind.found != &ignored {
@@ -93,7 +83,7 @@ func (s *Sweep) FindOverdue(ctx context.Context) (swept Swept, err error) {
 }
 
 func (s *Sweep) report(kind string, n int) {
-	sweptTotal.WithLabelValues(kind).Add(float64(n))
+	CountOverdue(kind, n)
 	if n > 0 {
 		slog.Warn("the sweep found overdue items", "kind", kind, "count", n)
 	}
@@ -102,16 +92,16 @@ func (s *Sweep) report(kind string, n int) {
 // outbox only counts: the relay has them, and what matters is that somebody hears of it.
 func (s *Sweep) outbox(ctx context.Context, before time.Time) (Items, error) {
 	n, err := queries.SystemOverdueOutbox(ctx, s.Store.SystemPool(), before)
-	return Items{kind: "outbox", Found: int(n)}, err
+	return Items{Kind: "outbox", Found: int(n)}, err
 }
 
 // partitions makes the months to come, each by itself.
 func (s *Sweep) partitions(ctx context.Context) (Items, error) {
-	done := Items{kind: "partition"}
+	done := Items{Kind: "partition"}
 	for _, table := range []string{"clicks", "postbacks"} {
 		for month := range int32(partitionsAhead + 1) {
 			_, err := queries.SystemEnsurePartition(ctx, s.Store.SystemPool(), table, month)
-			if err = done.add(ctx, err); err != nil {
+			if err = done.Add(ctx, err); err != nil {
 				return done, err
 			}
 		}
@@ -126,23 +116,23 @@ const keptFor = 72 * time.Hour
 // forget removes what only mattered for a while.
 func (s *Sweep) forget(ctx context.Context) (Items, error) {
 	before := s.Decisions.Now().Add(-keptFor)
-	done := Items{kind: "forget"}
+	done := Items{Kind: "forget"}
 	_, keys := inBatches(ctx, s.Store, before, queries.SystemForgetIdempotencyKeys)
 	_, nonces := inBatches(ctx, s.Store, before, queries.SystemForgetNonces)
 	_, uploads := queries.SystemForgetUploads(ctx, s.Store.SystemPool(), before)
-	return done, errors.Join(done.add(ctx, keys), done.add(ctx, nonces), done.add(ctx, uploads))
+	return done, errors.Join(done.Add(ctx, keys), done.Add(ctx, nonces), done.Add(ctx, uploads))
 }
 
 // held decides what is held past its grace, and starts the waits that follow from it.
 func (s *Sweep) held(ctx context.Context, before time.Time) (Items, error) {
 	next := func(after *dbgen.SystemOverdueHeldRow) ([]dbgen.SystemOverdueHeldRow, error) {
-		page := dbgen.SystemOverdueHeldParams{Before: before, AtMost: itemsPage}
+		page := dbgen.SystemOverdueHeldParams{Before: before, AtMost: ItemsPage}
 		if after != nil {
 			page.AfterAt, page.AfterID = after.DecideBy, after.PostbackID
 		}
 		return queries.SystemOverdueHeld(ctx, s.Store.SystemPool(), page)
 	}
-	return inPages(ctx, "held", next, func(row *dbgen.SystemOverdueHeldRow) error {
+	return InPages(ctx, "held", next, func(row *dbgen.SystemOverdueHeldRow) error {
 		decided, err := s.Decisions.DecideHeld(ctx, row.TenantID, row.ClickID)
 		if err != nil {
 			return err
@@ -155,13 +145,13 @@ func (s *Sweep) held(ctx context.Context, before time.Time) (Items, error) {
 // is neither needed nor waited for. One that wakes later finds it done.
 func (s *Sweep) pending(ctx context.Context, before time.Time) (Items, error) {
 	next := func(after *dbgen.SystemOverduePendingRow) ([]dbgen.SystemOverduePendingRow, error) {
-		page := dbgen.SystemOverduePendingParams{Before: &before, AtMost: itemsPage}
+		page := dbgen.SystemOverduePendingParams{Before: &before, AtMost: ItemsPage}
 		if after != nil {
 			page.AfterAt, page.AfterID = after.ReleaseAt, after.ID
 		}
 		return queries.SystemOverduePending(ctx, s.Store.SystemPool(), page)
 	}
-	return inPages(ctx, "pending", next, func(row *dbgen.SystemOverduePendingRow) error {
+	return InPages(ctx, "pending", next, func(row *dbgen.SystemOverduePendingRow) error {
 		settled, err := s.Decisions.Settle(ctx, SettleRequest{
 			TenantID: row.TenantID, ConversionID: row.ID, Action: domain.ActionRelease, RequestID: ReleaseRequestID,
 		})
@@ -178,16 +168,4 @@ func (s *Sweep) startAll(ctx context.Context, starts []ConversionStart) error {
 		errs = append(errs, s.Start(ctx, start))
 	}
 	return errors.Join(errs...)
-}
-
-// failRelease keeps a release that no retry mends where people see it; until it is sent again, the
-// sweep leaves the conversion alone.
-func (d *Decisions) failRelease(ctx context.Context, tenantID, conversionID uuid.UUID, cause error) error {
-	payload, err := json.Marshal(map[string]uuid.UUID{"tenantId": tenantID, "conversionId": conversionID})
-	if err != nil {
-		return err
-	}
-	return (&stream.Failures{Store: d.Store}).Keep(ctx, stream.Failure{
-		TenantID: &tenantID, Source: stream.SourceRelease, Payload: payload, About: &conversionID, Cause: cause,
-	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
+	"github.com/offerflow/offerflow/stream/outbox"
 )
 
 // Who moves conversions, besides people.
@@ -115,16 +116,12 @@ func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Convers
 		return err
 	}
 	id := messageID(row, t.requestID, domain.DerivedNews)
-	payload, err := json.Marshal(stream.ConversionEvent{
+	err = outbox.Add(ctx, tx, row.TenantID, id, stream.SubjectConversion, stream.ConversionEvent{
 		ID: id, TenantID: row.TenantID, ConversionID: row.ID, ClickID: row.ClickID, Sequence: t.sequence, FromStatus: t.from,
 		Status: t.to, Reason: t.reason, At: t.at, Actor: t.actor, IsTest: row.IsTest,
 		RewardWasSent: t.from == domain.StatusSuccess, Conversion: document,
 		EndsWait: row.ByAdvertiser && t.from == domain.StatusPending && row.Side != domain.SidePublisher,
 	})
-	if err != nil {
-		return err
-	}
-	err = queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{TenantID: row.TenantID, ID: id, Subject: stream.SubjectConversion, Payload: payload})
 	if err != nil || row.Side != domain.SideAdvertiser {
 		return err
 	}

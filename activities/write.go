@@ -11,6 +11,7 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/stream/outbox"
 )
 
 // writer writes one decision: log row, conversion, ledger, news and counters, in the deciding
@@ -84,7 +85,7 @@ func (w *writer) writeWithSlots(ctx context.Context, decision domain.Decision) (
 		return Decided{}, taken.missing(), err
 	}
 	if taken.full() {
-		err = insertOfferNews(ctx, w.tx, w.scene.click.TenantID, w.scene.click.OfferID, domain.DerivedID(w.postback.ID, domain.DerivedOfferNews))
+		err = outbox.AddOffer(ctx, w.tx, w.scene.click.TenantID, w.scene.click.OfferID, domain.DerivedID(w.postback.ID, domain.DerivedOfferNews))
 	}
 	return decided, nil, err
 }
