@@ -14,22 +14,6 @@ import (
 	"github.com/offerflow/offerflow/stream"
 )
 
-func (rig *decisionRig) adjust(id *uuid.UUID, by domain.Adjustment, change ...func(*AdjustRequest)) error {
-	rig.t.Helper()
-	request := AdjustRequest{
-		TenantID: rig.tenantID, ConversionID: *id, Figures: by, RequestID: uuid.NewString(), Actor: "person", Note: "partial refund",
-	}
-	for _, one := range change {
-		one(&request)
-	}
-	_, err := rig.Adjust(rig.t.Context(), request)
-	return err
-}
-
-func (rig *decisionRig) points(member string) int64 {
-	return value[int64](rig, "SELECT coalesce(sum(points_micros), 0)::bigint FROM member_balances WHERE pub_member_id = $1", member)
-}
-
 // rules 24, 42: an adjustment is a transition of its own, with a transaction for the difference, its
 // news and its audit entry. The books are checked as a whole after the test.
 func TestRule42Adjust(t *testing.T) {

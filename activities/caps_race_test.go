@@ -12,30 +12,6 @@ import (
 	"github.com/offerflow/offerflow/stream"
 )
 
-// race sends one postback of each click at once and counts the answers by reason.
-func (rig *decisionRig) race(clicks []domain.Click, change func(i int, p *domain.Postback)) map[domain.Reason]int {
-	rig.t.Helper()
-	answers := make([]domain.Answer, len(clicks))
-	atOnce(rig.t, len(clicks), func(i int) error {
-		p := rig.postback(clicks[i], "A")
-		if change != nil {
-			change(i, &p)
-		}
-		decided, err := rig.Decide(rig.t.Context(), rig.tenantID, p)
-		answers[i] = decided.Answer
-		return err
-	})
-	reasons := map[domain.Reason]int{}
-	for _, answer := range answers {
-		reasons[answer.Reason]++
-	}
-	return reasons
-}
-
-func (rig *decisionRig) liveOf(o *domain.Offer) int64 {
-	return value[int64](rig, "SELECT count(*) FROM conversions WHERE offer_id = $1 AND status <> 'Rejected'", o.ID)
-}
-
 func TestRule30ExactCaps(t *testing.T) {
 	rig := newDecisionRig(t, raceConns)
 	const n = 1000
@@ -177,17 +153,4 @@ func TestRule30SlotsComeAndGo(t *testing.T) {
 		require.LessOrEqual(t, rig.liveOf(o), int64(10))
 		rig.race(rig.clicks(o, 20, func(i int, c *domain.Click) { member := uuid.NewString(); c.PubMemberID = &member }), nil)
 	}
-}
-
-func (rig *decisionRig) liveIDs(o *domain.Offer) (ids []uuid.UUID) {
-	rig.t.Helper()
-	rows, err := rig.Store.SystemPool().Query(rig.t.Context(), "SELECT id FROM conversions WHERE offer_id = $1 AND status <> 'Rejected' ORDER BY id", o.ID)
-	require.NoError(rig.t, err)
-	for rows.Next() {
-		var id uuid.UUID
-		require.NoError(rig.t, rows.Scan(&id))
-		ids = append(ids, id)
-	}
-	require.NoError(rig.t, rows.Err())
-	return ids
 }

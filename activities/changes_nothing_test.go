@@ -9,41 +9,6 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
-// foresee asks, before a decision, whether it will change nothing; what it gives back compares that with the
-// decision. Every decision of the tests of this package goes through it, so that it holds for all of
-// their cases: what changes nothing is a refusal or a duplicate, and every refusal is foreseen, but
-// for a nonce that was used before.
-func (rig *decisionRig) foresee(p domain.Postback) (compare func(Decided)) {
-	rig.t.Helper()
-	click, ok, err := rig.ClickOf(rig.t.Context(), &p)
-	require.NoError(rig.t, err)
-	seen := value[int64](rig, "SELECT count(*) FROM postbacks WHERE id = $1", p.ID) > 0
-	if !ok || seen { // answered from the log
-		return func(Decided) {}
-	}
-	nothing, err := rig.ChangesNothing(rig.t.Context(), &click, &p)
-	require.NoError(rig.t, err)
-	const conversions = "SELECT count(*) + coalesce(sum(sequence), 0) FROM conversions WHERE click_id = $1"
-	before := value[int64](rig, conversions, click.ID)
-	held := value[int64](rig, "SELECT count(*) FROM held_postbacks WHERE click_id = $1", click.ID)
-	return func(decided Decided) {
-		rig.t.Helper()
-		outcome := decided.Answer.Outcome
-		if nothing {
-			require.Contains(rig.t, []domain.Outcome{domain.OutcomeRefused, domain.OutcomeDuplicate}, outcome, "foreseen as changing nothing")
-		}
-		if nothing && held == 0 { // else what was held may be decided besides
-			require.Empty(rig.t, decided.Waiting)
-			require.False(rig.t, decided.SessionClosed)
-			require.Equal(rig.t, before, value[int64](rig, conversions, click.ID))
-		}
-		if !nothing && outcome == domain.OutcomeRefused {
-			require.Equal(rig.t, domain.ReasonBadSignature, decided.Answer.Reason, "a refusal that was not foreseen")
-			require.NotNil(rig.t, p.Signed, "a refusal that was not foreseen")
-		}
-	}
-}
-
 // What no workflow needs to hear of is known before the decision, by whatever name the goal is called.
 func TestWhatChangesNothingIsForeseen(t *testing.T) {
 	t.Parallel()

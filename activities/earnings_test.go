@@ -16,18 +16,18 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
-func (rig *decisionRig) earnings() *Earnings { return &Earnings{Store: rig.Store, Now: rig.now} }
+func earningsOf(rig *decisionRig) *Earnings { return &Earnings{Store: rig.Store, Now: rig.now} }
 
 // refresh computes the earnings of all tenants and returns those of the rig's, as its own role sees them.
-func (rig *decisionRig) refresh() map[uuid.UUID]domain.Earnings {
+func refresh(rig *decisionRig) map[uuid.UUID]domain.Earnings {
 	rig.t.Helper()
-	done, err := rig.earnings().RefreshEarnings(rig.t.Context())
+	done, err := earningsOf(rig).RefreshEarnings(rig.t.Context())
 	require.NoError(rig.t, err)
 	require.Zero(rig.t, done.Failed)
-	return rig.storedEarnings()
+	return storedEarnings(rig)
 }
 
-func (rig *decisionRig) storedEarnings() map[uuid.UUID]domain.Earnings {
+func storedEarnings(rig *decisionRig) map[uuid.UUID]domain.Earnings {
 	rig.t.Helper()
 	found := map[uuid.UUID]domain.Earnings{}
 	rig.tenant(func(ctx context.Context, tx pgx.Tx) error {
@@ -58,7 +58,7 @@ func TestRule43EarningsCountWhatReportsCount(t *testing.T) {
 		t.Helper()
 		want := domain.Earnings{Clicks: 4, Conversions: conversions, Revenue: *decimal(revenue), LastRevenueAt: &last}
 		for range 2 {
-			found := rig.refresh()
+			found := refresh(rig)
 			require.Equal(t, want, found[o.ID], what)
 			require.NotContains(t, found, idle.ID, "nothing ever came of it")
 		}
@@ -104,20 +104,20 @@ func TestRule43EarningsLeaveTheirWindow(t *testing.T) {
 	rig.wait(domain.EPCWindow)
 	second := rig.now()
 	late := rig.post(rig.click(o), "A")
-	require.Equal(t, domain.Earnings{Clicks: 2, Conversions: 2, Revenue: *decimal("5"), LastRevenueAt: &second}, rig.refresh()[o.ID], "30 days to the second")
+	require.Equal(t, domain.Earnings{Clicks: 2, Conversions: 2, Revenue: *decimal("5"), LastRevenueAt: &second}, refresh(rig)[o.ID], "30 days to the second")
 	rig.wait(time.Second)
-	require.Equal(t, domain.Earnings{Clicks: 1, Conversions: 1, Revenue: *decimal("2.5"), LastRevenueAt: &second}, rig.refresh()[o.ID], "and a second")
+	require.Equal(t, domain.Earnings{Clicks: 1, Conversions: 1, Revenue: *decimal("2.5"), LastRevenueAt: &second}, refresh(rig)[o.ID], "and a second")
 
 	rig.wait(domain.EPCWindow)
-	require.Equal(t, domain.Earnings{LastRevenueAt: &second}, rig.refresh()[o.ID], "marked")
+	require.Equal(t, domain.Earnings{LastRevenueAt: &second}, refresh(rig)[o.ID], "marked")
 	rollUp()
-	require.Equal(t, domain.Earnings{LastRevenueAt: &second}, rig.refresh()[o.ID], "rolled up")
+	require.Equal(t, domain.Earnings{LastRevenueAt: &second}, refresh(rig)[o.ID], "rolled up")
 	rig.review(late.ConversionID, domain.ActionReverse)
-	require.Equal(t, domain.Earnings{LastRevenueAt: &first}, rig.refresh()[o.ID], "reversed")
+	require.Equal(t, domain.Earnings{LastRevenueAt: &first}, refresh(rig)[o.ID], "reversed")
 	rollUp()
-	require.Equal(t, domain.Earnings{LastRevenueAt: &first}, rig.refresh()[o.ID], "and rolled up")
+	require.Equal(t, domain.Earnings{LastRevenueAt: &first}, refresh(rig)[o.ID], "and rolled up")
 	rig.review(early.ConversionID, domain.ActionReverse)
-	require.Equal(t, domain.Earnings{}, rig.refresh()[o.ID], "nothing is left")
+	require.Equal(t, domain.Earnings{}, refresh(rig)[o.ID], "nothing is left")
 }
 
 // Rules 43 and 57: a shared offer earns in the publisher's book. Its advertiser pays.
@@ -131,8 +131,8 @@ func TestRule43EarningsOfASharedOffer(t *testing.T) {
 	}
 	rig.decisionRig.post(rig.decisionRig.click(own), "A")
 	last := rig.now()
-	require.Equal(t, map[uuid.UUID]domain.Earnings{own.ID: {Clicks: 1, Conversions: 1, Revenue: *decimal("2.5"), LastRevenueAt: &last}}, rig.refresh())
-	require.Equal(t, map[uuid.UUID]domain.Earnings{offer.ID: {Clicks: 3, Conversions: 3, Revenue: *decimal("7.5"), LastRevenueAt: &last}}, rig.publisher.refresh())
+	require.Equal(t, map[uuid.UUID]domain.Earnings{own.ID: {Clicks: 1, Conversions: 1, Revenue: *decimal("2.5"), LastRevenueAt: &last}}, refresh(rig.decisionRig))
+	require.Equal(t, map[uuid.UUID]domain.Earnings{offer.ID: {Clicks: 3, Conversions: 3, Revenue: *decimal("7.5"), LastRevenueAt: &last}}, refresh(rig.publisher))
 }
 
 // Rule 43 and invariant 9: in every snapshot, whatever goes on, the earnings are what the raw rows add
@@ -246,12 +246,12 @@ func TestRule43EarningsNeverGoBack(t *testing.T) {
 	rig.click(o)
 	slow := rig.now()
 	rig.wait(time.Minute)
-	require.Equal(t, int64(1), rig.refresh()[o.ID].Clicks)
+	require.Equal(t, int64(1), refresh(rig)[o.ID].Clicks)
 	rig.click(o)
 	_, err := (&Earnings{Store: rig.Store, Now: func() time.Time { return slow }}).RefreshEarnings(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, int64(1), rig.storedEarnings()[o.ID].Clicks)
-	require.Equal(t, int64(2), rig.refresh()[o.ID].Clicks)
+	require.Equal(t, int64(1), storedEarnings(rig)[o.ID].Clicks)
+	require.Equal(t, int64(2), refresh(rig)[o.ID].Clicks)
 }
 
 // A tenant whose figures cannot be added up keeps the old ones; the others, more than a page of them,
@@ -262,7 +262,7 @@ func TestRule43EarningsOfOneTenantKeepNoOther(t *testing.T) {
 	mine, theirs := rig.offer([]domain.Event{goal("A")}), rig.publisher.offer([]domain.Event{goal("A")})
 	rig.decisionRig.click(mine)
 	rig.publisher.click(theirs)
-	rig.refresh()
+	refresh(rig.decisionRig)
 	rig.decisionRig.click(mine)
 	rig.publisher.click(theirs)
 	rig.system(`INSERT INTO conversion_rollups (tenant_id, offer_id, bucket, advertiser_id, country, device, event_id, currency, pending, success, rejected,
@@ -271,11 +271,11 @@ func TestRule43EarningsOfOneTenantKeepNoOther(t *testing.T) {
 		rig.tenantID, mine.ID, rig.now())
 	rig.system(`INSERT INTO tenants (tenant_id, name, product, email, currency, timezone, created_at)
 		SELECT gen_random_uuid(), 'T', 'publisher', '', 'USD', 'UTC', $1 FROM generate_series(1, $2)`, rig.now(), ItemsPage)
-	done, err := rig.earnings().RefreshEarnings(t.Context())
+	done, err := earningsOf(rig.decisionRig).RefreshEarnings(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, EarningsRefreshed{Tenants: ItemsPage + 1, Offers: 1, Failed: 1}, done)
-	require.Equal(t, int64(1), rig.storedEarnings()[mine.ID].Clicks)
-	require.Equal(t, int64(2), rig.publisher.storedEarnings()[theirs.ID].Clicks)
+	require.Equal(t, int64(1), storedEarnings(rig.decisionRig)[mine.ID].Clicks)
+	require.Equal(t, int64(2), storedEarnings(rig.publisher)[theirs.ID].Clicks)
 
 	away, err := db.Open(t.Context(), rig.url, 1)
 	require.NoError(t, err)
@@ -316,7 +316,7 @@ func TestRule43OffersThatPayLateEarnAsMuch(t *testing.T) {
 			require.NotNil(t, answer.ConversionID, "%s: %+v", name, answer)
 		}
 		for _, how := range []string{"marked", "rolled up"} {
-			require.Equal(t, *decimal(c.want), rig.refresh()[c.offer.ID].Revenue, "%s, %s", name, how)
+			require.Equal(t, *decimal(c.want), refresh(rig)[c.offer.ID].Revenue, "%s, %s", name, how)
 			_, err := (&Rollups{Store: rig.Store, Now: func() time.Time { return rig.now().Add(time.Hour) }}).RollUp(t.Context())
 			require.NoError(t, err)
 		}
@@ -335,7 +335,7 @@ func TestRule43EarningsOfOlderRows(t *testing.T) {
 	_, err := (&Rollups{Store: rig.Store, Now: func() time.Time { return rig.now().Add(time.Hour) }}).RollUp(t.Context())
 	require.NoError(t, err)
 	rig.system("UPDATE conversion_rollups SET expected = NULL, expected_revenue_micros = NULL")
-	found := rig.refresh()
+	found := refresh(rig.decisionRig)
 	require.Equal(t, *decimal("2.5"), found[late.ID].Revenue)
 	require.Zero(t, found[asked.ID].Revenue)
 }

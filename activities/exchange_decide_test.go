@@ -3,13 +3,11 @@ package activities
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/db/dbgen"
@@ -118,18 +116,6 @@ func TestRule58EveryTransitionIsTold(t *testing.T) {
 	}, told)
 	require.Equal(t, 0, value[int](rig.decisionRig, "SELECT count(*) FROM outbox WHERE subject = $1", stream.SubjectLive+rig.publisher.tenantID.String()),
 		"the publisher hears of its own book")
-}
-
-// payloads reads what the outbox holds for a subject, oldest first.
-func (rig *sharedRig) payloads(subject string, each func(payload []byte)) {
-	rig.t.Helper()
-	rows, err := rig.Store.SystemPool().Query(rig.t.Context(), "SELECT payload FROM outbox WHERE subject = $1 ORDER BY position", subject)
-	require.NoError(rig.t, err)
-	payloads, err := pgx.CollectRows(rows, pgx.RowTo[json.RawMessage])
-	require.NoError(rig.t, err)
-	for _, payload := range payloads {
-		each(payload)
-	}
 }
 
 // Rule 58: the callback document of the advertiser's book names its cost; another tenant's own offer
@@ -256,25 +242,6 @@ func TestRule58NoCapsOfThePublishersPartners(t *testing.T) {
 	}
 }
 
-// copyRow puts a conversion of the advertiser's book, at its first transition, into the publisher's as
-// the sync does, but for its money: for what must leave such a row alone.
-func (rig *sharedRig) copyRow(id *uuid.UUID) {
-	rig.t.Helper()
-	row := rig.conversion(id)
-	row.TenantID, row.Side, row.IsCounted, row.MemberKey = rig.publisher.tenantID, domain.SidePublisher, false, nil
-	payload, err := json.Marshal(stream.ConversionEvent{ID: uuid.New(), TenantID: row.TenantID, ConversionID: row.ID, Sequence: row.Sequence, Status: row.Status})
-	require.NoError(rig.t, err)
-	rig.publisher.tenant(func(ctx context.Context, tx pgx.Tx) error {
-		return errors.Join(
-			queries.InsertConversion(ctx, tx, dbgen.InsertConversionParams(row)),
-			queries.InsertTransition(ctx, tx, dbgen.InsertTransitionParams{
-				TenantID: row.TenantID, ConversionID: row.ID, Sequence: row.Sequence, ToStatus: string(row.Status), At: row.CreatedAt, Actor: actorPostback,
-			}),
-			queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{TenantID: row.TenantID, ID: uuid.New(), Subject: stream.SubjectConversion, Payload: payload}),
-		)
-	})
-}
-
 // Rule 58: review is the advertiser's. A publisher's row is not moved by a person, a job, the timer or
 // the sweep, and has no figures to adjust.
 func TestRule58ThePublishersRowsAreNotDecided(t *testing.T) {
@@ -341,7 +308,7 @@ func TestRule58Jobs(t *testing.T) {
 	rig.copyRow(shared)
 	own := rig.offer([]domain.Event{goal("own", approval)})
 	owned := rig.post(rig.decisionRig.click(own), "own").ConversionID
-	rig.wait(waitStarted)
+	rig.wait(WaitStarted)
 
 	refused := theirs.job(domain.ActionApprove, []uuid.UUID{*shared})
 	require.True(t, theirs.run(refused).Done)

@@ -29,7 +29,7 @@ func TestInvariant13BothBooksConverge(t *testing.T) {
 	t.Parallel()
 	rig := newSharedRig(t, 8)
 	rapid.Check(t, func(t *rapid.T) {
-		life := rig.newLife(t)
+		life := newLife(rig, t)
 		for range rapid.IntRange(1, 14).Draw(t, "steps") {
 			life.step()
 		}
@@ -38,7 +38,7 @@ func TestInvariant13BothBooksConverge(t *testing.T) {
 	})
 }
 
-func (rig *sharedRig) newLife(t *rapid.T) *exchangeLife {
+func newLife(rig *sharedRig, t *rapid.T) *exchangeLife {
 	life := &exchangeLife{sharedRig: rig, t: t}
 	life.offer, life.partnership = rig.sharedOffer([]domain.Event{
 		goal("once", func(e *domain.Event) { e.MinTimeFromPreviousEvent = decimal("1") }), goal("often", repeats, pendingFor("1")),

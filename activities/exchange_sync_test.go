@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -15,70 +14,9 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
-	"github.com/offerflow/offerflow/stream"
 )
 
-func (rig *sharedRig) exchange() *Exchange { return &Exchange{Decisions: rig.Decisions} }
-
-// sync brings a conversion to the publisher's book.
-func (rig *sharedRig) sync(p domain.Partnership, id *uuid.UUID) Synced {
-	rig.t.Helper()
-	synced, err := rig.exchange().SyncConversion(rig.t.Context(), p, *id)
-	require.NoError(rig.t, err)
-	return synced
-}
-
-// unequal are questions about both books of an offer, each of which must find nothing once all is
-// synced (invariant 13).
-var unequal = []struct{ what, query string }{
-	{"conversions", `
-		SELECT coalesce(a.id, p.id)::text FROM (SELECT * FROM conversions WHERE offer_id = $1 AND side = 'advertiser') a
-		FULL JOIN (SELECT * FROM conversions WHERE offer_id = $1 AND side = 'publisher') p ON p.id = a.id
-		WHERE (a.click_id, a.postback_id, a.event_id, a.advertiser_id, a.offer_version, a.status, a.rejection_reason, a.sequence, a.amount_micros, a.revenue_micros,
-				a.currency, a.received_at, a.created_at, a.user_completed_at, a.completion_trusted, a.release_at, a.needs_review, a.decided_at, a.unique_per,
-				a.closes_session, a.cnv_conversion_id, a.cnv_event_id, a.cnv_amount, a.cnv_subs, a.cnv_goal_id, a.cnv_goal_name, a.is_test)
-			IS DISTINCT FROM (p.click_id, p.postback_id, p.event_id, p.advertiser_id, p.offer_version, p.status, p.rejection_reason, p.sequence, p.amount_micros, p.revenue_micros,
-				p.currency, p.received_at, p.created_at, p.user_completed_at, p.completion_trusted, p.release_at, p.needs_review, p.decided_at, p.unique_per,
-				p.closes_session, p.cnv_conversion_id, p.cnv_event_id, p.cnv_amount, p.cnv_subs, p.cnv_goal_id, p.cnv_goal_name, p.is_test)`},
-	{"transitions", `
-		SELECT coalesce(a.conversion_id, p.conversion_id)::text FROM
-			(SELECT t.* FROM transitions t JOIN conversions c USING (tenant_id) WHERE c.id = t.conversion_id AND c.offer_id = $1 AND c.side = 'advertiser') a
-		FULL JOIN
-			(SELECT t.* FROM transitions t JOIN conversions c USING (tenant_id) WHERE c.id = t.conversion_id AND c.offer_id = $1 AND c.side = 'publisher') p
-			ON p.conversion_id = a.conversion_id AND p.sequence = a.sequence
-		WHERE (a.from_status, a.to_status, a.reason, a.at, a.note, a.override_caps, a.request_id, a.figures_before->>'revenue', a.figures_after->>'revenue', a.figures_after->>'amount')
-			IS DISTINCT FROM (p.from_status, p.to_status, p.reason, p.at, p.note, p.override_caps, p.request_id, p.figures_before->>'revenue', p.figures_after->>'revenue', p.figures_after->>'amount')`},
-	{"cost and revenue by transition", `
-		SELECT t.conversion_id::text FROM ledger_transactions t JOIN conversions c ON c.tenant_id = t.tenant_id AND c.id = t.conversion_id
-		JOIN ledger_entries e ON e.tenant_id = t.tenant_id AND e.transaction_id = t.id AND e.account IN ('advertising_expense', 'advertiser_receivable')
-		WHERE c.offer_id = $1 GROUP BY t.conversion_id, t.sequence
-		HAVING sum(e.amount_micros) FILTER (WHERE e.account = 'advertising_expense' AND c.side = 'advertiser')
-			IS DISTINCT FROM sum(e.amount_micros) FILTER (WHERE e.account = 'advertiser_receivable' AND c.side = 'publisher')`},
-}
-
-// requireEqual asks them, and whether every transition of the publisher's has its one live event.
-func (rig *sharedRig) requireEqual(t require.TestingT, o *domain.Offer) {
-	for _, question := range unequal {
-		rows, err := rig.Store.SystemPool().Query(context.Background(), question.query, o.ID)
-		require.NoError(t, err, question.what)
-		wrong, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		require.NoError(t, err, question.what)
-		require.Empty(t, wrong, question.what)
-	}
-	var transitions, live int64
-	require.NoError(t, rig.Store.SystemPool().QueryRow(context.Background(), `SELECT
-		(SELECT count(*) FROM transitions t JOIN conversions c ON c.tenant_id = t.tenant_id AND c.id = t.conversion_id WHERE c.side = 'publisher' AND c.offer_id = $1),
-		(SELECT count(*) FROM outbox WHERE subject = $2 AND payload->'data'->>'offerId' = $1::text AND payload->'data' ? 'revenue')`,
-		o.ID, stream.SubjectLive+rig.publisher.tenantID.String()).Scan(&transitions, &live))
-	require.Equal(t, transitions, live, "live events")
-}
-
 func revshare(o *domain.Offer) { o.ConversionType = domain.ConversionTypeRevShare }
-
-func (rig *sharedRig) adjustRevenue(id *uuid.UUID, to string) {
-	rig.t.Helper()
-	require.NoError(rig.t, rig.adjust(id, domain.Adjustment{Revenue: decimal(to)}))
-}
 
 // Rule 58: the publisher's book has the conversion under the same id with the same values, status and
 // reason, and by its own terms what its member and its partner get of it.
@@ -158,7 +96,7 @@ func TestRule58EveryLaterStatusInOrder(t *testing.T) {
 	rig.wait(7 * 24 * time.Hour)
 	rig.review(third, domain.ActionRelease, byTimer)
 	rig.sync(p, third)
-	require.Equal(t, actorTimer, rig.publisher.transitions(third)[1].Actor)
+	require.Equal(t, ActorTimer, rig.publisher.transitions(third)[1].Actor)
 	rig.requireEqual(t, offer)
 }
 
@@ -169,7 +107,7 @@ func TestRule58NewsOutOfOrderAndAgain(t *testing.T) {
 	offer, p := rig.sharedOffer([]domain.Event{goal("A")})
 	click := rig.click(offer)
 	id := rig.post(click, "A").ConversionID
-	early, err := rig.exchange().decided(t.Context(), p, *id)
+	early, err := rig.exchange().ReadRecord(t.Context(), p, *id)
 	require.NoError(t, err)
 	rig.review(id, domain.ActionReverse)
 	require.Equal(t, Synced{Sequence: 2, Copied: 2}, rig.sync(p, id))
@@ -177,8 +115,8 @@ func TestRule58NewsOutOfOrderAndAgain(t *testing.T) {
 		require.Equal(t, Synced{Sequence: 2}, rig.sync(p, id))
 	}
 	// One that read the advertiser's book before the other did comes after it.
-	_, err = rig.exchange().followOne(t.Context(), p, early, false)
-	require.ErrorIs(t, err, errAdvertiserMoved)
+	_, err = rig.exchange().SyncFrom(t.Context(), p, early)
+	require.ErrorIs(t, err, ErrAdvertiserMoved)
 	require.Equal(t, domain.StatusRejected, rig.publisher.conversion(id).Status)
 	rig.requireEqual(t, offer)
 }
@@ -293,47 +231,6 @@ func TestRule39PayoutsArePublishers(t *testing.T) {
 	rig.requireEqual(t, offer)
 }
 
-// Rules 49, 50 and 54: the publisher's callback hears of each transition exactly once, and its partner.
-func TestRule50CallbacksFollowTheSync(t *testing.T) {
-	t.Parallel()
-	rig := newSharedRig(t, 8)
-	out := newPartnerRigOf(rig.publisher)
-	out.partnerURL("/partner?s={status}", told("success", "reversed"))
-	offer, p := rig.sharedOffer([]domain.Event{goal("A", pendingFor("7"))})
-	click := rig.click(offer)
-	id := rig.post(click, "A").ConversionID
-	for _, action := range []domain.Action{"", domain.ActionApprove, domain.ActionReverse} {
-		rig.wait(time.Second)
-		if action != "" {
-			rig.review(id, action)
-		}
-		for range 2 {
-			rig.sync(p, id)
-			out.news(2)
-		}
-	}
-	rig.review(id, domain.ActionApprove)
-	rig.adjustRevenue(id, "2")
-	rig.sync(p, id)
-	out.news(1)
-	var heard []string
-	for _, body := range out.at("/hook") {
-		var message struct {
-			Sequence   int64
-			Conversion struct {
-				Status, Revenue, RewardPoints, PubMemberID, ConversionID, OfferAdvertiserName string
-			}
-		}
-		require.NoError(t, json.Unmarshal([]byte(body), &message))
-		require.Equal(t, []string{id.String(), *click.PubMemberID, "100.00"},
-			[]string{message.Conversion.ConversionID, message.Conversion.PubMemberID, message.Conversion.RewardPoints})
-		heard = append(heard, message.Conversion.Status+" "+message.Conversion.Revenue)
-	}
-	require.Equal(t, []string{"Pending 2.50", "Success 2.50", "Rejected 2.50", "Success 2.50", "Success 2.00"}, heard)
-	require.Equal(t, []string{"s=Success", "s=Rejected", "s=Success"}, out.at("/partner"), "no adjustment")
-	rig.requireEqual(t, offer)
-}
-
 // Rules 5, 6 and 25: a conversion whose forerunner is still live in the publisher's book waits for the
 // forerunner's rejection, and two that were live in turns do not wait for each other.
 func TestRule58AnotherWasLiveBefore(t *testing.T) {
@@ -390,19 +287,6 @@ func TestRule60ASyncKnowsItsPartnership(t *testing.T) {
 	rig.requireEqual(t, offer)
 }
 
-// damage is done by somebody whom no role and no check holds back.
-func (rig *sharedRig) damage(sql string, args ...any) {
-	rig.t.Helper()
-	conn, err := pgx.Connect(rig.t.Context(), rig.url)
-	require.NoError(rig.t, err)
-	defer conn.Close(rig.t.Context())
-	_, err = conn.Exec(rig.t.Context(), "SET session_replication_role = replica")
-	require.NoError(rig.t, err)
-	done, err := conn.Exec(rig.t.Context(), sql, args...)
-	require.NoError(rig.t, err)
-	require.NotZero(rig.t, done.RowsAffected(), "nothing was damaged: %s", sql)
-}
-
 // Rule 61: a replay of the sync mends a row, transitions and a ledger that disagree with the history.
 func TestRule61AReplayMends(t *testing.T) {
 	t.Parallel()
@@ -443,7 +327,7 @@ func TestRule61AReplayMends(t *testing.T) {
 		require.NoError(t, err, name)
 		require.True(t, replayed.Mended || replayed.Copied > 0, name)
 		is := rig.publisher.conversion(id)
-		require.Equal(t, followed(&was), followed(&is), name)
+		require.Equal(t, Followed(&was), Followed(&is), name)
 		require.Equal(t, points, rig.publisher.points(*was.PubMemberID), name)
 		again, err := rig.exchange().Replay(t.Context(), p, *id)
 		require.NoError(t, err, name)
@@ -454,15 +338,6 @@ func TestRule61AReplayMends(t *testing.T) {
 			publisher, id, rig.marker())
 	}
 	rig.requireEqual(t, offer)
-}
-
-// marker is a row of the outbox to delete.
-func (rig *sharedRig) marker() uuid.UUID {
-	id := uuid.New()
-	rig.publisher.tenant(func(ctx context.Context, tx pgx.Tx) error {
-		return queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{TenantID: rig.publisher.tenantID, ID: id, Subject: "marker", Payload: json.RawMessage("{}")})
-	})
-	return id
 }
 
 // What contradicts the advertiser's history is told, and not overwritten.

@@ -1,25 +1,14 @@
 package activities
 
 import (
-	"encoding/json"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
 )
-
-// newsOf are the callback documents of a conversion in a tenant's book, by sequence.
-func (rig *decisionRig) newsOf(id *uuid.UUID) (news []map[string]any) {
-	rig.t.Helper()
-	text := value[json.RawMessage](rig, `SELECT jsonb_agg(payload->'conversion' ORDER BY (payload->>'sequence')::bigint) FROM outbox
-		WHERE subject = $1 AND payload->>'conversionId' = $2 AND payload->>'tenantId' = $3`, stream.SubjectConversion, id.String(), rig.tenantID.String())
-	require.NoError(rig.t, json.Unmarshal(text, &news))
-	return news
-}
 
 // What callbacks, partners and the other book's live stream say of an event is what it was when the
 // conversion was made, also once it has another name or has left the offer.

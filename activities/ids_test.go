@@ -57,7 +57,7 @@ func TestTheSamePostbacksMakeTheSameIDs(t *testing.T) {
 		rig.Store.Close()
 		rig.Decisions, rig.publisher.Decisions = rig.restarted(store), rig.restarted(store)
 		rig.wait(time.Duration(i) * time.Hour) // the replay comes later
-		ids := rig.idsOf(partnership, postbacks)
+		ids := idsOf(rig, partnership, postbacks)
 		if i == 0 {
 			first = ids
 			require.Greater(t, len(ids), 90)
@@ -83,7 +83,7 @@ func copyOf(t *testing.T, url string) string {
 
 // idsOf decides postbacks, releases and reverses what came of them, brings it into the publisher's book
 // and to the endpoints, and returns every id that was made on the way.
-func (rig *sharedRig) idsOf(partnership domain.Partnership, postbacks []domain.Postback) []string {
+func idsOf(rig *sharedRig, partnership domain.Partnership, postbacks []domain.Postback) []string {
 	rig.t.Helper()
 	ctx := rig.t.Context()
 	var ids []string
@@ -130,14 +130,5 @@ func (rig *sharedRig) idsOf(partnership domain.Partnership, postbacks []domain.P
 		require.NotEmpty(rig.t, found, question)
 		ids = append(ids, found...)
 	}
-	return ids
-}
-
-func (rig *decisionRig) ids(sql string) []uuid.UUID {
-	rig.t.Helper()
-	rows, err := rig.Store.SystemPool().Query(rig.t.Context(), sql+" ORDER BY postback_id, id")
-	require.NoError(rig.t, err)
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	require.NoError(rig.t, err)
 	return ids
 }

@@ -111,7 +111,7 @@ func (rig *jobRig) pendings(n int) (ids []uuid.UUID) {
 	for _, click := range rig.clicks(o, n, nil) {
 		ids = append(ids, *rig.post(click, "A").ConversionID)
 	}
-	rig.wait(waitStarted)
+	rig.wait(WaitStarted)
 	return ids
 }
 
@@ -173,7 +173,7 @@ func TestRule27AJobThatDiedHalfWay(t *testing.T) {
 func TestRule27PauseAndResume(t *testing.T) {
 	t.Parallel()
 	rig := newJobRig(t)
-	ids := rig.pendings(2*chunkItems + 1)
+	ids := rig.pendings(2*ChunkItems + 1)
 	jobID := rig.job(domain.ActionApprove, ids)
 	var once sync.Once
 	rig.jobs.End = func(ctx context.Context, _ uuid.UUID, _ string) error {
@@ -186,10 +186,10 @@ func TestRule27PauseAndResume(t *testing.T) {
 		return nil
 	}
 	paused := rig.run(jobID)
-	require.Equal(t, JobBatch{Through: chunkItems, Paused: true}, paused)
-	require.Equal(t, int64(chunkItems), rig.stands(jobID).Changed)
+	require.Equal(t, JobBatch{Through: ChunkItems, Paused: true}, paused)
+	require.Equal(t, int64(ChunkItems), rig.stands(jobID).Changed)
 	require.True(t, rig.run(jobID).Paused, "paused is paused")
-	require.Equal(t, int64(chunkItems), rig.stands(jobID).Changed)
+	require.Equal(t, int64(ChunkItems), rig.stands(jobID).Changed)
 	rig.tenant(func(ctx context.Context, tx pgx.Tx) error {
 		_, err := queries.ResumeJob(ctx, tx, rig.tenantID, jobID)
 		return err
@@ -209,7 +209,7 @@ func TestAJobLeavesTheYoungestAlone(t *testing.T) {
 	defer cancel()
 	_, err := rig.jobs.RunJob(ctx, rig.tenantID, jobID, 0)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	rig.wait(waitStarted)
+	rig.wait(WaitStarted)
 	require.True(t, rig.run(jobID).Done)
 }
 
@@ -303,8 +303,8 @@ func TestItemID(t *testing.T) {
 	job := uuid.Must(uuid.NewV7())
 	seen := map[uuid.UUID]bool{}
 	for n := range int64(10_000) {
-		id := itemID(job, n)
-		require.Equal(t, id, itemID(job, n))
+		id := ItemID(job, n)
+		require.Equal(t, id, ItemID(job, n))
 		require.Equal(t, job[:6], id[:6])
 		require.Equal(t, uuid.Version(7), id.Version())
 		require.Equal(t, uuid.RFC4122, id.Variant())

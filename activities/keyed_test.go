@@ -13,10 +13,6 @@ import (
 // by is how a postback came (rule 78).
 func by(how string) func(*domain.Postback) { return func(p *domain.Postback) { p.AdvertiserKey = how } }
 
-func (rig *decisionRig) key() string { return rig.advertiserID.String() }
-
-func (rig *decisionRig) keyed() { rig.set("UPDATE tenants SET postback_security = 'keyed'") }
-
 func TestRule78AKeyedTenantNeedsMoreThanAClickID(t *testing.T) {
 	t.Parallel()
 	rig := newDecisionRig(t, 4)

@@ -84,20 +84,6 @@ func (m *mix) step(ctx context.Context, random *rand.Rand) error {
 	}
 }
 
-func (m *mix) reviewSome(ctx context.Context, random *rand.Rand) error {
-	var id uuid.UUID
-	err := m.quiet.SystemPool().QueryRow(ctx, "SELECT id FROM conversions ORDER BY md5(id::text || $1) LIMIT 1", fmt.Sprint(random.Int())).Scan(&id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	action := []domain.Action{domain.ActionApprove, domain.ActionReject, domain.ActionReverse}[random.IntN(3)]
-	_, err = m.Settle(ctx, SettleRequest{TenantID: m.tenantID, ConversionID: id, Action: action, RequestID: uuid.NewString(), Actor: "person"})
-	return err
-}
-
 // raisePartnerCap sets the partner's cap to what is live and a little more, and seeds its counter.
 func (m *mix) raisePartnerCap(ctx context.Context) error {
 	return m.Store.Tenant(ctx, m.tenantID, func(ctx context.Context, tx pgx.Tx) error {
@@ -128,7 +114,7 @@ func (m *mix) raiseEventCap(ctx context.Context, offerID uuid.UUID) error {
 		if err != nil {
 			return err
 		}
-		current, err := m.Decisions.offer(ctx, tx, offerID, row.Version)
+		current, err := m.LoadOffer(ctx, tx, offerID, row.Version)
 		if err != nil {
 			return err
 		}

@@ -1,54 +1,16 @@
 package activities
 
 import (
-	"context"
 	"encoding/json"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
-
-// custom writes one version of the rig's partner's custom payout for an event.
-func (rig *decisionRig) custom(id uuid.UUID, version int64, o *domain.Offer, event int, startsAt time.Time, flat string) {
-	rig.t.Helper()
-	rig.tenant(func(ctx context.Context, tx pgx.Tx) error {
-		return queries.InsertPartnerPayout(ctx, tx, dbgen.InsertPartnerPayoutParams{
-			TenantID: rig.tenantID, ID: id, Version: version, PartnerID: rig.partner, OfferID: o.ID, EventID: o.Events[event].ID,
-			FlatMicros: decimal(flat), StartsAt: startsAt, CreatedAt: rig.now(), CreatedBy: "test",
-		})
-	})
-}
-
-// tier puts the rig's partner into a tier.
-func (rig *decisionRig) tier(name string) uuid.UUID {
-	rig.t.Helper()
-	id := uuid.New()
-	rig.tenant(func(ctx context.Context, tx pgx.Tx) error {
-		if err := queries.InsertPartnerTier(ctx, tx, dbgen.InsertPartnerTierParams{TenantID: rig.tenantID, ID: id, Name: name, CreatedAt: rig.now()}); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, "UPDATE partners SET tier_id = $1 WHERE id = $2", id, rig.partner)
-		return err
-	})
-	return id
-}
-
-func (rig *decisionRig) structure(document string) uuid.UUID {
-	rig.t.Helper()
-	id := uuid.New()
-	rig.tenant(func(ctx context.Context, tx pgx.Tx) error {
-		return queries.InsertPayoutStructure(ctx, tx, dbgen.InsertPayoutStructureParams{
-			TenantID: rig.tenantID, ID: id, Version: 4, Name: "By basket", Document: json.RawMessage(document), CreatedAt: rig.now(), UpdatedAt: rig.now(),
-		})
-	})
-	return id
-}
 
 func ruleOf(t *testing.T, document json.RawMessage) (rule domain.AppliedRule) {
 	t.Helper()

@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"testing"
@@ -14,55 +13,6 @@ import (
 
 	"github.com/offerflow/offerflow/domain"
 )
-
-func (rig *sharedRig) reconciliations() *Reconciliations {
-	return &Reconciliations{Store: rig.Store, Replay: rig.exchange().Replay, Now: rig.now}
-}
-
-// compare is the first look of a run into both books.
-func (rig *sharedRig) compare(p domain.Partnership) Comparison {
-	rig.t.Helper()
-	c, err := rig.reconciliations().CompareBooks(rig.t.Context(), p.ID, uuid.Nil, time.Time{}, time.Time{})
-	require.NoError(rig.t, err)
-	return c
-}
-
-// reconcile is a whole run, a minute and more later.
-func (rig *sharedRig) reconcile(p domain.Partnership) (Comparison, Reconciled) {
-	rig.t.Helper()
-	rig.wait(comparedSettled + time.Second)
-	c := rig.compare(p)
-	done, err := rig.reconciliations().Reconcile(rig.t.Context(), c)
-	require.NoError(rig.t, err)
-	return c, done
-}
-
-// written are the differences of the newest row.
-func (rig *sharedRig) written(p domain.Partnership) (differences []domain.BookDifference) {
-	rig.t.Helper()
-	text := value[json.RawMessage](rig.decisionRig, `SELECT differences FROM reconciliations WHERE partnership_id = $1 ORDER BY id DESC LIMIT 1`, p.ID)
-	require.NoError(rig.t, json.Unmarshal(text, &differences))
-	return differences
-}
-
-// synced are conversions of each kind in both books: one that succeeded at once, one that waits, one
-// that was adjusted and reversed, one that was rejected.
-func (rig *sharedRig) synced(offer *domain.Offer, p domain.Partnership) (ids []*uuid.UUID) {
-	rig.t.Helper()
-	for _, event := range []string{"A", "pending", "A", "capped", "capped"} {
-		ids = append(ids, rig.post(rig.click(offer), event).ConversionID)
-	}
-	rig.adjustRevenue(ids[2], "2")
-	rig.review(ids[2], domain.ActionReverse)
-	for _, id := range ids {
-		rig.sync(p, id)
-	}
-	return ids
-}
-
-func (rig *sharedRig) reconciledOffer() (*domain.Offer, domain.Partnership) {
-	return rig.sharedOffer([]domain.Event{goal("A"), goal("pending", pendingFor("3")), goal("capped", capped(1))})
-}
 
 func TestRule61EqualBooks(t *testing.T) {
 	t.Parallel()
@@ -116,7 +66,7 @@ func TestRule61TheFirstDayHasNoMidnight(t *testing.T) {
 		rig.wait(at.Sub(rig.now()))
 		rig.sync(p, rig.post(rig.click(offer), "A").ConversionID)
 	}
-	rig.wait((comparedDays - 1) * 24 * time.Hour)
+	rig.wait((ComparedDays - 1) * 24 * time.Hour)
 	c, _ := rig.reconcile(p)
 	require.Equal(t, "2026-03-08", c.From.Format(time.DateOnly))
 	require.Len(t, c.Days, 1)
@@ -153,29 +103,19 @@ func TestRule61DamageInThePublishersBook(t *testing.T) {
 		id := rig.synced(offer, p)[0]
 		was := rig.publisher.conversion(id)
 		rig.damage(c.damage, rig.publisher.tenantID, id)
-		before := testutil.ToFloat64(exchangeDifferences.WithLabelValues(string(c.what[0])))
+		before := testutil.ToFloat64(ExchangeDifferences.WithLabelValues(string(c.what[0])))
 		compared, done := rig.reconcile(p)
 		require.Equal(t, Reconciled{Found: 1, Repaired: 1}, done, c.name)
 		require.Equal(t, []domain.BookDifference{{ConversionID: *id, What: c.what, Repaired: true}}, rig.written(p), c.name)
-		require.GreaterOrEqual(t, testutil.ToFloat64(exchangeDifferences.WithLabelValues(string(c.what[0]))), before+1, c.name)
+		require.GreaterOrEqual(t, testutil.ToFloat64(ExchangeDifferences.WithLabelValues(string(c.what[0]))), before+1, c.name)
 		require.NotEmpty(t, compared.Days)
 		is := rig.publisher.conversion(id)
-		require.Equal(t, followed(&was), followed(&is), c.name)
+		require.Equal(t, Followed(&was), Followed(&is), c.name)
 		_, done = rig.reconcile(p)
 		require.Equal(t, Reconciled{}, done, "%s: mended for good", c.name)
 		rig.forgetNewsTwice(id)
 		rig.requireEqual(t, offer)
 	}
-}
-
-// forgetNewsTwice removes the news of a transition that was copied again, for the fixture's own checks.
-func (rig *sharedRig) forgetNewsTwice(id *uuid.UUID) {
-	rig.t.Helper()
-	rig.system(`DELETE FROM outbox a USING outbox b WHERE a.tenant_id = $1 AND b.tenant_id = a.tenant_id AND a.id > b.id AND a.subject = b.subject
-		AND coalesce(a.payload->>'conversionId', a.payload->'data'->>'conversionId') = $2::text
-		AND coalesce(b.payload->>'conversionId', b.payload->'data'->>'conversionId') = $2::text
-		AND coalesce(a.payload->>'sequence', a.payload->'data'->>'sequence') = coalesce(b.payload->>'sequence', b.payload->'data'->>'sequence')`,
-		rig.publisher.tenantID, id.String())
 }
 
 // Rule 61: an advertiser's row that its own history or ledger contradicts is found, and not spread: the
@@ -200,7 +140,7 @@ func TestRule61DamageInTheAdvertisersBook(t *testing.T) {
 		require.Equal(t, Reconciled{Found: 1}, done)
 		require.Equal(t, []domain.BookDifference{{ConversionID: *id, What: c.what}}, rig.written(p))
 		require.Equal(t, was, rig.publisher.conversion(id))
-		require.NoError(t, rig.reconciliations().observeState(t.Context()))
+		require.NoError(t, rig.reconciliations().ObserveState(t.Context()))
 		require.EqualValues(t, 1, value[int64](rig.decisionRig, "SELECT found - repaired FROM reconciliations ORDER BY id DESC LIMIT 1"))
 		rig.damage(c.undo, rig.tenantID, id)
 	}
@@ -285,7 +225,7 @@ func TestRule61AReplayThatFails(t *testing.T) {
 	offer, p := rig.reconciledOffer()
 	ids := rig.synced(offer, p)
 	rig.damage("UPDATE conversions SET revenue_micros = 1 WHERE tenant_id = $1", rig.publisher.tenantID)
-	rig.wait(comparedSettled + time.Second)
+	rig.wait(ComparedSettled + time.Second)
 	c := rig.compare(p)
 	require.Len(t, c.Differences, len(ids))
 	r := rig.reconciliations()
@@ -307,7 +247,7 @@ func TestRule61AReplayThatFails(t *testing.T) {
 	require.EqualValues(t, 1, state.Unrepaired)
 	_, done = rig.reconcile(p)
 	require.Equal(t, Reconciled{Found: 1, Repaired: 1}, done)
-	require.NoError(t, r.observeState(t.Context()))
+	require.NoError(t, r.ObserveState(t.Context()))
 	state, err = queries.SystemReconciliationState(t.Context(), rig.Store.SystemPool(), rig.now().Add(time.Hour), rig.now())
 	require.NoError(t, err)
 	require.Zero(t, state.Unrepaired)
@@ -323,7 +263,7 @@ func TestRule61NotRepairedWhileItMoves(t *testing.T) {
 	offer, p := rig.reconciledOffer()
 	rig.synced(offer, p)
 	id := rig.post(rig.click(offer), "A").ConversionID
-	rig.wait(comparedSettled + time.Second)
+	rig.wait(ComparedSettled + time.Second)
 	c := rig.compare(p)
 	require.Equal(t, []domain.BookDifference{{ConversionID: *id, What: []domain.Difference{domain.DifferenceMissing}}}, c.Differences)
 	r := rig.reconciliations()
@@ -402,7 +342,7 @@ func TestRule61TheWalk(t *testing.T) {
 	for isLast := false; !isLast; {
 		page, err := rig.reconciliations().PartnershipsAfter(t.Context(), after)
 		require.NoError(t, err)
-		require.LessOrEqual(t, len(page.Books), partnershipsPage)
+		require.LessOrEqual(t, len(page.Books), PartnershipsAtATime)
 		for _, books := range page.Books {
 			require.False(t, seen[books.PartnershipID])
 			seen[books.PartnershipID], after = true, books.PartnershipID

@@ -13,19 +13,6 @@ import (
 	"github.com/offerflow/offerflow/keyring"
 )
 
-// refusedAt is a postback that the edge refused at an instant.
-func (rig *decisionRig) refusedAt(at time.Time, change func(p *domain.Postback)) domain.Postback {
-	rig.t.Helper()
-	p := domain.Postback{
-		ID: rig.Keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: "GET", Path: "/track", SourceIP: "192.0.2.1",
-		Params: map[string]string{"gk_click_id": "x"}, Refused: domain.ReasonMalformed, Detail: "gk_click_id is not a click id.",
-	}
-	if change != nil {
-		change(&p)
-	}
-	return p.AsRefused(p.Refused)
-}
-
 // Rule 1: a pack of refusals is logged by one statement, each in the log that its key or code tells, and
 // a pack that comes again changes nothing.
 func TestRule1RefusalsAreLoggedTogether(t *testing.T) {

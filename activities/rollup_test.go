@@ -105,7 +105,7 @@ func (r *reportRig) step(ctx context.Context, random *rand.Rand) error {
 		_, err := r.Decide(ctx, r.tenantID, p)
 		return err
 	case what < 85:
-		return (&mix{decisionRig: r.decisionRig}).reviewSome(ctx, random)
+		return r.reviewSome(ctx, random)
 	case what < 90: // the worker is killed in the middle
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(random.IntN(20_000))*time.Microsecond)
 		defer cancel()

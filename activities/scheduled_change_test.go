@@ -1,32 +1,15 @@
 package activities
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
-
-// scheduled keeps a change of an event's figure.
-func (rig *decisionRig) scheduled(offer *domain.Offer, event int, field domain.ScheduledField, value string, at time.Time) uuid.UUID {
-	rig.t.Helper()
-	id := uuid.New()
-	rig.tenant(func(ctx context.Context, tx pgx.Tx) error {
-		_, err := queries.InsertScheduledChange(ctx, tx, dbgen.InsertScheduledChangeParams{
-			TenantID: rig.tenantID, ID: id, OfferID: offer.ID, EventID: offer.Events[event].ID, Field: string(field),
-			ValueMicros: int64(*decimal(value)), At: at, CreatedAt: rig.now(), CreatedBy: "test",
-		})
-		return err
-	})
-	return id
-}
 
 func TestScheduledChangeIsMadeOnceAndRewritesNothing(t *testing.T) { // rule 24
 	t.Parallel()

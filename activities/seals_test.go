@@ -22,10 +22,6 @@ func travelled[T any](t *testing.T, v T) (out T) {
 	return out
 }
 
-func (rig *decisionRig) sealed() *Sealed {
-	return &Sealed{Decisions: rig.Decisions, Seals: &Seals{Keys: rig.Keys, Store: rig.Store, Now: rig.now}}
-}
-
 // Rule 67: a postback that reaches a workflow is believed by its seal. Without one of our keys nobody is
 // an upload or a test, or has somebody else's address.
 func TestRule67APostbackIsBelievedByItsSeal(t *testing.T) {

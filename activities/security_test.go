@@ -1,10 +1,6 @@
 package activities
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"strings"
 	"testing"
 	"time"
 
@@ -89,16 +85,6 @@ func TestRule19AuthenticatedTime(t *testing.T) {
 	rig.set("UPDATE advertisers SET ip_allowlist = '{203.0.113.1}'")
 	rig.post(click, "A", func(p *domain.Postback) { p.SourceIP, p.CompletedAt = "203.0.113.1", &soon })
 	require.Equal(t, domain.OutcomeAccepted, rig.decide(held).Answer.Outcome, "held, it stays as trusted as it was when it came")
-}
-
-// signed signs a postback as an advertiser does.
-func (rig *decisionRig) signed(secret, nonce string, at time.Time) func(*domain.Postback) {
-	return func(p *domain.Postback) {
-		text := strings.Join([]string{"GET", "/track", p.ClickID.String(), p.EventID, nonce, at.Format(time.RFC3339)}, "\n")
-		mac := hmac.New(sha256.New, []byte(secret))
-		mac.Write([]byte(text))
-		p.Signed = &domain.Signed{Timestamp: at, Nonce: nonce, Signature: hex.EncodeToString(mac.Sum(nil)), SealedText: rig.Keys.Seal([]byte(text))}
-	}
 }
 
 func TestRule67Signature(t *testing.T) {

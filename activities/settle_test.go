@@ -1,7 +1,6 @@
 package activities
 
 import (
-	"context"
 	"encoding/json"
 	"testing"
 	"time"
@@ -10,27 +9,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
 
 func override(reason string) func(*SettleRequest) {
 	return func(r *SettleRequest) { r.OverrideCaps, r.Note = true, reason }
-}
-
-func (rig *decisionRig) counter(scope domain.CapScope, id uuid.UUID, period domain.Period, start time.Time) int64 {
-	rig.t.Helper()
-	return value[int64](rig, `SELECT coalesce(sum(value), 0)::bigint FROM cap_counters WHERE scope = $1 AND scope_id = $2 AND period = $3 AND period_start = $4`,
-		string(scope), id, string(period), start)
-}
-
-func (rig *decisionRig) transitions(id *uuid.UUID) (rows []dbgen.Transition) {
-	rig.t.Helper()
-	require.NoError(rig.t, rig.Store.Tenant(rig.t.Context(), rig.tenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
-		rows, err = queries.TransitionsOfConversion(rig.t.Context(), tx, rig.tenantID, *id)
-		return err
-	}))
-	return rows
 }
 
 func TestRule21Release(t *testing.T) {
@@ -52,7 +35,7 @@ func TestRule21Release(t *testing.T) {
 	require.Equal(t, domain.StatusSuccess, rig.conversion(id).Status)
 	rows := rig.transitions(id)
 	require.Len(t, rows, 2, "rule 21: Success exactly once")
-	require.Equal(t, actorTimer, rows[1].Actor)
+	require.Equal(t, ActorTimer, rows[1].Actor)
 	require.Equal(t, int64(6), value[int64](rig, "SELECT count(*) FROM ledger_entries"))
 }
 

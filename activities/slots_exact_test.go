@@ -9,10 +9,6 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
-func (rig *decisionRig) liveRevenue(o *domain.Offer) domain.Micros {
-	return value[domain.Micros](rig, "SELECT coalesce(sum(revenue_micros), 0)::bigint FROM conversions WHERE offer_id = $1 AND status <> 'Rejected'", o.ID)
-}
-
 // A conversion whose event has left the offer takes what is left of the caps: partner and budget.
 func TestRule29AnEventThatHasLeftTheOffer(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/domain"
@@ -34,4 +35,68 @@ func TestRule21TheSweepReleasesWhatIsOverdue(t *testing.T) {
 	found, err = sweep.pending(t.Context(), rig.now())
 	require.NoError(t, err)
 	require.Zero(t, found.Found)
+}
+
+func newSweep(rig *decisionRig) *Sweep {
+	return &Sweep{Store: rig.Store, Decisions: rig.Decisions, Start: func(context.Context, ConversionStart) error { return nil }}
+}
+
+// Rule 14 and invariant 11: the sweep itself decides what is held past its grace when no workflow is
+// there to do it, one bad row among them or not.
+func TestRule14TheSweepDecidesWhatIsHeldPastItsGrace(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	offer := rig.offer([]domain.Event{goal("A", numbered(1)), goal("B", numbered(2))})
+	bad := rig.post(rig.click(offer), "B")
+	held := rig.post(rig.click(offer), "B")
+	require.Equal(t, domain.OutcomeHeld, held.Outcome)
+	rig.set(`UPDATE held_postbacks SET message = '{"id": 7}' WHERE postback_id = $1`, bad.PostbackID)
+	sweep := newSweep(rig)
+	found, err := sweep.held(t.Context(), rig.now().Add(-overdueAfter))
+	require.NoError(t, err)
+	require.Zero(t, found.Found)
+	rig.wait(time.Hour + overdueAfter + time.Second)
+	found, err = sweep.held(t.Context(), rig.now().Add(-overdueAfter))
+	require.NoError(t, err)
+	require.Equal(t, 2, found.Found)
+	require.Equal(t, "rejected out_of_sequence", value[string](rig, "SELECT outcome || ' ' || reason FROM postbacks WHERE id = $1", held.PostbackID))
+	require.Equal(t, []string{"held failed 1"}, rig.failed(bad.PostbackID))
+	found, err = sweep.held(t.Context(), rig.now())
+	require.NoError(t, err)
+	require.Zero(t, found.Found, "neither is found again")
+}
+
+// Rule 21 and invariant 11: one release that no retry mends keeps no other, however many there are.
+func TestRule21OneBadReleaseKeepsNoOther(t *testing.T) {
+	t.Parallel()
+	rig := newDecisionRig(t, 4)
+	offer := rig.offer([]domain.Event{goal("A", pendingFor("1"))})
+	clicks := rig.clicks(offer, ItemsPage+2, nil)
+	var ids []uuid.UUID
+	for _, click := range clicks {
+		ids = append(ids, *rig.post(click, "A").ConversionID)
+	}
+	bad := ids[0]
+	rig.set("INSERT INTO member_balances SELECT tenant_id, pub_member_id, 9223372036854775807 FROM conversions WHERE id = $1", bad)
+	rig.wait(25 * time.Hour)
+	sweep := newSweep(rig)
+	found, err := sweep.pending(t.Context(), rig.now())
+	require.NoError(t, err)
+	require.Equal(t, ItemsPage+2, found.Found)
+	require.Equal(t, 1, found.Failed)
+	require.ErrorContains(t, found.Errors(), "out of range")
+	require.Equal(t, ItemsPage+1, value[int](rig, "SELECT count(*)::int FROM conversions WHERE status = 'Success'"))
+	require.Equal(t, []string{"release failed 1"}, rig.failed(bad))
+	found, err = sweep.pending(t.Context(), rig.now())
+	require.NoError(t, err)
+	require.Zero(t, found.Found, "it waits to be sent again")
+
+	settled := rig.review(&bad, domain.ActionApprove)
+	require.Equal(t, "a balance or sum would be larger than can be booked", settled.Error, "a person is told")
+	rig.set("UPDATE member_balances SET points_micros = 0 WHERE points_micros = 9223372036854775807")
+	rig.set("UPDATE failed_messages SET state = 'resent'")
+	found, err = sweep.pending(t.Context(), rig.now())
+	require.NoError(t, err)
+	require.Equal(t, 1, found.Found)
+	require.Equal(t, domain.StatusSuccess, rig.conversion(&bad).Status)
 }

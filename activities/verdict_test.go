@@ -11,17 +11,6 @@ import (
 	"github.com/offerflow/offerflow/stream"
 )
 
-// trusted is an offer whose verdicts count from whoever posts.
-func trusted(o *domain.Offer) { o.TrustAdvertiserStatus = true }
-
-func says(status string) func(*domain.Postback) {
-	return func(p *domain.Postback) { p.Status = status }
-}
-
-func (rig *decisionRig) revenueBooked() int64 {
-	return value[int64](rig, `SELECT coalesce(-sum(e.amount_micros), 0)::bigint FROM ledger_entries e WHERE e.account = 'publisher_revenue'`)
-}
-
 func TestRule77ASuccessIsTakenBackAndGivenAgain(t *testing.T) {
 	t.Parallel()
 	rig := newDecisionRig(t, 4)
