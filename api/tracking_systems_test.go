@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
@@ -93,8 +93,8 @@ func (p provider) fire(postbackURL, click, event string) string {
 type shopfront struct {
 	t          *testing.T
 	url, token string
-	decisions  *activities.Decisions
-	clicks     activities.Clicks
+	decisions  *attribution.Decisions
+	clicks     attribution.Clicks
 	tracking   *Tracking
 }
 
@@ -110,7 +110,7 @@ func newShopfront(t *testing.T) *shopfront {
 	require.NoError(t, err)
 	places, err := newPlaceFinder(Config{})
 	require.NoError(t, err)
-	s := &shopfront{t: t, clicks: activities.Clicks{Store: store}, decisions: &activities.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: time.Now}}
+	s := &shopfront{t: t, clicks: attribution.Clicks{Store: store}, decisions: &attribution.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: time.Now}}
 	s.tracking = &Tracking{
 		keys: keys, offers: NewOfferCache(store, keys), clicks: shopfrontClicks{s}, messages: shopfrontPostbacks{s}, answers: storedAnswers{store}, asked: newAskedBudget("answer"),
 		replies: newReplies("_INBOX.test"), places: places, waiting: inbound.NewPlaces(16, 16), now: now,
