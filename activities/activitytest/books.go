@@ -82,6 +82,7 @@ var books = []struct{ rule, wrong string }{
 		GROUP BY t.conversion_id, t.sequence HAVING count(o.payload) <> 1`},
 }
 
+// RequireBooks checks the invariants of everything that is stored.
 func (rig *Rig) RequireBooks() {
 	rig.T.Helper()
 	ctx := context.WithoutCancel(rig.T.Context())

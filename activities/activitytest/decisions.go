@@ -43,6 +43,7 @@ func (rig *Rig) Clicks(o *domain.Offer, n int, change func(i int, c *domain.Clic
 	return clicks
 }
 
+// Click stores one click of a member of its own.
 func (rig *Rig) Click(o *domain.Offer, change ...func(c *domain.Click)) domain.Click {
 	rig.T.Helper()
 	return rig.Clicks(o, 1, func(_ int, c *domain.Click) {
@@ -95,6 +96,7 @@ func (rig *Rig) Review(id *uuid.UUID, action domain.Action, change ...func(*attr
 	return settled
 }
 
+// ByTimer makes a request that of the timer.
 func ByTimer(r *attribution.SettleRequest) { r.Actor, r.RequestID = "", "release" }
 
 // AtOnce runs n calls as simultaneously as the machine can.
@@ -118,6 +120,7 @@ func AtOnce(t *testing.T, n int, call func(i int) error) {
 	}
 }
 
+// Amounting gives a postback an amount and the advertiser's conversion id.
 func Amounting(amount, id string) func(*domain.Postback) {
 	return func(p *domain.Postback) { p.Amount, p.ConversionID = amount, id }
 }
@@ -157,6 +160,7 @@ func (rig *Rig) foresee(p domain.Postback) (compare func(attribution.Decided)) {
 	}
 }
 
+// AdjustBy adjusts a conversion for a person.
 func (rig *Rig) AdjustBy(id *uuid.UUID, by domain.Adjustment, change ...func(*attribution.AdjustRequest)) error {
 	rig.T.Helper()
 	request := attribution.AdjustRequest{
@@ -227,14 +231,18 @@ func (rig *Rig) Signed(secret, nonce string, at time.Time) func(*domain.Postback
 	}
 }
 
+// Key is the advertiser's key.
 func (rig *Rig) Key() string { return rig.AdvertiserID.String() }
 
+// Keyed has the tenant ask for a key with each postback.
 func (rig *Rig) Keyed() { rig.Set("UPDATE tenants SET postback_security = 'keyed'") }
 
+// Sealed are the decisions that workflows ask for.
 func (rig *Rig) Sealed() *attribution.Sealed {
 	return &attribution.Sealed{Decisions: rig.Decisions, Seals: &attribution.Seals{Keys: rig.Keys, Store: rig.Store, Now: rig.Time}}
 }
 
+// Says gives a postback the advertiser's status.
 func Says(status string) func(*domain.Postback) {
 	return func(p *domain.Postback) { p.Status = status }
 }

@@ -19,6 +19,7 @@ import (
 // settledFor is how long a conversion has not moved when the books are compared about it.
 const settledFor = time.Minute + time.Second
 
+// Exchange copies conversions into the publisher's book.
 func (rig *SharedRig) Exchange() *attribution.Exchange {
 	return &attribution.Exchange{Decisions: rig.Decisions}
 }
@@ -48,6 +49,7 @@ func (rig *SharedRig) RequireEqual(t require.TestingT, o *domain.Offer) {
 	require.Equal(t, transitions, live, "live events")
 }
 
+// AdjustRevenue sets a conversion's revenue in the advertiser's book.
 func (rig *SharedRig) AdjustRevenue(id *uuid.UUID, to string) {
 	rig.T.Helper()
 	require.NoError(rig.T, rig.AdjustBy(id, domain.Adjustment{Revenue: Decimal(to)}))
@@ -106,6 +108,7 @@ func (rig *SharedRig) CopyRow(id *uuid.UUID) {
 	})
 }
 
+// Reconciliations compares both books on the rig's clock.
 func (rig *SharedRig) Reconciliations() *attribution.Reconciliations {
 	return &attribution.Reconciliations{Store: rig.Store, Replay: rig.Exchange().Replay, Now: rig.Time}
 }
@@ -151,6 +154,7 @@ func (rig *SharedRig) Synced(offer *domain.Offer, p domain.Partnership) (ids []*
 	return ids
 }
 
+// ReconciledOffer is a shared offer whose books are equal and settled.
 func (rig *SharedRig) ReconciledOffer() (*domain.Offer, domain.Partnership) {
 	return rig.SharedOffer([]domain.Event{Goal("A"), Goal("pending", PendingFor("3")), Goal("capped", Capped(1))})
 }

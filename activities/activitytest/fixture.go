@@ -36,12 +36,14 @@ type Clock struct {
 	At time.Time
 }
 
+// Time is where the clock stands.
 func (c *Clock) Time() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.At
 }
 
+// Wait sets the clock forward.
 func (c *Clock) Wait(by time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,6 +53,7 @@ func (c *Clock) Wait(by time.Duration) {
 // RaceConns is the pool of the tests that race.
 const RaceConns = 40
 
+// New makes a rig whose pools have at most so many connections.
 func New(t *testing.T, maxConns int32) *Rig {
 	t.Helper()
 	url := dbtest.New(t)

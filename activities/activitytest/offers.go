@@ -13,6 +13,7 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
+// Decimal reads an amount.
 func Decimal(text string) *domain.Micros {
 	m, err := domain.ParseMicros(text)
 	if err != nil {
@@ -21,6 +22,7 @@ func Decimal(text string) *domain.Micros {
 	return &m
 }
 
+// Limit is a cap.
 func Limit(n int64) *int64 { return &n }
 
 // Goal is an independent event that pays 2.50, 1.00 to a partner, and 100 points.
@@ -37,15 +39,24 @@ func Goal(name string, changes ...func(*domain.Event)) domain.Event {
 	return e
 }
 
+// Numbered gives an event its place in the sequence.
 func Numbered(n int) func(*domain.Event) { return func(e *domain.Event) { e.SequenceNumber = &n } }
+
+// PendingFor has an event's conversions wait for some days.
 func PendingFor(days string) func(*domain.Event) {
 	return func(e *domain.Event) { e.PendingTime = Decimal(days) }
 }
+
+// Capped limits an event's conversions in all.
 func Capped(total int64) func(*domain.Event) {
 	return func(e *domain.Event) { e.AllTime = &total }
 }
+
+// Approval has a person decide an event's conversions.
 func Approval(e *domain.Event) { e.RequiresApproval = true }
-func Repeats(e *domain.Event)  { e.AllowRepetitions = true }
+
+// Repeats lets an event happen again.
+func Repeats(e *domain.Event) { e.AllowRepetitions = true }
 
 // Offer stores a MultiEvent offer; changes may make it anything else.
 func (rig *Rig) Offer(events []domain.Event, changes ...func(*domain.Offer)) *domain.Offer {
@@ -75,6 +86,7 @@ func (rig *Rig) Offer(events []domain.Event, changes ...func(*domain.Offer)) *do
 	return o
 }
 
+// InsertVersion stores a version of an offer.
 func (rig *Rig) InsertVersion(ctx context.Context, tx pgx.Tx, o *domain.Offer) error {
 	document, err := json.Marshal(o)
 	if err != nil {
@@ -134,6 +146,7 @@ func (rig *Rig) Tier(name string) uuid.UUID {
 	return id
 }
 
+// Structure stores a payout structure.
 func (rig *Rig) Structure(document string) uuid.UUID {
 	rig.T.Helper()
 	id := uuid.New()
@@ -159,10 +172,12 @@ func (rig *Rig) Scheduled(offer *domain.Offer, event int, field domain.Scheduled
 	return id
 }
 
+// Repeatedly is an event that happens again, whose revenue comes with the postback.
 func Repeatedly(e *domain.Event) {
 	e.AllowRepetitions, e.HasRevenue, e.Reward = true, false, Decimal("1000")
 }
 
+// RevShare makes an offer's revenue a share of the amount.
 func RevShare(o *domain.Offer) { o.ConversionType = domain.ConversionTypeRevShare }
 
 // Trusted is an offer whose verdicts count from whoever posts.

@@ -63,6 +63,7 @@ func (rig *Rig) Month(ago int) (name string) {
 	return first.Format("2006_01")
 }
 
+// Has says whether a table has a row.
 func (rig *Rig) Has(table string, id uuid.UUID) bool {
 	rig.T.Helper()
 	return Value[int](rig, "SELECT count(*)::int FROM "+table+" WHERE id = $1", id) == 1

@@ -24,6 +24,7 @@ type SharedRig struct {
 	Publisher *Rig
 }
 
+// NewShared makes a rig of two tenants whose pools have at most so many connections.
 func NewShared(t *testing.T, maxConns int32) *SharedRig {
 	t.Helper()
 	rig := &SharedRig{Rig: New(t, maxConns)}

@@ -24,12 +24,14 @@ func (rig *Rig) Conversion(id *uuid.UUID) (row dbgen.Conversion) {
 	return row
 }
 
+// Counter is a cap counter's value.
 func (rig *Rig) Counter(scope domain.CapScope, id uuid.UUID, period domain.Period, start time.Time) int64 {
 	rig.T.Helper()
 	return Value[int64](rig, `SELECT coalesce(sum(value), 0)::bigint FROM cap_counters WHERE scope = $1 AND scope_id = $2 AND period = $3 AND period_start = $4`,
 		string(scope), id, string(period), start)
 }
 
+// Transitions are a conversion's history.
 func (rig *Rig) Transitions(id *uuid.UUID) (rows []dbgen.Transition) {
 	rig.T.Helper()
 	require.NoError(rig.T, rig.Store.Tenant(rig.T.Context(), rig.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
@@ -39,14 +41,17 @@ func (rig *Rig) Transitions(id *uuid.UUID) (rows []dbgen.Transition) {
 	return rows
 }
 
+// Points are a member's balance in micros.
 func (rig *Rig) Points(member string) int64 {
 	return Value[int64](rig, "SELECT coalesce(sum(points_micros), 0)::bigint FROM member_balances WHERE pub_member_id = $1", member)
 }
 
+// LiveOf is how many conversions of an offer are live.
 func (rig *Rig) LiveOf(o *domain.Offer) int64 {
 	return Value[int64](rig, "SELECT count(*) FROM conversions WHERE offer_id = $1 AND status <> 'Rejected'", o.ID)
 }
 
+// LiveIDs are the live conversions of an offer.
 func (rig *Rig) LiveIDs(o *domain.Offer) (ids []uuid.UUID) {
 	rig.T.Helper()
 	rows, err := rig.Store.SystemPool().Query(rig.T.Context(), "SELECT id FROM conversions WHERE offer_id = $1 AND status <> 'Rejected' ORDER BY id", o.ID)
@@ -60,10 +65,12 @@ func (rig *Rig) LiveIDs(o *domain.Offer) (ids []uuid.UUID) {
 	return ids
 }
 
+// LiveRevenue is what the live conversions of an offer bring.
 func (rig *Rig) LiveRevenue(o *domain.Offer) domain.Micros {
 	return Value[domain.Micros](rig, "SELECT coalesce(sum(revenue_micros), 0)::bigint FROM conversions WHERE offer_id = $1 AND status <> 'Rejected'", o.ID)
 }
 
+// RevenueBooked is the sum of the ledger's receivables.
 func (rig *Rig) RevenueBooked() int64 {
 	return Value[int64](rig, `SELECT coalesce(-sum(e.amount_micros), 0)::bigint FROM ledger_entries e WHERE e.account = 'publisher_revenue'`)
 }
@@ -88,6 +95,7 @@ func (rig *Rig) Failed(about uuid.UUID) (found []string) {
 	return found
 }
 
+// IDs are the ids that a query finds.
 func (rig *Rig) IDs(sql string) []uuid.UUID {
 	rig.T.Helper()
 	rows, err := rig.Store.SystemPool().Query(rig.T.Context(), sql+" ORDER BY postback_id, id")

@@ -516,7 +516,7 @@ func TestRule45TheDatabaseKnowsTheSameCountries(t *testing.T) {
 			said[strings.ToLower(c.Name)] = c.Code
 		}
 	}
-	names, err := os.ReadFile("../domain/testdata/country_names.tsv")
+	names, err := os.ReadFile("../../domain/testdata/country_names.tsv")
 	require.NoError(t, err)
 	for line := range strings.Lines(string(names)) {
 		name, code, _ := strings.Cut(strings.TrimSpace(line), "\t")
