@@ -18,7 +18,6 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
-	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -108,15 +107,13 @@ func newShopfront(t *testing.T) *shopfront {
 	AwayFromMidnight(t, "UTC")
 	keys, err := keyring.Parse(keyring.Generate())
 	require.NoError(t, err)
-	places, err := newPlaceFinder(Config{})
-	require.NoError(t, err)
 	s := &shopfront{t: t, clicks: attribution.Clicks{Store: store}, decisions: &attribution.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: time.Now}}
-	s.tracking = &Tracking{
-		keys: keys, offers: NewOfferCache(store, keys), clicks: shopfrontClicks{s}, messages: shopfrontPostbacks{s}, answers: storedAnswers{store}, asked: newAskedBudget("answer"),
-		replies: newReplies("_INBOX.test"), places: places, waiting: inbound.NewPlaces(16, 16), now: now,
-		refusals: refusalFunc(func(domain.Postback) {}), spending: newSpending(RefusedBudgets{}),
-	}
-	server := &Server{Store: store, Keys: keys, Config: Config{PublicURL: shopfrontURL, OperatorTokenHash: keys.Hash("operator")}, Tracking: s.tracking}
+	server := &Server{Store: store, Keys: keys, Config: Config{PublicURL: shopfrontURL, OperatorTokenHash: keys.Hash("operator")}}
+	parts := server.TrackingParts()
+	parts.Clicks, parts.Messages, parts.Refusals = shopfrontClicks{s}, shopfrontPostbacks{s}, refusalFunc(func(domain.Postback) {})
+	s.tracking, err = NewTracking(parts)
+	require.NoError(t, err)
+	server.Tracking = s.tracking
 	handler, err := server.Handler()
 	require.NoError(t, err)
 	web := httptest.NewServer(handler)
@@ -150,7 +147,7 @@ func (s shopfrontPostbacks) Publish(ctx context.Context, _, _ string, data []byt
 		return err
 	}
 	answer, err := json.Marshal(decided)
-	s.tracking.replies.heard(message.ReplyTo, answer)
+	s.tracking.Decided(message.ReplyTo, answer)
 	return err
 }
 

@@ -20,7 +20,7 @@ import (
 	"github.com/offerflow/offerflow/workflows"
 )
 
-// What the workflow engine was spared, or could not take, is in two tables (activities.Owed): starts of
+// What the workflow engine was spared, or could not take, is in two tables (attribution.Owed): starts of
 // clicks' workflows, and waits that decisions made without it left. This process makes up for them as
 // soon as the engine answers.
 
