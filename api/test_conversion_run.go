@@ -31,7 +31,7 @@ func (t *conversionTest) makeClick(ctx context.Context) (goOn bool, err error) {
 	t.click.Normalise()
 	tracking.addDecider(&t.click, &t.offer.TenantID)
 	err = t.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		return audit(ctx, tx, "test", "conversion", t.click.ID.String(), nil, t.in.Body)
+		return t.server.audit(ctx, tx, "test", "conversion", t.click.ID.String(), nil, t.in.Body)
 	})
 	if err != nil {
 		return false, err

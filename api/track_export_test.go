@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/inbound"
@@ -14,6 +13,7 @@ import (
 // stream. A postback that is not decided gets no reply.
 func (s *Server) TrackWith(ctx context.Context, click func(domain.Click) error, postback func(domain.Postback) (answer domain.Answer, decided bool)) error {
 	offers := NewOfferCache(s.Store, s.Keys)
+	offers.now = s.now
 	if err := offers.Load(ctx); err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (s *Server) TrackWith(ctx context.Context, click func(domain.Click) error, 
 			return err
 		}),
 		refusals: refusalFunc(func(refused domain.Postback) { postback(refused) }), spending: newSpending(RefusedBudgets{}),
-		waiting: inbound.NewPlaces(4, 4), now: func() time.Time { return now() }, places: places,
+		waiting: inbound.NewPlaces(4, 4), now: s.now, places: places,
 	}
 	return nil
 }

@@ -77,13 +77,13 @@ func (s *Server) StartTracking(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	places.report(now())
+	places.report(s.now())
 	replies, err := listenForReplies(ctx, s.Stream)
 	if err != nil {
 		return fmt.Errorf("listen for decisions: %w", err)
 	}
 	offers := NewOfferCache(s.Store, s.Keys)
-	offers.tokensRevoked = s.tokens.forget
+	offers.tokensRevoked, offers.now = s.tokens.forget, s.now
 	if err := offers.Subscribe(ctx, s.Stream); err != nil {
 		return fmt.Errorf("listen for news of offers: %w", err)
 	}
@@ -94,7 +94,7 @@ func (s *Server) StartTracking(ctx context.Context) error {
 	s.Tracking = &Tracking{
 		keys: s.Keys, offers: offers, clicks: s.Clicks, messages: s.Stream, answers: storedAnswers{s.Store}, asked: newAskedBudget("answer"),
 		refusals: s.Refusals, spending: newSpending(s.Config.Refused),
-		replies: replies, places: places, waiting: s.Config.waitingPlaces(), now: now,
+		replies: replies, places: places, waiting: s.Config.waitingPlaces(), now: s.now,
 		cookieScope: cookieScope(s.Config.PublicURL), unplaced: rate.Sometimes{Interval: time.Minute},
 	}
 	return nil
