@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -381,9 +380,8 @@ func (s *Server) overtaken(ctx context.Context, tx pgx.Tx, offerID uuid.UUID, fi
 		return err
 	}
 	p := conflict("The offer has changed since this was proposed: it cannot be accepted as it stands. Decline it, or have it proposed again.")
-	p.Errors, p.Current = fields, current
-	p.headers = http.Header{"Etag": {etag(current.Version)}}
-	return p
+	p.Errors = fields
+	return p.showing(etag(current.Version), current)
 }
 
 var proposalListing = listing[proposalDocument]{

@@ -91,9 +91,9 @@ func (s *shopfront) hear() {
 	news, err := pgx.CollectRows(rows, pgx.RowTo[json.RawMessage])
 	require.NoError(s.t, err)
 	for _, one := range news {
-		s.tracking.offers.heard(one)
+		s.tracking.Offers().heard(one)
 	}
-	require.NoError(s.t, s.tracking.offers.reloadDirty(s.t.Context()))
+	require.NoError(s.t, s.tracking.Offers().reloadDirty(s.t.Context()))
 }
 
 // clicked follows a link and says whereto it led, and which click was made.
@@ -305,14 +305,15 @@ func TestRule58CapsAreTheAdvertisers(t *testing.T) {
 		require.Equal(t, "2.50", offer.Counters.BudgetSpent)
 		require.Equal(t, 1, offer.Counters.Events[0].Day, "both sides see what is counted")
 	}
-	require.NoError(t, f.publisher.tracking.offers.refreshCaps(t.Context()))
+	require.NoError(t, f.publisher.tracking.Offers().refreshCaps(t.Context()))
 	location, refused := f.clicked(f.link + "?pub_member_id=m-2")
 	require.Equal(t, "publisher.example", location.Host)
 	require.Equal(t, domain.ReasonCapped, refused.RefusedReason)
 	tokyo, err := time.LoadLocation("Asia/Tokyo")
 	require.NoError(t, err)
-	until := f.publisher.tracking.offers.offers.get(f.partnership.OfferID).capped.until.Load()
-	require.Equal(t, domain.NextDayStart(begun, tokyo).UTC(), time.Unix(0, until).UTC(), "the advertiser's midnight")
+	midnight, offers := domain.NextDayStart(begun, tokyo), f.publisher.tracking.Offers()
+	require.True(t, offers.isOfferCapped(f.partnership.OfferID, midnight.Add(-time.Nanosecond)), "until the advertiser's midnight")
+	require.False(t, offers.isOfferCapped(f.partnership.OfferID, midnight), "the advertiser's midnight")
 }
 
 // Rules 20 and 60: after the end a new click goes along the publisher's fallback chain, an earlier one

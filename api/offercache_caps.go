@@ -182,3 +182,16 @@ func periodEnd(period domain.Period, periods domain.Periods, tenant *cachedTenan
 	}
 	return domain.DayStart(end, tenant.zone.At(now)).UnixNano()
 }
+
+// isOfferCapped says whether an offer takes no new clicks since its caps or its budget are used up; it does
+// where it is not known.
+func (c *OfferCache) isOfferCapped(id uuid.UUID, at time.Time) bool {
+	offer := c.offers.get(id)
+	return offer != nil && offer.capped.at(at)
+}
+
+// isPartnerCapped is the same of a partner.
+func (c *OfferCache) isPartnerCapped(id uuid.UUID, at time.Time) bool {
+	partner := c.partners.get(id)
+	return partner != nil && partner.capped.at(at)
+}

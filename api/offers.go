@@ -368,5 +368,5 @@ func checkIfMatch(header string, current int64, show func() (any, error)) error 
 	if err != nil {
 		return err
 	}
-	return preconditionFailed("The offer has changed since: its version is "+strconv.FormatInt(current, 10)+" now.", current, shown)
+	return preconditionFailed("The offer has changed since: its version is "+strconv.FormatInt(current, 10)+" now.", etag(current), shown)
 }

@@ -265,10 +265,6 @@ func seedPartnerCap(ctx context.Context, tx pgx.Tx, partner dbgen.Partner, perio
 // farFuture ends the period that never ends.
 var farFuture = domain.Date(9999, 1, 1)
 
-func capsOf(p dbgen.Partner) domain.Caps {
-	return domain.Caps{Daily: p.DailyCap, Weekly: p.WeeklyCap, Monthly: p.MonthlyCap, AllTime: p.AllTimeCap}
-}
-
 // tenantPeriods are the periods of now in the tenant's calendar.
 func (s *Server) tenantPeriods(ctx context.Context, from dbgen.DBTX, tenantID uuid.UUID) (domain.Periods, error) {
 	tenant, err := dbgen.New().GetTenant(ctx, from, tenantID)

@@ -72,7 +72,7 @@ type Server struct {
 	Relay interface{ Nudge() }
 	// Live bounds the live streams.
 	Live LiveLimits
-	// Tracking is the public edge; StartTracking sets it.
+	// Tracking is the public edge, made of TrackingParts; nil where the process has none.
 	Tracking *Tracking
 
 	tokens  tokenCache

@@ -63,13 +63,6 @@ var fraudDefaults = map[string]string{
 // would be to say that the tenant is safe.
 var fraudRun = map[string][]string{"bot": {fraudOff, fraudRefuse}}
 
-// What a finding does (rule 48).
-const (
-	fraudOff    = "off"
-	fraudRefuse = "refuse"
-	fraudHold   = "hold"
-)
-
 func (s *Server) getSettings(ctx context.Context, _ *struct{}) (*settingsOutput, error) {
 	out := &settingsOutput{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
@@ -219,20 +212,6 @@ func settleZone(row *dbgen.Tenant, at time.Time) {
 	if row.NextTimezone != nil && row.NextTimezoneAt != nil && !at.Before(*row.NextTimezoneAt) {
 		row.Timezone, row.NextTimezone, row.NextTimezoneAt = *row.NextTimezone, nil, nil
 	}
-}
-
-// zoneOf is a tenant's calendar.
-func zoneOf(row dbgen.Tenant) (domain.Zone, error) {
-	current, err := time.LoadLocation(row.Timezone)
-	if err != nil {
-		return domain.Zone{}, err
-	}
-	zone := domain.Zone{Current: current}
-	if row.NextTimezone != nil && row.NextTimezoneAt != nil {
-		zone.NextAt = *row.NextTimezoneAt
-		zone.Next, err = time.LoadLocation(*row.NextTimezone)
-	}
-	return zone, err
 }
 
 func settingsOf(row dbgen.Tenant, at time.Time) (settingsDocument, error) {

@@ -18,7 +18,6 @@ import (
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
-	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -107,18 +106,13 @@ func newShopfront(t *testing.T) *shopfront {
 	t.Cleanup(store.Close)
 	keys, err := keyring.Parse(keyring.Generate())
 	require.NoError(t, err)
-	places, err := newPlaceFinder(Config{})
-	require.NoError(t, err)
-	now := (&Server{Now: clocktest.Now}).now
-	offers := NewOfferCache(store, keys)
-	offers.now = now
 	s := &shopfront{t: t, clicks: activities.Clicks{Store: store}, decisions: &activities.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: clocktest.Now}}
-	s.tracking = &Tracking{
-		keys: keys, offers: offers, clicks: shopfrontClicks{s}, messages: shopfrontPostbacks{s}, answers: storedAnswers{store}, asked: newAskedBudget("answer"),
-		replies: newReplies("_INBOX.test"), places: places, waiting: inbound.NewPlaces(16, 16), now: now,
-		refusals: refusalFunc(func(domain.Postback) {}), spending: newSpending(RefusedBudgets{}),
-	}
-	server := &Server{Store: store, Keys: keys, Now: clocktest.Now, Config: Config{PublicURL: shopfrontURL, OperatorTokenHash: keys.Hash("operator")}, Tracking: s.tracking}
+	server := &Server{Store: store, Keys: keys, Now: clocktest.Now, Config: Config{PublicURL: shopfrontURL, OperatorTokenHash: keys.Hash("operator")}}
+	parts := server.TrackingParts()
+	parts.Clicks, parts.Messages, parts.Refusals = shopfrontClicks{s}, shopfrontPostbacks{s}, refusalFunc(func(domain.Postback) {})
+	s.tracking, err = NewTracking(parts)
+	require.NoError(t, err)
+	server.Tracking = s.tracking
 	handler, err := server.Handler()
 	require.NoError(t, err)
 	web := httptest.NewServer(handler)
@@ -152,7 +146,7 @@ func (s shopfrontPostbacks) Publish(ctx context.Context, _, _ string, data []byt
 		return err
 	}
 	answer, err := json.Marshal(decided)
-	s.tracking.replies.heard(message.ReplyTo, answer)
+	s.tracking.Decided(message.ReplyTo, answer)
 	return err
 }
 

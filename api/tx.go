@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/stream"
@@ -52,7 +53,7 @@ func (s *Server) tenant(ctx context.Context, fn func(ctx context.Context, tx pgx
 		return pgx.BeginFunc(ctx, held.tx, func(tx pgx.Tx) error { return fn(ctx, tx) }) // a savepoint
 	}
 	if principal(ctx).readsOnly {
-		return s.Store.TenantReading(ctx, id, fn)
+		return mayOnlyRead(ctx, s.Store.TenantReading(ctx, id, fn))
 	}
 	return s.Store.Tenant(ctx, id, fn)
 }
@@ -80,9 +81,18 @@ func (s *Server) system(ctx context.Context, fn func(ctx context.Context, tx pgx
 		return pgx.BeginFunc(ctx, held.tx, func(tx pgx.Tx) error { return fn(ctx, tx) })
 	}
 	if principal(ctx).readsOnly {
-		return s.Store.SystemReading(ctx, fn)
+		return mayOnlyRead(ctx, s.Store.SystemReading(ctx, fn))
 	}
 	return s.Store.System(ctx, fn)
+}
+
+// mayOnlyRead refuses what a token of scope readonly tried to change: PostgreSQL had not let it.
+func mayOnlyRead(ctx context.Context, err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "25006" && principal(ctx).Scope == scopeReadonly {
+		return forbidden("This leaves something behind, which a token of scope readonly may not do.")
+	}
+	return err
 }
 
 // orNotFound turns a missing row into 404.

@@ -83,7 +83,7 @@ func (s *Server) onOwnWall(ctx context.Context, offerID uuid.UUID) (target, erro
 	if s.Tracking == nil {
 		return target{}, unavailable()
 	}
-	to, err := s.Tracking.offers.byOffer(ctx, tenantAsker(principal(ctx).TenantID), offerID)
+	to, err := s.Tracking.Offers().byOffer(ctx, tenantAsker(principal(ctx).TenantID), offerID)
 	if err == nil && to.link.TenantID != principal(ctx).TenantID {
 		err = errNoTarget
 	}

@@ -436,7 +436,7 @@ func TestWallReadsWhatStands(t *testing.T) {
 	_, again := f.clicked(f.viewLink("viewId=" + f.details(f.offer, "anna", "").ViewID))
 	f.convert(again.Click.ID, "install")
 	require.Equal(t, 3, f.count("SELECT count(*) FROM conversions"))
-	tenantID := f.tracking.offers.defaults.get(uuid.MustParse(f.offer)).TenantID
+	tenantID := uuid.MustParse(f.tenantID())
 	server := &Server{Store: f.decisions.Store, Tracking: f.tracking}
 	read := func(offerID *uuid.UUID) (n int) {
 		ctx := withPrincipal(t.Context(), Principal{TenantID: tenantID})
