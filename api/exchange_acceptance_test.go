@@ -11,7 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/delivery"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/outbound/mailbox"
@@ -70,7 +71,7 @@ func TestRule55AShareIsAcceptedFirst(t *testing.T) {
 		return offer["goalId"].(string)
 	}()
 	x.advertiser.post("/api/v1/offers/"+id+"/scheduled-changes", map[string]any{
-		"field": "revenue", "eventId": event, "value": "3.25", "at": time.Now().UTC().Add(48 * time.Hour).Format(time.RFC3339),
+		"field": "revenue", "eventId": event, "value": "3.25", "at": clocktest.Now().UTC().Add(48 * time.Hour).Format(time.RFC3339),
 	}).refused(http.StatusConflict)
 	var list page[shownOffer]
 	x.publisher.get(offersOf("publisher")+"?filter.status=Active").into(http.StatusOK, &list)
@@ -157,7 +158,7 @@ func TestRule55MailsOfARequestedShare(t *testing.T) {
 	t.Cleanup(func() { _ = box.Close() })
 	mailer, err := outbound.NewMailer("smtp://"+box.Addr()+"?starttls=never", "Offerflow <notices@example.com>")
 	require.NoError(t, err)
-	deliveries := activities.NewDeliveries(x.store, x.api.Keys, nil, nil).WithMail(mailer, "https://offerflow.example")
+	deliveries := delivery.NewDeliveries(x.store, x.api.Keys, nil, nil).WithMail(mailer, "https://offerflow.example")
 	source := x.offer(map[string]any{"name": "Dice"})
 	notice := func(made requested, version int64, side domain.Side) {
 		t.Helper()

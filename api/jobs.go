@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/workflows"
@@ -118,7 +118,7 @@ var jobListing = listing[jobView]{
 func (s *Server) listJobs(ctx context.Context, in *ListInput) (*pageOutput[jobView], error) {
 	out := &pageOutput[jobView]{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		if out.Body, err = list(ctx, tx, jobListing, *in, principal(ctx).TenantID); err != nil {
+		if out.Body, err = list(ctx, tx, s.now(), jobListing, *in, principal(ctx).TenantID); err != nil {
 			return err
 		}
 		for i := range out.Body.Items {
@@ -176,7 +176,7 @@ func (s *Server) listJobItems(ctx context.Context, in *jobItemsInput) (*pageOutp
 			return orNotFound(err)
 		}
 		var err error
-		if out.Body, err = list(ctx, tx, jobItemListing, in.ListInput, tenantID, in.ID); err != nil {
+		if out.Body, err = list(ctx, tx, s.now(), jobItemListing, in.ListInput, tenantID, in.ID); err != nil {
 			return err
 		}
 		return addOutcomes(ctx, tx, out.Body.Items)
@@ -239,15 +239,15 @@ func (s *Server) turnJob(ctx context.Context, id uuid.UUID, action string,
 			return err
 		}
 		switch state := out.Body.State; {
-		case turned == 0 && (state == activities.JobDone || state == activities.JobReceiving):
+		case turned == 0 && (state == attribution.JobDone || state == attribution.JobReceiving):
 			return conflict("The job is " + state + ".")
 		case turned == 0:
 			return nil
 		}
-		if err := audit(ctx, tx, action, "job", id.String(), nil, map[string]string{"state": out.Body.State}); err != nil {
+		if err := s.audit(ctx, tx, action, "job", id.String(), nil, map[string]string{"state": out.Body.State}); err != nil {
 			return err
 		}
-		if out.Body.State != activities.JobRunning {
+		if out.Body.State != attribution.JobRunning {
 			return nil // its next chunk reads that it is paused
 		}
 		return announceJob(ctx, tx, id)

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/delivery"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -110,7 +110,7 @@ func (t *conversionTest) tellPartner(ctx context.Context) (endpoints []uuid.UUID
 		if err != nil {
 			return err
 		}
-		values, mayHear, err := activities.PartnerMacros(ctx, tx, t.tenantID, conversion.ID, conversion.Status)
+		values, mayHear, err := delivery.PartnerMacros(ctx, tx, t.tenantID, conversion.ID, conversion.Status)
 		if err != nil || !mayHear {
 			why = "The goal is private: partners are never told about it (rule 66)."
 			return err
@@ -132,7 +132,7 @@ func (t *conversionTest) tellPartner(ctx context.Context) (endpoints []uuid.UUID
 			id := newID()
 			_, err := dbgen.New().InsertDelivery(ctx, tx, dbgen.InsertDeliveryParams{
 				TenantID: t.tenantID, ID: id, Kind: row.Kind, EndpointID: row.ID, ConversionID: &conversion.ID, Sequence: conversion.Sequence,
-				Status: string(conversion.Status), State: "waiting", Body: string(body), CreatedAt: now(), IsTest: true,
+				Status: string(conversion.Status), State: "waiting", Body: string(body), CreatedAt: t.server.now(), IsTest: true,
 			})
 			if err != nil {
 				return err

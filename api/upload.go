@@ -20,7 +20,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -148,8 +148,8 @@ func (u *upload) receive(ctx context.Context) error {
 	p := principal(ctx)
 	err = u.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := dbgen.New().InsertJob(ctx, tx, dbgen.InsertJobParams{
-			TenantID: p.TenantID, ID: u.jobID, Action: string(activities.JobUpload), State: activities.JobReceiving,
-			Actor: p.Actor, Columns: columns, CreatedAt: now(),
+			TenantID: p.TenantID, ID: u.jobID, Action: string(attribution.JobUpload), State: attribution.JobReceiving,
+			Actor: p.Actor, Columns: columns, CreatedAt: u.server.now(),
 		})
 		return err
 	})
@@ -258,7 +258,7 @@ func (u *upload) finish(ctx context.Context) (answer *recorder, err error) {
 		if err := dbgen.New().StartJob(ctx, tx, u.total, principal(ctx).TenantID, u.jobID); err != nil {
 			return err
 		}
-		if err := announceMadeJob(ctx, tx, u.jobID); err != nil {
+		if err := u.server.announceMadeJob(ctx, tx, u.jobID); err != nil {
 			return err
 		}
 		if answer, err = u.made(); err != nil || u.keyed == nil {
