@@ -152,7 +152,7 @@ func TestPostbacksAndDeliveriesOfAMember(t *testing.T) {
 	ofUnknown := "/api/v1/postbacks?filter.id=" + unknown.PostbackID.String()
 	advertiser.get(ofUnknown).into(http.StatusOK, &log)
 	require.Equal(t, unknown.Detail+` Closest match: "install".`, log.Items[0].Detail, "the advertiser's own log names its events, too")
-	b.exec(fmt.Sprintf("UPDATE postbacks SET outcome = 'rejected', reason = 'cap_daily', hint = 'It is the partner''s cap of 7.' WHERE id = '%s'", unknown.PostbackID))
+	b.exec(fmt.Sprintf("UPDATE postbacks SET outcome = 'rejected', reason = 'cap_daily', hint = 'The partner''s cap is 7.' WHERE id = '%s'", unknown.PostbackID))
 	advertiser.get(ofUnknown).into(http.StatusOK, &log)
 	require.Equal(t, unknown.Detail, log.Items[0].Detail, "that a click came from a partner is not the advertiser's to know")
 	b.me.get(ofUnknown).into(http.StatusOK, &log)

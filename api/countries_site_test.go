@@ -104,7 +104,7 @@ func TestEmbeddedCountriesAreSaidWhereTheyMatter(t *testing.T) {
 	}
 	b.me.post(offersPath, shop.document(of, map[string]any{"stateIds": []any{"DE-BE"}})).into(http.StatusCreated, &made)
 	require.Len(t, made.Warnings, 1)
-	require.Regexp(t, "^stateIds: addresses tell countries only .*database of cities", made.Warnings[0])
+	require.Regexp(t, "^stateIds: IP addresses give countries only .*database of cities", made.Warnings[0])
 	b.me.post(offersPath, shop.document(of, map[string]any{"countryIds": []any{"DE"}})).into(http.StatusCreated, &made)
 	require.Empty(t, made.Warnings)
 	require.NoError(t, b.api.LoadOffers(t.Context()))

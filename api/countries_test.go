@@ -108,7 +108,7 @@ func TestClickOfUnknownCountrySaysWhy(t *testing.T) {
 	}{
 		"from this machine":     {address: "127.0.0.1", status: http.StatusNotFound, page: "country unknown: the address 127.0.0.1 is private; set pub_geo_country", log: "the address 127.0.0.1 is private"},
 		"from a private net":    {address: "192.168.7.7", status: http.StatusNotFound, page: "the address 192.168.7.7 is private", log: "OFFERFLOW_TRUSTED_PROXIES"},
-		"unknown to the source": {address: "203.0.113.7", status: http.StatusNotFound, log: "does not know the address 203.0.113.7"},
+		"unknown to the source": {address: "203.0.113.7", status: http.StatusNotFound, log: "has no country for the address 203.0.113.7"},
 		"a fallback":            {address: "127.0.0.1", fallback: "https://fallback.example/", status: http.StatusFound, log: "the address 127.0.0.1 is private"},
 		"no source":             {address: "8.8.8.8", config: TrackingConfig{GeoIPFile: GeoIPOff}, status: http.StatusNotFound, log: "country unknown: OFFERFLOW_GEOIP_FILE is off"},
 		"of another country":    {address: "8.8.8.8", status: http.StatusNotFound},

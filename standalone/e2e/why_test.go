@@ -23,10 +23,10 @@ func TestWhyAPostbackMadeNothing(t *testing.T) {
 	const instant = `20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ`
 	for _, c := range []struct{ event, want, says string }{
 		{"purchas", "refused unknown_event", `^cnv_event_id "purchas" is not an event of this offer\. Closest match: "purchase"\.$`},
-		{"purchase", "held", `^Held until ` + instant + `: an event that must come before it is not completed yet\. Missing: "install"\.$`},
+		{"purchase", "held", `^Held until ` + instant + `: an event that must be completed first is missing\. Missing: "install"\.$`},
 		{"install", "accepted", `^$`},
 		{"purchase", "rejected too_soon", `^Completed at ` + instant + `, (1h|59m\d+s) too soon: it counts from ` + instant + ` on, 1h after ` + instant + `\.$`},
-		{"", "refused missing_event", `^The offer has several events: cnv_event_id must say which\. They are: "install", "purchase", "review"\.$`},
+		{"", "refused missing_event", `^The offer has several events: cnv_event_id must name one of them\. They are: "install", "purchase", "review"\.$`},
 	} {
 		answer := s.convert(t, click, c.event, c.want, "security_token", token)
 		s.requireDetail(t, answer, c.want, c.says)
