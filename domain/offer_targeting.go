@@ -34,7 +34,7 @@ func (f *docFields) warnOfPlaces(t *Targeting) {
 }
 
 // PlaceWarnings are about what an offer asks of a visitor's place where nothing tells it, and why nothing does:
-// without them the offer would refuse every click and stay off every wall, and nobody would know why.
+// without them the offer would refuse every click and be on no wall, without an explanation.
 func PlaceWarnings(t *Targeting, noCountries, noStates string) (warnings FieldErrors) {
 	warn := func(field string, codes []string, why string) {
 		if len(codes) > 0 && why != "" {

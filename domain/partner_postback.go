@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// PartnerEvents are what a partner may be told of. Unlike a tenant (rule 50) it hears of nothing
+// PartnerEvents are the transitions that can be sent to a partner. Unlike a tenant (rule 50) it gets nothing
 // that was not asked for: most partners count each call as a conversion, whatever stands in it.
 var PartnerEvents = []string{"success", "pending", "rejected", "reversed"}
 
@@ -44,7 +44,7 @@ func PartnerToldAlready(lane []LaneNews) bool {
 	return told
 }
 
-// PartnerNews is all that a partner may be told of one of its conversions: no revenue, no reward,
+// PartnerNews is everything that a partner may see of one of its conversions: no revenue, no reward,
 // no margin (rule 66).
 type PartnerNews struct {
 	ConversionID uuid.UUID

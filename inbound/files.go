@@ -6,7 +6,7 @@ import "log/slog"
 const ownFiles = 512
 
 // WithinFiles lowers the connections to what the process may open files for, and says so: a process
-// without files left accepts nobody and reaches neither database nor stream.
+// without files left accepts no connections and reaches neither database nor stream.
 func (l Limits) WithinFiles() Limits {
 	l = l.orUsual()
 	files := openFiles()

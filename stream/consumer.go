@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The kinds of error that a handler may return. Anything else is taken as passing: the message
-// comes again after a delay that grows.
+// The kinds of error that a handler may return. Any other error counts as temporary: the message is
+// redelivered after an increasing delay.
 var (
-	// ErrBad marks a message that no retry can mend: it is kept among the failed ones, and terminated.
+	// ErrBad marks a permanent failure: the message is stored with the failed ones and terminated.
 	ErrBad = errors.New("bad message")
-	// ErrNotYet marks a message whose time has not come: it comes again shortly, without a warning.
+	// ErrNotYet marks a message that is too early: it is redelivered shortly, without a warning.
 	ErrNotYet = errors.New("not yet")
 )
 
-// Handler works on one message. Its work must be idempotent: a message may come again.
+// Handler handles one message. It must be idempotent: a message may be redelivered.
 type Handler func(ctx context.Context, msg jetstream.Msg) error
 
 // Consumer describes one durable consumer.
@@ -205,7 +205,7 @@ func settle(ctx context.Context, consumer Consumer, held *held) {
 	}
 }
 
-// giveUp ends a message that no retry can mend, once it is kept.
+// giveUp terminates a permanently failed message once it is stored.
 func giveUp(ctx context.Context, consumer Consumer, msg jetstream.Msg, cause error) {
 	if consumer.Keep != nil {
 		if err := consumer.Keep(ctx, msg, cause); err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // The streams. Each is a log: a message stays for a while after it was handled, so that a restored
-// database can be brought up to date again, and goes by our own purge (retention.go).
+// database can be brought up to date. Our own purge deletes it (retention.go).
 //
 // A stream's retention cannot be changed on the server once it is a work queue, which clicks, starts
 // and postbacks were in the release before. So these have names and subjects of their own, and the
@@ -23,12 +23,12 @@ const (
 	Clicks    = "CLICKS_V2"
 	Starts    = "STARTS_V2"
 	Postbacks = "POSTBACKS_V2"
-	// Refused holds what the edge refused, apart from the postbacks that are to be decided: strangers
-	// fill it as they please, and genuine postbacks neither wait behind it nor share its room.
+	// Refused holds postbacks refused by the API, separately from those to be decided: anyone can fill it,
+	// and genuine postbacks neither wait behind it nor share its space.
 	Refused = "REFUSED"
 	Events  = "EVENTS"
-	// Live is what live streams show, apart from the events that work rests on: when it is full the
-	// oldest goes, and nothing waits for it.
+	// Live holds the events of live streams, separately from EVENTS: when it is full, the oldest are
+	// deleted, and nothing waits for it.
 	Live = "LIVE"
 
 	SubjectClicks = "offerflow.v2.clicks"
@@ -56,7 +56,7 @@ const (
 	subjectEvents = "offerflow.events.>"
 )
 
-// Settings are what an operator says of the streams.
+// Settings are the operator's settings of the streams.
 type Settings struct {
 	// Replicas is 1 for a single server, 3 in a cluster.
 	Replicas int
@@ -89,7 +89,7 @@ func (s Settings) WithDefaults() Settings {
 // leastBytes is room for a few of the largest packs beside what is handled.
 const leastBytes = 1 << 20
 
-// Validate names the settings that cannot be.
+// Validate lists invalid settings.
 func (s Settings) Validate() error {
 	var wrong []error
 	if s.Replicas != 1 && s.Replicas != 3 && s.Replicas != 5 {
@@ -176,8 +176,8 @@ func (c *Conn) Ensure(ctx context.Context, settings Settings) error {
 	return c.EnsureSaying(ctx, settings, func(string) {})
 }
 
-// EnsureSaying makes the streams, or alters them as the settings say, and tells each that it made or
-// altered: `migrate` calls it, and nobody else but who starts everything in one process.
+// EnsureSaying creates the streams, or alters them according to the settings, and reports each change.
+// Only `migrate` and standalone call it.
 func (c *Conn) EnsureSaying(ctx context.Context, settings Settings, say func(done string)) error {
 	for _, config := range settings.configs() {
 		var before, after jetstream.Stream
