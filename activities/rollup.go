@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -64,7 +65,7 @@ func (r *Rollups) RollUp(ctx context.Context) (int, error) {
 // it: a mark that is gone has had its rows read, and what comes in between leaves its own mark.
 func (r *Rollups) recompute(ctx context.Context, of dbgen.RollupMark) error {
 	return r.Store.System(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := queries.SystemLockBucket(ctx, tx, fmt.Sprint(of.TenantID, of.OfferID, of.Bucket.Unix(), of.Clicks)); err != nil {
+		if err := queries.SystemLockBucket(ctx, tx, bucketName(of.TenantID, of.OfferID, of.Bucket, of.Clicks)); err != nil {
 			return err
 		}
 		taken, err := queries.SystemTakeMarks(ctx, tx, dbgen.SystemTakeMarksParams(of))
@@ -83,4 +84,9 @@ func (r *Rollups) recompute(ctx context.Context, of dbgen.RollupMark) error {
 		}
 		return errors.Join(err, batch.Send(ctx, tx))
 	})
+}
+
+// bucketName is what the lock of a bucket goes by.
+func bucketName(tenantID, offerID uuid.UUID, bucket time.Time, clicks bool) string {
+	return fmt.Sprint(tenantID, offerID, bucket.Unix(), clicks)
 }

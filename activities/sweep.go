@@ -69,6 +69,7 @@ func (s *Sweep) FindOverdue(ctx context.Context) (swept Swept, err error) {
 		{"outbox", &swept.Outbox, func(ctx context.Context) (Items, error) { return s.outbox(ctx, before) }},
 		{"partition", &ignored, s.partitions},
 		{"forget", &ignored, s.forget},
+		{"erasure", &ignored, s.erasures},
 	}
 	var all sync.WaitGroup
 	done, errs := make([]Items, len(kinds)), make([]error, len(kinds))
