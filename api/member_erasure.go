@@ -47,7 +47,7 @@ func (s *Server) eraseMember(ctx context.Context, in *memberInput) (*erasureOutp
 		}
 		out.Body.JobID = newID()
 		return s.insertErasure(ctx, tx, in.Member, dbgen.InsertErasureParams{
-			TenantID: tenantID, JobID: out.Body.JobID, Pseudonym: pseudonym, ErasedBefore: now(), MemberHash: hash, MemberSealed: s.Keys.Seal([]byte(in.Member)),
+			TenantID: tenantID, JobID: out.Body.JobID, Pseudonym: pseudonym, ErasedBefore: s.now(), MemberHash: hash, MemberSealed: s.Keys.Seal([]byte(in.Member)),
 		})
 	})
 	s.nudge()
@@ -82,7 +82,7 @@ func (s *Server) insertErasure(ctx context.Context, tx pgx.Tx, member string, er
 	if err := queries.InsertErasure(ctx, tx, erasure); err != nil {
 		return err
 	}
-	return announceMadeJob(ctx, tx, erasure.JobID)
+	return s.announceMadeJob(ctx, tx, erasure.JobID)
 }
 
 func newPseudonym() string {

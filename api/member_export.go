@@ -133,7 +133,7 @@ func (e *memberExporter) page(ctx context.Context, read func(ctx context.Context
 func (e *memberExporter) begin(ctx context.Context) error {
 	return e.page(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := dbgen.New().PointsOfMember(ctx, tx, principal(ctx).TenantID, e.member)
-		e.head = memberExportHead{e.member, now(), memberBalance{Points: Decimal(row.Points), PendingPoints: Decimal(row.PendingPoints)}}
+		e.head = memberExportHead{e.member, e.server.now(), memberBalance{Points: Decimal(row.Points), PendingPoints: Decimal(row.PendingPoints)}}
 		return err
 	})
 }
