@@ -9,7 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/activities/erasure"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -30,7 +31,7 @@ func (s *Server) eraseMember(ctx context.Context, in *memberInput) (*erasureOutp
 	out := &erasureOutput{}
 	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		queries, tenantID := dbgen.New(), principal(ctx).TenantID
-		hash := activities.ErasureMemberHash(s.Keys, tenantID, in.Member)
+		hash := erasure.MemberHash(s.Keys, tenantID, in.Member)
 		if err := queries.LockErasures(ctx, tx, tenantID, hash); err != nil {
 			return err
 		}
@@ -39,7 +40,7 @@ func (s *Server) eraseMember(ctx context.Context, in *memberInput) (*erasureOutp
 		case errors.Is(err, pgx.ErrNoRows):
 		case err != nil:
 			return err
-		case last.FinishedAt == nil && last.State != activities.JobDone:
+		case last.FinishedAt == nil && last.State != attribution.JobDone:
 			out.Body.JobID = last.JobID
 			return nil
 		case last.FinishedAt == nil: // it failed half way: what is left gets the same pseudonym
@@ -55,34 +56,34 @@ func (s *Server) eraseMember(ctx context.Context, in *memberInput) (*erasureOutp
 }
 
 // insertErasure stores the job with its stages. Nothing of it names the member but what is sealed.
-func (s *Server) insertErasure(ctx context.Context, tx pgx.Tx, member string, erasure dbgen.InsertErasureParams) error {
+func (s *Server) insertErasure(ctx context.Context, tx pgx.Tx, member string, row dbgen.InsertErasureParams) error {
 	queries := dbgen.New()
 	clicks, err := queries.CountClicksOfMember(ctx, tx, dbgen.CountClicksOfMemberParams{
-		TenantID: erasure.TenantID, PubMemberID: member, Before: erasure.ErasedBefore, AtMost: activities.MaxErasureClicks,
+		TenantID: row.TenantID, PubMemberID: member, Before: row.ErasedBefore, AtMost: erasure.MaxClicks,
 	})
 	if err != nil {
 		return err
 	}
-	lines := activities.ErasureItems(clicks)
+	lines := erasure.Stages(clicks)
 	numbers := make([]int64, len(lines))
 	for i := range numbers {
 		numbers[i] = int64(i) + 1
 	}
 	if _, err := queries.InsertJob(ctx, tx, dbgen.InsertJobParams{
-		TenantID: erasure.TenantID, ID: erasure.JobID, Action: string(activities.JobErase), State: activities.JobRunning,
-		Actor: principal(ctx).Actor, Columns: []string{}, Total: int64(len(lines)), CreatedAt: erasure.ErasedBefore,
+		TenantID: row.TenantID, ID: row.JobID, Action: string(attribution.JobErase), State: attribution.JobRunning,
+		Actor: principal(ctx).Actor, Columns: []string{}, Total: int64(len(lines)), CreatedAt: row.ErasedBefore,
 	}); err != nil {
 		return err
 	}
 	if err := queries.InsertJobLines(ctx, tx, dbgen.InsertJobLinesParams{
-		TenantID: erasure.TenantID, JobID: erasure.JobID, Numbers: numbers, Lines: lines,
+		TenantID: row.TenantID, JobID: row.JobID, Numbers: numbers, Lines: lines,
 	}); err != nil {
 		return err
 	}
-	if err := queries.InsertErasure(ctx, tx, erasure); err != nil {
+	if err := queries.InsertErasure(ctx, tx, row); err != nil {
 		return err
 	}
-	return s.announceMadeJob(ctx, tx, erasure.JobID)
+	return s.announceMadeJob(ctx, tx, row.JobID)
 }
 
 func newPseudonym() string {

@@ -111,20 +111,20 @@ func (q *Queries) SystemAuditPage(ctx context.Context, db DBTX, tenantID uuid.UU
 }
 
 const systemClicksToErase = `-- name: SystemClicksToErase :many
-SELECT c.id FROM (SELECT k.id FROM clicks k WHERE k.tenant_id = $1 AND k.pub_member_id = $2::text AND k.id < $3 ORDER BY k.id LIMIT $4) c
+SELECT c.id FROM (SELECT k.id FROM clicks k WHERE k.tenant_id = $1 AND k.pub_member_id = $2::text AND k.id < uuid_v7_floor($3::timestamptz) ORDER BY k.id LIMIT $4) c
 UNION
-SELECT v.click_id FROM (SELECT w.click_id FROM conversions w WHERE w.tenant_id = $1 AND w.pub_member_id = $2::text AND w.click_id < $3 LIMIT $4) v
+SELECT v.click_id FROM (SELECT w.click_id FROM conversions w WHERE w.tenant_id = $1 AND w.pub_member_id = $2::text AND w.click_id < uuid_v7_floor($3::timestamptz) LIMIT $4) v
 UNION
 SELECT l.click_id FROM (SELECT v.click_id FROM ledger_entries e
   JOIN ledger_transactions t ON t.tenant_id = e.tenant_id AND t.id = e.transaction_id
   JOIN conversions v ON v.tenant_id = t.tenant_id AND v.id = t.conversion_id
-  WHERE e.tenant_id = $1 AND e.account = 'member_points' AND e.party = $2::text AND v.click_id < $3 LIMIT $4) l
+  WHERE e.tenant_id = $1 AND e.account = 'member_points' AND e.party = $2::text AND v.click_id < uuid_v7_floor($3::timestamptz) LIMIT $4) l
 `
 
 type SystemClicksToEraseParams struct {
 	TenantID uuid.UUID
 	Member   string
-	Before   uuid.UUID
+	Before   time.Time
 	AtMost   int32
 }
 

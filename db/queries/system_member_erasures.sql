@@ -21,14 +21,14 @@ WHERE tenant_id = @tenant_id AND job_id = @job_id AND passes = @passes;
 
 -- name: SystemClicksToErase :many
 -- Clicks of the member, and those that something of the member's is still stored under.
-SELECT c.id FROM (SELECT k.id FROM clicks k WHERE k.tenant_id = @tenant_id AND k.pub_member_id = @member::text AND k.id < @before ORDER BY k.id LIMIT @at_most) c
+SELECT c.id FROM (SELECT k.id FROM clicks k WHERE k.tenant_id = @tenant_id AND k.pub_member_id = @member::text AND k.id < uuid_v7_floor(@before::timestamptz) ORDER BY k.id LIMIT @at_most) c
 UNION
-SELECT v.click_id FROM (SELECT w.click_id FROM conversions w WHERE w.tenant_id = @tenant_id AND w.pub_member_id = @member::text AND w.click_id < @before LIMIT @at_most) v
+SELECT v.click_id FROM (SELECT w.click_id FROM conversions w WHERE w.tenant_id = @tenant_id AND w.pub_member_id = @member::text AND w.click_id < uuid_v7_floor(@before::timestamptz) LIMIT @at_most) v
 UNION
 SELECT l.click_id FROM (SELECT v.click_id FROM ledger_entries e
   JOIN ledger_transactions t ON t.tenant_id = e.tenant_id AND t.id = e.transaction_id
   JOIN conversions v ON v.tenant_id = t.tenant_id AND v.id = t.conversion_id
-  WHERE e.tenant_id = @tenant_id AND e.account = 'member_points' AND e.party = @member::text AND v.click_id < @before LIMIT @at_most) l;
+  WHERE e.tenant_id = @tenant_id AND e.account = 'member_points' AND e.party = @member::text AND v.click_id < uuid_v7_floor(@before::timestamptz) LIMIT @at_most) l;
 
 -- name: SystemErasedConversions :many
 -- Conversions that have the pseudonym, behind one.

@@ -1,4 +1,4 @@
-package activities
+package erasure_test
 
 import (
 	"os"
@@ -8,21 +8,23 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/activities/activitytest"
 )
 
-const membersPage = "../docs/members-data.md"
+const membersPage = "../../docs/members-data.md"
 
 // Every column that can hold a text stands in docs/members-data.md, with what becomes of it: a column that is
 // added later must be thought about.
 func TestThePageOfMembersDataHasEveryColumn(t *testing.T) {
 	t.Parallel()
-	rig := newDecisionRig(t, 2)
-	conn, err := pgx.Connect(t.Context(), rig.url)
+	rig := activitytest.New(t, 2)
+	conn, err := pgx.Connect(t.Context(), rig.URL)
 	require.NoError(t, err)
 	defer func() { _ = conn.Close(t.Context()) }()
-	rows, err := conn.Query(t.Context(), columnsOfText)
+	rows, err := conn.Query(t.Context(), activitytest.TextColumns)
 	require.NoError(t, err)
-	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[textColumn])
+	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[activitytest.TextColumn])
 	require.NoError(t, err)
 	page, err := os.ReadFile(membersPage)
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-package activities
+package erasure
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -23,7 +24,7 @@ func (e *erasure) again(ctx context.Context) error {
 	var after uuid.UUID
 	for {
 		rows, err := queries.SystemErasedConversions(ctx, e.store.SystemPool(), dbgen.SystemErasedConversionsParams{
-			TenantID: e.tenantID, Pseudonym: e.pseudonym, After: after, AtMost: erasedAtOnce,
+			TenantID: e.tenantID, Pseudonym: e.pseudonym, After: after, AtMost: clicksAtOnce,
 		})
 		if err != nil || len(rows) == 0 {
 			return err
@@ -81,7 +82,7 @@ func (e *erasure) failed(ctx context.Context) error {
 	}
 	var after uuid.UUID
 	for {
-		rows, err := queries.SystemFailedToErase(ctx, e.store.SystemPool(), &e.tenantID, after, itemsPage)
+		rows, err := queries.SystemFailedToErase(ctx, e.store.SystemPool(), &e.tenantID, after, activities.ItemsPage)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
@@ -193,7 +194,7 @@ func (e *erasure) audit(ctx context.Context) error {
 	quoted, _ := e.quoted()
 	var after uuid.UUID
 	for {
-		upTo, err := queries.SystemAuditPage(ctx, e.store.SystemPool(), e.tenantID, after, erasedPage)
+		upTo, err := queries.SystemAuditPage(ctx, e.store.SystemPool(), e.tenantID, after, logPage)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -231,24 +232,24 @@ func (e *erasure) audit(ctx context.Context) error {
 // the member's id.
 var latePasses = []time.Duration{10 * time.Minute, 2 * time.Hour, 24 * time.Hour, 4 * 24 * time.Hour}
 
-// erasures does the passes that are due.
-func (s *Sweep) erasures(ctx context.Context) (Items, error) {
-	now := s.Decisions.Now().UTC().Truncate(time.Microsecond)
-	done := Items{kind: "erasure"}
-	rows, err := queries.SystemDueErasures(ctx, s.Store.SystemPool(), now, itemsPage)
+// PassLate does the passes that are due.
+func (s *Erasures) PassLate(ctx context.Context) (activities.Items, error) {
+	now := s.now()
+	done := activities.Items{Kind: "erasure"}
+	rows, err := queries.SystemDueErasures(ctx, s.Store.SystemPool(), now, activities.ItemsPage)
 	if err != nil {
 		return done, err
 	}
 	for i := range rows {
-		if err := done.add(ctx, s.passErasure(ctx, &rows[i], now)); err != nil {
+		if err := done.Add(ctx, s.pass(ctx, &rows[i], now)); err != nil {
 			return done, err
 		}
 	}
 	return done, nil
 }
 
-func (s *Sweep) passErasure(ctx context.Context, row *dbgen.MemberErasure, now time.Time) error {
-	e, err := openErasure(s.Decisions, row)
+func (s *Erasures) pass(ctx context.Context, row *dbgen.MemberErasure, now time.Time) error {
+	e, err := s.open(row)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package activities
+package erasure
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -19,7 +20,7 @@ import (
 // how many.
 func (e *erasure) someClicks(ctx context.Context) (n int, err error) {
 	ids, err := queries.SystemClicksToErase(ctx, e.store.SystemPool(), dbgen.SystemClicksToEraseParams{
-		TenantID: e.tenantID, Member: e.member, Before: earliestID(e.before), AtMost: erasedAtOnce,
+		TenantID: e.tenantID, Member: e.member, Before: e.before, AtMost: clicksAtOnce,
 	})
 	if err != nil || len(ids) == 0 {
 		return 0, err
@@ -87,7 +88,7 @@ func (e *erasure) visitors(ctx context.Context, tx pgx.Tx, clicks []dbgen.System
 			byVisitor[is] = change
 		}
 		change.OfferIds, change.Buckets = append(change.OfferIds, click.OfferID), append(change.Buckets, click.Bucket)
-		names = append(names, bucketName(click.TenantID, click.OfferID, click.Bucket, true))
+		names = append(names, activities.BucketName(click.TenantID, click.OfferID, click.Bucket, true))
 	}
 	slices.Sort(names)
 	if err := queries.SystemLockBuckets(ctx, tx, slices.Compact(names)); err != nil {
@@ -229,7 +230,7 @@ func (e *erasure) deliveries(ctx context.Context, tx pgx.Tx, conversions []uuid.
 }
 
 func (e *erasure) body(row *dbgen.SystemDeliveriesToEraseRow) (string, error) {
-	if row.Kind != kindPartner {
+	if row.Kind != "partner" {
 		body, _, err := e.document(nil).Apply([]byte(row.Body))
 		return string(body), err
 	}
@@ -237,7 +238,7 @@ func (e *erasure) body(row *dbgen.SystemDeliveriesToEraseRow) (string, error) {
 	if err := json.Unmarshal([]byte(row.Body), &values); err != nil {
 		return "", err
 	}
-	body, err := json.Marshal(domain.MacrosOfErased(values, e.pseudonym, row.State != stateWaiting))
+	body, err := json.Marshal(domain.MacrosOfErased(values, e.pseudonym, row.State != "waiting"))
 	return string(body), err
 }
 

@@ -1,4 +1,4 @@
-package activities
+package erasure
 
 import (
 	"context"
@@ -10,49 +10,54 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/activity"
 
+	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
 )
 
-// JobErase is the action of a job that erases a member's data (docs/members-data.md).
-const JobErase domain.Action = "erase"
-
 // The stages of an erasure. Each is an item of its job, and clicks are as many items as there are batches.
 const (
-	eraseClicks  = "clicks"
-	eraseViews   = "views"
-	eraseReports = "reports"
-	eraseLogs    = "logs"
-	// eraseRest is all of it again, until nothing is found: what came in meanwhile.
-	eraseRest = "rest"
+	stageClicks  = "clicks"
+	stageViews   = "views"
+	stageReports = "reports"
+	stageLogs    = "logs"
+	// stageRest is all of it again, until nothing is found: what came in meanwhile.
+	stageRest = "rest"
 )
 
 const (
-	// erasedAtOnce are the clicks of one transaction, with all that belongs to them. Nearly every member has
+	// clicksAtOnce are the clicks of one transaction, with all that belongs to them. Nearly every member has
 	// fewer, and is erased in one step.
-	erasedAtOnce = 200
-	// maxErasureItems bounds the items of a job; the last one does what is left.
-	maxErasureItems = 10_000
-	// MaxErasureClicks are as many clicks as are counted for it.
-	MaxErasureClicks = maxErasureItems * erasedAtOnce
-	// erasedPage are the rows of a log that are looked through in one statement.
-	erasedPage = 5_000
+	clicksAtOnce = 200
+	// maxItems bounds the items of a job; the last one does what is left.
+	maxItems = 10_000
+	// MaxClicks are as many clicks as are counted for it.
+	MaxClicks = maxItems * clicksAtOnce
+	// logPage are the rows of a log that are looked through in one statement.
+	logPage = 5_000
 )
 
-// ErasureItems are the lines of the items of a job that erases a member with so many clicks.
-func ErasureItems(clicks int64) (lines []string) {
-	batches := min((clicks+erasedAtOnce-1)/erasedAtOnce, maxErasureItems)
+// Stages are the lines of the items of a job that erases a member with so many clicks.
+func Stages(clicks int64) (lines []string) {
+	batches := min((clicks+clicksAtOnce-1)/clicksAtOnce, maxItems)
 	for range batches {
-		lines = append(lines, eraseClicks)
+		lines = append(lines, stageClicks)
 	}
-	return append(lines, eraseViews, eraseReports, eraseLogs, eraseRest)
+	return append(lines, stageViews, stageReports, stageLogs, stageRest)
 }
 
-// ErasureMemberHash is what an erasure is found by while it runs.
-func ErasureMemberHash(keys *keyring.Keyring, tenantID uuid.UUID, member string) string {
+// MemberHash is what an erasure is found by while the member's id is known.
+func MemberHash(keys *keyring.Keyring, tenantID uuid.UUID, member string) string {
 	return keys.Pseudonym(tenantID, "erasure:"+member)
+}
+
+// Erasures does what rows of member_erasures ask for.
+type Erasures struct {
+	Store *db.Store
+	Keys  *keyring.Keyring
+	Now   func() time.Time
 }
 
 // erasure replaces one member's id by a pseudonym wherever the tenant's database holds it, and empties what
@@ -68,70 +73,61 @@ type erasure struct {
 	memberKey string
 }
 
-// openErasure is the erasure of a row; nil where the member's id is forgotten already.
-func openErasure(d *Decisions, row *dbgen.MemberErasure) (*erasure, error) {
+// open is the erasure of a row; nil where the member's id is forgotten already.
+func (s *Erasures) open(row *dbgen.MemberErasure) (*erasure, error) {
 	if row.MemberSealed == "" {
 		return nil, nil
 	}
-	member, err := d.Keys.Open(row.MemberSealed)
+	member, err := s.Keys.Open(row.MemberSealed)
 	if err != nil {
 		return nil, fmt.Errorf("the member of erasure %s: %w", row.JobID, err)
 	}
 	return &erasure{
-		store: d.Store, tenantID: row.TenantID, jobID: row.JobID, member: string(member), pseudonym: row.Pseudonym, before: row.ErasedBefore,
-		memberKey: domain.MemberKeyPrefix + d.Keys.Pseudonym(row.TenantID, domain.MemberKeyPrefix+row.Pseudonym),
+		store: s.Store, tenantID: row.TenantID, jobID: row.JobID, member: string(member), pseudonym: row.Pseudonym, before: row.ErasedBefore,
+		memberKey: domain.MemberKeyPrefix + s.Keys.Pseudonym(row.TenantID, domain.MemberKeyPrefix+row.Pseudonym),
 	}, nil
 }
 
-// erase does one stage of an erasure.
-func (j *Jobs) erase(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingItemsRow, ended *endedItem) error {
-	row, err := queries.SystemGetErasure(ctx, j.Decisions.Store.SystemPool(), job.TenantID, job.ID)
+// Stage does one stage of the erasure that a job is about, and says whether it changed anything. After the last
+// one, later passes are due (PassLate).
+func (s *Erasures) Stage(ctx context.Context, tenantID, jobID uuid.UUID, stage string) (changed bool, err error) {
+	row, err := queries.SystemGetErasure(ctx, s.Store.SystemPool(), tenantID, jobID)
 	if err != nil {
-		return later(err)
+		return false, err
 	}
-	e, err := openErasure(j.Decisions, &row)
-	if err != nil {
-		return err
+	e, err := s.open(&row)
+	if err != nil || e == nil {
+		return false, err
 	}
-	ended.State = ItemUnchanged
-	if e == nil {
-		return nil
+	changed, err = e.stage(ctx, stage)
+	if err != nil || stage != stageRest {
+		return changed, err
 	}
-	changed, err := e.stage(ctx, item.Line)
-	if err == nil && item.Line == eraseRest {
-		now := j.Decisions.Now().UTC().Truncate(time.Microsecond)
-		err = queries.SystemFinishErasure(ctx, e.store.SystemPool(), dbgen.SystemFinishErasureParams{
-			TenantID: e.tenantID, JobID: e.jobID, FinishedAt: now, NextPassAt: now.Add(latePasses[0]),
-		})
-	}
-	if err != nil && !Permanent(err) {
-		return later(err)
-	}
-	if changed {
-		ended.State = ItemChanged
-	}
-	return err
+	now := s.now()
+	return changed, queries.SystemFinishErasure(ctx, s.Store.SystemPool(), dbgen.SystemFinishErasureParams{
+		TenantID: tenantID, JobID: jobID, FinishedAt: now, NextPassAt: now.Add(latePasses[0]),
+	})
 }
+
+func (s *Erasures) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
 
 func (e *erasure) stage(ctx context.Context, stage string) (changed bool, err error) {
 	switch stage {
-	case eraseClicks:
+	case stageClicks:
 		n, err := e.someClicks(ctx)
 		return n > 0, err
-	case eraseViews:
+	case stageViews:
 		return e.views(ctx)
-	case eraseReports:
+	case stageReports:
 		return e.reports(ctx)
-	case eraseLogs:
+	case stageLogs:
 		return true, e.logs(ctx)
-	case eraseRest:
+	case stageRest:
 		return e.all(ctx)
 	default:
-		return false, fmt.Errorf("%w: unknown stage %q of an erasure", errInvalidErasure, stage)
+		return false, activities.Undecodable(fmt.Errorf("unknown stage %q of an erasure", stage))
 	}
 }
-
-var errInvalidErasure = errors.New("invalid erasure")
 
 // all erases whatever is there, until nothing is found.
 func (e *erasure) all(ctx context.Context) (changed bool, err error) {
@@ -161,14 +157,14 @@ func (e *erasure) heartbeat(ctx context.Context) {
 // inTx runs a transaction of the system role, anew where that may help.
 func (e *erasure) inTx(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	defer e.heartbeat(ctx)
-	return tries(func() error { return e.store.System(ctx, fn) })
+	return db.RetryCollisions(func() error { return e.store.System(ctx, fn) })
 }
 
 // views takes the member out of its views of offers.
 func (e *erasure) views(ctx context.Context) (changed bool, err error) {
 	for {
 		n, err := queries.SystemEraseViews(ctx, e.store.SystemPool(), dbgen.SystemEraseViewsParams{
-			TenantID: e.tenantID, Member: e.member, Pseudonym: e.pseudonym, Before: e.before, AtMost: erasedPage,
+			TenantID: e.tenantID, Member: e.member, Pseudonym: e.pseudonym, Before: e.before, AtMost: logPage,
 		})
 		if err != nil || n == 0 {
 			return changed, err
@@ -188,7 +184,7 @@ func (e *erasure) reports(ctx context.Context) (changed bool, err error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
-	for end := e.before.Truncate(rollupBucket); err == nil && since.Before(end); since = since.Add(reportsSpan) {
+	for end := e.before.Truncate(activities.RollupBucket); err == nil && since.Before(end); since = since.Add(reportsSpan) {
 		var n int64
 		n, err = queries.SystemReplaceVisitorsBetween(ctx, e.store.SystemPool(), dbgen.SystemReplaceVisitorsBetweenParams{
 			TenantID: e.tenantID, Since: since, Until: earlier(since.Add(reportsSpan), end), Was: "m" + e.member, Becomes: "m" + e.pseudonym,
