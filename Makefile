@@ -85,6 +85,8 @@ vulncheck: $(GOVULNCHECK) ## known vulnerabilities in what is used; docs/depende
 sbom: $(CYCLONEDX) build ## what is in the binaries, in CycloneDX's form: bin/sbom-*.json
 	$(CYCLONEDX) bin -json -std -version "$$(git rev-parse HEAD)" -output bin/sbom-offerflow.json bin/offerflow
 	$(CYCLONEDX) bin -json -std -version "$$(git rev-parse HEAD)" -output bin/sbom-standalone.json bin/standalone
+	@scripts/build.sh engine standalone ./cmd/engine
+	$(CYCLONEDX) bin -json -std -version "$$(git rev-parse HEAD)" -output bin/sbom-engine.json bin/engine
 
 clean: ## remove what was built; data stays
 	rm -rf bin
