@@ -1,5 +1,5 @@
-# Two images, each with one static binary that an ordinary user runs. scripts/pin-images.sh brings the digests
-# up to date.
+# Two images, each with one static binary, run by an unprivileged user. scripts/pin-images.sh updates the
+# digests.
 #   offerflow, the last stage and so the default: bin/offerflow
 #   engine: NATS, Temporal and Temporal's UI, from the modules that standalone/go.sum pins
 FROM golang:1.26.8@sha256:6c2a5538f964f1c82f97ad14988bf05de100d922d159d0e398b54c7b0ca0c6c9 AS source
@@ -8,7 +8,7 @@ WORKDIR /src
 COPY . .
 
 FROM source AS build-engine
-# What `engine version` says: docker build --build-arg COMMIT=$(git rev-parse HEAD) .
+# What `engine version` prints: docker build --build-arg COMMIT=$(git rev-parse HEAD) .
 ARG COMMIT=
 RUN --mount=type=cache,target=/cache \
     cd standalone && go build -trimpath -buildvcs=false \
@@ -23,6 +23,7 @@ EXPOSE 4222 7233 8233
 ENTRYPOINT ["/engine"]
 
 FROM source AS build
+# What `offerflow version` prints.
 ARG COMMIT=
 RUN --mount=type=cache,target=/cache \
     go build -trimpath -buildvcs=false -ldflags="-s -w -X github.com/offerflow/offerflow/cmd/offerflow/process.commit=$COMMIT" -o /offerflow ./cmd/offerflow

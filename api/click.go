@@ -168,23 +168,7 @@ func refusal(to target, at time.Time, who visitor, audience domain.Audience) dom
 	if who.bot && !to.tenant.admitsBots { // rule 47
 		return domain.ReasonFraudBot
 	}
-	return unavailability(to, at, audience)
-}
-
-// unavailability is what of a refusal the wall foresees.
-func unavailability(to target, at time.Time, audience domain.Audience) domain.Reason {
-	switch {
-	case to.offer.Status(at) != domain.OfferStatusActive, !to.offer.CanBeCompleted(): // rules 20, 46
-		return domain.ReasonOfferInactive
-	case to.partner != nil && to.partner.Status != "active":
-		return domain.ReasonPartnerBlocked
-	case to.offer.capped.at(at), to.partner != nil && to.partner.capped.at(at): // rules 29, 31
-		return domain.ReasonCapped
-	case !to.offer.Targeting.Matches(audience): // rule 45
-		return domain.ReasonOutOfTarget
-	default:
-		return domain.ReasonNone
-	}
+	return to.unavailability(at, audience)
 }
 
 // audience is what targeting judges at the click. Where the address tells the country, it counts;
@@ -251,6 +235,9 @@ func sendOn(c *gin.Context, to domain.Template, value func(string) string) {
 	c.Status(http.StatusFound)
 	c.Writer.WriteHeaderNow()
 }
+
+// barePage is the policy of pages that are text alone. Walls and advertisers' pages show them in frames.
+const barePage = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 var (
 	noStore      = []string{"no-store"}

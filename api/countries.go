@@ -53,7 +53,7 @@ type placeRecord struct {
 }
 
 // newPlaceFinder opens what tells places.
-func newPlaceFinder(config Config) (placeFinder, error) {
+func newPlaceFinder(config TrackingConfig) (placeFinder, error) {
 	file := config.GeoIPFile
 	proxies, err := inbound.ParsePrefixes(config.TrustedProxies)
 	if err != nil {

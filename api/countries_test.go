@@ -26,7 +26,7 @@ import (
 // decades, and none for those that are of no country.
 func TestEmbeddedCountries(t *testing.T) {
 	t.Parallel()
-	finder, err := newPlaceFinder(Config{})
+	finder, err := newPlaceFinder(TrackingConfig{})
 	require.NoError(t, err)
 	require.Empty(t, finder.missing())
 	for address, country := range map[string]string{
@@ -68,18 +68,18 @@ func TestCountrySource(t *testing.T) {
 	operators := smallDatabase(t, "ASN", mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(64500)})
 	proxies := []string{"10.0.0.0/8"}
 	for name, c := range map[string]struct {
-		config                 Config
+		config                 TrackingConfig
 		source, missing, state string
 	}{
-		"nothing set":                {Config{}, "the embedded database of countries of 20", "", "addresses tell countries only (the embedded database"},
-		"a file":                     {Config{GeoIPFile: countries}, "the database of OFFERFLOW_GEOIP_FILE of 2023-11-14", "", "addresses tell countries only"},
-		"a file of cities":           {Config{GeoIPFile: geoIPFile(t)}, "the database of OFFERFLOW_GEOIP_FILE of 20", "", ""},
-		"off":                        {Config{GeoIPFile: "off"}, "nothing", "OFFERFLOW_GEOIP_FILE is off", ""},
-		"off, with a header":         {Config{GeoIPFile: "OFF", CountryHeader: "CF-IPCountry", TrustedProxies: proxies}, "the header CF-IPCountry of trusted proxies", "", "addresses tell countries only"},
-		"a header and no proxy":      {Config{GeoIPFile: "off", CountryHeader: "CF-IPCountry"}, "nothing", "OFFERFLOW_TRUSTED_PROXIES", ""},
-		"a header and the database":  {Config{CountryHeader: "CF-IPCountry", TrustedProxies: proxies}, "the header CF-IPCountry of trusted proxies, else the embedded", "", "addresses tell"},
-		"a file without countries":   {Config{GeoIPFile: operators}, "nothing", "has no countries in a form that is read", ""},
-		"such a file, with a header": {Config{GeoIPFile: operators, CountryHeader: "X", TrustedProxies: proxies}, "the header X of trusted proxies", "", "addresses tell"},
+		"nothing set":                {TrackingConfig{}, "the embedded database of countries of 20", "", "addresses tell countries only (the embedded database"},
+		"a file":                     {TrackingConfig{GeoIPFile: countries}, "the database of OFFERFLOW_GEOIP_FILE of 2023-11-14", "", "addresses tell countries only"},
+		"a file of cities":           {TrackingConfig{GeoIPFile: geoIPFile(t)}, "the database of OFFERFLOW_GEOIP_FILE of 20", "", ""},
+		"off":                        {TrackingConfig{GeoIPFile: "off"}, "nothing", "OFFERFLOW_GEOIP_FILE is off", ""},
+		"off, with a header":         {TrackingConfig{GeoIPFile: "OFF", CountryHeader: "CF-IPCountry", TrustedProxies: proxies}, "the header CF-IPCountry of trusted proxies", "", "addresses tell countries only"},
+		"a header and no proxy":      {TrackingConfig{GeoIPFile: "off", CountryHeader: "CF-IPCountry"}, "nothing", "OFFERFLOW_TRUSTED_PROXIES", ""},
+		"a header and the database":  {TrackingConfig{CountryHeader: "CF-IPCountry", TrustedProxies: proxies}, "the header CF-IPCountry of trusted proxies, else the embedded", "", "addresses tell"},
+		"a file without countries":   {TrackingConfig{GeoIPFile: operators}, "nothing", "has no countries in a form that is read", ""},
+		"such a file, with a header": {TrackingConfig{GeoIPFile: operators, CountryHeader: "X", TrustedProxies: proxies}, "the header X of trusted proxies", "", "addresses tell"},
 	} {
 		finder, err := newPlaceFinder(c.config)
 		require.NoError(t, err, name)
@@ -88,11 +88,11 @@ func TestCountrySource(t *testing.T) {
 			require.Contains(t, said, want, name)
 			require.Equal(t, want == "", said == "", "%s: %s", name, said)
 		}
-		ready := finder.ready()
+		ready := countriesReady(&finder)
 		require.Equal(t, c.missing == "", ready.Status == statusOK, name)
 		require.NotEmpty(t, ready.Detail, name)
 	}
-	finder, err := newPlaceFinder(Config{GeoIPFile: countries})
+	finder, err := newPlaceFinder(TrackingConfig{GeoIPFile: countries})
 	require.NoError(t, err)
 	require.Equal(t, "AT", finder.db.find(netip.MustParseAddr("203.0.113.9")).country, "the form of smaller databases")
 }
@@ -102,7 +102,7 @@ func TestCountrySource(t *testing.T) {
 func TestClickOfUnknownCountrySaysWhy(t *testing.T) {
 	for name, c := range map[string]struct {
 		address, fallback string
-		config            Config
+		config            TrackingConfig
 		status            int
 		page, log         string
 	}{
@@ -110,7 +110,7 @@ func TestClickOfUnknownCountrySaysWhy(t *testing.T) {
 		"from a private net":    {address: "192.168.7.7", status: http.StatusNotFound, page: "the address 192.168.7.7 is private", log: "OFFERFLOW_TRUSTED_PROXIES"},
 		"unknown to the source": {address: "203.0.113.7", status: http.StatusNotFound, log: "does not know the address 203.0.113.7"},
 		"a fallback":            {address: "127.0.0.1", fallback: "https://fallback.example/", status: http.StatusFound, log: "the address 127.0.0.1 is private"},
-		"no source":             {address: "8.8.8.8", config: Config{GeoIPFile: GeoIPOff}, status: http.StatusNotFound, log: "country unknown: OFFERFLOW_GEOIP_FILE is off"},
+		"no source":             {address: "8.8.8.8", config: TrackingConfig{GeoIPFile: GeoIPOff}, status: http.StatusNotFound, log: "country unknown: OFFERFLOW_GEOIP_FILE is off"},
 		"of another country":    {address: "8.8.8.8", status: http.StatusNotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +168,7 @@ func saidMeanwhile(t *testing.T, do func()) string {
 
 // The start says where countries come from, and what is wrong with it.
 func TestCountriesAtTheStart(t *testing.T) {
-	for want, c := range map[string]Config{
+	for want, c := range map[string]TrackingConfig{
 		"countries are told by the embedded database of countries of 20": {},
 		"OFFERFLOW_GEOIP_FILE is off":                                    {GeoIPFile: GeoIPOff},
 		"OFFERFLOW_COUNTRY_HEADER is believed of nobody":                 {CountryHeader: "X"},
@@ -177,7 +177,7 @@ func TestCountriesAtTheStart(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, saidMeanwhile(t, func() { finder.report(finder.builtAt()) }), want)
 	}
-	finder, err := newPlaceFinder(Config{})
+	finder, err := newPlaceFinder(TrackingConfig{})
 	require.NoError(t, err)
 	const old = "more than a year old"
 	require.NotContains(t, saidMeanwhile(t, func() { finder.report(finder.builtAt().Add(oldCountries)) }), old)
@@ -200,7 +200,7 @@ func BenchmarkClickWithCountry(b *testing.B) {
 		e.offer.Targeting.Countries = []string{"DE"}
 		e.load(b)
 		var err error
-		if e.places, err = newPlaceFinder(Config{GeoIPFile: source}); err != nil {
+		if e.places, err = newPlaceFinder(TrackingConfig{GeoIPFile: source}); err != nil {
 			b.Fatal(err)
 		}
 		path := "/c/" + e.link.ID.String() + "?pub_member_id=m&pub_geo_country=DE"
@@ -221,7 +221,7 @@ func (nowhere) Publish(context.Context, *domain.Click) error { return nil }
 
 // BenchmarkPlace is what a click costs more for its country.
 func BenchmarkPlace(b *testing.B) {
-	for name, config := range map[string]Config{"embedded": {}, "off": {GeoIPFile: GeoIPOff}} {
+	for name, config := range map[string]TrackingConfig{"embedded": {}, "off": {GeoIPFile: GeoIPOff}} {
 		finder, err := newPlaceFinder(config)
 		if err != nil {
 			b.Fatal(err)

@@ -98,11 +98,3 @@ func isPrivate(addr netip.Addr) bool {
 func missesCountry(reason domain.Reason, targeting *domain.Targeting, a domain.Audience) bool {
 	return reason == domain.ReasonOutOfTarget && a.Country == "" && len(targeting.Countries)+len(targeting.States) > 0
 }
-
-// ready is the part of readiness that says what tells countries.
-func (f *placeFinder) ready() dependency {
-	if missing := f.missing(); missing != "" {
-		return dependency{Name: "countries", Status: statusFailing, Detail: missing}
-	}
-	return dependency{Name: "countries", Status: statusOK, Detail: f.source()}
-}

@@ -21,6 +21,4 @@ type (
 	PostbackView = postbackView
 	// AdvertiserDocument is an advertiser.
 	AdvertiserDocument = advertiserDocument
-	// PostbackAnswer is what a postback's sender is told.
-	PostbackAnswer = postbackAnswer
 )

@@ -285,14 +285,6 @@ func openEventWriter(c *gin.Context, within time.Duration) *eventWriter {
 	return w
 }
 
-// unwrapped is the server's own writer: Gin's keeps the errors of flushing to itself.
-func unwrapped(w http.ResponseWriter) http.ResponseWriter {
-	if wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
-		return wrapper.Unwrap()
-	}
-	return w
-}
-
 const eventStreamType = "text/event-stream"
 
 // liveMissed is the event of a client that names one which is not kept any more.

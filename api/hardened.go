@@ -12,6 +12,3 @@ func hardened(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
-
-// barePage is the policy of pages that are text alone. Walls and advertisers' pages show them in frames.
-const barePage = "default-src 'none'; base-uri 'none'; form-action 'none'"

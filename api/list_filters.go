@@ -110,9 +110,3 @@ func eachOf[T any](values []string, what string, parse func(string) (T, error)) 
 	}
 	return out, nil
 }
-
-// storable replaces what PostgreSQL has no text for, so that such a filter finds nothing instead of
-// failing.
-func storable(text string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
-}

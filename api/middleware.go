@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,14 +26,6 @@ var requestSeconds = promauto.NewHistogramVec(prometheus.HistogramOpts{
 	Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 }, []string{"method", "route", "status"})
 
-type requestIDKey struct{}
-
-// requestIDOf is the id under which the log has the request.
-func requestIDOf(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
-}
-
 // requestIDs takes the caller's X-Request-ID when it is harmless, or makes one.
 func (r *router) requestIDs(c *gin.Context) {
 	id := c.GetHeader("X-Request-ID")
@@ -45,7 +36,7 @@ func (r *router) requestIDs(c *gin.Context) {
 		id = uuid.NewString()
 	}
 	c.Header("X-Request-ID", id)
-	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey{}, id))
+	c.Request = c.Request.WithContext(withRequestID(c.Request.Context(), id))
 }
 
 func harmless(id string) bool {
@@ -112,10 +103,13 @@ func recovery(c *gin.Context) {
 	c.Next()
 }
 
+// bodyTimeout is how long a caller with a token may take for its body.
+const bodyTimeout = 30 * time.Second
+
 // readBody reads the whole body and leaves it to be read again. JSON must be UTF-8.
 func readBody(limit int64) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		body, err := readWhole(c, limit, bodyTimeout)
+		body, err := readWhole(c.Writer, c.Request, limit, bodyTimeout)
 		var tooLarge *http.MaxBytesError
 		switch {
 		case errors.As(err, &tooLarge):

@@ -126,8 +126,11 @@ func newLookups(of string, budget *missBudget, remembered time.Duration) *lookup
 	}
 }
 
+// errNoTarget is returned for what does not exist.
+var errNoTarget = errors.New("no such link")
+
 // errTooManyMisses is returned when what does not exist is asked for faster than it may be looked up.
-var errTooManyMisses = errors.New("too many look-ups of what does not exist")
+var errTooManyMisses error = busyError("too many look-ups of what does not exist")
 
 func (l *lookups) isUnknown(key string, now time.Time) bool {
 	at, ok := l.unknown.of(missesRemembered).Get(key)

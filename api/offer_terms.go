@@ -24,7 +24,7 @@ func (s *Server) parseOffer(
 // placed says what nothing tells of a visitor's place; a process that takes no clicks does not know.
 func (s *Server) placed(terms domain.OfferTerms) domain.OfferTerms {
 	if s.Tracking != nil {
-		terms.NoCountries, terms.NoStates = s.Tracking.places.missing(), s.Tracking.places.missingStates()
+		terms.NoCountries, terms.NoStates = s.Tracking.Places().missing(), s.Tracking.Places().missingStates()
 	}
 	return terms
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math"
 	"sync"
@@ -23,6 +22,8 @@ import (
 type OfferCache struct {
 	store *db.Store
 	keys  *keyring.Keyring
+	// now is the clock that caps go by.
+	now func() time.Time
 
 	links    idMap[dbgen.Link]
 	defaults idMap[dbgen.Link] // by offer: its default link
@@ -118,14 +119,27 @@ func (t *target) passed() []string {
 	return t.offer.granted
 }
 
-// errNoTarget is returned for a link or an offer that does not exist.
-var errNoTarget = errors.New("no such link")
+// unavailability says why a click cannot convert, bots apart: what of a refusal the wall foresees.
+func (t *target) unavailability(at time.Time, audience domain.Audience) domain.Reason {
+	switch {
+	case t.offer.Status(at) != domain.OfferStatusActive, !t.offer.CanBeCompleted(): // rules 20, 46
+		return domain.ReasonOfferInactive
+	case t.partner != nil && t.partner.Status != "active":
+		return domain.ReasonPartnerBlocked
+	case t.offer.capped.at(at), t.partner != nil && t.partner.capped.at(at): // rules 29, 31
+		return domain.ReasonCapped
+	case !t.offer.Targeting.Matches(audience): // rule 45
+		return domain.ReasonOutOfTarget
+	default:
+		return domain.ReasonNone
+	}
+}
 
 // NewOfferCache makes an empty cache; Load fills it, and Run keeps it fresh.
 func NewOfferCache(store *db.Store, keys *keyring.Keyring) *OfferCache {
 	misses := newMissBudget(idMissesEach, idMissesAll)
 	return &OfferCache{
-		store: store, keys: keys, ofTenants: newTenantOffers(), dirty: newDirtySet(),
+		store: store, keys: keys, now: time.Now, ofTenants: newTenantOffers(), dirty: newDirtySet(),
 		misses: newLookups("link", misses, missRemembered), views: newLookups("view", misses, missRemembered),
 	}
 }

@@ -37,7 +37,7 @@ func (v counterValues) of(scope domain.CapScope, id uuid.UUID, period domain.Per
 // partner anew. News of an exhausted cap comes as an event at once; this is for what got lost, and
 // for slots that were given back.
 func (c *OfferCache) refreshCaps(ctx context.Context) error {
-	now := time.Now()
+	now := c.now()
 	rows, err := dbgen.New().SystemCapCountersOn(ctx, c.store.SystemPool(), c.currentPeriods(now))
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (c *OfferCache) refreshPartnerCaps(ctx context.Context, tenantID uuid.UUID)
 	if err != nil {
 		return err
 	}
-	values, now := indexCounters(rows), time.Now()
+	values, now := indexCounters(rows), c.now()
 	for _, partner := range partners {
 		partner.judge(tenant, values, now)
 	}
@@ -181,4 +181,17 @@ func periodEnd(period domain.Period, periods domain.Periods, tenant *cachedTenan
 		return forever
 	}
 	return domain.DayStart(end, tenant.zone.At(now)).UnixNano()
+}
+
+// isOfferCapped says whether an offer takes no new clicks since its caps or its budget are used up; it does
+// where it is not known.
+func (c *OfferCache) isOfferCapped(id uuid.UUID, at time.Time) bool {
+	offer := c.offers.get(id)
+	return offer != nil && offer.capped.at(at)
+}
+
+// isPartnerCapped is the same of a partner.
+func (c *OfferCache) isPartnerCapped(id uuid.UUID, at time.Time) bool {
+	partner := c.partners.get(id)
+	return partner != nil && partner.capped.at(at)
 }

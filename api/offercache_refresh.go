@@ -167,3 +167,11 @@ func (c *OfferCache) reloadDirty(ctx context.Context) error {
 	}
 	return failed
 }
+
+// loadNow loads one offer at once, for whoever has just changed it.
+func (c *OfferCache) loadNow(ctx context.Context, id uuid.UUID) error {
+	err := c.reloadOffer(ctx, id)
+	// Counters that were read here may replace those that Run reads meanwhile: it reads them once more.
+	c.dirty.mark(func(d *dirtySet) { d.offers[id] = true })
+	return err
+}

@@ -41,7 +41,7 @@ func reads(tables ...[]SentField) option {
 var (
 	plainText = map[string]reflect.Type{"text/plain": nil}
 	htmlPage  = map[string]reflect.Type{"text/html": nil}
-	answerIn  = map[string]reflect.Type{"application/json": reflect.TypeFor[postbackAnswer]()}
+	answerIn  = map[string]reflect.Type{"application/json": reflect.TypeFor[PostbackAnswer]()}
 	pixelIn   = map[string]reflect.Type{"image/gif": nil, "text/html": nil}
 )
 
@@ -67,7 +67,7 @@ var (
 	// saysKeyed adds what a GET with the id of an earlier postback gets.
 	saysKeyed = says(
 		answers(http.StatusNotFound, "refused: unknown_click; or there is no such postback.",
-			map[string]reflect.Type{"application/json": reflect.TypeFor[postbackAnswer](), problemType: reflect.TypeFor[Problem]()}),
+			map[string]reflect.Type{"application/json": reflect.TypeFor[PostbackAnswer](), problemType: reflect.TypeFor[Problem]()}),
 		answers(http.StatusServiceUnavailable, "Not on disk: send it again after Retry-After; or too many answers were asked for.",
 			map[string]reflect.Type{"text/plain": nil, problemType: reflect.TypeFor[Problem]()}, "Retry-After"))
 	saysTune = says(

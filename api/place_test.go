@@ -89,7 +89,7 @@ func clickFrom(t *testing.T, file string, targeting domain.Targeting, address, h
 	e.offer.Targeting = targeting
 	e.load(t)
 	var err error
-	e.places, err = newPlaceFinder(Config{TrustedProxies: []string{"10.0.0.0/8"}, CountryHeader: "CF-IPCountry", GeoIPFile: file})
+	e.places, err = newPlaceFinder(TrackingConfig{TrustedProxies: []string{"10.0.0.0/8"}, CountryHeader: "CF-IPCountry", GeoIPFile: file})
 	require.NoError(t, err)
 	headers := []string{"User-Agent", iPhone, "X-Forwarded-For", address}
 	if header != "" {
@@ -107,11 +107,11 @@ func TestPlaceFileThatCannotBeRead(t *testing.T) {
 	for name, content := range map[string][]byte{"empty": {}, "not a database": []byte("country,US\n"), "cut short": whole[:len(whole)/2]} {
 		path := filepath.Join(t.TempDir(), "broken.mmdb")
 		require.NoError(t, os.WriteFile(path, content, 0o600))
-		_, err := newPlaceFinder(Config{GeoIPFile: path})
+		_, err := newPlaceFinder(TrackingConfig{GeoIPFile: path})
 		require.ErrorContains(t, err, "OFFERFLOW_GEOIP_FILE", name)
 		require.ErrorContains(t, err, path, name)
 	}
-	_, err = newPlaceFinder(Config{GeoIPFile: filepath.Join(t.TempDir(), "missing.mmdb")})
+	_, err = newPlaceFinder(TrackingConfig{GeoIPFile: filepath.Join(t.TempDir(), "missing.mmdb")})
 	require.ErrorContains(t, err, "OFFERFLOW_GEOIP_FILE")
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -31,9 +31,9 @@ import (
 // answerWait is how long a sender waits for the decision before it is told `queued`.
 const answerWait = 3 * time.Second
 
-// postbackAnswer is what a sender is told. RecordedAs is click for one that was only counted (rule
+// PostbackAnswer is what a sender is told. RecordedAs is click for one that was only counted (rule
 // 70). Errors name the fields of a malformed one.
-type postbackAnswer struct {
+type PostbackAnswer struct {
 	domain.Answer
 	RecordedAs domain.RecordAs    `json:"recordedAs,omitempty"`
 	Errors     domain.FieldErrors `json:"errors,omitempty"`
@@ -177,7 +177,7 @@ var (
 
 func sendAnswer(c *gin.Context, answer domain.Answer, errs domain.FieldErrors) {
 	c.Header("Cache-Control", "no-store")
-	c.JSON(domain.HTTPStatus(answer.Outcome, answer.Reason), postbackAnswer{answer, answer.RecordedAs(), errs})
+	c.JSON(domain.HTTPStatus(answer.Outcome, answer.Reason), PostbackAnswer{answer, answer.RecordedAs(), errs})
 }
 
 // keyedGetTracked is GET /track/{x}. Keys of advertisers are never UUIDs: a UUID asks for the
@@ -263,16 +263,16 @@ func fill(p *domain.Postback, read *sentValues) domain.FieldErrors {
 	default:
 		errs = append(errs, domain.FieldError{Field: "gk_click_id", Reason: domain.WhyNoID(values["gk_click_id"])})
 	}
-	p.EventID = cleanText(values["cnv_event_id"])
-	p.GoalID, p.GoalName, p.AdvID = idText(values["goal_id"]), cleanText(values["goal_name"]), idText(values["adv_id"])
-	p.Amount = cleanText(values["cnv_amount"])
-	p.Currency = strings.ToUpper(cleanText(values["cnv_currency"]))
-	p.ConversionID = cleanText(values["cnv_conversion_id"])
-	p.Status = strings.TrimSpace(cleanText(values["cnv_status"]))
+	p.EventID = storable(values["cnv_event_id"])
+	p.GoalID, p.GoalName, p.AdvID = idText(values["goal_id"]), storable(values["goal_name"]), idText(values["adv_id"])
+	p.Amount = storable(values["cnv_amount"])
+	p.Currency = strings.ToUpper(storable(values["cnv_currency"]))
+	p.ConversionID = storable(values["cnv_conversion_id"])
+	p.Status = strings.TrimSpace(storable(values["cnv_status"]))
 	for n, name := range []string{"cnv_sub_1", "cnv_sub_2", "cnv_sub_3", "cnv_sub_4", "cnv_sub_5"} {
 		if values[name] != "" {
 			p.Subs = append(p.Subs, make([]string, n+1-len(p.Subs))...)
-			p.Subs[n] = cleanText(values[name])
+			p.Subs[n] = storable(values[name])
 		}
 	}
 	p.Warnings = append(read.warnings, fillCompletion(p, read)...)
@@ -306,7 +306,7 @@ func idText(text string) string {
 	if id, ok := domain.ParseSentID(text); ok {
 		return id.String()
 	}
-	return cleanText(text)
+	return storable(text)
 }
 
 // canonicalUUID reads the usual form with hyphens only: the other spellings that a UUID may have
@@ -342,7 +342,7 @@ func readSignature(r *http.Request, path string, query []pair, body []byte, keys
 		signed.Nonce = nonce
 	}
 	if len(signature) <= maxSignature {
-		signed.Signature = cleanText(signature)
+		signed.Signature = storable(signature)
 	}
 	if signed.Complete() {
 		signed.SealedText = keys.Seal([]byte(domain.CanonicalPostback(r.Method, path, r.URL.RawQuery, body, timestamp, nonce)))

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
 
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
@@ -55,11 +54,9 @@ type expected struct {
 	isSent bool
 }
 
-// listenForReplies subscribes until ctx is done. The server knows of it before anybody is told to reply
-// there.
-func listenForReplies(ctx context.Context, conn *stream.Conn) (*replies, error) {
-	r := newReplies(nats.NewInbox())
-	return r, conn.Replies(ctx, r.prefix+"*", r.heard)
+// listen subscribes until ctx is done. The server knows of it before anybody is told to reply there.
+func (r *replies) listen(ctx context.Context, conn *stream.Conn) error {
+	return conn.Replies(ctx, r.prefix+"*", r.heard)
 }
 
 // expect prepares for a postback's decision; done ends it. about is what the postback is about, and

@@ -4,14 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -69,10 +66,14 @@ func notFound() *Problem { return newProblem(http.StatusNotFound, "There is noth
 // conflict is 409.
 func conflict(detail string) *Problem { return newProblem(http.StatusConflict, detail) }
 
-// preconditionFailed is 412, with what stands now and its version as ETag.
-func preconditionFailed(detail string, version int64, current any) *Problem {
-	p := newProblem(http.StatusPreconditionFailed, detail)
-	p.headers, p.Current = http.Header{"Etag": {etag(version)}}, current
+// preconditionFailed is 412, with what stands now and its ETag.
+func preconditionFailed(detail, etag string, current any) *Problem {
+	return newProblem(http.StatusPreconditionFailed, detail).showing(etag, current)
+}
+
+// showing adds what stands now and its ETag.
+func (p *Problem) showing(etag string, current any) *Problem {
+	p.headers, p.Current = http.Header{"Etag": {etag}}, current
 	return p
 }
 
@@ -107,19 +108,36 @@ func (p *Problem) retryAfter(wait time.Duration) *Problem {
 	return p
 }
 
+// busyError is an error that is answered 503 and not logged: the same request may succeed a little later.
+type busyError string
+
+func (e busyError) Error() string { return string(e) }
+
+type requestIDKey struct{}
+
+// withRequestID names the request for the log.
+func withRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+// requestIDOf is the id under which the log has the request.
+func requestIDOf(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
+
 // asProblem is the one place where errors become answers. What it does not know is logged and
 // answered without a word of it.
 func asProblem(ctx context.Context, err error) *Problem {
 	var problem *Problem
 	var fields domain.FieldErrors
 	var pg *pgconn.PgError
+	var busy busyError
 	switch {
 	case errors.As(err, &problem):
 		return problem
 	case errors.As(err, &fields):
 		return badRequest(fields...)
-	case errors.As(err, &pg) && pg.Code == "25006" && principal(ctx).Scope == scopeReadonly:
-		return forbidden("This leaves something behind, which a token of scope readonly may not do.")
 	case errors.As(err, &pg) && (pg.Code == "22021" || pg.Code == "22P05"):
 		return badField("body", "contains a character that cannot be stored")
 	case errors.Is(err, domain.ErrRange), db.OutOfRange(err):
@@ -134,7 +152,7 @@ func asProblem(ctx context.Context, err error) *Problem {
 		slog.WarnContext(ctx, "a lock was waited for too long", "request_id", requestIDOf(ctx), "error", err)
 		return newProblem(http.StatusServiceUnavailable, "Something else is changing the same thing. Try again.").retryAfter(time.Second)
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil, // the client has gone
-		errors.Is(err, errTooManyMisses):
+		errors.As(err, &busy):
 		return unavailable()
 	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), db.Unavailable(err):
 		slog.WarnContext(ctx, "request failed for now", "request_id", requestIDOf(ctx), "error", err)
@@ -156,118 +174,3 @@ func writeProblem(c *gin.Context, p *Problem) {
 
 // writeError answers a raw route with whatever err stands for.
 func writeError(c *gin.Context, err error) { writeProblem(c, asProblem(c.Request.Context(), err)) }
-
-// huma has one pair of hooks for the whole process. Its own validation answers 422, which here is
-// 400, and it echoes values, which may be secrets.
-func init() {
-	huma.NewErrorWithContext = func(ctx huma.Context, status int, detail string, errs ...error) huma.StatusError {
-		if status == http.StatusInternalServerError && len(errs) > 0 {
-			return asProblem(ctx.Context(), errs[0])
-		}
-		if p := failedPrecondition(ctx); p != nil {
-			return p
-		}
-		return huma.NewError(status, detail, errs...)
-	}
-	huma.NewError = func(status int, detail string, errs ...error) huma.StatusError {
-		if status == http.StatusUnprocessableEntity {
-			status = http.StatusBadRequest
-		}
-		p := newProblem(status, sentence(detail))
-		for _, err := range errs {
-			p.name(fieldError(err))
-		}
-		return p
-	}
-}
-
-// failedPrecondition is the refusal that comes before that of what cannot be read, or nil.
-func failedPrecondition(ctx huma.Context) *Problem {
-	line, ok := ctx.Operation().Metadata["route"].(route)
-	if !ok || line.precondition == nil {
-		return nil
-	}
-	err := line.precondition(ctx)
-	if err == nil {
-		return nil
-	}
-	p := asProblem(ctx.Context(), err)
-	for name, values := range p.headers {
-		for _, value := range values {
-			ctx.AppendHeader(name, value)
-		}
-	}
-	return p
-}
-
-// name adds a field, once: of two reasons the later one, from a type of our own, says more than the
-// schema's.
-func (p *Problem) name(field domain.FieldError) {
-	for i, known := range p.Errors {
-		if known.Field == field.Field {
-			p.Errors[i] = field
-			return
-		}
-	}
-	p.Errors = append(p.Errors, field)
-}
-
-// fieldError names the field as the sender wrote it: without huma's prefix of where it stood.
-func fieldError(err error) domain.FieldError {
-	var detailed huma.ErrorDetailer
-	if !errors.As(err, &detailed) {
-		return domain.FieldError{Field: "body", Reason: err.Error()}
-	}
-	detail := detailed.ErrorDetail()
-	if field, reason, ok := strings.Cut(detail.Message, fieldMark); ok {
-		return domain.FieldError{Field: field, Reason: reason}
-	}
-	field := detail.Location
-	for _, prefix := range []string{"body.", "query.", "path.", "header."} {
-		field = strings.TrimPrefix(field, prefix)
-	}
-	// A missing or unexpected property is reported at its parent, with its name in the message.
-	for _, known := range []string{"expected required property ", "unexpected property"} {
-		rest, found := strings.CutPrefix(detail.Message, known)
-		if name, missing := strings.CutSuffix(rest, " to be present"); found && missing {
-			return domain.FieldError{Field: strings.TrimPrefix(strings.TrimPrefix(field+"."+name, "body."), "."), Reason: "is required"}
-		}
-	}
-	return domain.FieldError{Field: field, Reason: detail.Message}
-}
-
-func sentence(text string) string {
-	if text == "" {
-		return ""
-	}
-	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
-}
-
-// fieldMark parts field and reason in an error that huma takes for one of the whole body.
-const fieldMark = "\x1f"
-
-// jsonFormat reads and writes bodies. Its errors say what is wrong without naming Go types.
-var jsonFormat = huma.Format{
-	Marshal: func(w io.Writer, v any) error {
-		encoder := json.NewEncoder(w)
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(v)
-	},
-	Unmarshal: func(data []byte, v any) error {
-		err := json.Unmarshal(data, v)
-		if _, whole := v.(*any); whole && err == nil { // huma decodes each body so, before it fills in the type
-			if field, reason := repeatedKey(data); field != "" {
-				return errors.New(field + fieldMark + reason)
-			}
-		}
-		var wrongType *json.UnmarshalTypeError
-		var syntax *json.SyntaxError
-		switch {
-		case errors.As(err, &wrongType):
-			return errors.New(wrongType.Field + fieldMark + "does not fit: " + wrongType.Value)
-		case errors.As(err, &syntax):
-			return errors.New("is not JSON: " + syntax.Error())
-		}
-		return err
-	},
-}

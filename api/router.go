@@ -96,12 +96,6 @@ var (
 // maxBody changes how many bytes of body a route takes.
 func maxBody(bytes int64) option { return func(r *route) { r.maxBody = bytes } }
 
-// precondition is what the handler looks at before anything else, and so comes before the refusal of a
-// body that the handler never sees.
-func precondition(check func(huma.Context) error) option {
-	return func(r *route) { r.precondition = check }
-}
-
 const (
 	defaultMaxBody = 1 << 20
 	offerMaxBody   = 2 << 20

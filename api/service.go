@@ -122,7 +122,7 @@ func (s *Server) lookReady(ctx context.Context) readiness {
 	all.Wait()
 	if isAPI {
 		checks = append(checks, readyCheck{name: "countries"})
-		answer.Dependencies = append(answer.Dependencies, s.Tracking.places.ready())
+		answer.Dependencies = append(answer.Dependencies, countriesReady(s.Tracking.Places()))
 	}
 	for i, one := range answer.Dependencies {
 		if one.Status == statusOK {
@@ -137,6 +137,14 @@ func (s *Server) lookReady(ctx context.Context) readiness {
 		}
 	}
 	return answer
+}
+
+// countriesReady is the part of readiness that says what tells countries.
+func countriesReady(places *placeFinder) dependency {
+	if missing := places.missing(); missing != "" {
+		return dependency{Name: "countries", Status: statusFailing, Detail: missing}
+	}
+	return dependency{Name: "countries", Status: statusOK, Detail: places.source()}
 }
 
 // errNotReady is a failing in words that anybody may read.

@@ -187,8 +187,8 @@ func (t *conversionTest) load(ctx context.Context) error {
 	return t.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		queries, body := dbgen.New(), t.in.Body
 		t.offer, err = t.tested(ctx, tx)
-		var problem *Problem
-		if errors.As(err, &problem) && problem.Status == http.StatusNotFound {
+		var refused *Problem
+		if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
 			return badField("offerId", "there is no such offer")
 		}
 		if err != nil {
@@ -241,9 +241,9 @@ func (t *conversionTest) tested(ctx context.Context, tx pgx.Tx) (*domain.Offer, 
 // checkOffer says what would keep a real click from converting. The test goes on: it stands for a
 // click that was made before (rule 20).
 func (t *conversionTest) checkOffer() {
-	at := t.server.Tracking.now()
+	at := t.server.now()
 	step := testStep{Step: "offer", State: testFailed}
-	cached, partner := t.server.Tracking.offers.offers.get(t.offer.ID), t.in.Body.PartnerID
+	offers, partner := t.server.Tracking.Offers(), t.in.Body.PartnerID
 	switch status := t.offer.Status(at); {
 	case status != domain.OfferStatusActive:
 		step.Reason, step.Detail = domain.ReasonOfferInactive, "The offer is "+strings.ToLower(status)+t.whyInactive(at)+": new clicks take the fallback chain."
@@ -251,9 +251,9 @@ func (t *conversionTest) checkOffer() {
 		step.Reason, step.Detail = domain.ReasonOfferInactive, "All goals of the offer are deleted: new clicks take the fallback chain."
 	case t.partner != nil && t.partner.Status != partnerActive:
 		step.Reason, step.Detail = domain.ReasonPartnerBlocked, "The partner is "+t.partner.Status+": its clicks take the fallback chain."
-	case cached != nil && cached.capped.at(at):
+	case offers.isOfferCapped(t.offer.ID, at):
 		step.Reason, step.Detail = domain.ReasonCapped, "A cap or the budget of the offer is used up: new clicks take the fallback chain."
-	case partner != nil && t.partnerCapped(*partner, at):
+	case partner != nil && offers.isPartnerCapped(*partner, at):
 		step.Reason, step.Detail = domain.ReasonCapped, "A cap of the partner is used up: its clicks take the fallback chain."
 	default:
 		step.State, step.Detail = testOK, "Clicks are taken"+t.targeted()+"."
@@ -262,11 +262,6 @@ func (t *conversionTest) checkOffer() {
 		step.Detail += " The test goes on as a click made before."
 	}
 	t.add(step)
-}
-
-func (t *conversionTest) partnerCapped(id uuid.UUID, at time.Time) bool {
-	cached := t.server.Tracking.offers.partners.get(id)
-	return cached != nil && cached.capped.at(at)
 }
 
 func (t *conversionTest) whyInactive(at time.Time) string {
@@ -302,7 +297,7 @@ func (t *conversionTest) targeted() string {
 
 // unplaced says of whom the country or the state is not known, where the offer asks for them.
 func (t *conversionTest) unplaced() (notes string) {
-	targeting, places := &t.offer.Targeting, &t.server.Tracking.places
+	targeting, places := &t.offer.Targeting, t.server.Tracking.Places()
 	if len(targeting.Countries)+len(targeting.States) == 0 {
 		return ""
 	}
@@ -365,7 +360,7 @@ func (t *conversionTest) planEvents() (goOn bool) {
 		step.Predecessors = append(step.Predecessors, e.EventID)
 	}
 	var late *domain.Event
-	t.plan, late = domain.PlanTest(t.offer, append(before, t.event), t.server.Tracking.now())
+	t.plan, late = domain.PlanTest(t.offer, append(before, t.event), t.server.now())
 	switch {
 	case len(before) > 0 && !t.in.Body.CompletePredecessors:
 		step.Reason = domain.ReasonOutOfSequence
@@ -378,7 +373,7 @@ func (t *conversionTest) planEvents() (goOn bool) {
 		if len(before) > 0 {
 			step.Detail = "Completed first: " + joined(step.Predecessors) + "."
 		}
-		if back := t.server.Tracking.now().Sub(t.plan.ClickedAt); back >= time.Second {
+		if back := t.server.now().Sub(t.plan.ClickedAt); back >= time.Second {
 			step.Detail += " The click is dated back by " + back.Truncate(time.Second).String() + ", as the minimum times ask for."
 		}
 	}

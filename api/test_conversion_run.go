@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -13,32 +12,29 @@ import (
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
-	"github.com/offerflow/offerflow/stream"
 )
 
 // makeClick puts the test's click on disk and waits until a worker has made a row of it.
 func (t *conversionTest) makeClick(ctx context.Context) (goOn bool, err error) {
 	body := t.in.Body
-	tracking := t.server.Tracking
 	at := t.plan.ClickedAt
 	t.click = domain.Click{
-		ID: tracking.keys.NewID(keyring.KindClick, at), TenantID: t.tenantID, ClickedAt: at, LinkID: t.linkID, OfferID: t.offer.ID, OfferVersion: t.offer.Version,
+		ID: t.server.Keys.NewID(keyring.KindClick, at), TenantID: t.tenantID, ClickedAt: at, LinkID: t.linkID, OfferID: t.offer.ID, OfferVersion: t.offer.Version,
 		AdvertiserID: t.offer.AdvertiserID, PartnerID: body.PartnerID, PubMemberID: t.params.member(), PubClickID: t.params.clickID,
 		PubSessionID: t.params.sessionID, PubGender: t.params.gender, PubAge: t.params.age, PubGeoCountry: t.params.country,
 		PubGeoState: t.params.state, PubPostalCode: t.params.postalCode, PubDevice: t.params.device, PubSubs: t.params.filledSubs(),
 		ViewID: t.params.viewID, Source: t.params.source, UserAgent: "Offerflow test", IsTest: true, SessionEndsAt: t.offer.SessionEnd(at),
 	}
 	t.click.Normalise()
-	tracking.addDecider(&t.click, &t.offer.TenantID)
 	err = t.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		return audit(ctx, tx, "test", "conversion", t.click.ID.String(), nil, t.in.Body)
+		return t.server.audit(ctx, tx, "test", "conversion", t.click.ID.String(), nil, t.in.Body)
 	})
 	if err != nil {
 		return false, err
 	}
 	step := testStep{Step: "click", State: testOK, Detail: "On disk, and a row."}
 	t.out.ClickID = &t.click.ID
-	if err := tracking.clicks.Publish(ctx, &t.click); err != nil {
+	if err := t.server.Tracking.PublishClick(ctx, &t.click, &t.offer.TenantID); err != nil {
 		step.State, step.Detail = testFailed, "The stream took no click: members are answered 503 at the moment."
 	} else if !t.await(ctx, t.clickHasRow) {
 		step.State, step.Detail = testUnderWay, "On disk, but no worker has made a row of it yet: is one running, and does it keep up?"
@@ -84,7 +80,7 @@ func (t *conversionTest) await(ctx context.Context, there func(ctx context.Conte
 func (t *conversionTest) sendPostbacks(ctx context.Context) (goOn bool, err error) {
 	for _, planned := range t.plan.Steps {
 		postback := t.postback(planned)
-		answer, err := t.server.Tracking.post(ctx, postback)
+		answer, err := t.server.Tracking.PublishPostback(ctx, postback)
 		if err != nil {
 			t.add(testStep{
 				Step: "postback", State: testFailed, EventID: planned.Event.EventID,
@@ -112,9 +108,9 @@ func (t *conversionTest) sendPostbacks(ctx context.Context) (goOn bool, err erro
 }
 
 func (t *conversionTest) postback(planned domain.TestStep) *domain.Postback {
-	at := t.server.Tracking.now()
+	at := t.server.now()
 	postback := &domain.Postback{
-		ID: t.server.Tracking.keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: "POST", Path: "/api/v1/tools/test-conversion", SourceIP: "",
+		ID: t.server.Keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: "POST", Path: "/api/v1/tools/test-conversion", SourceIP: "",
 		ClickID: &t.click.ID, EventID: planned.Event.EventID, Amount: t.in.Body.Amount, CompletedAt: planned.DoneAt, IsTest: true,
 		Params: map[string]string{"gk_click_id": t.click.ID.String(), "cnv_event_id": planned.Event.EventID, "cnv_amount": t.in.Body.Amount},
 	}
@@ -146,22 +142,6 @@ func (t *conversionTest) proof() string {
 		return ""
 	}
 	return "; the advertiser's own postbacks need " + joined(needs) + ", which this test was spared"
-}
-
-// post puts a postback on disk and waits for its decision, as an edge does for its sender.
-func (t *Tracking) post(ctx context.Context, postback *domain.Postback) (domain.Answer, error) {
-	message := stream.PostbackMessage{Postback: *postback}
-	wait, _ := t.replies.expect(postback.ID, "")
-	defer wait.done()
-	message.ReplyTo = wait.replyTo
-	data, err := json.Marshal(message)
-	if err != nil {
-		return domain.Answer{}, err
-	}
-	if err := t.messages.Publish(ctx, stream.SubjectPostbacks, postback.ID.String(), data); err != nil {
-		return domain.Answer{}, err
-	}
-	return awaitAnswer(ctx, wait.decided, domain.Answer{PostbackID: postback.ID, Outcome: domain.OutcomeQueued}), nil
 }
 
 // showConversion says how the conversion stands.

@@ -172,7 +172,7 @@ func (s *Server) explainPlace(ctx context.Context, tx pgx.Tx, trace *clickTrace)
 	}
 	said, _ := domain.ParseCountry(click.PubGeoCountry)
 	if missesCountry(click.RefusedReason, &offer.Targeting, domain.Audience{Country: cmp.Or(click.Country, said.Code)}) {
-		trace.Findings[0].Detail = s.Tracking.places.whyUnknown(click.IP)
+		trace.Findings[0].Detail = s.Tracking.Places().whyUnknown(click.IP)
 	}
 	return nil
 }

@@ -3,44 +3,37 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"github.com/offerflow/offerflow/domain"
-	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/stream"
 )
 
 // TrackWith gives the server an edge whose streams end in the two functions, for tests that have no
 // stream. A postback that is not decided gets no reply.
 func (s *Server) TrackWith(ctx context.Context, click func(domain.Click) error, postback func(domain.Postback) (answer domain.Answer, decided bool)) error {
-	offers := NewOfferCache(s.Store, s.Keys)
-	if err := offers.Load(ctx); err != nil {
+	parts := s.TrackingParts()
+	if err := parts.Offers.Load(ctx); err != nil {
 		return err
 	}
-	places, err := newPlaceFinder(s.Config)
-	if err != nil {
-		return err
-	}
-	replies := newReplies("_INBOX.test")
-	s.Tracking = &Tracking{
-		keys: s.Keys, offers: offers, clicks: clickFunc(click), replies: replies, answers: storedAnswers{s.Store}, asked: newAskedBudget("answer"),
-		messages: messageFunc(func(data []byte) error {
-			var message stream.PostbackMessage
-			if err := json.Unmarshal(data, &message); err != nil {
-				return err
-			}
-			answer, decided := postback(message.Postback)
-			if !decided {
-				return nil
-			}
-			reply, err := json.Marshal(answer)
-			replies.heard(message.ReplyTo, reply)
+	parts.Config.MaxWaiting, parts.Config.MaxWaitingPerAddress = 4, 4
+	parts.Clicks = clickFunc(click)
+	parts.Refusals = refusalFunc(func(refused domain.Postback) { postback(refused) })
+	parts.Messages = messageFunc(func(data []byte) error {
+		var message stream.PostbackMessage
+		if err := json.Unmarshal(data, &message); err != nil {
 			return err
-		}),
-		refusals: refusalFunc(func(refused domain.Postback) { postback(refused) }), spending: newSpending(RefusedBudgets{}),
-		waiting: inbound.NewPlaces(4, 4), now: func() time.Time { return now() }, places: places,
-	}
-	return nil
+		}
+		answer, decided := postback(message.Postback)
+		if !decided {
+			return nil
+		}
+		reply, err := json.Marshal(answer)
+		s.Tracking.Decided(message.ReplyTo, reply)
+		return err
+	})
+	var err error
+	s.Tracking, err = NewTracking(parts)
+	return err
 }
 
 type clickFunc func(domain.Click) error
@@ -59,7 +52,7 @@ func (s *Server) LoadOffers(ctx context.Context) error {
 	if s.Tracking == nil {
 		return nil
 	}
-	return s.Tracking.offers.Load(ctx)
+	return s.Tracking.Offers().Load(ctx)
 }
 
 type refusalFunc func(domain.Postback)

@@ -4,15 +4,17 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/nats-io/nats.go"
 	"golang.org/x/time/rate"
 
+	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/keyring"
+	"github.com/offerflow/offerflow/stream"
 )
 
 // clickWriter puts a click on disk before it returns (stream.ClickPublisher).
@@ -52,6 +54,71 @@ type Tracking struct {
 	now     func() time.Time
 }
 
+// TrackingConfig is what the operator decides about the public edge; api.Config says what each field means.
+type TrackingConfig struct {
+	PublicURL                        string
+	TrustedProxies                   []string
+	CountryHeader, GeoIPFile         string
+	MaxWaiting, MaxWaitingPerAddress int
+	Refused                          RefusedBudgets
+}
+
+// TrackingParts are what the public edge works with.
+type TrackingParts struct {
+	Config   TrackingConfig
+	Keys     *keyring.Keyring
+	Store    *db.Store
+	Offers   *OfferCache
+	Clicks   clickWriter
+	Messages messageWriter
+	Refusals refusalWriter
+	Now      func() time.Time
+}
+
+// NewTracking makes an edge that hears of no news and of no decisions: StartTracking makes one that does.
+func NewTracking(parts TrackingParts) (*Tracking, error) {
+	places, err := newPlaceFinder(parts.Config)
+	if err != nil {
+		return nil, err
+	}
+	return &Tracking{
+		keys: parts.Keys, offers: parts.Offers, clicks: parts.Clicks, messages: parts.Messages, refusals: parts.Refusals,
+		answers: storedAnswers{parts.Store}, asked: newAskedBudget("answer"), spending: newSpending(parts.Config.Refused),
+		replies: newReplies(nats.NewInbox()), places: places, waiting: parts.Config.waitingPlaces(), now: parts.Now,
+		cookieScope: cookieScope(parts.Config.PublicURL), unplaced: rate.Sometimes{Interval: time.Minute},
+	}, nil
+}
+
+// StartTracking makes the edge, begins to listen for decisions and for news of offers, and loads the offers.
+// Everything it started ends with ctx.
+func StartTracking(ctx context.Context, conn *stream.Conn, parts TrackingParts) (*Tracking, error) {
+	t, err := NewTracking(parts)
+	if err != nil {
+		return nil, err
+	}
+	t.places.report(t.now())
+	if err := t.replies.listen(ctx, conn); err != nil {
+		return nil, fmt.Errorf("listen for decisions: %w", err)
+	}
+	if err := t.offers.Subscribe(ctx, conn); err != nil {
+		return nil, fmt.Errorf("listen for news of offers: %w", err)
+	}
+	if err := t.offers.Load(ctx); err != nil {
+		return nil, err
+	}
+	go t.offers.Run(ctx)
+	return t, nil
+}
+
+// Decided hands in a decision that came from the stream; subject is where the postback's message asked for it.
+func (t *Tracking) Decided(subject string, data []byte) { t.replies.heard(subject, data) }
+
+// Places says where countries come from.
+func (t *Tracking) Places() *placeFinder { return &t.places }
+
+// Offers are what the edge knows of offers.
+func (t *Tracking) Offers() *OfferCache { return t.offers }
+
 // The usual places of postbacks that wait for their decision, in all and per client address. They
 // bound the memory of waiting requests; above them senders get 503.
 const (
@@ -59,7 +126,7 @@ const (
 	usualWaitingPerAddress = 1024
 )
 
-func (c *Config) waitingPlaces() *inbound.Places {
+func (c *TrackingConfig) waitingPlaces() *inbound.Places {
 	total, perAddress := usualWaiting, usualWaitingPerAddress
 	if c.MaxWaiting > 0 {
 		total = c.MaxWaiting
@@ -70,36 +137,6 @@ func (c *Config) waitingPlaces() *inbound.Places {
 	return inbound.NewPlaces(total, perAddress)
 }
 
-// StartTracking loads the offers, begins to listen for their news and for decisions, and leaves
-// the edge in s.Tracking. It is called once, before Handler; everything it started ends with ctx.
-func (s *Server) StartTracking(ctx context.Context) error {
-	places, err := newPlaceFinder(s.Config)
-	if err != nil {
-		return err
-	}
-	places.report(now())
-	replies, err := listenForReplies(ctx, s.Stream)
-	if err != nil {
-		return fmt.Errorf("listen for decisions: %w", err)
-	}
-	offers := NewOfferCache(s.Store, s.Keys)
-	offers.tokensRevoked = s.tokens.forget
-	if err := offers.Subscribe(ctx, s.Stream); err != nil {
-		return fmt.Errorf("listen for news of offers: %w", err)
-	}
-	if err := offers.Load(ctx); err != nil {
-		return err
-	}
-	go offers.Run(ctx)
-	s.Tracking = &Tracking{
-		keys: s.Keys, offers: offers, clicks: s.Clicks, messages: s.Stream, answers: storedAnswers{s.Store}, asked: newAskedBudget("answer"),
-		refusals: s.Refusals, spending: newSpending(s.Config.Refused),
-		replies: replies, places: places, waiting: s.Config.waitingPlaces(), now: now,
-		cookieScope: cookieScope(s.Config.PublicURL), unplaced: rate.Sometimes{Interval: time.Minute},
-	}
-	return nil
-}
-
 // retrySeconds is what senders and members are told to wait when nothing can be written.
 const retrySeconds = "2"
 
@@ -108,30 +145,4 @@ func tryAgain(c *gin.Context, what string) {
 	c.Header("Retry-After", retrySeconds)
 	c.Header("Cache-Control", "no-store")
 	c.String(http.StatusServiceUnavailable, what)
-}
-
-// cleanText is what PostgreSQL and JSON can hold: NUL and invalid UTF-8 become U+FFFD rather than
-// nothing, so that a name that is compared byte for byte never becomes another one (rule 3).
-func cleanText(s string) string {
-	if isPlain(s) {
-		return s
-	}
-	return storable(s)
-}
-
-func isPlain(s string) bool {
-	for i := range len(s) {
-		if s[i] == 0 || s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
-}
-
-// truncated cuts a text that is kept for information only, between characters.
-func truncated(s string, limit int) string {
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "")
-	}
-	return cleanText(s)
 }

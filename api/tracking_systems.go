@@ -104,8 +104,8 @@ func (d *trackingSystemDocument) fillURLs(system domain.TrackingSystem, form dom
 func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemDocument, system domain.TrackingSystem, offerID uuid.UUID) error {
 	tenantID, queries := principal(ctx).TenantID, dbgen.New()
 	offer, err := currentOffer(ctx, tx, offerID)
-	var problem *Problem
-	if errors.As(err, &problem) {
+	var refused *Problem
+	if errors.As(err, &refused) {
 		return badField("offerId", "there is no such offer")
 	}
 	if err != nil {

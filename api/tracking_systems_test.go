@@ -10,15 +10,14 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
-	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -105,18 +104,15 @@ func newShopfront(t *testing.T) *shopfront {
 	store, err := db.Open(t.Context(), dbtest.New(t), 8)
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
-	AwayFromMidnight(t, "UTC")
 	keys, err := keyring.Parse(keyring.Generate())
 	require.NoError(t, err)
-	places, err := newPlaceFinder(Config{})
+	s := &shopfront{t: t, clicks: activities.Clicks{Store: store}, decisions: &activities.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: clocktest.Now}}
+	server := &Server{Store: store, Keys: keys, Now: clocktest.Now, Config: Config{PublicURL: shopfrontURL, OperatorTokenHash: keys.Hash("operator")}}
+	parts := server.TrackingParts()
+	parts.Clicks, parts.Messages, parts.Refusals = shopfrontClicks{s}, shopfrontPostbacks{s}, refusalFunc(func(domain.Postback) {})
+	s.tracking, err = NewTracking(parts)
 	require.NoError(t, err)
-	s := &shopfront{t: t, clicks: activities.Clicks{Store: store}, decisions: &activities.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: time.Now}}
-	s.tracking = &Tracking{
-		keys: keys, offers: NewOfferCache(store, keys), clicks: shopfrontClicks{s}, messages: shopfrontPostbacks{s}, answers: storedAnswers{store}, asked: newAskedBudget("answer"),
-		replies: newReplies("_INBOX.test"), places: places, waiting: inbound.NewPlaces(16, 16), now: now,
-		refusals: refusalFunc(func(domain.Postback) {}), spending: newSpending(RefusedBudgets{}),
-	}
-	server := &Server{Store: store, Keys: keys, Config: Config{PublicURL: shopfrontURL, OperatorTokenHash: keys.Hash("operator")}, Tracking: s.tracking}
+	server.Tracking = s.tracking
 	handler, err := server.Handler()
 	require.NoError(t, err)
 	web := httptest.NewServer(handler)
@@ -150,7 +146,7 @@ func (s shopfrontPostbacks) Publish(ctx context.Context, _, _ string, data []byt
 		return err
 	}
 	answer, err := json.Marshal(decided)
-	s.tracking.replies.heard(message.ReplyTo, answer)
+	s.tracking.Decided(message.ReplyTo, answer)
 	return err
 }
 

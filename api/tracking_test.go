@@ -111,7 +111,7 @@ func newEdge(t testing.TB) *edge {
 		t.Fatal(err)
 	}
 	e := &edge{at: time.Date(2026, 5, 13, 12, 0, 0, 0, time.UTC), stored: map[uuid.UUID]domain.Answer{}}
-	places, err := newPlaceFinder(Config{TrustedProxies: []string{"10.0.0.0/8"}, CountryHeader: "CF-IPCountry"})
+	places, err := newPlaceFinder(TrackingConfig{TrustedProxies: []string{"10.0.0.0/8"}, CountryHeader: "CF-IPCountry"})
 	if err != nil {
 		t.Fatal(err)
 	}

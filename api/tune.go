@@ -177,7 +177,7 @@ type tuneAnswer struct {
 // sendTuneAnswer tells success or its reason with 200 whatever was decided: senders of that protocol
 // expect nothing else. Success is what needs nothing more of the sender.
 func sendTuneAnswer(c *gin.Context, answer domain.Answer, errs domain.FieldErrors) {
-	told := tuneAnswer{PostbackAnswer: postbackAnswer{answer, answer.RecordedAs(), errs}}
+	told := tuneAnswer{PostbackAnswer: PostbackAnswer{answer, answer.RecordedAs(), errs}}
 	switch {
 	case answer.Outcome == domain.OutcomeAccepted, answer.Outcome == domain.OutcomeHeld, answer.Outcome == domain.OutcomeQueued, answer.CarriedOut():
 		told.Success = true

@@ -33,7 +33,7 @@ func readUserAgent(userAgent string) visitor {
 		return visitor{}
 	}
 	ua := useragent.Parse(userAgent)
-	v := visitor{os: cleanText(ua.OS), browser: truncated(ua.Name, 64), bot: knownBot(userAgent, &ua)}
+	v := visitor{os: storable(ua.OS), browser: truncated(ua.Name, 64), bot: knownBot(userAgent, &ua)}
 	switch ua.OS {
 	case useragent.IOS:
 		v.device = domain.DeviceIOS

@@ -137,7 +137,7 @@ func (s *Server) loadWallTerms(ctx context.Context, tx pgx.Tx) (*wallTerms, erro
 	}
 	rows, err := dbgen.New().CategoriesOfTenant(ctx, tx, tenantID)
 	terms := &wallTerms{
-		goalsEnabled: tenant.GoalsEnabled, rewardRatio: tenant.RewardRatioMicros, categories: map[uuid.UUID]string{}, offers: s.Tracking.offers,
+		goalsEnabled: tenant.GoalsEnabled, rewardRatio: tenant.RewardRatioMicros, categories: map[uuid.UUID]string{}, offers: s.Tracking.Offers(),
 	}
 	for _, row := range rows {
 		terms.categories[row.ID] = row.Name
@@ -151,8 +151,7 @@ func (t *wallTerms) events(o *domain.Offer) []*domain.Event { return o.WallEvent
 
 // goalsOf says whether the offer's goals are switched on, by everybody who may switch them off.
 func (t *wallTerms) goalsOf(o *domain.Offer) bool {
-	decider := t.offers.tenants.get(o.TenantID)
-	return t.goalsEnabled && (decider == nil || decider.goalsEnabled)
+	return t.goalsEnabled && t.offers.hasGoals(o.TenantID)
 }
 
 // categoryName is "" for one that is not the tenant's.

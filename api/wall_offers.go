@@ -88,11 +88,11 @@ func (s *Server) wallOffers(ctx context.Context, in *wallOffersInput) (*pageOutp
 	if s.Tracking == nil {
 		return nil, unavailable()
 	}
-	targets, err := s.Tracking.offers.ofTenant(ctx, principal(ctx).TenantID)
+	targets, err := s.Tracking.Offers().ofTenant(ctx, principal(ctx).TenantID)
 	if err != nil {
 		return nil, err
 	}
-	view := &wallView{member: &in.WallMember, at: now()}
+	view := &wallView{member: &in.WallMember, at: s.now()}
 	if err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error { return view.load(ctx, s, tx, in.filters) }); err != nil {
 		return nil, err
 	}
@@ -202,7 +202,7 @@ func (v *wallView) candidate(to target) *wallCandidate {
 func (v *wallView) isOpen(to target) bool {
 	return slices.ContainsFunc(v.placements, func(id *uuid.UUID) bool {
 		seen := v.member.audience(to, id)
-		reason := unavailability(to, v.at, seen)
+		reason := to.unavailability(v.at, seen)
 		if missesCountry(reason, &to.offer.Targeting, seen) {
 			v.unplaced = append(v.unplaced, to.offer.ID)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -268,7 +269,7 @@ func TestRule31WhatLeavesTheWall(t *testing.T) {
 	here(false, "paused")
 	w.call(http.MethodPatch, "/api/v1/sdk-offer-management/offers/"+id+"/resume", nil, 204, nil)
 	here(true, "resumed")
-	w.changed(id, map[string]any{"launchDate": time.Now().Add(time.Hour)})
+	w.changed(id, map[string]any{"launchDate": clocktest.Now().Add(time.Hour)})
 	here(false, "not launched")
 	w.changed(id, map[string]any{"launchDate": "2020-01-01T00:00:00Z", "expirationDate": "2021-01-01T00:00:00Z"})
 	here(false, "expired")
@@ -276,7 +277,7 @@ func TestRule31WhatLeavesTheWall(t *testing.T) {
 	here(true, "to be had again")
 	w.does("bob", id, "", "accepted")
 	w.hear()
-	require.NoError(t, w.tracking.offers.refreshCaps(t.Context()))
+	require.NoError(t, w.tracking.Offers().refreshCaps(t.Context()))
 	here(false, "capped")
 	w.changed(id, map[string]any{"dailyCap": 2})
 	here(true, "the cap was raised")
@@ -296,7 +297,7 @@ func TestRule33WhatIsLeftMustTakeConversions(t *testing.T) {
 	w.does("bob", id, "install", "accepted")
 	w.does("bob", hidden, "install", "accepted")
 	w.hear()
-	require.NoError(t, w.tracking.offers.refreshCaps(t.Context()))
+	require.NoError(t, w.tracking.Offers().refreshCaps(t.Context()))
 	require.Equal(t, []string{"capped"}, w.names("ada"), "the second is left")
 	require.Equal(t, []string{"capped"}, w.names("bob"))
 	w.does("bob", id, "buy & win", "accepted")
@@ -319,12 +320,12 @@ func TestRule45WhatNeedsACappedEventIsNotDoable(t *testing.T) {
 	w.does("bob", id, "install", "accepted")
 	w.does("bob", free, "install", "accepted")
 	w.hear()
-	require.NoError(t, w.tracking.offers.refreshCaps(t.Context()))
+	require.NoError(t, w.tracking.Offers().refreshCaps(t.Context()))
 	require.Equal(t, []string{"second is free"}, w.names("ada"))
 	for offer, want := range map[string]domain.Reason{id: domain.ReasonCapped, free: domain.ReasonNone} {
-		found, err := w.tracking.offers.byOffer(t.Context(), nil, uuid.MustParse(offer))
+		found, err := w.tracking.Offers().byOffer(t.Context(), nil, uuid.MustParse(offer))
 		require.NoError(t, err)
-		require.Equal(t, want, unavailability(found, time.Now(), domain.Audience{}))
+		require.Equal(t, want, found.unavailability(clocktest.Now(), domain.Audience{}))
 	}
 }
 
@@ -574,7 +575,7 @@ func TestRule57SharedOfferOnTheWall(t *testing.T) {
 	}
 	_, click := f.clicked(f.link + "?pub_member_id=bob")
 	f.converted(click.ID)
-	require.NoError(t, f.publisher.tracking.offers.refreshCaps(t.Context()))
+	require.NoError(t, f.publisher.tracking.Offers().refreshCaps(t.Context()))
 	here(false, "capped")
 	f.advertiser.edit(http.MethodPatch, path, map[string]any{"offerEvents": []any{map[string]any{"eventId": "install", "dailyCap": 5}}})
 	here(true, "the cap was raised")
@@ -634,20 +635,4 @@ func onWallOf(t *testing.T, offers *OfferCache, tenantID uuid.UUID) (ids []uuid.
 		ids = append(ids, to.offer.ID)
 	}
 	return ids
-}
-
-// Where the parts of an offer are not in memory and cannot be looked up now, the answer is "try again".
-func TestWallWhenLookUpsAreInUse(t *testing.T) {
-	t.Parallel()
-	w := newWall(t)
-	id := uuid.MustParse(w.offer("A", nil))
-	offers := w.tracking.offers
-	w.call(http.MethodGet, wallPath+"?pub_member_id=m", nil, 200, nil)
-	offers.offers.m.Delete(id)
-	for range slotsWithProof {
-		offers.misses.proven <- struct{}{}
-	}
-	for _, path := range []string{"offers?", "offer-details?offerId=" + id.String() + "&"} {
-		w.call(http.MethodGet, wallRoutes+path+"pub_member_id=m", nil, 503, nil)
-	}
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .env for docker-compose.yml out of .env.example, every empty value filled at random. To an .env that is
-# there it adds the secrets that a newer release needs, and leaves everything else as it is.
+# Creates .env for docker-compose.yml from .env.example, with random values for the empty ones. If .env exists,
+# the secrets that it lacks are added and everything else is kept.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 umask 077

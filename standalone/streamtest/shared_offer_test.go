@@ -49,7 +49,7 @@ func (s *server) process(t *testing.T, database string, keys *keyring.Keyring) (
 		Store: store, Keys: keys, Stream: conn, Relay: relay, Clicks: stream.NewClickPublisher(conn),
 		Config: api.Config{PublicURL: "http://offers.example", OperatorTokenHash: keys.Hash(operatorToken)},
 	}
-	if err := process.StartTracking(ctx); err != nil {
+	if process.Tracking, err = api.StartTracking(ctx, conn, process.TrackingParts()); err != nil {
 		t.Fatal(err)
 	}
 	handler, err := process.Handler()

@@ -234,7 +234,8 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 	}
 	p.clicks, p.refusals = stream.NewClickPublisher(p.stream), stream.NewRefusalPublisher(p.stream)
 	server.Clicks, server.Refusals = p.clicks, p.refusals
-	if err := server.StartTracking(ctx); err != nil {
+	var err error
+	if server.Tracking, err = api.StartTracking(ctx, p.stream, server.TrackingParts()); err != nil {
 		return nil, err
 	}
 	p.busy, p.endStreams = server.Tracking.Busy, server.EndLiveStreams
