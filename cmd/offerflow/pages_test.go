@@ -25,6 +25,7 @@ func TestLinksBetweenPages(t *testing.T) {
 		if !strings.HasSuffix(page, ".md") {
 			continue
 		}
+		require.NotContains(t, text, "\n<<<<<<< ", "%s has a conflict of a merge in it", page)
 		for _, link := range markdownLink.FindAllStringSubmatch(text, -1) {
 			target, anchor, _ := strings.Cut(link[2], "#")
 			if strings.Contains(target, "://") || strings.HasPrefix(link[2], "mailto:") {
