@@ -155,5 +155,5 @@ func TestBadSignatureSaysWhichItWas(t *testing.T) {
 		require.Equal(t, ReasonBadSignature, proof.Refused, name)
 		require.Contains(t, proof.Detail, c.says, name)
 	}
-	require.Contains(t, NonceFault("n-123456"), `of_nonce "n-123456" was used before`)
+	require.Contains(t, NonceFault("n-123456"), `of_nonce "n-123456" was already used`)
 }
