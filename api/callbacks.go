@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"slices"
 	"time"
 
@@ -285,8 +286,11 @@ func testMessage(id uuid.UUID, at time.Time) ([]byte, error) {
 // enabledEndpoint is 404 without an endpoint and 409 while it is disabled.
 func enabledEndpoint(ctx context.Context, tx pgx.Tx) (dbgen.CallbackEndpoint, error) {
 	row, err := dbgen.New().GetCallbackEndpoint(ctx, tx, principal(ctx).TenantID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return row, newProblem(http.StatusNotFound, "There is no callback endpoint: PUT /api/v1/callback-endpoint.")
+	}
 	if err != nil {
-		return row, orNotFound(err)
+		return row, err
 	}
 	if row.DisabledAt != nil {
 		return row, conflict("The callback endpoint is disabled: it " + row.DisabledReason + ". PUT it again to enable it.")

@@ -116,6 +116,10 @@ func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemD
 	switch {
 	case err == nil && advertiser.ExchangeTenantID == nil:
 		form.WithToken = advertiser.SecurityTokenHash != nil
+		if advertiser.SigningSecretSealed != nil {
+			doc.Notes = "The postbacks of this advertiser must be signed, which " + system.Name +
+				" cannot do: they will be refused. Remove the signing secret and use a token or an IP allowlist. " + doc.Notes
+		}
 		if url := s.postbackURLOf(&advertiser); url != "" && seesKeys(ctx) {
 			form.Address = url
 		}

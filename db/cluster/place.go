@@ -53,6 +53,11 @@ func settle(dir string) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
+	if home != dir {
+		if err := claim(dir, home); err != nil {
+			return place{}, err
+		}
+	}
 	if os.Geteuid() != 0 {
 		return place{home: home}, prepareAsSelf(home)
 	}
@@ -121,7 +126,11 @@ func settleElsewhere(dir string, account *syscall.Credential) (place, error) {
 	if err := os.Chown(dir, 0, 0); err != nil {
 		return place{}, err
 	}
-	if err := writeDurably(filepath.Join(dir, locationFile), home+"\n", nil); err != nil {
+	err := writeDurably(filepath.Join(home, ownerFile), dir+"\n", nil)
+	if err == nil {
+		err = writeDurably(filepath.Join(dir, locationFile), home+"\n", nil)
+	}
+	if err != nil {
 		_ = os.RemoveAll(home)
 		return place{}, err
 	}

@@ -85,7 +85,7 @@ func (c Config) nameKeys() string {
 // Table writes every setting as a table for docs/settings.md.
 func (c Config) Table(out io.Writer) {
 	fmt.Fprint(out, "# Settings\n\n`make generate` writes this page from the program. `offerflow config` prints the same list with the current values. "+
-		"[operations.md](operations.md) explains what to set in production.\n\n| variable | default | meaning |\n|---|---|---|\n")
+		"[operations.md](operations.md) explains what to set in production, and lists what standalone reads besides.\n\n| variable | default | meaning |\n|---|---|---|\n")
 	for _, one := range slices.Concat(c.Settings(), standards) {
 		fallback := ""
 		if one.Default != "" {
