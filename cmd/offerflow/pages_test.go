@@ -133,5 +133,5 @@ func relink(t *testing.T, page, link, target string, declares *regexp.Regexp) {
 		now = "../" + now
 	}
 	corrected := strings.ReplaceAll(string(text), link, strings.Replace(link, target, now, 1))
-	require.NoError(t, os.WriteFile(page, []byte(corrected), 0o644)) //nolint:gosec // a page that is read by all
+	require.NoError(t, os.WriteFile(page, []byte(corrected), 0o644))
 }
