@@ -351,7 +351,7 @@ func whyUntold(postback *dbgen.PartnerPostback, c *dbgen.Conversion, mayHear boo
 		return "its goal is private (rule 66)"
 	case postback.EventID != nil && *postback.EventID != c.EventID:
 		return "it is of another event"
-	case !domain.PartnerWanted(postback.Events, domain.ConversionNews{Status: c.Status, RewardWasSent: reversed}):
+	case !domain.PartnerWantsEvent(postback.Events, domain.StatusEvent{Status: c.Status, RewardWasSent: reversed}):
 		return "the partner is not told of this status"
 	case postback.Status != "active":
 		return "the postback is paused"

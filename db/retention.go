@@ -13,9 +13,9 @@ import (
 // waits behind it. Where it is too short, the next try has a new chance.
 const moveWithin = "3s"
 
-// monthly says which rows of a table in monthly partitions stay when a month is let go of: $1 and $2 are
+// partitionRules says which rows of a table in monthly partitions stay when a month is dropped: $1 and $2 are
 // the month's bounds, $3 an instant.
-type monthly struct {
+type partitionRules struct {
 	// stays are conditions, each a read of its own; those with $3 take the retention's instant.
 	stays []string
 	// late finds what a decision added since the instant.
@@ -24,7 +24,7 @@ type monthly struct {
 
 // What is decided about for ever stays: clicks and postbacks of conversions. So do events that are held,
 // and clicks whose session is open. Conversions' ids are their times.
-var monthlies = map[string]monthly{
+var rulesOf = map[string]partitionRules{
 	"clicks": {
 		stays: []string{
 			"r.id IN (SELECT click_id FROM conversions WHERE click_id >= uuid_v7_floor($1) AND click_id < uuid_v7_floor($2))",
@@ -38,10 +38,10 @@ var monthlies = map[string]monthly{
 	},
 }
 
-// LetGo lets go of a month of clicks or postbacks, clicks_2026_01, but for what stays. Most of the work is
+// DropPartition drops a month of clicks or postbacks, such as clicks_2026_01, and keeps rows that are still referenced. Most of the work is
 // done beside the traffic: the rows that stay are copied, and take the month's place then.
-func (s *Store) LetGo(ctx context.Context, table, month string, before time.Time) (kept int64, err error) {
-	rules := monthlies[table]
+func (s *Store) DropPartition(ctx context.Context, table, month string, before time.Time) (kept int64, err error) {
+	rules := rulesOf[table]
 	from, err := time.Parse("2006_01", strings.TrimPrefix(month, table+"_"))
 	if err != nil || rules.late == "" {
 		return 0, fmt.Errorf("not a month of %s: %s", table, month)

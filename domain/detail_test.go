@@ -90,18 +90,18 @@ func TestExplainCaps(t *testing.T) {
 	offer := multiOffer(goal("A"), goal("B"))
 	midnight, monday, month := "2026-03-01T23:00:00Z", "2026-03-01T23:00:00Z", "2026-03-31T22:00:00Z"
 	for _, c := range []struct {
-		slot                 Slot
+		slot                 CapReservation
 		anyone, its, tenants string
 	}{
-		{Slot{Scope: CapScopeEvent, ScopeID: idOf("A"), Period: PeriodDay, Ceiling: 5, Reason: ReasonCapDaily},
+		{CapReservation{Scope: CapScopeEvent, ScopeID: idOf("A"), Period: PeriodDay, Ceiling: 5, Reason: ReasonCapDaily},
 			"The cap of the day is reached; the cap is reset at " + midnight + ".", `It is the cap of 5 of the event "A".`, ""},
-		{Slot{Scope: CapScopeEvent, ScopeID: idOf("A"), Period: PeriodWeek, Ceiling: 6, Reason: ReasonCapWeekly},
+		{CapReservation{Scope: CapScopeEvent, ScopeID: idOf("A"), Period: PeriodWeek, Ceiling: 6, Reason: ReasonCapWeekly},
 			"The cap of the week is reached; the cap is reset at " + monday + ".", `It is the cap of 6 of the event "A".`, ""},
-		{Slot{Scope: CapScopePartner, ScopeID: idOf("partner"), Period: PeriodMonth, Ceiling: 7, Reason: ReasonCapMonthly},
+		{CapReservation{Scope: CapScopePartner, ScopeID: idOf("partner"), Period: PeriodMonth, Ceiling: 7, Reason: ReasonCapMonthly},
 			"The cap of the month is reached; the cap is reset at " + month + ".", "", "It is the partner's cap of 7."},
-		{Slot{Scope: CapScopeEvent, ScopeID: idOf("B"), Period: PeriodTotal, Ceiling: 8, Reason: ReasonCapTotal},
+		{CapReservation{Scope: CapScopeEvent, ScopeID: idOf("B"), Period: PeriodTotal, Ceiling: 8, Reason: ReasonCapTotal},
 			"The cap of all time is reached; the cap is not reset, but may be raised.", `It is the cap of 8 of the event "B".`, ""},
-		{Slot{Scope: CapScopeBudget, ScopeID: offer.ID, Period: PeriodDay, Amount: 2_500_000, Ceiling: 10_000_000, Reason: ReasonBudgetExhausted},
+		{CapReservation{Scope: CapScopeBudget, ScopeID: offer.ID, Period: PeriodDay, Amount: 2_500_000, Ceiling: 10_000_000, Reason: ReasonBudgetExhausted},
 			"What is left of the offer's budget does not suffice for it; the budget is reset at " + midnight + ".", "The budget is 10.00, and this conversion takes 2.50.", ""},
 	} {
 		p := newPlay(offer)
@@ -113,13 +113,13 @@ func TestExplainCaps(t *testing.T) {
 		require.Equal(t, Explanation{joinSentences(c.anyone, c.its), c.tenants}, f.Explain(&d), "the advertiser is told of its own caps, and not of a partner")
 	}
 	single := newPlay(singleOffer()).facts
-	d := Decision{Outcome: OutcomeRejected, Reason: ReasonCapDaily, Exhausted: &Exhausted{Slot: Slot{Scope: CapScopeEvent, ScopeID: single.Current.Events[0].ID, Ceiling: 3, Reason: ReasonCapDaily}}}
+	d := Decision{Outcome: OutcomeRejected, Reason: ReasonCapDaily, Exhausted: &Exhausted{Slot: CapReservation{Scope: CapScopeEvent, ScopeID: single.Current.Events[0].ID, Ceiling: 3, Reason: ReasonCapDaily}}}
 	require.Equal(t, "It is the offer's cap of 3.", single.Explain(&d).Hint)
 
 	pendingPolicy := changedOffer(multiOffer(goal("A")), func(o *Offer) { o.OverCapPolicy = OverCapPolicyPending })
 	p := newPlay(pendingPolicy)
 	d = p.facts.OverCap(*p.post(0, "A").New, ReasonCapDaily)
-	d.Exhausted = &Exhausted{Slot: Slot{Scope: CapScopePartner, Ceiling: 4}}
+	d.Exhausted = &Exhausted{Slot: CapReservation{Scope: CapScopePartner, Ceiling: 4}}
 	require.Equal(t, Explanation{"A cap is reached: pending until a person approves it.", "It is the partner's cap of 4."}, p.facts.Explain(&d))
 }
 
@@ -128,9 +128,9 @@ func TestACapResetsInTheZoneOfThen(t *testing.T) {
 	tokyo, err := time.LoadLocation("Asia/Tokyo")
 	require.NoError(t, err)
 	zone := Zone{Current: time.UTC, Next: tokyo, NextAt: time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC)}
-	e := ExhaustedAt(Slot{Period: PeriodDay}, clickedAt, zone)
+	e := ExhaustedAt(CapReservation{Period: PeriodDay}, clickedAt, zone)
 	require.Equal(t, "2026-03-01T15:00:00Z", e.ResetsAt.UTC().Format(time.RFC3339))
-	require.Nil(t, ExhaustedAt(Slot{Period: PeriodTotal}, clickedAt, zone).ResetsAt)
+	require.Nil(t, ExhaustedAt(CapReservation{Period: PeriodTotal}, clickedAt, zone).ResetsAt)
 }
 
 // Every reason of the closed list says something by itself, and so does a decision for any of them.
