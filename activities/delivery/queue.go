@@ -35,20 +35,20 @@ func queueOf(row *dbgen.Delivery) deliveryQueue {
 }
 
 // lock makes the caller the only one to change the queue until it commits.
-func (l deliveryQueue) lock(ctx context.Context, tx pgx.Tx) error {
-	name := l.single.String()
-	if l.conversionID != nil {
-		name = l.endpointID.String() + " " + l.conversionID.String()
+func (q deliveryQueue) lock(ctx context.Context, tx pgx.Tx) error {
+	name := q.single.String()
+	if q.conversionID != nil {
+		name = q.endpointID.String() + " " + q.conversionID.String()
 	}
 	return queries.LockQueue(ctx, tx, name)
 }
 
 // rows are the queue's messages in order of sequence, without their bodies.
-func (l deliveryQueue) rows(ctx context.Context, tx pgx.Tx) ([]dbgen.QueueOfConversionRow, error) {
-	if l.conversionID != nil {
-		return queries.QueueOfConversion(ctx, tx, l.tenantID, l.endpointID, *l.conversionID)
+func (q deliveryQueue) rows(ctx context.Context, tx pgx.Tx) ([]dbgen.QueueOfConversionRow, error) {
+	if q.conversionID != nil {
+		return queries.QueueOfConversion(ctx, tx, q.tenantID, q.endpointID, *q.conversionID)
 	}
-	alone, err := queries.QueueOfOne(ctx, tx, l.tenantID, l.single)
+	alone, err := queries.QueueOfOne(ctx, tx, q.tenantID, q.single)
 	out := make([]dbgen.QueueOfConversionRow, len(alone))
 	for i, row := range alone {
 		out[i] = dbgen.QueueOfConversionRow(row)
@@ -90,13 +90,13 @@ type advanceOptions struct {
 
 // advance puts a queue in order and takes its next message if that is due: supersedes what a later
 // status replaced, gives the next one its time, and claims it. The caller holds the queue's lock.
-func (d *Deliveries) advance(ctx context.Context, tx pgx.Tx, l deliveryQueue, options advanceOptions) (*queueMove, error) {
-	rows, err := l.rows(ctx, tx)
+func (d *Deliveries) advance(ctx context.Context, tx pgx.Tx, q deliveryQueue, options advanceOptions) (*queueMove, error) {
+	rows, err := q.rows(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
 	superseded, next := domain.QueueOrder(queuedDeliveries(rows), options.latest)
-	due, err := d.supersede(ctx, tx, l, rows, superseded)
+	due, err := d.supersede(ctx, tx, q, rows, superseded)
 	if err != nil || next < 0 {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (d *Deliveries) advance(ctx context.Context, tx pgx.Tx, l deliveryQueue, op
 	if due.Equal(options.endedLease) {
 		due, isNew = d.now(), true
 	}
-	return d.take(ctx, tx, l, rows[next].ID, due, isNew, options)
+	return d.take(ctx, tx, q, rows[next].ID, due, isNew, options)
 }
 
 func queuedDeliveries(rows []dbgen.QueueOfConversionRow) []domain.QueuedDelivery {
@@ -126,7 +126,9 @@ func queuedDeliveries(rows []dbgen.QueueOfConversionRow) []domain.QueuedDelivery
 
 // supersede ends messages and says when the one after them may go. Whether an attempt of one is
 // under way cannot be told from a short wait; then its lease is waited for.
-func (d *Deliveries) supersede(ctx context.Context, tx pgx.Tx, l deliveryQueue, rows []dbgen.QueueOfConversionRow, superseded []int) (due time.Time, err error) {
+func (d *Deliveries) supersede(
+	ctx context.Context, tx pgx.Tx, q deliveryQueue, rows []dbgen.QueueOfConversionRow, superseded []int,
+) (due time.Time, err error) {
 	due = d.now()
 	if len(superseded) == 0 {
 		return due, nil
@@ -139,18 +141,20 @@ func (d *Deliveries) supersede(ctx context.Context, tx pgx.Tx, l deliveryQueue, 
 			due = *at
 		}
 	}
-	callbacksEnded.WithLabelValues(l.kind, "superseded").Add(float64(len(ids)))
-	return due, queries.SupersedeDeliveries(ctx, tx, d.now(), l.tenantID, ids)
+	callbacksEnded.WithLabelValues(q.kind, "superseded").Add(float64(len(ids)))
+	return due, queries.SupersedeDeliveries(ctx, tx, d.now(), q.tenantID, ids)
 }
 
 // take claims a due message if the breaker lets it through; else the durable retry has it.
-func (d *Deliveries) take(ctx context.Context, tx pgx.Tx, l deliveryQueue, id uuid.UUID, due time.Time, isNew bool, options advanceOptions) (*queueMove, error) {
+func (d *Deliveries) take(
+	ctx context.Context, tx pgx.Tx, q deliveryQueue, id uuid.UUID, due time.Time, isNew bool, options advanceOptions,
+) (*queueMove, error) {
 	if isNew {
-		if err := queries.SetDeliveryDue(ctx, tx, due, l.tenantID, id); err != nil {
+		if err := queries.SetDeliveryDue(ctx, tx, due, q.tenantID, id); err != nil {
 			return nil, err
 		}
 	}
-	ref := stream.DeliveryEvent{TenantID: l.tenantID, DeliveryID: id}
+	ref := stream.DeliveryEvent{TenantID: q.tenantID, DeliveryID: id}
 	if isWaiting := due.After(d.now()); isWaiting || options.leaveToRetry {
 		if isWaiting && !isNew {
 			return nil, nil
@@ -158,15 +162,15 @@ func (d *Deliveries) take(ctx context.Context, tx pgx.Tx, l deliveryQueue, id uu
 		return &queueMove{retry: ref, retryAt: due}, nil
 	}
 	if !options.isAdmitted {
-		if !d.breaker(l.kind).admitFirst(l.tenantID, l.endpointID, d.now(), options.passBreaker) {
+		if !d.breaker(q.kind).admitFirst(q.tenantID, q.endpointID, d.now(), options.passBreaker) {
 			callbacksHandedOver.Inc()
 			at, _ := domain.NextAttempt(1, d.now(), d.jitter)
-			return &queueMove{retry: ref, retryAt: at}, queries.SetDeliveryDue(ctx, tx, at, l.tenantID, id)
+			return &queueMove{retry: ref, retryAt: at}, queries.SetDeliveryDue(ctx, tx, at, q.tenantID, id)
 		}
 	}
 	claimed, err := d.claim(ctx, tx, ref)
 	if !options.isAdmitted && claimed == nil {
-		d.breaker(l.kind).release(l.tenantID, l.endpointID, true)
+		d.breaker(q.kind).release(q.tenantID, q.endpointID, true)
 	}
 	if err != nil || claimed == nil {
 		return nil, err
