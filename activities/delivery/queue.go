@@ -244,6 +244,6 @@ func (d *Deliveries) dispatch(ctx context.Context, move *queueMove, due time.Tim
 // the row overdue.
 func (d *Deliveries) handOver(ctx context.Context, ref stream.DeliveryEvent, at time.Time) {
 	if err := d.scheduleRetry(ctx, ref, at); err != nil {
-		slog.Warn("durable retry not reached, the sweep will set it going", "delivery", ref.DeliveryID, "error", err)
+		slog.Warn("durable retry not reached; the sweep will start it", "delivery", ref.DeliveryID, "error", err)
 	}
 }
