@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -33,14 +33,14 @@ func (s *Server) adjustConversion(ctx context.Context, in *adjustInput) (*adjust
 	if err != nil {
 		return nil, err
 	}
-	decisions := &activities.Decisions{Store: s.Store, Keys: s.Keys, Nudge: s.nudge, Now: s.now}
+	decisions := &attribution.Decisions{Store: s.Store, Keys: s.Keys, Nudge: s.nudge, Now: s.now}
 	row, err := decisions.Adjust(context.WithoutCancel(ctx), request)
 	switch {
-	case errors.Is(err, activities.ErrNoConversion):
+	case errors.Is(err, attribution.ErrNoConversion):
 		return nil, notFound()
 	case errors.Is(err, domain.ErrAdjustRejected):
 		return nil, conflict("The conversion is Rejected: " + err.Error() + ".")
-	case errors.Is(err, activities.ErrBudgetExhausted):
+	case errors.Is(err, attribution.ErrBudgetExhausted):
 		problem := conflict("The offer's budget does not hold this revenue.")
 		problem.Errors = append(problem.Errors, domain.FieldError{Field: "revenue", Reason: err.Error()})
 		return nil, problem
@@ -63,10 +63,10 @@ func (s *Server) adjustConversion(ctx context.Context, in *adjustInput) (*adjust
 	return &adjustOutput{Body: views[0]}, nil
 }
 
-func checkAdjust(ctx context.Context, in *adjustInput) (activities.AdjustRequest, error) {
+func checkAdjust(ctx context.Context, in *adjustInput) (attribution.AdjustRequest, error) {
 	var c checks
 	body := &in.Body
-	request := activities.AdjustRequest{
+	request := attribution.AdjustRequest{
 		TenantID: principal(ctx).TenantID, ConversionID: in.ID, RequestID: effectID(ctx).String(), Actor: principal(ctx).Actor,
 		Note: strings.TrimSpace(body.Reason), OverrideCaps: body.OverrideCaps,
 		Figures: domain.Adjustment{
