@@ -15,7 +15,8 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/activities/delivery"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
@@ -70,7 +71,7 @@ func newConsumerRig(t *testing.T, url string) *consumerRig {
 	rig := &consumerRig{engine: &brokenEngine{}, passed: true}
 	rig.Worker = &Worker{
 		Store: store, Keys: keys, Relay: &stream.Relay{}, Temporal: rig.engine, AttributionStart: StartOnFirstPostback,
-		Deliveries: activities.NewDeliveries(store, keys, nil, rig.engine),
+		Deliveries: delivery.NewDeliveries(store, keys, nil, rig.engine),
 	}
 	rig.setUp()
 	t.Cleanup(rig.rows.Close)
@@ -96,7 +97,7 @@ func (m *streamMessage) Metadata() (*jetstream.MsgMetadata, error) {
 const sealHeader = "Offerflow-Seal"
 
 func (rig *consumerRig) message(subject string, data []byte) *streamMessage {
-	seal := activities.MessageSeal(rig.Keys)(subject, data)
+	seal := attribution.MessageSeal(rig.Keys)(subject, data)
 	return &streamMessage{subject: subject, data: data, headers: nats.Header{sealHeader: {seal}}}
 }
 
@@ -307,8 +308,8 @@ func TestNoConsumerHandlesAForgedMessage(t *testing.T) {
 		otherKeys, err := keyring.Parse(keyring.Generate())
 		require.NoError(t, err)
 		for name, seal := range map[string]string{
-			"no seal": "", "somebody's seal": "forged", "a seal of other keys": activities.MessageSeal(otherKeys)(of, data),
-			"the seal of another subject": activities.MessageSeal(rig.Keys)(of+".other", data), "the seal of another message": activities.MessageSeal(rig.Keys)(of, append(data, ' ')),
+			"no seal": "", "somebody's seal": "forged", "a seal of other keys": attribution.MessageSeal(otherKeys)(of, data),
+			"the seal of another subject": attribution.MessageSeal(rig.Keys)(of+".other", data), "the seal of another message": attribution.MessageSeal(rig.Keys)(of, append(data, ' ')),
 		} {
 			msg := rig.message(of, data)
 			msg.headers = nats.Header{}
@@ -322,7 +323,7 @@ func TestNoConsumerHandlesAForgedMessage(t *testing.T) {
 			got, err := rig.give(t, rig.endsForGood(alone), msg)
 
 			require.Equal(t, ends, got, "%s: %s", consumer.Durable, name)
-			require.ErrorIs(t, err, activities.ErrUnsealed)
+			require.ErrorIs(t, err, attribution.ErrUnsealed)
 			require.False(t, called, "%s: %s", consumer.Durable, name)
 			var kept string
 			row := rig.Store.SystemPool().QueryRow(t.Context(), "SELECT seal FROM failed_messages WHERE source = $1 ORDER BY failed_at DESC LIMIT 1", consumer.Durable)
