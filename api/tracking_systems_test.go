@@ -399,7 +399,7 @@ func TestTrackingSystemRefusals(t *testing.T) {
 	s.call(http.MethodGet, "/api/v1/tracking-systems/sharesale", nil, 200, &preset)
 	require.Equal(t, "Sharesale", preset.Name)
 	require.Equal(t, "unconfirmed", preset.Certainty)
-	require.Contains(t, preset.Notes, "must be checked")
+	require.Contains(t, preset.Notes, "check them in the provider's console")
 	require.Empty(t, preset.RedirectLink)
 	require.Empty(t, preset.Events)
 }

@@ -134,7 +134,7 @@ func (c *Cluster) waitReady(ctx context.Context) error {
 		}
 		select {
 		case <-c.done:
-			return fmt.Errorf("the server ended at once: %s", c.cmd.ProcessState)
+			return fmt.Errorf("the server exited at once: %s", c.cmd.ProcessState)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:

@@ -47,7 +47,7 @@ func settle(dir string) (place, error) {
 		return place{}, err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return place{}, fmt.Errorf("cannot make the folder for PostgreSQL: %w", err)
+		return place{}, fmt.Errorf("cannot create the folder for PostgreSQL: %w", err)
 	}
 	home, err := homeOf(dir)
 	if err != nil {
@@ -77,7 +77,7 @@ func settle(dir string) (place, error) {
 // belongs to somebody else, in words that do not help.
 func prepareAsSelf(home string) error {
 	if err := os.MkdirAll(home, 0o700); err != nil {
-		return fmt.Errorf("cannot make the folder for PostgreSQL: %w", err)
+		return fmt.Errorf("cannot create the folder for PostgreSQL: %w", err)
 	}
 	uid, err := ownerOf(home)
 	if err != nil {
