@@ -39,7 +39,7 @@ func (e *edge) overNetwork(t *testing.T) *httptest.Server {
 // postbackPaths are all forms of a postback's address that take a body.
 func (e *edge) postbackPaths() []string {
 	return []string{
-		"/track", "/track/akey", "/aff_lsr", "/aff_goal", "/SP" + e.code(domain.OpaquePostback, uuid.Nil), "/GP" + e.code(domain.OpaqueGoalPostback, newID()),
+		"/track", "/track/akey", "/aff_lsr", "/aff_goal", "/SP" + e.code(domain.OpaquePostback, uuid.Nil), "/GP" + e.code(domain.OpaqueGoalPostback, uuid.Must(uuid.NewV7())),
 		"/track/no/such/address", "/postback/far/away", "/aff_lsr/x", "/aff_goal/x",
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
@@ -35,7 +36,7 @@ func TestRule46RefusedClicksHaveBudgets(t *testing.T) {
 		e.offer.IsPaused, e.tenant.FallbackUrl = true, fallback
 		e.load(t)
 		live := e.offer
-		live.ID, live.IsPaused = newID(), false
+		live.ID, live.IsPaused = uuid.Must(uuid.NewV7()), false
 		liveLink := dbgen.Link{TenantID: e.tenant.TenantID, ID: e.keys.NewID(keyring.KindLink, e.at), OfferID: live.ID}
 		document, err := json.Marshal(live)
 		require.NoError(t, err)
@@ -75,7 +76,7 @@ func TestRefusedClicksOfATenantLeaveRoomForOthers(t *testing.T) {
 	t.Parallel()
 	spending := newClickSpending(1000, 4)
 	at := time.Now()
-	flood, other := newID(), newID()
+	flood, other := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
 	count := func(tenant [16]byte) (recorded int) {
 		for range 10 * burstSeconds {
 			if spending.mayRecord(&domain.Click{TenantID: tenant, IP: "192.0.2.1", RefusedReason: domain.ReasonCapped}, at) {

@@ -49,7 +49,7 @@ func TestClickRedirects(t *testing.T) {
 func TestRule58ClickOfASharedOffer(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	publisher := newID()
+	publisher := uuid.Must(uuid.NewV7())
 	e.link.TenantID, e.partner.TenantID = publisher, publisher
 	e.load(t)
 	e.offers.putTenant(dbgen.Tenant{TenantID: publisher, Timezone: "UTC", FraudChecks: []byte("{}"), GoalsEnabled: true})
@@ -83,35 +83,6 @@ func TestRule58ClickOfASharedOffer(t *testing.T) {
 	}
 }
 
-// Rule 58: the redirect looks at the advertiser's counters, in the advertiser's time zone.
-func TestRule58RedirectByTheAdvertisersCaps(t *testing.T) {
-	t.Parallel()
-	e := newEdge(t) // at 12:00 UTC on 13 May
-	one, publisher := int64(1), newID()
-	e.offer.Events[0].Daily = &one
-	e.tenant.Timezone = "Pacific/Kiritimati" // where it is the 14th
-	e.link.TenantID, e.link.PartnerID = publisher, nil
-	e.load(t)
-	e.offers.putTenant(dbgen.Tenant{TenantID: publisher, Timezone: "UTC", FraudChecks: []byte("{}"), GoalsEnabled: true})
-	tenant := e.offers.tenants.get(e.tenant.TenantID)
-	taken := func(day string) counterValues {
-		return counterValues{counterKey{domain.CapScopeEvent, e.offer.Events[0].ID, domain.PeriodDay, day}: 1}
-	}
-	cached := e.offers.offers.get(e.offer.ID)
-	if cached.judge(tenant, taken("2026-05-13"), e.at); cached.capped.until.Load() != 0 {
-		t.Errorf("yesterday's slot counts until %d", cached.capped.until.Load())
-	}
-	cached.judge(tenant, taken("2026-05-14"), e.at)
-	until := cached.capped.until.Load()
-	if want := time.Date(2026, 5, 14, 10, 0, 0, 0, time.UTC); until != want.UnixNano() {
-		t.Errorf("capped until %s, not the end of the advertiser's day", time.Unix(0, until).UTC())
-	}
-	e.get("/c/" + e.link.ID.String())
-	if reason := e.click[0].RefusedReason; reason != domain.ReasonCapped {
-		t.Errorf("refused as %q", reason)
-	}
-}
-
 func TestClickByOffer(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
@@ -141,17 +112,17 @@ func TestRule46ClickRefused(t *testing.T) {
 		"goal deleted": {func(e *edge) { e.offer.Events[0].Status = domain.GoalStatusDeleted }, "", iPhone, domain.ReasonOfferInactive},
 		"goals deleted, hidden": {func(e *edge) {
 			e.offer.OfferType, e.tenant.GoalsEnabled = domain.OfferTypeMultiEvent, false
-			e.offer.Events = []domain.Event{{ID: newID(), GoalSettings: domain.GoalSettings{Status: domain.GoalStatusDeleted}}, {ID: newID(), GoalSettings: domain.GoalSettings{Status: domain.GoalStatusDeleted}}}
+			e.offer.Events = []domain.Event{{ID: uuid.Must(uuid.NewV7()), GoalSettings: domain.GoalSettings{Status: domain.GoalStatusDeleted}}, {ID: uuid.Must(uuid.NewV7()), GoalSettings: domain.GoalSettings{Status: domain.GoalStatusDeleted}}}
 		}, "", iPhone, domain.ReasonOfferInactive},
 		"one goal left, private": {func(e *edge) {
 			e.offer.OfferType = domain.OfferTypeMultiEvent
 			e.offer.Events[0].Status = domain.GoalStatusDeleted
-			e.offer.Events = append(e.offer.Events, domain.Event{ID: newID(), GoalSettings: domain.GoalSettings{IsPrivate: true}})
+			e.offer.Events = append(e.offer.Events, domain.Event{ID: uuid.Must(uuid.NewV7()), GoalSettings: domain.GoalSettings{IsPrivate: true}})
 		}, "", iPhone, ""},
 		"one goal left, counted": {func(e *edge) {
 			e.offer.OfferType, e.tenant.GoalsEnabled = domain.OfferTypeMultiEvent, false
 			e.offer.Events[0].Status = domain.GoalStatusDeleted
-			e.offer.Events = append(e.offer.Events, domain.Event{ID: newID(), DisplayOrder: 2, GoalSettings: domain.GoalSettings{RecordAs: domain.RecordAsClick}})
+			e.offer.Events = append(e.offer.Events, domain.Event{ID: uuid.Must(uuid.NewV7()), DisplayOrder: 2, GoalSettings: domain.GoalSettings{RecordAs: domain.RecordAsClick}})
 		}, "", iPhone, ""},
 		"partner paused":   {func(e *edge) { e.partner.Status = "paused" }, "", iPhone, domain.ReasonPartnerBlocked},
 		"partner blocked":  {func(e *edge) { e.partner.Status = "blocked" }, "", iPhone, domain.ReasonPartnerBlocked},

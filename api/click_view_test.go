@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/db"
@@ -65,10 +66,10 @@ func TestClicksByStrangersViewsAskNobody(t *testing.T) {
 	t.Parallel()
 	e := newEdgeWithoutDatabase(t)
 	for range 2 * idMissesEach.burst {
-		require.Equal(t, http.StatusNotFound, e.get("/wall?viewId="+newID().String()).Code)
+		require.Equal(t, http.StatusNotFound, e.get("/wall?viewId="+uuid.Must(uuid.NewV7()).String()).Code)
 	}
 	require.Empty(t, e.click)
 	for range 2 * idMissesEach.burst {
-		require.Equal(t, http.StatusFound, e.get("/wall?offerId="+e.offer.ID.String()+"&viewId="+newID().String()).Code)
+		require.Equal(t, http.StatusFound, e.get("/wall?offerId="+e.offer.ID.String()+"&viewId="+uuid.Must(uuid.NewV7()).String()).Code)
 	}
 }

@@ -90,8 +90,8 @@ func TestACutStatementSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]string{"57014": "Ask for less", "55P03": "Try again"} {
 		p := asProblem(t.Context(), &pgconn.PgError{Code: code})
-		if p.Status != http.StatusServiceUnavailable || !strings.Contains(p.Detail, want) || p.headers.Get("Retry-After") == "" {
-			t.Errorf("%s: %d %q %v", code, p.Status, p.Detail, p.headers)
+		if p.Status != http.StatusServiceUnavailable || !strings.Contains(p.Detail, want) || p.GetHeaders().Get("Retry-After") == "" {
+			t.Errorf("%s: %d %q %v", code, p.Status, p.Detail, p.GetHeaders())
 		}
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/offerflow/offerflow/db"
-	"github.com/offerflow/offerflow/db/dbtest"
+	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
+	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -27,7 +27,7 @@ func TestOfferCappedUntil(t *testing.T) {
 	midnight := time.Date(2026, 5, 15, 0, 0, 0, 0, berlin).UnixNano()
 	monday := time.Date(2026, 5, 18, 0, 0, 0, 0, berlin).UnixNano()
 	one, two := int64(1), int64(2)
-	first, second, offerID := newID(), newID(), newID()
+	first, second, offerID := uuid.New(), uuid.New(), uuid.New()
 	value := func(scope domain.CapScope, id uuid.UUID, period domain.Period, start string, n int64) counterValues {
 		return counterValues{{scope, id, period, start}: n}
 	}
@@ -86,9 +86,9 @@ func TestRule28CapsReopenWhereMidnightIsSkipped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, first := int64(1), newID()
+	one, first := int64(1), uuid.New()
 	offer := &cachedOffer{Offer: domain.Offer{
-		ID: newID(), BudgetType: domain.BudgetTypeTotal, Budget: 10_000_000, Events: []domain.Event{{ID: first, DisplayOrder: 1, Caps: domain.Caps{Daily: &one, Weekly: &one, Monthly: &one}}},
+		ID: uuid.New(), BudgetType: domain.BudgetTypeTotal, Budget: 10_000_000, Events: []domain.Event{{ID: first, DisplayOrder: 1, Caps: domain.Caps{Daily: &one, Weekly: &one, Monthly: &one}}},
 	}}
 	for name, c := range map[string]struct{ period, start string }{"day": {"day", "2026-09-05"}, "week": {"week", "2026-08-31"}} {
 		// Saturday, 22:00 in Santiago: Sunday, 2026-09-06, begins at 01:00 there, 04:00 UTC.
@@ -111,48 +111,50 @@ func TestLapsing(t *testing.T) {
 	}
 }
 
-// save puts the edge's tenant, partner, offer and link into a database.
-func (e *edge) save(t *testing.T) *pgx.Conn {
+// stocked is a cache and the offer that is to be in it.
+type stocked struct {
+	*sample
+	keys   *keyring.Keyring
+	offers *OfferCache
+	at     time.Time
+}
+
+func newStocked(t *testing.T) *stocked {
 	t.Helper()
-	url := dbtest.New(t)
-	store, err := db.Open(context.Background(), url, 8)
+	keys, err := keyring.Parse(keyring.Generate())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(store.Close)
+	at := time.Date(2026, 5, 13, 12, 0, 0, 0, time.UTC)
+	return &stocked{sample: newSample(keys, at), keys: keys, offers: NewOfferCache(nil, keys), at: at}
+}
+
+// save puts the offer into a database, from which the cache is to be loaded.
+func (e *stocked) save(t *testing.T) *pgx.Conn {
+	t.Helper()
+	store, conn := e.Save(t)
 	e.offers = NewOfferCache(store, e.keys)
-	conn, err := pgx.Connect(context.Background(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	document, err := json.Marshal(e.offer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, statement := range []struct {
-		sql  string
-		args []any
-	}{
-		{`INSERT INTO tenants (tenant_id, name, product, email, currency, timezone, created_at) VALUES ($1, 'n', 'publisher', 'e', 'USD', 'UTC', now())`, []any{e.tenant.TenantID}},
-		{`INSERT INTO advertisers (tenant_id, id, key, name, created_at) VALUES ($1, $2, 'k', 'n', now())`, []any{e.tenant.TenantID, e.offer.AdvertiserID}},
-		{`INSERT INTO partners (tenant_id, id, name, created_at) VALUES ($1, $2, 'n', now())`, []any{e.tenant.TenantID, e.partner.ID}},
-		{`INSERT INTO offers (tenant_id, id, advertiser_id, version, name, offer_type, is_paused, launch_at, created_at, updated_at)
-			VALUES ($1, $2, $3, 1, 'n', 'SingleEvent', false, now(), now(), now())`, []any{e.tenant.TenantID, e.offer.ID, e.offer.AdvertiserID}},
-		{`INSERT INTO offer_access (tenant_id, offer_id, side, created_at) VALUES ($1, $2, 'owner', now())`, []any{e.tenant.TenantID, e.offer.ID}},
-		{`INSERT INTO offer_versions (tenant_id, offer_id, version, document, created_at, created_by) VALUES ($1, $2, 1, $3, now(), 'x')`, []any{e.tenant.TenantID, e.offer.ID, document}},
-		{`INSERT INTO links (tenant_id, id, offer_id, partner_id, is_default, created_at) VALUES ($1, $2, $3, $4, true, now())`, []any{e.tenant.TenantID, e.link.ID, e.offer.ID, e.partner.ID}},
-	} {
-		if _, err := conn.Exec(context.Background(), statement.sql, statement.args...); err != nil {
-			t.Fatal(err)
-		}
-	}
 	return conn
+}
+
+// load puts the offer into the cache.
+func (e *stocked) load(t *testing.T) {
+	t.Helper()
+	document, err := json.Marshal(e.Offer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.offers.putTenant(e.Tenant)
+	e.offers.putPartner(e.Partner)
+	if err := e.offers.putOffer(e.Offer.ID, e.Offer.Version, document, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	e.offers.putLink(&e.Link)
 }
 
 func TestOfferCacheLoads(t *testing.T) {
 	t.Parallel()
-	e := newEdge(t)
+	e := newStocked(t)
 	conn := e.save(t)
 	ctx := context.Background()
 	if err := e.offers.Load(ctx); err != nil {
@@ -160,31 +162,31 @@ func TestOfferCacheLoads(t *testing.T) {
 	}
 	store := e.offers.store
 	e.offers.store = nil // what follows is in memory
-	found, err := e.offers.byLink(ctx, nil, e.link.ID)
-	if err != nil || found.offer.ID != e.offer.ID || found.partner.ID != e.partner.ID || found.tenant.id != e.tenant.TenantID {
+	found, err := e.offers.byLink(ctx, nil, e.Link.ID)
+	if err != nil || found.offer.ID != e.Offer.ID || found.partner.ID != e.Partner.ID || found.tenant.id != e.Tenant.TenantID {
 		t.Fatalf("%+v %v", found, err)
 	}
-	if found, err = e.offers.byOffer(ctx, nil, e.offer.ID); err != nil || found.link.ID != e.link.ID {
+	if found, err = e.offers.byOffer(ctx, nil, e.Offer.ID); err != nil || found.link.ID != e.Link.ID {
 		t.Fatalf("by offer: %+v %v", found, err)
 	}
 	e.offers.store = store
 	// The budget is used up: news of the offer says so, and the sweep would too.
 	for name, refresh := range map[string]func() error{
 		"by news": func() error {
-			e.offers.heard(newsOf(t, stream.OfferEvent{TenantID: e.tenant.TenantID, OfferID: &e.offer.ID}))
+			e.offers.heard(newsOf(t, stream.OfferEvent{TenantID: e.Tenant.TenantID, OfferID: &e.Offer.ID}))
 			return e.offers.reloadDirty(ctx)
 		},
 		"by the sweep": func() error { return e.offers.refreshCaps(ctx) },
 	} {
 		for value, capped := range map[int64]bool{10_000_000: true, 1_000_000: false} {
 			if _, err := conn.Exec(ctx, `INSERT INTO cap_counters VALUES ($1, 'budget', $2, 'total', '1970-01-01', $3)
-				ON CONFLICT (tenant_id, scope, scope_id, period, period_start) DO UPDATE SET value = excluded.value`, e.tenant.TenantID, e.offer.ID, value); err != nil {
+				ON CONFLICT (tenant_id, scope, scope_id, period, period_start) DO UPDATE SET value = excluded.value`, e.Tenant.TenantID, e.Offer.ID, value); err != nil {
 				t.Fatal(err)
 			}
 			if err := refresh(); err != nil {
 				t.Fatal(err)
 			}
-			if found, _ := e.offers.byLink(ctx, nil, e.link.ID); found.offer.capped.at(time.Now()) != capped {
+			if found, _ := e.offers.byLink(ctx, nil, e.Link.ID); found.offer.capped.at(time.Now()) != capped {
 				t.Errorf("%s, at %d: capped %v", name, value, !capped)
 			}
 		}
@@ -193,11 +195,11 @@ func TestOfferCacheLoads(t *testing.T) {
 	if _, err := conn.Exec(ctx, "UPDATE partners SET status = 'blocked'"); err != nil {
 		t.Fatal(err)
 	}
-	e.offers.heard(newsOf(t, stream.OfferEvent{TenantID: e.tenant.TenantID}))
+	e.offers.heard(newsOf(t, stream.OfferEvent{TenantID: e.Tenant.TenantID}))
 	if err := e.offers.reloadDirty(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if found, _ := e.offers.byLink(ctx, nil, e.link.ID); found.partner.Status != "blocked" {
+	if found, _ := e.offers.byLink(ctx, nil, e.Link.ID); found.partner.Status != "blocked" {
 		t.Errorf("partner %+v", found.partner.Partner)
 	}
 }
@@ -213,14 +215,14 @@ func newsOf(t *testing.T, event stream.OfferEvent) []byte {
 
 func TestOlderVersionNeverReplacesNewer(t *testing.T) {
 	t.Parallel()
-	e := newEdge(t)
+	e := newStocked(t)
 	e.load(t)
-	e.offer.Name = "older"
-	document, _ := json.Marshal(e.offer)
-	if err := e.offers.putOffer(e.offer.ID, 2, document, nil, nil); err != nil {
+	e.Offer.Name = "older"
+	document, _ := json.Marshal(e.Offer)
+	if err := e.offers.putOffer(e.Offer.ID, 2, document, nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	if name := e.offers.offers.get(e.offer.ID).Name; name == "older" {
+	if name := e.offers.offers.get(e.Offer.ID).Name; name == "older" {
 		t.Error("replaced")
 	}
 }
@@ -229,7 +231,7 @@ func TestOlderVersionNeverReplacesNewer(t *testing.T) {
 // list of all of them.
 func TestAnUnreadableOfferKeepsNoOther(t *testing.T) {
 	t.Parallel()
-	e := newEdge(t)
+	e := newStocked(t)
 	conn := e.save(t)
 	ctx := context.Background()
 	bad := uuid.New()
@@ -247,18 +249,66 @@ func TestAnUnreadableOfferKeepsNoOther(t *testing.T) {
 	if err := e.offers.Load(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := e.offers.byLink(ctx, nil, e.link.ID); err != nil || found.offer.ID != e.offer.ID {
+	if found, err := e.offers.byLink(ctx, nil, e.Link.ID); err != nil || found.offer.ID != e.Offer.ID {
 		t.Errorf("the other: %v", err)
 	}
 	if _, err := e.offers.byOffer(ctx, nil, bad); !errors.Is(err, errNoTarget) {
 		t.Errorf("the unreadable: %v", err)
 	}
-	targets, err := e.offers.ofTenant(ctx, e.tenant.TenantID)
+	targets, err := e.offers.ofTenant(ctx, e.Tenant.TenantID)
 	if err != nil || len(targets) != 1 {
 		t.Errorf("%d offers of the tenant, %v", len(targets), err)
 	}
 	e.offers.dirty.mark(func(d *dirtySet) { d.offers[bad] = true })
 	if err := e.offers.reloadDirty(ctx); err != nil {
 		t.Errorf("tried again and again: %v", err)
+	}
+}
+
+// Rule 58: the redirect looks at the advertiser's counters, in the advertiser's time zone.
+func TestRule58RedirectByTheAdvertisersCaps(t *testing.T) {
+	t.Parallel()
+	e := newStocked(t) // at 12:00 UTC on 13 May
+	one, publisher := int64(1), uuid.New()
+	e.Offer.Events[0].Daily = &one
+	e.Tenant.Timezone = "Pacific/Kiritimati" // where it is the 14th
+	e.Link.TenantID, e.Link.PartnerID = publisher, nil
+	e.load(t)
+	e.offers.putTenant(dbgen.Tenant{TenantID: publisher, Timezone: "UTC", FraudChecks: []byte("{}"), GoalsEnabled: true})
+	tenant := e.offers.tenants.get(e.Tenant.TenantID)
+	taken := func(day string) counterValues {
+		return counterValues{counterKey{domain.CapScopeEvent, e.Offer.Events[0].ID, domain.PeriodDay, day}: 1}
+	}
+	cached := e.offers.offers.get(e.Offer.ID)
+	if cached.judge(tenant, taken("2026-05-13"), e.at); cached.capped.until.Load() != 0 {
+		t.Errorf("yesterday's slot counts until %d", cached.capped.until.Load())
+	}
+	cached.judge(tenant, taken("2026-05-14"), e.at)
+	until := cached.capped.until.Load()
+	if want := time.Date(2026, 5, 14, 10, 0, 0, 0, time.UTC); until != want.UnixNano() {
+		t.Errorf("capped until %s, not the end of the advertiser's day", time.Unix(0, until).UTC())
+	}
+	found, err := e.offers.byLink(t.Context(), nil, e.Link.ID)
+	if reason := found.unavailability(e.at, domain.Audience{}); err != nil || reason != domain.ReasonCapped {
+		t.Errorf("refused as %q, %v", reason, err)
+	}
+}
+
+// Where the parts of an offer are not in memory and cannot be looked up now, a list of all offers is refused
+// rather than shown without it.
+func TestOffersWhenLookUpsAreInUse(t *testing.T) {
+	t.Parallel()
+	e := newStocked(t)
+	e.load(t)
+	e.offers.offers.m.Delete(e.Offer.ID)
+	for range slotsWithProof {
+		e.offers.misses.proven <- struct{}{}
+	}
+	_, err := e.offers.ofTenant(t.Context(), e.Tenant.TenantID)
+	if !errors.Is(err, context.DeadlineExceeded) { // answered 503
+		t.Errorf("got %v", err)
+	}
+	if _, err := e.offers.byOffer(t.Context(), nil, e.Offer.ID); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
 	}
 }

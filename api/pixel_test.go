@@ -38,7 +38,7 @@ func TestPixelAnswers(t *testing.T) {
 			{"/aff_l", "Sec-Fetch-Dest", "iframe", frame},
 			{"/SLnonsense", "Sec-Fetch-Dest", "image", image},
 			{e.code(domain.OpaquePixel, uuid.Nil), "Accept", "text/html", frame},
-			{e.code(domain.OpaqueGoalPixel, newID()), "", "", image},
+			{e.code(domain.OpaqueGoalPixel, uuid.Must(uuid.NewV7())), "", "", image},
 		} {
 			before := len(e.posted)
 			headers := []string{c.header, c.value}
@@ -102,7 +102,7 @@ func TestClickCookiesAreBounded(t *testing.T) {
 	e.load(t)
 	var sent []string
 	for i := range maxClickCookies + 5 {
-		sent = append(sent, clickCookieName(newID())+"="+e.keys.NewID(keyring.KindClick, e.at.Add(-time.Duration(i)*time.Minute)).String())
+		sent = append(sent, clickCookieName(uuid.Must(uuid.NewV7()))+"="+e.keys.NewID(keyring.KindClick, e.at.Add(-time.Duration(i)*time.Minute)).String())
 	}
 	oldest, _, _ := strings.Cut(sent[len(sent)-1], "=")
 	own := clickCookieName(e.offer.ID) + "=" + e.keys.NewID(keyring.KindClick, e.at.Add(-time.Hour*24)).String()
@@ -124,12 +124,12 @@ func TestPixelByCookie(t *testing.T) {
 	e := newEdge(t)
 	e.accepting()
 	click, earlier, other := e.keys.NewID(keyring.KindClick, e.at), e.keys.NewID(keyring.KindClick, e.at.Add(-time.Hour)), e.keys.NewID(keyring.KindClick, e.at)
-	otherOffer := newID()
+	otherOffer := uuid.Must(uuid.NewV7())
 	cookie := func(offer, click uuid.UUID) string { return clickCookieName(offer) + "=" + click.String() }
 	mine := cookie(e.offer.ID, click)
 	both := mine + "; " + cookie(otherOffer, other)
 	offer := "offer_id=" + e.offer.ID.String()
-	sl, gl := e.code(domain.OpaquePixel, uuid.Nil), e.code(domain.OpaqueGoalPixel, newID())
+	sl, gl := e.code(domain.OpaquePixel, uuid.Nil), e.code(domain.OpaqueGoalPixel, uuid.Must(uuid.NewV7()))
 	for name, c := range map[string]struct {
 		path, cookies string
 		want          *uuid.UUID

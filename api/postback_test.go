@@ -201,7 +201,7 @@ func TestPostbackParameters(t *testing.T) {
 	if p := parse("/track?gk_click_id="+click+"&cnv_event_id=x%00&cnv_amount=10%", "", ""); p.EventID != "x\uFFFD" || p.Amount != "10%" {
 		t.Errorf("unclean: %+v", p)
 	}
-	goal := newID().String()
+	goal := uuid.Must(uuid.NewV7()).String()
 	if p := parse("/track?gk_click_id="+click+"&goal_id=+"+goal+"&goal_name=first-purchase", "application/json", `{"adv_id":"`+click+`"}`); p.GoalID != goal ||
 		p.GoalName != "first-purchase" || p.AdvID != click || p.Params["goal_name"] != "first-purchase" {
 		t.Errorf("goal (rule 62): %+v", p)

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/inbound"
@@ -38,6 +39,8 @@ type edge struct {
 	partner dbgen.Partner
 	link    dbgen.Link
 	at      time.Time
+	// store is the database of save.
+	store *db.Store
 }
 
 type clickRecorder struct{ *edge }
@@ -121,17 +124,8 @@ func newEdge(t testing.TB) *edge {
 		waiting: inbound.NewPlaces(4, 4), now: func() time.Time { return e.at },
 		refusals: refusalRecorder{e}, spending: unbounded(),
 	}
-	e.tenant = dbgen.Tenant{TenantID: newID(), Timezone: "UTC", FraudChecks: json.RawMessage("{}"), GoalsEnabled: true}
-	e.partner = dbgen.Partner{TenantID: e.tenant.TenantID, ID: newID(), Status: "active"}
-	e.offer = domain.Offer{
-		ID: newID(), TenantID: e.tenant.TenantID, Version: 3, AdvertiserID: newID(), Name: "Star & Co", OfferType: domain.OfferTypeSingleEvent,
-		TrackingSystemLink: "https://adv.example/?s={gk_click_id}&m={pub_member_id}&x={pub_sub_2}&n={offer_name}&p={affiliate_id}&u={nobody}",
-		ConversionType:     domain.ConversionTypeFlatRate, BudgetType: domain.BudgetTypeTotal, Budget: 10 * domain.MicrosPerUnit,
-		LaunchAt: e.at.Add(-time.Hour), SessionDays: 30 * domain.MicrosPerUnit,
-	}
-	revenue := domain.Micros(domain.MicrosPerUnit)
-	e.offer.Events = []domain.Event{{ID: newID(), HasRevenue: true, Revenue: &revenue}}
-	e.link = dbgen.Link{TenantID: e.tenant.TenantID, ID: keys.NewID(keyring.KindLink, e.at), OfferID: e.offer.ID, PartnerID: &e.partner.ID, IsDefault: true}
+	s := newSample(keys, e.at)
+	e.tenant, e.partner, e.offer, e.link = s.Tenant, s.Partner, s.Offer, s.Link
 	e.engine = gin.New()
 	if err := e.engine.SetTrustedProxies([]string{"10.0.0.0/8"}); err != nil {
 		t.Fatal(err)
@@ -158,6 +152,15 @@ func newEdge(t testing.TB) *edge {
 		e.engine.POST(path, handler)
 	}
 	return e
+}
+
+// save puts the edge's tenant, partner, offer and link into a database, and leaves its memory empty.
+func (e *edge) save(t testing.TB) *pgx.Conn {
+	t.Helper()
+	s := sample{Tenant: e.tenant, Partner: e.partner, Offer: e.offer, Link: e.link}
+	store, conn := s.Save(t)
+	e.store, e.offers = store, NewOfferCache(store, e.keys)
+	return conn
 }
 
 // load puts the edge's tenant, offer, partner and link into its memory.

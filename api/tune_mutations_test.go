@@ -82,7 +82,7 @@ func meaning(p *domain.Postback) domain.Postback {
 // signedSamples are genuinely signed requests of every shape: by headers, by parameters, with a form,
 // with JSON, to plain and to opaque addresses.
 func (j *judge) signedSamples() [][]byte {
-	click, goal := j.keys.NewID(keyring.KindClick, j.at.Add(-time.Hour)).String(), newID()
+	click, goal := j.keys.NewID(keyring.KindClick, j.at.Add(-time.Hour)).String(), uuid.Must(uuid.NewV7())
 	plain := "cnv_amount=2.50&cnv_event_id=level%205&cnv_sub_1=a%2Bb&gk_click_id=" + click
 	compatible := "transaction_id=" + click + "&amount=2.50&adv_sub=a+b&goal_name=level-5&aff_id=7"
 	multipart := "--b0\r\nContent-Disposition: form-data; name=\"cnv_amount\"\r\n\r\n9\r\n--b0--\r\n"

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/activities"
@@ -134,7 +136,7 @@ func (g *guarded) set(sql string, args ...any) {
 func (g *guarded) newClick() uuid.UUID {
 	g.t.Helper()
 	at := g.at.Add(-time.Hour)
-	click := domain.Click{ID: g.keys.NewID(keyring.KindClick, at), TenantID: g.tenant.TenantID, ClickedAt: at, LinkID: newID(), OfferID: g.offer.ID,
+	click := domain.Click{ID: g.keys.NewID(keyring.KindClick, at), TenantID: g.tenant.TenantID, ClickedAt: at, LinkID: uuid.Must(uuid.NewV7()), OfferID: g.offer.ID,
 		OfferVersion: g.offer.Version, AdvertiserID: g.offer.AdvertiserID, SessionEndsAt: g.offer.SessionEnd(at)}
 	packed, err := json.Marshal([]domain.Click{click})
 	require.NoError(g.t, err)
@@ -378,7 +380,7 @@ func TestRule65EnforcedEncryption(t *testing.T) {
 	_, opaque := g.everyForm(click)
 	foreign := opaque["/SP"]
 	own := g.offer.ID
-	g.offer.ID = newID()
+	g.offer.ID = uuid.Must(uuid.NewV7())
 	foreign.path = g.code(domain.OpaquePostback, uuid.Nil)
 	g.offer.ID = own
 	answer := g.sent(foreign.signedAt("s3cret", g.at, uuid.NewString()))
@@ -393,8 +395,8 @@ func TestRule65EnforcedEncryption(t *testing.T) {
 func TestTuneClickIsLookedUpOnce(t *testing.T) {
 	t.Parallel()
 	g := newGuarded(t, nil)
-	own := newID()
-	partners := map[uuid.UUID]uuid.UUID{newID(): g.link.ID, newID(): own} // and their links
+	own := uuid.Must(uuid.NewV7())
+	partners := map[uuid.UUID]uuid.UUID{uuid.Must(uuid.NewV7()): g.link.ID, uuid.Must(uuid.NewV7()): own} // and their links
 	q, ctx := dbgen.New(), t.Context()
 	require.NoError(t, g.decisions.Store.Tenant(ctx, g.tenant.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		links := []dbgen.InsertLinkParams{{TenantID: g.tenant.TenantID, ID: g.link.ID, OfferID: g.offer.ID, IsDefault: true, CreatedAt: g.at}}
@@ -415,12 +417,14 @@ func TestTuneClickIsLookedUpOnce(t *testing.T) {
 	}))
 	for id, link := range partners {
 		g.offers = NewOfferCache(g.decisions.Store, g.keys)
+		made := prometheus.NewCounter(prometheus.CounterOpts{Name: "made"})
+		g.offers.misses.made = made
 		for range 2 {
 			w := g.get("/aff_c?offer_id="+g.offer.ID.String()+"&aff_id="+id.String(), "User-Agent", iPhone)
 			require.Equal(t, http.StatusFound, w.Code)
 			click := g.click[len(g.click)-1]
 			require.Equal(t, []any{id, link}, []any{*click.PartnerID, click.LinkID})
-			g.offers.store = nil // from now on there is memory only
 		}
+		require.InDelta(t, 1, testutil.ToFloat64(made), 0, "the second one needs memory only")
 	}
 }

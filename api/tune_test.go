@@ -34,8 +34,7 @@ func (e *edge) last(t *testing.T) domain.Postback {
 
 // code is an opaque address of the edge's offer.
 func (e *edge) code(form domain.OpaqueForm, goalID uuid.UUID) string {
-	s := &Server{Keys: e.keys}
-	return s.opaqueURL(form, e.offer.ID, goalID)
+	return "/" + string(form) + e.keys.Opaque(string(form), form.Content(e.offer.ID, goalID))
 }
 
 func TestTuneClick(t *testing.T) {
@@ -43,12 +42,12 @@ func TestTuneClick(t *testing.T) {
 	e := newEdge(t)
 	e.link.PartnerID = nil // the offer's default link is nobody's
 	e.load(t)
-	second := dbgen.Partner{TenantID: e.tenant.TenantID, ID: newID(), Status: "active"}
+	second := dbgen.Partner{TenantID: e.tenant.TenantID, ID: uuid.Must(uuid.NewV7()), Status: "active"}
 	e.offers.putPartner(second)
 	own, placed := e.link, e.link
-	own.ID, own.IsDefault, own.PartnerID = newID(), false, &e.partner.ID
+	own.ID, own.IsDefault, own.PartnerID = uuid.Must(uuid.NewV7()), false, &e.partner.ID
 	// A link for a certain place is not the pair's.
-	placed.ID, placed.IsDefault, placed.PartnerID, placed.PlacementID = newID(), false, &second.ID, &second.ID
+	placed.ID, placed.IsDefault, placed.PartnerID, placed.PlacementID = uuid.Must(uuid.NewV7()), false, &second.ID, &second.ID
 	e.offers.putLink(&placed)
 	e.offers.putLink(&own)
 	for name, c := range map[string]struct {
@@ -91,15 +90,15 @@ func TestTuneClickOfNothing(t *testing.T) {
 	t.Cleanup(store.Close)
 	e.offers = NewOfferCache(store, e.keys)
 	e.load(t)
-	foreign := dbgen.Partner{TenantID: newID(), ID: newID(), Status: "active"}
+	foreign := dbgen.Partner{TenantID: uuid.Must(uuid.NewV7()), ID: uuid.Must(uuid.NewV7()), Status: "active"}
 	e.offers.putPartner(foreign)
 	offer, partner := e.offer.ID.String(), e.partner.ID.String()
 	for name, query := range map[string]string{
-		"unknown partner":          "offer_id=" + offer + "&aff_id=" + newID().String(),
+		"unknown partner":          "offer_id=" + offer + "&aff_id=" + uuid.Must(uuid.NewV7()).String(),
 		"another tenant's partner": "offer_id=" + offer + "&aff_id=" + foreign.ID.String(),
 		"no partner's id":          "offer_id=" + offer + "&aff_id=7",
 		"the zero id":              "offer_id=" + offer + "&aff_id=" + uuid.Nil.String(),
-		"unknown offer":            "offer_id=" + newID().String() + "&aff_id=" + partner,
+		"unknown offer":            "offer_id=" + uuid.Must(uuid.NewV7()).String() + "&aff_id=" + partner,
 		"no offer's id":            "offer_id=7&aff_id=" + partner,
 		"nothing":                  "",
 	} {
@@ -121,7 +120,7 @@ func TestTuneForms(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
 	e.accepting()
-	click, goalID := e.keys.NewID(keyring.KindClick, e.at), newID()
+	click, goalID := e.keys.NewID(keyring.KindClick, e.at), uuid.Must(uuid.NewV7())
 	id := "transaction_id=" + click.String()
 	plain := func(defaultGoal bool) *domain.Address {
 		if !defaultGoal {
@@ -170,7 +169,7 @@ func TestTunePost(t *testing.T) {
 	e := newEdge(t)
 	e.accepting()
 	click := e.keys.NewID(keyring.KindClick, e.at)
-	for _, path := range []string{"/aff_lsr", "/aff_goal?a=lsr", e.code(domain.OpaquePostback, uuid.Nil), e.code(domain.OpaqueGoalPostback, newID())} {
+	for _, path := range []string{"/aff_lsr", "/aff_goal?a=lsr", e.code(domain.OpaquePostback, uuid.Nil), e.code(domain.OpaqueGoalPostback, uuid.Must(uuid.NewV7()))} {
 		for contentType, body := range map[string]string{
 			"application/x-www-form-urlencoded": "transaction_id=" + click.String() + "&amount=5",
 			"application/json":                  `{"transaction_id":"` + click.String() + `","amount":5}`,
@@ -201,7 +200,7 @@ func TestTuneAnswers(t *testing.T) {
 			return &domain.Answer{PostbackID: p.ID, Outcome: c.outcome, Reason: c.reason}
 		}
 		query := "?transaction_id=" + e.keys.NewID(keyring.KindClick, e.at).String()
-		for _, path := range []string{"/aff_lsr" + query, "/aff_goal" + query + "&a=lsr", e.code("SP", uuid.Nil) + query, e.code("GP", newID()) + query} {
+		for _, path := range []string{"/aff_lsr" + query, "/aff_goal" + query + "&a=lsr", e.code("SP", uuid.Nil) + query, e.code("GP", uuid.Must(uuid.NewV7())) + query} {
 			w := e.get(path)
 			require.Equal(t, http.StatusOK, w.Code, path)
 			require.Equal(t, c.text, w.Body.String(), path)
@@ -226,7 +225,7 @@ func TestTuneAnswers(t *testing.T) {
 func TestTuneRefusedAtTheEdge(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)
-	click, goalID := e.keys.NewID(keyring.KindClick, e.at).String(), newID()
+	click, goalID := e.keys.NewID(keyring.KindClick, e.at).String(), uuid.Must(uuid.NewV7())
 	sp := e.code(domain.OpaquePostback, goalID)
 	another := newEdge(t)
 	for name, c := range map[string]struct {
@@ -290,7 +289,7 @@ func TestTuneNotRecorded(t *testing.T) {
 	e := newEdge(t)
 	e.failed = errors.New("stream is full")
 	id := "?transaction_id=" + e.keys.NewID(keyring.KindClick, e.at).String()
-	for _, path := range []string{"/aff_lsr", "/aff_goal", "/aff_l", "/pixel.gif", "/pixel", e.code("SP", uuid.Nil), e.code("GP", newID()), e.code("SL", uuid.Nil), e.code("GL", newID())} {
+	for _, path := range []string{"/aff_lsr", "/aff_goal", "/aff_l", "/pixel.gif", "/pixel", e.code("SP", uuid.Nil), e.code("GP", uuid.Must(uuid.NewV7())), e.code("SL", uuid.Nil), e.code("GL", uuid.Must(uuid.NewV7()))} {
 		for _, query := range []string{id, ""} {
 			w := e.get(path + query)
 			require.Equal(t, http.StatusServiceUnavailable, w.Code, path)

@@ -38,7 +38,7 @@ func TestIDsOfTheReleaseBeforeGoOnWorking(t *testing.T) {
 	e.stored[postback] = domain.Answer{PostbackID: postback, Outcome: domain.OutcomeAccepted}
 
 	e.at = kindsFrom.Add(time.Hour)
-	e.offers.links.m.Delete(e.link.ID) // another process: it has not heard of the link
+	e.offers = NewOfferCache(e.store, e.keys) // another process: it has not heard of the link
 	require.Equal(t, http.StatusFound, e.get(link).Code)
 	late := e.lastClick().ID
 	require.True(t, e.keys.HasKind(keyring.KindClick, late))

@@ -618,7 +618,10 @@ func TestWallElsewhere(t *testing.T) {
 	require.NotContains(t, onWallOf(t, elsewhere, f.partnership.AdvertiserTenantID), f.partnership.OfferID)
 	f.publisher.call(http.MethodPatch, "/api/v1/sdk-offer-management/offers/"+f.partnership.OfferID.String()+"/pause", nil, 204, nil)
 	hear()
-	require.Eventually(t, func() bool { return elsewhere.offers.get(f.partnership.OfferID).IsPaused }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		found, err := elsewhere.byOffer(t.Context(), nil, f.partnership.OfferID)
+		return err == nil && found.offer.IsPaused
+	}, time.Minute, 10*time.Millisecond)
 
 	fresh := NewOfferCache(f.publisher.decisions.Store, f.publisher.decisions.Keys)
 	require.NoError(t, fresh.Load(t.Context()))
