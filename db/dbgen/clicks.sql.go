@@ -54,6 +54,9 @@ func (q *Queries) ClicksOfUpload(ctx context.Context, db DBTX, tenantID uuid.UUI
 }
 
 const decisionContext = `-- name: DecisionContext :one
+WITH c AS MATERIALIZED (
+  SELECT k.tenant_id, k.id, k.offer_id, k.advertiser_id, k.partner_id FROM clicks k WHERE k.tenant_id = $1 AND k.id = $2
+)
 SELECT t.currency, t.timezone, t.next_timezone, t.next_timezone_at, t.reward_ratio_micros, t.goals_enabled, t.postback_security,
   o.version AS offer_version, o.name AS offer_name,
   a.id AS advertiser_id, a.name AS advertiser_name, a.security_token_hash, a.signing_secret_sealed, a.ip_allowlist,
@@ -65,14 +68,13 @@ SELECT t.currency, t.timezone, t.next_timezone, t.next_timezone_at, t.reward_rat
     FROM partner_payouts y WHERE y.tenant_id = c.tenant_id AND y.partner_id = c.partner_id AND y.offer_id = c.offer_id) END)::jsonb AS custom_payouts,
   x.id AS partnership_id, x.publisher_tenant_id,
   (SELECT count(*) FROM held_postbacks h WHERE h.tenant_id = c.tenant_id AND h.click_id = c.id)::int AS held
-FROM clicks c
+FROM c
 JOIN tenants t ON t.tenant_id = c.tenant_id
 JOIN offers o ON o.id = c.offer_id
 JOIN advertisers a ON a.tenant_id = c.tenant_id AND a.id = c.advertiser_id
 LEFT JOIN partners p ON p.tenant_id = c.tenant_id AND p.id = c.partner_id
 LEFT JOIN partnerships x ON x.offer_id = c.offer_id
 LEFT JOIN partner_tiers pt ON pt.tenant_id = p.tenant_id AND pt.id = p.tier_id
-WHERE c.tenant_id = $1 AND c.id = $2
 `
 
 type DecisionContextRow struct {
@@ -109,7 +111,8 @@ type DecisionContextRow struct {
 }
 
 // What a decision about a click goes by besides the click: terms of tenant, advertiser, partner,
-// the offer's version now, and how many postbacks are held.
+// the offer's version now, and how many postbacks are held. The click is read first, so that no plan begins
+// with all advertisers of the tenant.
 func (q *Queries) DecisionContext(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) (DecisionContextRow, error) {
 	row := db.QueryRow(ctx, decisionContext, tenantID, iD)
 	var i DecisionContextRow

@@ -15,16 +15,18 @@ const blockedByLive = `-- name: BlockedByLive :many
 SELECT c.id FROM conversions c
 WHERE c.tenant_id = $1 AND c.id = ANY($2::uuid[]) AND c.status = 'Rejected' AND (
   c.unique_per <> 'none' AND EXISTS (SELECT 1 FROM conversions o WHERE o.tenant_id = c.tenant_id AND o.click_id = c.click_id
-    AND o.event_id = c.event_id AND o.status <> 'Rejected' AND o.unique_per <> 'none')
+    AND o.event_id = c.event_id AND o.status <> 'Rejected' AND o.unique_per <> 'none' OFFSET 0)
   OR c.unique_per = 'member' AND EXISTS (SELECT 1 FROM conversions o WHERE o.tenant_id = c.tenant_id
-    AND coalesce(o.member_key, o.pub_member_id) = coalesce(c.member_key, c.pub_member_id) AND o.event_id = c.event_id AND o.status <> 'Rejected' AND o.unique_per = 'member')
+    AND CASE WHEN o.member_key IS NULL THEN o.pub_member_id ELSE o.member_key END = CASE WHEN c.member_key IS NULL THEN c.pub_member_id ELSE c.member_key END
+    AND o.event_id = c.event_id AND o.status <> 'Rejected' AND o.unique_per = 'member' OFFSET 0)
   OR c.unique_per = 'none' AND c.cnv_conversion_id <> '' AND EXISTS (SELECT 1 FROM conversions o WHERE o.tenant_id = c.tenant_id
     AND o.click_id = c.click_id AND o.event_id = c.event_id AND o.cnv_conversion_id = c.cnv_conversion_id
-    AND o.status <> 'Rejected' AND o.unique_per = 'none'))
+    AND o.status <> 'Rejected' AND o.unique_per = 'none' OFFSET 0))
 `
 
 // Rejected conversions that cannot be approved, because another one of the same event is live: the
-// same conditions as the unique indexes conversions_live_*.
+// same conditions as the unique indexes conversions_live_*. OFFSET 0 keeps PostgreSQL from reading all live
+// conversions of the tenant into a hash table.
 func (q *Queries) BlockedByLive(ctx context.Context, db DBTX, tenantID uuid.UUID, ids []uuid.UUID) ([]uuid.UUID, error) {
 	rows, err := db.Query(ctx, blockedByLive, tenantID, ids)
 	if err != nil {

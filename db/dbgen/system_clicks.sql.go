@@ -18,7 +18,8 @@ const systemClickByID = `-- name: SystemClickByID :one
 SELECT k.tenant_id, k.id, k.clicked_at, k.link_id, k.offer_id, k.offer_version, k.advertiser_id, k.partner_id, k.pub_member_id,
   k.refused_reason, k.session_ends_at, k.side, k.is_test,
   ARRAY(SELECT c.event_id FROM conversions c WHERE c.tenant_id = k.tenant_id AND c.click_id = k.id AND c.status <> 'Rejected' AND NOT c.awaits_verdict
-    AND (c.unique_per <> 'none' OR $1::text <> '' AND c.cnv_conversion_id = $1) LIMIT 100)::uuid[] AS unrepeatable,
+    AND (c.unique_per <> 'none' OR $1::text <> '' AND c.cnv_conversion_id = $1)
+    ORDER BY c.received_at, c.id LIMIT 100)::uuid[] AS unrepeatable,
   o.version AS current_version, t.goals_enabled, t.postback_security, a.security_token_hash, a.signing_secret_sealed, a.ip_allowlist,
   a.previous_secret_sealed, a.previous_secret_until, a.key_hash, a.previous_key_hash, a.previous_key_until
 FROM clicks k

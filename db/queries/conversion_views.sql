@@ -23,16 +23,18 @@ SELECT * FROM conversions WHERE tenant_id = @tenant_id AND id = ANY(@ids::uuid[]
 
 -- name: BlockedByLive :many
 -- Rejected conversions that cannot be approved, because another one of the same event is live: the
--- same conditions as the unique indexes conversions_live_*.
+-- same conditions as the unique indexes conversions_live_*. OFFSET 0 keeps PostgreSQL from reading all live
+-- conversions of the tenant into a hash table.
 SELECT c.id FROM conversions c
 WHERE c.tenant_id = @tenant_id AND c.id = ANY(@ids::uuid[]) AND c.status = 'Rejected' AND (
   c.unique_per <> 'none' AND EXISTS (SELECT 1 FROM conversions o WHERE o.tenant_id = c.tenant_id AND o.click_id = c.click_id
-    AND o.event_id = c.event_id AND o.status <> 'Rejected' AND o.unique_per <> 'none')
+    AND o.event_id = c.event_id AND o.status <> 'Rejected' AND o.unique_per <> 'none' OFFSET 0)
   OR c.unique_per = 'member' AND EXISTS (SELECT 1 FROM conversions o WHERE o.tenant_id = c.tenant_id
-    AND coalesce(o.member_key, o.pub_member_id) = coalesce(c.member_key, c.pub_member_id) AND o.event_id = c.event_id AND o.status <> 'Rejected' AND o.unique_per = 'member')
+    AND CASE WHEN o.member_key IS NULL THEN o.pub_member_id ELSE o.member_key END = CASE WHEN c.member_key IS NULL THEN c.pub_member_id ELSE c.member_key END
+    AND o.event_id = c.event_id AND o.status <> 'Rejected' AND o.unique_per = 'member' OFFSET 0)
   OR c.unique_per = 'none' AND c.cnv_conversion_id <> '' AND EXISTS (SELECT 1 FROM conversions o WHERE o.tenant_id = c.tenant_id
     AND o.click_id = c.click_id AND o.event_id = c.event_id AND o.cnv_conversion_id = c.cnv_conversion_id
-    AND o.status <> 'Rejected' AND o.unique_per = 'none'));
+    AND o.status <> 'Rejected' AND o.unique_per = 'none' OFFSET 0));
 
 -- name: MovesOfReview :many
 -- What a review's request changed.
