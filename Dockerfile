@@ -1,12 +1,12 @@
-# Only bin/offerflow: a static binary, run by an ordinary user. scripts/pin-images.sh brings the digests
-# up to date.
+# Only bin/offerflow: a static binary, run by an unprivileged user. scripts/pin-images.sh updates the
+# digests.
 FROM golang:1.26.8@sha256:6c2a5538f964f1c82f97ad14988bf05de100d922d159d0e398b54c7b0ca0c6c9 AS build
 ENV GOCACHE=/cache/build GOMODCACHE=/cache/modules CGO_ENABLED=0
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/cache go mod download
 COPY . .
-# What `offerflow version` says: docker build --build-arg COMMIT=$(git rev-parse HEAD) .
+# What `offerflow version` prints: docker build --build-arg COMMIT=$(git rev-parse HEAD) .
 ARG COMMIT=
 RUN --mount=type=cache,target=/cache \
     go build -trimpath -buildvcs=false -ldflags="-s -w -X github.com/offerflow/offerflow/cmd/offerflow/process.commit=$COMMIT" -o /offerflow ./cmd/offerflow

@@ -29,17 +29,17 @@ export OFFERFLOW_DATA_DIR ?= ./data
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## check Go, install PostgreSQL's programs where they are missing
+setup: ## check Go, and install PostgreSQL if it is missing
 	@scripts/setup.sh
 
 build: ## bin/offerflow and bin/standalone
 	@scripts/build.sh offerflow . ./cmd/offerflow
 	@scripts/build.sh standalone standalone .
 
-run: setup build ## everything in one process, on http://127.0.0.1:8080, data in ./data
+run: setup build ## start everything in one process, on http://127.0.0.1:8080, data in ./data
 	@exec bin/standalone
 
-demo: setup build ## the same, and plays the story of one rewarded offer, every step checked
+demo: setup build ## the same, then play the story of one rewarded offer and check every step
 	@exec bin/standalone demo
 
 test: setup ## vet, unit and integration tests of both modules, fuzz seeds
@@ -57,7 +57,7 @@ lint: $(GOLANGCI_LINT) $(WORKFLOWCHECK) ## linters, the layer rule, determinism 
 	cd standalone && $(GOLANGCI_LINT) run --config ../.golangci.yml ./...
 	$(WORKFLOWCHECK) ./workflows/...
 
-generate: $(SQLC) ## the bundle of /docs, sqlc's code, docs/openapi.json and docs/settings.md
+generate: $(SQLC) ## generate the bundle of /docs, sqlc's code, docs/openapi.json and docs/settings.md
 	@scripts/reference.sh
 	$(SQLC) generate
 	@scripts/build.sh offerflow . ./cmd/offerflow
@@ -66,27 +66,27 @@ generate: $(SQLC) ## the bundle of /docs, sqlc's code, docs/openapi.json and doc
 	bin/offerflow config --table > bin/settings.md
 	mv bin/settings.md docs/settings.md
 
-verify: $(SQLC) ## fail when generated code, OpenAPI or go.mod is stale
+verify: $(SQLC) ## fail if generated code, OpenAPI or go.mod is out of date
 	@SQLC=$(SQLC) scripts/verify.sh
 
 record: ## record replay histories into workflows/testdata
 	cd standalone && go test ./replay -count=1 -timeout $(TEST_TIMEOUT) -record
 
-bench: setup ## measure; what came of it: docs/benchmarks.md
+bench: setup ## run the benchmarks; results: docs/benchmarks.md
 	cd standalone && go run ./bench
 
-fuzz: ## every fuzz test for FUZZTIME (30s), and a million mutations of signed postbacks
+fuzz: ## run every fuzz test for FUZZTIME (30s), and a million mutations of signed postbacks
 	@scripts/fuzz.sh $(FUZZTIME)
 	go test -vet=off ./api -run '^TestRule67Mutations$$' -count=1 -v -timeout 30m -mutations 1000000
 
-vulncheck: $(GOVULNCHECK) ## known vulnerabilities in what is used; docs/dependencies.md has the last result
+vulncheck: $(GOVULNCHECK) ## check dependencies for known vulnerabilities; last result: docs/dependencies.md
 	@GOVULNCHECK=$(GOVULNCHECK) scripts/vulncheck.sh
 
-sbom: $(CYCLONEDX) build ## what is in the binaries, in CycloneDX's form: bin/sbom-*.json
+sbom: $(CYCLONEDX) build ## list the binaries' contents in CycloneDX format: bin/sbom-*.json
 	$(CYCLONEDX) bin -json -std -version "$$(git rev-parse HEAD)" -output bin/sbom-offerflow.json bin/offerflow
 	$(CYCLONEDX) bin -json -std -version "$$(git rev-parse HEAD)" -output bin/sbom-standalone.json bin/standalone
 
-clean: ## remove what was built; data stays
+clean: ## remove build results; data stays
 	rm -rf bin
 
 # CGO is off so that a tool builds the same with and without a C compiler.

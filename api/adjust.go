@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
@@ -34,7 +33,7 @@ func (s *Server) adjustConversion(ctx context.Context, in *adjustInput) (*adjust
 	if err != nil {
 		return nil, err
 	}
-	decisions := &activities.Decisions{Store: s.Store, Keys: s.Keys, Nudge: s.nudge, Now: time.Now}
+	decisions := &activities.Decisions{Store: s.Store, Keys: s.Keys, Nudge: s.nudge, Now: s.now}
 	row, err := decisions.Adjust(context.WithoutCancel(ctx), request)
 	switch {
 	case errors.Is(err, activities.ErrNoConversion):

@@ -81,7 +81,7 @@ func (d advertiserDocument) shownTo(ctx context.Context) advertiserDocument {
 // second rotation ends it at once.
 func (s *Server) rotateAdvertiserKey(ctx context.Context, in *ByID) (*advertiserOutput, error) {
 	return s.changedAdvertiser(ctx, in.ID, "rotate-key", func(ctx context.Context, tx pgx.Tx, row *dbgen.Advertiser) error {
-		until := now().Add(rotationOverlap)
+		until := s.now().Add(rotationOverlap)
 		row.PreviousKeyHash, row.PreviousKeyUntil = row.KeyHash, &until
 		s.giveKey(row)
 		return dbgen.New().ReplaceAdvertiserKey(ctx, tx, dbgen.ReplaceAdvertiserKeyParams{
@@ -114,6 +114,6 @@ func (s *Server) changedAdvertiser(ctx context.Context, id uuid.UUID, action str
 			return err
 		}
 		out.Body = s.advertiser(row, security)
-		return audit(ctx, tx, action, "advertiser", row.ID.String(), before.withoutKey(), out.Body.withoutKey())
+		return s.audit(ctx, tx, action, "advertiser", row.ID.String(), before.withoutKey(), out.Body.withoutKey())
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -158,7 +159,7 @@ func TestRule78RotatingAKey(t *testing.T) {
 	path := "/api/v1/advertisers/" + first.ID
 	management.post(path+"/key/rotate", nil).into(http.StatusOK, &second)
 	require.NotEqual(t, first.key(t), second.key(t))
-	require.WithinDuration(t, time.Now().Add(24*time.Hour), *second.PreviousPostbackURLUntil, time.Minute)
+	require.WithinDuration(t, clocktest.Now().Add(24*time.Hour), *second.PreviousPostbackURLUntil, time.Minute)
 	var shown keyedAdvertiser
 	management.get(path).into(http.StatusOK, &shown)
 	require.Equal(t, second, shown)
@@ -216,7 +217,7 @@ func TestRule67RotatingASigningSecret(t *testing.T) {
 	const given = "chosen-by-the-advertiser-with-32-bytes"
 	management.post(rotate, map[string]any{"signingSecret": given}).into(http.StatusOK, &second)
 	require.Empty(t, second.SigningSecret, "who gave it knows it")
-	require.WithinDuration(t, time.Now().Add(24*time.Hour), *second.PreviousSigningSecretUntil, time.Minute)
+	require.WithinDuration(t, clocktest.Now().Add(24*time.Hour), *second.PreviousSigningSecretUntil, time.Minute)
 	require.Equal(t, []string{given, first.SigningSecret}, secrets())
 	management.post(rotate, map[string]any{"signingSecret": given}).into(http.StatusOK, nil)
 	require.Equal(t, []string{given, first.SigningSecret}, secrets(), "the same again ends nothing")

@@ -50,7 +50,7 @@ func (s *Server) changeSecrets(c *checks, row *dbgen.Advertiser, body advertiser
 // replaceSigningSecret sets a new signing secret. The one before counts for a day more.
 func (s *Server) replaceSigningSecret(row *dbgen.Advertiser, secret string) {
 	if row.SigningSecretSealed != nil {
-		until := now().Add(rotationOverlap)
+		until := s.now().Add(rotationOverlap)
 		row.PreviousSecretSealed, row.PreviousSecretUntil = row.SigningSecretSealed, &until
 	}
 	sealed := s.Keys.Seal([]byte(secret))

@@ -116,7 +116,7 @@ func (s *Server) advertiserOffers(ctx context.Context, tx pgx.Tx, product string
 	if _, err := ownProduct(ctx, tx, product); err != nil {
 		return page[advertiserOffer]{}, err
 	}
-	found, err := list(ctx, tx, s.advertiserOfferListing(), in, now(), *principal(ctx).AdvertiserID)
+	found, err := list(ctx, tx, s.now(), s.advertiserOfferListing(), in, s.now(), *principal(ctx).AdvertiserID)
 	if err != nil {
 		return page[advertiserOffer]{}, err
 	}

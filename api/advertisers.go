@@ -57,7 +57,7 @@ type updateAdvertiserInput struct {
 }
 
 func (s *Server) createAdvertiser(ctx context.Context, in *createAdvertiserInput) (*advertiserOutput, error) {
-	row := dbgen.Advertiser{TenantID: principal(ctx).TenantID, ID: newID(), IpAllowlist: []string{}, CreatedAt: now()}
+	row := dbgen.Advertiser{TenantID: principal(ctx).TenantID, ID: newID(), IpAllowlist: []string{}, CreatedAt: s.now()}
 	s.giveKey(&row)
 	if err := s.changeAdvertiser(&row, in.Body); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (s *Server) createAdvertiser(ctx context.Context, in *createAdvertiserInput
 			return err
 		}
 		out.Body = s.advertiser(row, security)
-		return audit(ctx, tx, "create", "advertiser", row.ID.String(), nil, out.Body.withoutKey())
+		return s.audit(ctx, tx, "create", "advertiser", row.ID.String(), nil, out.Body.withoutKey())
 	})
 }
 
@@ -133,17 +133,18 @@ func (s *Server) changeAdvertiser(row *dbgen.Advertiser, body advertiserBody) er
 
 // advertiser is the document of a row in a tenant with such a postbackSecurity.
 func (s *Server) advertiser(row dbgen.Advertiser, security string) advertiserDocument {
+	at := s.now()
 	return advertiserDocument{
 		ID: row.ID, Name: row.Name, Email: row.Email, PostbackURL: s.postbackURLOf(&row), ExchangeTenantID: row.ExchangeTenantID,
-		PreviousPostbackURLUntil: ahead(row.PreviousKeyUntil), PreviousSigningSecretUntil: ahead(row.PreviousSecretUntil),
+		PreviousPostbackURLUntil: ahead(row.PreviousKeyUntil, at), PreviousSigningSecretUntil: ahead(row.PreviousSecretUntil, at),
 		HasSecurityToken: row.SecurityTokenHash != nil, HasSigningSecret: row.SigningSecretSealed != nil,
 		IPAllowlist: row.IpAllowlist, CreatedAt: row.CreatedAt, Warnings: append(openness(&row, security), s.weaknesses(&row)...),
 	}
 }
 
 // ahead is a time that is still to come; nil for any other.
-func ahead(at *time.Time) *time.Time {
-	if at == nil || !at.After(now()) {
+func ahead(at *time.Time, now time.Time) *time.Time {
+	if at == nil || !at.After(now) {
 		return nil
 	}
 	return inUTC(at)

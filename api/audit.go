@@ -57,7 +57,7 @@ func withoutPostbackURL(document json.RawMessage) json.RawMessage {
 func (s *Server) listAudit(ctx context.Context, in *ListInput) (*pageOutput[auditEntry], error) {
 	out := &pageOutput[auditEntry]{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		if out.Body, err = list(ctx, tx, auditListing, *in); err != nil {
+		if out.Body, err = list(ctx, tx, s.now(), auditListing, *in); err != nil {
 			return err
 		}
 		return nameActors(ctx, tx, out.Body.Items, func(e *auditEntry) *string { return &e.Actor }, func(e *auditEntry) *string { return &e.ActorName })

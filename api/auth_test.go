@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/api/clocktest"
 )
 
 func TestTokens(t *testing.T) {
@@ -105,7 +107,7 @@ func TestTokenLife(t *testing.T) {
 		require.Equal(t, 1, log.TotalCount)
 	})
 	t.Run("expires", func(t *testing.T) {
-		soon := management.token("readonly", "expiresAt", time.Now().Add(time.Hour))
+		soon := management.token("readonly", "expiresAt", clocktest.Now().Add(time.Hour))
 		soon.get("/api/v1/settings").into(200, nil)
 		// The hour passes; who was admitted a moment ago is remembered for some seconds.
 		site.exec("UPDATE api_tokens SET expires_at = now() WHERE name = 'readonly'")

@@ -54,7 +54,7 @@ func (s *Server) principalOf(ctx context.Context, from asker, token string) (Pri
 	now := time.Now()
 	entry, isKnown := s.tokens.get(hashes[0])
 	if isKnown && s.tokens.isFresh(entry, now) {
-		return entry.admitted(now)
+		return entry.admitted(s.now())
 	}
 	proof := proofNone
 	switch {
@@ -78,7 +78,7 @@ func (s *Server) principalOf(ctx context.Context, from asker, token string) (Pri
 	case err != nil:
 		return Principal{}, err
 	}
-	return entry.admitted(now)
+	return entry.admitted(s.now())
 }
 
 func (s *Server) lookUpToken(ctx context.Context, from asker, proof proof, hashes []string) (cachedToken, error) {

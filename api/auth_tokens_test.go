@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/time/rate"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/db/dbtest"
@@ -47,7 +48,7 @@ func newDoor(t *testing.T) *door {
 	require.NoError(t, store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 		return dbgen.New().InsertTenant(ctx, tx, dbgen.InsertTenantParams{
 			PostbackSecurity: "open",
-			TenantID:         d.tenant.TenantID, Name: "T", Product: "publisher", Currency: "USD", Timezone: "UTC", CreatedAt: now(),
+			TenantID:         d.tenant.TenantID, Name: "T", Product: "publisher", Currency: "USD", Timezone: "UTC", CreatedAt: inPrecision(clocktest.Now()),
 		})
 	}))
 	d.handler, err = d.Handler()
@@ -60,7 +61,7 @@ func (d *door) admit(token string) string {
 	d.t.Helper()
 	require.NoError(d.t, d.Store.Tenant(d.t.Context(), d.tenant.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		return dbgen.New().InsertToken(ctx, tx, dbgen.InsertTokenParams{
-			TenantID: d.tenant.TenantID, ID: newID(), Name: "n", Scope: scopeReadonly, TokenHash: d.Keys.Hash(token), CreatedAt: now(),
+			TenantID: d.tenant.TenantID, ID: newID(), Name: "n", Scope: scopeReadonly, TokenHash: d.Keys.Hash(token), CreatedAt: inPrecision(clocktest.Now()),
 		})
 	}))
 	return token

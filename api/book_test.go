@@ -16,6 +16,7 @@ import (
 
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/api"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
@@ -102,7 +103,7 @@ func newBook(t *testing.T, change ...func(*api.Server)) *book {
 	b.site = newSite(t, append(change, func(s *api.Server) {
 		s.Temporal, s.Config.TemporalUIURL, s.Config.TemporalNamespace = b.engine, "http://temporal.example", "offers"
 	})...)
-	b.decisions = &activities.Decisions{Store: b.store, Keys: b.api.Keys, Nudge: func() {}, Now: time.Now}
+	b.decisions = &activities.Decisions{Store: b.store, Keys: b.api.Keys, Nudge: func() {}, Now: clocktest.Now}
 	b.engine.decisions = b.decisions
 	id, me := b.tenant("Coins")
 	b.tenantID, b.me = uuid.MustParse(id), me
@@ -129,7 +130,7 @@ func (b *book) addOffer(name string) domain.Offer {
 	offer := domain.Offer{
 		ID: uuid.New(), TenantID: b.tenantID, Version: 1, AdvertiserID: advertiser, Name: name, OfferType: domain.OfferTypeMultiEvent,
 		ConversionType: domain.ConversionTypeFlatRate, RewardType: domain.RewardTypeAutomatic, BudgetType: domain.BudgetTypeTotal,
-		Budget: *micros(1_000_000), LaunchAt: time.Now().Add(-48 * time.Hour).UTC(), SessionDays: *micros(30),
+		Budget: *micros(1_000_000), LaunchAt: clocktest.Now().Add(-48 * time.Hour).UTC(), SessionDays: *micros(30),
 		OutOfOrderGraceMinutes: *micros(60), OverCapPolicy: domain.OverCapPolicyReject,
 		Events: []domain.Event{event(eventInstall, 1, 5, 100), event(eventLevel, 2, 8, 200), event(eventBuy, 3, 10, 300)},
 	}
@@ -138,7 +139,7 @@ func (b *book) addOffer(name string) domain.Offer {
 	offer.Events[2].RequiresApproval, offer.Events[2].Caps.Daily = true, &twice
 	document, err := json.Marshal(offer)
 	require.NoError(b.t, err)
-	at := time.Now()
+	at := clocktest.Now()
 	b.inTenant(func(ctx context.Context, tx pgx.Tx) error {
 		q := dbgen.New()
 		return errors.Join(
@@ -173,7 +174,7 @@ func (b *book) count(query string, args ...any) (n int) {
 // click writes a click of an hour ago; an empty member is none.
 func (b *book) click(member string, change ...func(*domain.Click)) uuid.UUID {
 	b.t.Helper()
-	at := time.Now().Add(-time.Hour).UTC()
+	at := clocktest.Now().Add(-time.Hour).UTC()
 	click := domain.Click{
 		ID: b.api.Keys.NewID(keyring.KindClick, at), TenantID: b.tenantID, ClickedAt: at, LinkID: uuid.New(), OfferID: b.offer.ID, OfferVersion: 1,
 		AdvertiserID: b.offer.AdvertiserID, IP: "198.51.100.7", SessionEndsAt: b.offer.SessionEnd(at),
@@ -194,7 +195,7 @@ func (b *book) click(member string, change ...func(*domain.Click)) uuid.UUID {
 // postback decides one postback now.
 func (b *book) postback(clickID uuid.UUID, eventID string, change ...func(*domain.Postback)) domain.Answer {
 	b.t.Helper()
-	at := time.Now().UTC()
+	at := clocktest.Now().UTC()
 	postback := domain.Postback{
 		ID: b.api.Keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: "GET", Path: "/track", SourceIP: "203.0.113.9", ClickID: &clickID, EventID: eventID,
 		Params: map[string]string{"gk_click_id": clickID.String(), "cnv_event_id": eventID, "security_token": "***"},

@@ -113,10 +113,10 @@ func (f listField) timeCondition(dates *calendar, text string, number int) (stri
 }
 
 // calendar is that of a list's request. The tenant is only looked up where a time is asked for.
-func (l listing[T]) calendar(ctx context.Context, tx pgx.Tx, in ListInput) (*calendar, error) {
+func (l listing[T]) calendar(ctx context.Context, tx pgx.Tx, in ListInput, at time.Time) (*calendar, error) {
 	for name := range in.filters {
 		if field, ok := l.field(name); ok && field.kind.isTime() {
-			return calendarOf(ctx, tx, in.TZ)
+			return calendarOf(ctx, tx, in.TZ, at)
 		}
 	}
 	var c checks
@@ -125,7 +125,7 @@ func (l listing[T]) calendar(ctx context.Context, tx pgx.Tx, in ListInput) (*cal
 }
 
 // calendarOf is the calendar of a zone, else of the principal's tenant; of the operator's own it is in UTC.
-func calendarOf(ctx context.Context, tx pgx.Tx, name string) (*calendar, error) {
+func calendarOf(ctx context.Context, tx pgx.Tx, name string, at time.Time) (*calendar, error) {
 	var c checks
 	zone := c.zone(name, time.UTC)
 	if err := c.err(); err != nil {
@@ -143,7 +143,7 @@ func calendarOf(ctx context.Context, tx pgx.Tx, name string) (*calendar, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &calendar{zone: own.At(now())}, nil
+	return &calendar{zone: own.At(at)}, nil
 }
 
 // zone reads tz.

@@ -68,7 +68,7 @@ func (s *Server) getCallbackEndpoint(ctx context.Context, _ *struct{}) (*endpoin
 		if err != nil {
 			return orNotFound(err)
 		}
-		out.Body, err = endpointWithHealth(ctx, tx, row)
+		out.Body, err = s.endpointWithHealth(ctx, tx, row)
 		return err
 	})
 }
@@ -86,12 +86,12 @@ func (s *Server) putCallbackEndpoint(ctx context.Context, in *putEndpointInput) 
 		if err != nil && !isNew {
 			return err
 		}
-		var before any = endpointOf(row)
+		var before any = endpointOf(row, s.now())
 		if isNew {
 			before = nil
 			row = dbgen.CallbackEndpoint{
 				TenantID: principal(ctx).TenantID, ID: newID(), Events: []string{"success"},
-				Signature: string(domain.SignatureV1), CreatedAt: now(),
+				Signature: string(domain.SignatureV1), CreatedAt: s.now(),
 			}
 		}
 		secret, err := s.changeEndpoint(&row, in)
@@ -104,11 +104,11 @@ func (s *Server) putCallbackEndpoint(ctx context.Context, in *putEndpointInput) 
 		if err := dbgen.New().EndpointChanged(ctx, tx, row.TenantID, row.ID); err != nil {
 			return err
 		}
-		if out.Body.EndpointDocument, err = endpointWithHealth(ctx, tx, row); err != nil {
+		if out.Body.EndpointDocument, err = s.endpointWithHealth(ctx, tx, row); err != nil {
 			return err
 		}
 		out.Body.EndpointSecret = secret
-		return audit(ctx, tx, map[bool]string{true: "create", false: "update"}[isNew], "callback-endpoint", row.ID.String(), before, endpointOf(row))
+		return s.audit(ctx, tx, map[bool]string{true: "create", false: "update"}[isNew], "callback-endpoint", row.ID.String(), before, endpointOf(row, s.now()))
 	})
 	if db.UniqueViolation(err) != "" {
 		return nil, conflict("Another request has just made the endpoint. Send this one again.")
@@ -185,7 +185,7 @@ func (s *Server) renewSecret(row *dbgen.CallbackEndpoint) (EndpointSecret, error
 	_, _ = rand.Read(seed[:]) // never fails: crypto/rand aborts the program instead
 	secret := domain.NewSigningSecret(domain.SignatureKind(row.Signature), seed)
 	if row.SecretSealed != "" {
-		until := now().Add(rotationOverlap)
+		until := s.now().Add(rotationOverlap)
 		row.PreviousSecretSealed, row.PreviousExpiresAt = row.SecretSealed, &until
 	}
 	row.SecretSealed = s.Keys.Seal([]byte(secret))
@@ -216,7 +216,7 @@ func (s *Server) rotateCallbackSecret(ctx context.Context, _ *struct{}) (*endpoi
 		if err != nil {
 			return orNotFound(err)
 		}
-		before := endpointOf(row)
+		before := endpointOf(row, s.now())
 		if out.Body.EndpointSecret, err = s.renewSecret(&row); err != nil {
 			return err
 		}
@@ -227,10 +227,10 @@ func (s *Server) rotateCallbackSecret(ctx context.Context, _ *struct{}) (*endpoi
 		if err != nil {
 			return err
 		}
-		if out.Body.EndpointDocument, err = endpointWithHealth(ctx, tx, row); err != nil {
+		if out.Body.EndpointDocument, err = s.endpointWithHealth(ctx, tx, row); err != nil {
 			return err
 		}
-		return audit(ctx, tx, "rotate", "callback-endpoint", row.ID.String(), before, endpointOf(row))
+		return s.audit(ctx, tx, "rotate", "callback-endpoint", row.ID.String(), before, endpointOf(row, s.now()))
 	})
 }
 
@@ -249,13 +249,13 @@ func (s *Server) testCallbackEndpoint(ctx context.Context, _ *struct{}) (*delive
 			return err
 		}
 		out.Body.ID = newID()
-		body, err := testMessage(out.Body.ID)
+		body, err := testMessage(out.Body.ID, s.now())
 		if err != nil {
 			return err
 		}
 		_, err = dbgen.New().InsertDelivery(ctx, tx, dbgen.InsertDeliveryParams{
 			TenantID: endpoint.TenantID, ID: out.Body.ID, Kind: "test", EndpointID: endpoint.ID, Sequence: 1,
-			Status: string(domain.StatusSuccess), State: "waiting", Body: string(body), CreatedAt: now(), IsTest: true,
+			Status: string(domain.StatusSuccess), State: "waiting", Body: string(body), CreatedAt: s.now(), IsTest: true,
 		})
 		if err != nil {
 			return err
@@ -263,14 +263,13 @@ func (s *Server) testCallbackEndpoint(ctx context.Context, _ *struct{}) (*delive
 		if err := announceDeliveries(ctx, tx, []uuid.UUID{out.Body.ID}); err != nil {
 			return err
 		}
-		return audit(ctx, tx, "test", "callback-endpoint", endpoint.ID.String(), nil, out.Body)
+		return s.audit(ctx, tx, "test", "callback-endpoint", endpoint.ID.String(), nil, out.Body)
 	})
 	s.nudge()
 	return out, err
 }
 
-func testMessage(id uuid.UUID) ([]byte, error) {
-	at := now()
+func testMessage(id uuid.UUID, at time.Time) ([]byte, error) {
 	conversion, err := json.Marshal(domain.News{
 		Status: domain.StatusSuccess, UserCompletedAt: at, IsRewardSent: true, ClickID: newID(), ConversionID: newID(),
 		OfferID: newID(), OfferName: "Test offer", OfferAdvertiserID: newID(), OfferAdvertiserName: "Test advertiser", OfferEventID: newID(),
@@ -312,19 +311,19 @@ func announceDeliveries(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
 	return dbgen.New().InsertOutboxOfDeliveries(ctx, tx, principal(ctx).TenantID, stream.SubjectDelivery, payload)
 }
 
-func endpointWithHealth(ctx context.Context, tx pgx.Tx, row dbgen.CallbackEndpoint) (EndpointDocument, error) {
+func (s *Server) endpointWithHealth(ctx context.Context, tx pgx.Tx, row dbgen.CallbackEndpoint) (EndpointDocument, error) {
 	health, err := healthOf(ctx, tx, row.ID)
-	out := endpointOf(row)
+	out := endpointOf(row, s.now())
 	out.Health = health[row.ID]
 	return out, err
 }
 
-func endpointOf(row dbgen.CallbackEndpoint) EndpointDocument {
+func endpointOf(row dbgen.CallbackEndpoint, at time.Time) EndpointDocument {
 	out := EndpointDocument{
 		ID: row.ID, URL: row.Url, Events: row.Events, HeaderName: row.HeaderName, Signature: row.Signature,
 		DisabledAt: row.DisabledAt, DisabledReason: row.DisabledReason, CreatedAt: row.CreatedAt,
 	}
-	if row.PreviousExpiresAt != nil && row.PreviousExpiresAt.After(now()) {
+	if row.PreviousExpiresAt != nil && row.PreviousExpiresAt.After(at) {
 		out.PreviousSecretUntil = row.PreviousExpiresAt
 	}
 	return out

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/api"
+	"github.com/offerflow/offerflow/api/clocktest"
 )
 
 // endpointView is the tests' own reading of an endpoint.
@@ -66,7 +67,7 @@ func TestCallbackEndpointShowsItsSecretOnce(t *testing.T) {
 
 	c.post(endpointPath+"/rotate", nil).into(200, &rotated)
 	require.True(t, strings.HasPrefix(rotated.SigningSecret, "whsec_") && rotated.SigningSecret != made.SigningSecret)
-	require.WithinDuration(t, time.Now().Add(24*time.Hour), *rotated.PreviousSecretUntil, time.Minute)
+	require.WithinDuration(t, clocktest.Now().Add(24*time.Hour), *rotated.PreviousSecretUntil, time.Minute)
 
 	c.put(endpointPath, map[string]any{"url": "http://127.0.0.1:9/", "signature": "v1a"}).into(200, &changed)
 	require.True(t, strings.HasPrefix(changed.PublicKey, "whpk_"), changed.PublicKey)

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
 )
@@ -59,7 +60,7 @@ func TestWhereAreTheCoinsOfAMember(t *testing.T) {
 	berts := b.click("bert", ago(1), func(c *domain.Click) { c.RefusedReason = domain.ReasonFraudBot })
 	encoded := b.click("bytes:Jos%E9")
 	instant := func(hours int) string {
-		return url.QueryEscape(time.Now().Add(-time.Duration(hours) * time.Hour).UTC().Format(time.RFC3339))
+		return url.QueryEscape(clocktest.Now().Add(-time.Duration(hours) * time.Hour).UTC().Format(time.RFC3339))
 	}
 	for query, want := range map[string][]uuid.UUID{
 		"":                                     {encoded, berts, second, refused, oldest},
@@ -185,8 +186,8 @@ func TestLinksToClicksAndWorkflows(t *testing.T) {
 		require.Equal(t, want, one)
 		var list page[links]
 		span := "user_completed_at_from=2020-01-01T00:00:00Z&user_completed_at_to=2020-01-02T00:00:00Z"
-		span = strings.ReplaceAll(span, "2020-01-01", time.Now().AddDate(0, 0, -1).UTC().Format(time.DateOnly))
-		span = strings.ReplaceAll(span, "2020-01-02", time.Now().AddDate(0, 0, 1).UTC().Format(time.DateOnly))
+		span = strings.ReplaceAll(span, "2020-01-01", clocktest.Now().AddDate(0, 0, -1).UTC().Format(time.DateOnly))
+		span = strings.ReplaceAll(span, "2020-01-02", clocktest.Now().AddDate(0, 0, 1).UTC().Format(time.DateOnly))
 		b.me.get("/api/v1/sdk-conversion-system/conversions?filter.id="+id.String()+"&"+span).into(http.StatusOK, &list)
 		require.Equal(t, []links{want}, list.Items)
 	}

@@ -197,7 +197,7 @@ func (b *conversionBook[T]) answer(ctx context.Context, s *Server, in *conversio
 	asked.filters = filters
 	out := &pageOutput[T]{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		dates, err := calendarOf(ctx, tx, in.TZ)
+		dates, err := calendarOf(ctx, tx, in.TZ, s.now())
 		if err != nil {
 			return err
 		}
@@ -208,7 +208,7 @@ func (b *conversionBook[T]) answer(ctx context.Context, s *Server, in *conversio
 		l, args := b.listing, b.of(principal(ctx))
 		l.where += fmt.Sprintf(" AND %s >= $%d AND %s < $%d", when.column, len(args)+1, when.column, len(args)+2)
 		l.order = when.field
-		found, err := list(ctx, tx, l, asked, append(args, from, to)...)
+		found, err := list(ctx, tx, s.now(), l, asked, append(args, from, to)...)
 		if err != nil {
 			return err
 		}

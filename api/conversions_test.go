@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/api/clocktest"
 )
 
 const conversionsPath = "/api/v1/sdk-conversion-system/conversions"
@@ -36,8 +38,8 @@ type shownConversion struct {
 // lately is the range of everything that a test makes.
 func lately(more ...string) string {
 	query := url.Values{
-		"user_completed_at_from": {time.Now().Add(-24 * time.Hour).UTC().Format(time.RFC3339)},
-		"user_completed_at_to":   {time.Now().Add(time.Hour).UTC().Format(time.RFC3339)},
+		"user_completed_at_from": {clocktest.Now().Add(-24 * time.Hour).UTC().Format(time.RFC3339)},
+		"user_completed_at_to":   {clocktest.Now().Add(time.Hour).UTC().Format(time.RFC3339)},
 	}
 	for i := 0; i < len(more); i += 2 {
 		query.Add(more[i], more[i+1])
@@ -69,7 +71,7 @@ func TestConversionsAreListed(t *testing.T) {
 	require.Nil(t, first.ReleaseAt)
 	require.Equal(t, 1, first.SequenceNumber)
 	require.Equal(t, "Pending", second.Status)
-	require.WithinDuration(t, time.Now().Add(72*time.Hour), *second.ReleaseAt, time.Minute)
+	require.WithinDuration(t, clocktest.Now().Add(72*time.Hour), *second.ReleaseAt, time.Minute)
 	require.Nil(t, second.DecidedAt)
 	require.True(t, third.NeedsReview)
 	require.Nil(t, third.PubMemberID)

@@ -42,7 +42,7 @@ func (s *Server) costPages(ctx context.Context, in *costReportInput, provider st
 		if err != nil {
 			return orNotFound(err)
 		}
-		if p.query, err = in.query(tenant); err != nil {
+		if p.query, err = in.query(tenant, s.now()); err != nil {
 			return err
 		}
 		p.offers, err = offersWithCost(ctx, tx, provider)

@@ -197,9 +197,9 @@ func writeCostCSV[T any](ctx context.Context, out gin.ResponseWriter, pages *cos
 }
 
 // query checks the dates.
-func (in *costReportInput) query(tenant dbgen.Tenant) (*reportQuery, error) {
+func (in *costReportInput) query(tenant dbgen.Tenant, at time.Time) (*reportQuery, error) {
 	var c checks
-	zone, err := reportZone(&c, tenant, in.TZ)
+	zone, err := reportZone(&c, tenant, in.TZ, at)
 	if err != nil {
 		return nil, err
 	}

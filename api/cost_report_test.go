@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -28,7 +29,7 @@ func (b *book) withCostData(provider string) {
 func TestCostReport(t *testing.T) {
 	t.Parallel()
 	b := newBook(t)
-	today := time.Now().UTC().Format(time.DateOnly)
+	today := clocktest.Now().UTC().Format(time.DateOnly)
 	path := func(provider, from, to string) string {
 		return "/api/v1/integrations/cost-report/" + provider + "/json?date_from=" + from + "&date_to=" + to
 	}
@@ -56,7 +57,7 @@ func TestCostReport(t *testing.T) {
 	b.me.get(path("singular", today, today)).into(http.StatusOK, &got)
 	require.Empty(t, got.Data, "no offer's cost is sent")
 	b.withCostData("Singular")
-	from := time.Now().UTC().Add(-2 * time.Hour).Format(time.DateOnly) // the clicks are of an hour ago
+	from := clocktest.Now().UTC().Add(-2 * time.Hour).Format(time.DateOnly) // the clicks are of an hour ago
 	sum := func() map[string]singular {
 		got.Data = nil
 		b.me.get(path("singular", from, today)).into(http.StatusOK, &got)

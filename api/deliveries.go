@@ -74,7 +74,7 @@ var deliveryListing = listing[deliveryDocument]{
 func (s *Server) listDeliveries(ctx context.Context, in *ListInput) (*pageOutput[deliveryDocument], error) {
 	out := &pageOutput[deliveryDocument]{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		if out.Body, err = list(ctx, tx, deliveryListing, *in, principal(ctx).TenantID); err != nil {
+		if out.Body, err = list(ctx, tx, s.now(), deliveryListing, *in, principal(ctx).TenantID); err != nil {
 			return err
 		}
 		return addAttempts(ctx, tx, out.Body.Items)
@@ -119,14 +119,14 @@ func (s *Server) resendDelivery(ctx context.Context, in *ByID) (*deliveryIDOutpu
 		if err := endpointsCalled(ctx, tx, &delivery.EndpointID); err != nil {
 			return err
 		}
-		ids, err := resend(ctx, tx, dbgen.DeliveriesToResendParams{ID: &in.ID, PageLimit: 1})
+		ids, err := s.resend(ctx, tx, dbgen.DeliveriesToResendParams{ID: &in.ID, PageLimit: 1})
 		if err != nil {
 			return err
 		}
 		if len(ids) == 0 {
 			return notFound()
 		}
-		return audit(ctx, tx, "resend", "delivery", in.ID.String(), nil, nil)
+		return s.audit(ctx, tx, "resend", "delivery", in.ID.String(), nil, nil)
 	})
 	s.nudge()
 	return out, err
@@ -176,14 +176,14 @@ func (s *Server) resendDeliveries(ctx context.Context, in *resendDeliveriesInput
 		state = *body.State
 	}
 	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		dates, err := calendarOf(ctx, tx, body.TZ)
+		dates, err := calendarOf(ctx, tx, body.TZ, s.now())
 		if err != nil {
 			return err
 		}
 		if err := dates.optional("created", body.CreatedFrom, body.CreatedTo); err != nil {
 			return err
 		}
-		ids, err := resend(ctx, tx, dbgen.DeliveriesToResendParams{
+		ids, err := s.resend(ctx, tx, dbgen.DeliveriesToResendParams{
 			ConversionID: body.ConversionID, EndpointID: body.EndpointID, Kind: body.Kind, State: &state,
 			CreatedFrom: dates.from, CreatedTo: dates.to, PageLimit: maxResend,
 		})
@@ -195,19 +195,19 @@ func (s *Server) resendDeliveries(ctx context.Context, in *resendDeliveriesInput
 		}
 		// Only what leaves its state is not found again by the next request.
 		out.Body.Count, out.Body.More = len(ids), len(ids) == maxResend && state != "waiting"
-		return audit(ctx, tx, "resend", "delivery", "bulk", nil, map[string]any{"filter": body, "ids": ids})
+		return s.audit(ctx, tx, "resend", "delivery", "bulk", nil, map[string]any{"filter": body, "ids": ids})
 	})
 	s.nudge()
 	return out, err
 }
 
-func resend(ctx context.Context, tx pgx.Tx, filter dbgen.DeliveriesToResendParams) ([]uuid.UUID, error) {
+func (s *Server) resend(ctx context.Context, tx pgx.Tx, filter dbgen.DeliveriesToResendParams) ([]uuid.UUID, error) {
 	filter.TenantID = principal(ctx).TenantID
 	ids, err := dbgen.New().DeliveriesToResend(ctx, tx, filter)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	at := now()
+	at := s.now()
 	err = dbgen.New().ResendDeliveries(ctx, tx, dbgen.ResendDeliveriesParams{
 		TenantID: filter.TenantID, Ids: ids, Now: at, LeaseUntil: at.Add(resendLease),
 	})

@@ -48,24 +48,24 @@ func (s *Server) acceptShare(ctx context.Context, in *ByID) (*partnershipOutput,
 		case !offer.IsRequested:
 			return nil
 		}
-		return accept(ctx, tx, p, offer)
+		return s.accept(ctx, tx, p, offer)
 	})
 }
 
-func accept(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offer *domain.Offer) error {
+func (s *Server) accept(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offer *domain.Offer) error {
 	tenantID, after := principal(ctx).TenantID, *offer
 	after.IsRequested = false
 	share := &activities.Share{Partnership: partnershipIDs(p), Side: domain.SidePublisher, Name: p.PublisherName}
 	edit := offerEdit{share: share, changes: stateChange(stream.PartnershipRequested, stream.PartnershipActive)}
-	if err := saveEdit(ctx, tx, "accept", offer, &after, edit); err != nil {
+	if err := s.saveEdit(ctx, tx, "accept", offer, &after, edit); err != nil {
 		return err
 	}
 	before := partnershipOf(p, offer.Name, true, tenantID)
 	*offer = after
-	if err := audit(ctx, tx, "accept", "partnership", p.ID.String(), before, partnershipOf(p, offer.Name, false, tenantID)); err != nil {
+	if err := s.audit(ctx, tx, "accept", "partnership", p.ID.String(), before, partnershipOf(p, offer.Name, false, tenantID)); err != nil {
 		return err
 	}
-	return announceLive(ctx, tx, stream.LiveStatus, stream.LivePartnershipData{
+	return s.announceLive(ctx, tx, stream.LiveStatus, stream.LivePartnershipData{
 		PartnershipID: p.ID, OfferID: p.OfferID, State: stream.PartnershipActive, Side: domain.SidePublisher,
 	}, p.AdvertiserTenantID, p.PublisherTenantID)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/outbound/mailbox"
@@ -70,7 +71,7 @@ func TestRule55AShareIsAcceptedFirst(t *testing.T) {
 		return offer["goalId"].(string)
 	}()
 	x.advertiser.post("/api/v1/offers/"+id+"/scheduled-changes", map[string]any{
-		"field": "revenue", "eventId": event, "value": "3.25", "at": time.Now().UTC().Add(48 * time.Hour).Format(time.RFC3339),
+		"field": "revenue", "eventId": event, "value": "3.25", "at": clocktest.Now().UTC().Add(48 * time.Hour).Format(time.RFC3339),
 	}).refused(http.StatusConflict)
 	var list page[shownOffer]
 	x.publisher.get(offersOf("publisher")+"?filter.status=Active").into(http.StatusOK, &list)

@@ -92,7 +92,7 @@ func (s *Server) applyToShares(ctx context.Context, in *applyToSharesInput) (*ap
 		}
 		made, err := queries.InsertJob(ctx, tx, dbgen.InsertJobParams{
 			TenantID: tenantID, ID: out.Body.JobID, Action: string(activities.JobApply), State: activities.JobRunning,
-			Actor: principal(ctx).Actor, Columns: []string{}, CreatedAt: now(), Fields: patch,
+			Actor: principal(ctx).Actor, Columns: []string{}, CreatedAt: s.now(), Fields: patch,
 		})
 		if err != nil || made == 0 { // the same request made it before
 			return err
@@ -107,7 +107,7 @@ func (s *Server) applyToShares(ctx context.Context, in *applyToSharesInput) (*ap
 		if err := queries.SetJobTotal(ctx, tx, total, tenantID, out.Body.JobID); err != nil {
 			return err
 		}
-		return announceMadeJob(ctx, tx, out.Body.JobID)
+		return s.announceMadeJob(ctx, tx, out.Body.JobID)
 	})
 	s.nudge()
 	return out, err

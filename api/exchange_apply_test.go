@@ -5,19 +5,19 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/clocktest"
 )
 
 // applied runs a job of a tenant as a worker does.
 func (x *exchange) applied(tenantID, jobID string) {
 	x.t.Helper()
 	jobs := &activities.Jobs{
-		Decisions: &activities.Decisions{Store: x.store, Keys: x.api.Keys, Nudge: func() {}, Now: time.Now}, Apply: x.api.ApplyToShare,
+		Decisions: &activities.Decisions{Store: x.store, Keys: x.api.Keys, Nudge: func() {}, Now: clocktest.Now}, Apply: x.api.ApplyToShare,
 	}
 	for through := int64(0); ; {
 		batch, err := jobs.RunJob(x.t.Context(), uuid.MustParse(tenantID), uuid.MustParse(jobID), through)

@@ -13,8 +13,8 @@ import (
 // announceLive puts an event into the live stream of each of the tenants, in the transaction that
 // made what it tells of. kind and data are stream's: LiveChange with LiveChangeData, LiveStatus with
 // LivePartnershipData. Call nudge after the commit.
-func announceLive(ctx context.Context, tx pgx.Tx, kind string, data any, tenants ...uuid.UUID) error {
-	at := now()
+func (s *Server) announceLive(ctx context.Context, tx pgx.Tx, kind string, data any, tenants ...uuid.UUID) error {
+	at := s.now()
 	for _, tenantID := range tenants {
 		id := newID()
 		payload, err := stream.NewLiveEvent(id, kind, at, data)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -129,7 +130,7 @@ func TestRule57NothingOfThePublishersMembersIsTheAdvertisers(t *testing.T) {
 		require.Equal(t, knows, macros != nil)
 	}
 
-	day, next := time.Now().UTC().AddDate(0, 0, -2).Format(time.DateOnly), time.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly)
+	day, next := clocktest.Now().UTC().AddDate(0, 0, -2).Format(time.DateOnly), clocktest.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly)
 	span := "user_completed_at_from=" + day + "&user_completed_at_to=" + next
 	offer := "/" + f.partnership.OfferID.String()
 	asCSV := http.Header{"Accept": {"text/csv"}}

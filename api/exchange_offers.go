@@ -155,7 +155,7 @@ func (s *Server) patchShared(ctx context.Context, tx pgx.Tx, before *domain.Offe
 	if err != nil {
 		return nil, err
 	}
-	return warnings, asGiven(saveOffer(ctx, tx, "update", before, &after), patch, before, &after)
+	return warnings, asGiven(s.saveOffer(ctx, tx, "update", before, &after), patch, before, &after)
 }
 
 // offerChange is one entry of a shared offer's change log: the same for both sides.
@@ -198,7 +198,7 @@ func (s *Server) listOfferChanges(ctx context.Context, in *listOfferChangesInput
 		if err != nil {
 			return err
 		}
-		out.Body, err = list(ctx, tx, offerChangeListing, in.ListInput, in.ID)
+		out.Body, err = list(ctx, tx, s.now(), offerChangeListing, in.ListInput, in.ID)
 		return err
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -340,7 +341,7 @@ func TestRule60SharedOfferIsOfTwo(t *testing.T) {
 		require.Equal(t, []string{"expirationDate", "headline"}, []string{log.Items[0].Field, log.Items[1].Field})
 		require.Equal(t, "publisher", log.Items[0].Side)
 	}
-	change := map[string]any{"field": "revenue", "value": 9, "at": time.Now().UTC().Truncate(time.Hour).Add(2 * time.Hour)}
+	change := map[string]any{"field": "revenue", "value": 9, "at": clocktest.Now().UTC().Truncate(time.Hour).Add(2 * time.Hour)}
 	x.advertiser.post("/api/v1/offers/"+id+"/scheduled-changes", change).refused(http.StatusConflict)
 }
 
@@ -398,7 +399,7 @@ func TestRule57ScheduledChangesAreSeenByBoth(t *testing.T) {
 	changes := "/api/v1/offers/" + id + "/scheduled-changes"
 	owners := map[string][]string{"revenue": {"advertiser", "Games Inc"}, "reward": {"publisher", "Coins"}}
 	for field, sides := range map[string][2]account{"revenue": {x.advertiser, x.publisher}, "reward": {x.publisher, x.advertiser}} {
-		body := map[string]any{"field": field, "value": 9, "at": time.Now().UTC().Truncate(time.Hour).Add(2 * time.Hour)}
+		body := map[string]any{"field": field, "value": 9, "at": clocktest.Now().UTC().Truncate(time.Hour).Add(2 * time.Hour)}
 		sides[1].post(changes, body).refused(http.StatusForbidden, "field")
 		var made scheduledChange
 		sides[0].post(changes, body).into(http.StatusCreated, &made)

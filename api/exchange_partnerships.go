@@ -168,7 +168,7 @@ func lockPartnership(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*dbgen.Partn
 // end saves the offer's last version, then closes the partnership to edits. One that was never accepted is
 // ended so too: declined by the publisher, or taken back by the advertiser.
 func (s *Server) end(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offer *domain.Offer, reason string) error {
-	at, before := now(), partnershipOf(p, offer.Name, offer.IsRequested, principal(ctx).TenantID)
+	at, before := s.now(), partnershipOf(p, offer.Name, offer.IsRequested, principal(ctx).TenantID)
 	last := *offer
 	last.ExpiresAt = &at // also where it had expired: the end is an edit, of which the other side is told
 	share, err := activities.ShareOf(ctx, tx, principal(ctx).TenantID, offer.ID)
@@ -180,7 +180,7 @@ func (s *Server) end(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offer
 	if err != nil {
 		return err
 	}
-	if err := saveEdit(ctx, tx, "end", offer, &last, offerEdit{share: share, changes: changes}); err != nil {
+	if err := s.saveEdit(ctx, tx, "end", offer, &last, offerEdit{share: share, changes: changes}); err != nil {
 		return err
 	}
 	p.EndedAt, p.EndedBy, p.EndedSide, p.EndReason = &at, principal(ctx).Actor, string(before.Side), reason
@@ -191,10 +191,10 @@ func (s *Server) end(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offer
 		return err
 	}
 	after := partnershipOf(p, offer.Name, offer.IsRequested, principal(ctx).TenantID)
-	if err := audit(ctx, tx, "end", "partnership", p.ID.String(), before, after); err != nil {
+	if err := s.audit(ctx, tx, "end", "partnership", p.ID.String(), before, after); err != nil {
 		return err
 	}
-	return announceLive(ctx, tx, stream.LiveStatus, stream.LivePartnershipData{
+	return s.announceLive(ctx, tx, stream.LiveStatus, stream.LivePartnershipData{
 		PartnershipID: p.ID, OfferID: p.OfferID, State: stream.PartnershipEnded, Side: before.Side, Reason: reason,
 	}, p.AdvertiserTenantID, p.PublisherTenantID)
 }

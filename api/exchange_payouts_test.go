@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/api/clocktest"
 )
 
 const payoutsPath = "/api/v1/partner-payouts"
@@ -42,16 +44,16 @@ func TestRule39EitherSideEndsTheCustomPayouts(t *testing.T) {
 			return payoutsPath + "/" + x.publisher.made(payoutsPath, body)
 		}
 		other := x.publisher.made("/api/v1/partners", map[string]any{"name": "Later " + side})
-		payout, later := made(1, nil), made(1, map[string]any{"partnerId": other, "startsAt": time.Now().Add(time.Hour)})
+		payout, later := made(1, nil), made(1, map[string]any{"partnerId": other, "startsAt": clocktest.Now().Add(time.Hour)})
 		another := x.publisher.made("/api/v1/partners", map[string]any{"name": "Another " + side})
 		ending := made(1, map[string]any{"partnerId": another}) // its end is planned, and comes now
-		x.publisher.put(ending, map[string]any{"status": "deleted", "startsAt": time.Now().Add(time.Hour)}).into(http.StatusOK, nil)
+		x.publisher.put(ending, map[string]any{"status": "deleted", "startsAt": clocktest.Now().Add(time.Hour)}).into(http.StatusOK, nil)
 		stays := made(0, nil)
 		private := func(is bool) {
 			editor.edit(id, map[string]any{"offerEvents": []any{map[string]any{"id": event(1), "isPrivate": is}}}).into(http.StatusOK, nil)
 		}
 		private(true)
-		before := time.Now()
+		before := clocktest.Now()
 		private(false)
 		for _, at := range []string{payout, later} {
 			var shown partnerPayout

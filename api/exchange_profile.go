@@ -88,7 +88,7 @@ func (s *Server) updateExchangeProfile(ctx context.Context, in *updateExchangePr
 		tenantID := principal(ctx).TenantID
 		err = dbgen.New().PutExchangeProfile(ctx, tx, dbgen.PutExchangeProfileParams{
 			TenantID: tenantID, Listed: out.Body.Listed, Description: out.Body.Description, Contact: out.Body.Contact,
-			AcceptSharesFirst: out.Body.AcceptSharesFirst, BlockedTenantIds: out.Body.BlockedTenantIDs, UpdatedAt: now(),
+			AcceptSharesFirst: out.Body.AcceptSharesFirst, BlockedTenantIds: out.Body.BlockedTenantIDs, UpdatedAt: s.now(),
 		})
 		if err != nil {
 			return err
@@ -101,7 +101,7 @@ func (s *Server) updateExchangeProfile(ctx context.Context, in *updateExchangePr
 				return err
 			}
 		}
-		return audit(ctx, tx, "update", "exchange profile", tenantID.String(), before, out.Body)
+		return s.audit(ctx, tx, "update", "exchange profile", tenantID.String(), before, out.Body)
 	})
 	s.nudge()
 	return out, err
@@ -190,7 +190,7 @@ var directoryListing = listing[directoryEntry]{
 func (s *Server) listDirectory(ctx context.Context, in *ListInput) (*pageOutput[directoryEntry], error) {
 	out := &pageOutput[directoryEntry]{}
 	return out, s.system(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		out.Body, err = list(ctx, tx, directoryListing, *in, principal(ctx).TenantID)
+		out.Body, err = list(ctx, tx, s.now(), directoryListing, *in, principal(ctx).TenantID)
 		return err
 	})
 }

@@ -127,7 +127,7 @@ func (s *Server) keepProposal(
 		return uuid.Nil, err
 	}
 	row := dbgen.InsertProposalParams{
-		ID: newID(), PartnershipID: share.ID, OfferID: share.OfferID, Side: share.Side, By: share.By(by), At: now(),
+		ID: newID(), PartnershipID: share.ID, OfferID: share.OfferID, Side: share.Side, By: share.By(by), At: s.now(),
 		Version: version, Patch: string(patch), EventIds: minted, Changes: entries, Fingerprint: proposalFingerprint(version, patch),
 	}
 	if row.EventIds == nil {
@@ -155,10 +155,10 @@ func (s *Server) keepProposal(
 	if err != nil {
 		return uuid.Nil, err
 	}
-	if err := audit(ctx, tx, "propose", "proposal", row.ID.String(), nil, document); err != nil {
+	if err := s.audit(ctx, tx, "propose", "proposal", row.ID.String(), nil, document); err != nil {
 		return uuid.Nil, err
 	}
-	return row.ID, announceProposal(ctx, tx, share, &document, true)
+	return row.ID, s.announceProposal(ctx, tx, share, &document, true)
 }
 
 // proposalFingerprint tells a proposal that is sent again from another.
@@ -173,8 +173,8 @@ func proposalFingerprint(version int64, patch []byte) []byte {
 
 // announceProposal tells both live streams how a proposal stands now, and the other side by email where
 // there is no other news of it: of one that was accepted the edit tells.
-func announceProposal(ctx context.Context, tx pgx.Tx, share *activities.Share, proposal *proposalDocument, byMail bool) error {
-	at := now()
+func (s *Server) announceProposal(ctx context.Context, tx pgx.Tx, share *activities.Share, proposal *proposalDocument, byMail bool) error {
+	at := s.now()
 	if byMail {
 		payload, err := json.Marshal(stream.ExchangeEvent{
 			ID: newID(), Partnership: share.Partnership, ProposalID: &proposal.ID, Side: share.Side, At: at,
@@ -197,7 +197,7 @@ func announceProposal(ctx context.Context, tx pgx.Tx, share *activities.Share, p
 	if err != nil {
 		return err
 	}
-	return announceLive(ctx, tx, stream.LiveProposal, stream.LiveProposalData{
+	return s.announceLive(ctx, tx, stream.LiveProposal, stream.LiveProposalData{
 		PartnershipID: share.ID, OfferID: share.OfferID, ProposalID: proposal.ID, Version: proposal.Version, State: string(proposal.State),
 		By: share.By(by), Side: share.Side, Fields: fields, Reason: proposal.Reason, At: at,
 	}, share.AdvertiserTenantID, share.PublisherTenantID)
@@ -296,7 +296,7 @@ func (s *Server) endProposal(
 	ctx context.Context, tx pgx.Tx, share *activities.Share, offer *domain.Offer, row *dbgen.OfferProposal, proposal *proposalDocument,
 	state domain.ProposalState, reason string,
 ) error {
-	before, at := *proposal, now()
+	before, at := *proposal, s.now()
 	actor, err := actorInWords(ctx, tx)
 	if err != nil {
 		return err
@@ -322,10 +322,10 @@ func (s *Server) endProposal(
 	verb := map[domain.ProposalState]string{
 		domain.ProposalAccepted: "accept", domain.ProposalDeclined: "decline", domain.ProposalWithdrawn: "withdraw",
 	}[state]
-	if err := audit(ctx, tx, verb, "proposal", row.ID.String(), before, proposal); err != nil {
+	if err := s.audit(ctx, tx, verb, "proposal", row.ID.String(), before, proposal); err != nil {
 		return err
 	}
-	return announceProposal(ctx, tx, share, proposal, state == domain.ProposalDeclined)
+	return s.announceProposal(ctx, tx, share, proposal, state == domain.ProposalDeclined)
 }
 
 // makeProposed saves the edit of an accepted proposal. It is read as the side that made it would read it
@@ -369,7 +369,7 @@ func (s *Server) makeProposed(
 	}
 	after.ID, after.TenantID, after.Version = offer.ID, offer.TenantID, offer.Version
 	share.OnBehalf = ", as proposed by " + row.By
-	err = saveEdit(ctx, tx, "update", offer, &after, offerEdit{share: share, changes: changes})
+	err = s.saveEdit(ctx, tx, "update", offer, &after, offerEdit{share: share, changes: changes})
 	return after.Version, err
 }
 
@@ -417,7 +417,7 @@ func (s *Server) listProposals(ctx context.Context, in *listProposalsInput) (*pa
 		if err != nil {
 			return err
 		}
-		out.Body, err = list(ctx, tx, proposalListing, in.ListInput, in.ID, principal(ctx).TenantID)
+		out.Body, err = list(ctx, tx, s.now(), proposalListing, in.ListInput, in.ID, principal(ctx).TenantID)
 		return err
 	})
 }

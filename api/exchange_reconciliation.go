@@ -104,14 +104,14 @@ func (s *Server) listReconciliations(ctx context.Context, in *listReconciliation
 			return orNotFound(err)
 		}
 		var err error
-		if out.Body, err = list(ctx, tx, reconciliationListing, in.ListInput, in.ID, tenantID); err != nil {
+		if out.Body, err = list(ctx, tx, s.now(), reconciliationListing, in.ListInput, in.ID, tenantID); err != nil {
 			return err
 		}
 		if principal(ctx).readsOnly {
 			return nil
 		}
-		isDue, err := dbgen.New().ReconciliationIsDue(ctx, tx, now().Add(-lookedAtEvery), tenantID, in.ID)
-		if err != nil || !isDue || !s.looked.first(in.ID, now()) {
+		isDue, err := dbgen.New().ReconciliationIsDue(ctx, tx, s.now().Add(-lookedAtEvery), tenantID, in.ID)
+		if err != nil || !isDue || !s.looked.first(in.ID, s.now()) {
 			return err
 		}
 		return queueReconciliation(ctx, tx, in.ID)
@@ -162,8 +162,8 @@ func (s *Server) reconcileNow(ctx context.Context, in *ByID) (*struct{}, error) 
 		if err := queueReconciliation(ctx, tx, in.ID); err != nil {
 			return err
 		}
-		s.looked.first(in.ID, now()) // who looks for its result needs no other
-		return audit(ctx, tx, "reconcile", "partnership", in.ID.String(), nil, nil)
+		s.looked.first(in.ID, s.now()) // who looks for its result needs no other
+		return s.audit(ctx, tx, "reconcile", "partnership", in.ID.String(), nil, nil)
 	})
 	s.nudge()
 	return nil, err

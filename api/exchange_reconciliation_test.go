@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -39,7 +40,7 @@ type shownReconciliation struct {
 func (b *sharedBook) reconcile() {
 	b.t.Helper()
 	r := &activities.Reconciliations{
-		Store: b.store, Replay: (&activities.Exchange{Decisions: b.decisions}).Replay, Now: func() time.Time { return time.Now().Add(2 * time.Minute) },
+		Store: b.store, Replay: (&activities.Exchange{Decisions: b.decisions}).Replay, Now: func() time.Time { return clocktest.Now().Add(2 * time.Minute) },
 	}
 	c, err := r.CompareBooks(b.t.Context(), b.partnership.ID, uuid.Nil, time.Time{}, time.Time{})
 	require.NoError(b.t, err)

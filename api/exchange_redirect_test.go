@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
@@ -287,7 +288,7 @@ func TestRule58CapsAreTheAdvertisers(t *testing.T) {
 		offer["offerEvents"] = offer["offerEvents"].([]any)[:1]
 		offer["offerEvents"].([]any)[0].(map[string]any)["dailyCap"] = 1
 	})
-	begun := AwayFromMidnight(t, "Asia/Tokyo")
+	begun := clocktest.Now()
 	_, click := f.clicked(f.link + "?pub_member_id=m-1")
 	f.converted(click.ID)
 	for _, side := range []struct {
@@ -355,12 +356,12 @@ func TestRule55ValidWhereverAnOfferIs(t *testing.T) {
 		"offerEvents": []any{map[string]any{"id": install.ID, "useDefaultRatio": false, "reward": 25}},
 	})
 	f.publisher.call(http.MethodPost, "/api/v1/offers/"+offerID+"/scheduled-changes", map[string]any{
-		"field": "reward", "eventId": install.ID, "value": "50", "at": time.Now().UTC().Truncate(time.Hour).Add(48 * time.Hour),
+		"field": "reward", "eventId": install.ID, "value": "50", "at": clocktest.Now().UTC().Truncate(time.Hour).Add(48 * time.Hour),
 	}, 201, nil)
 
 	_, click := f.clicked(strings.TrimPrefix(link.URL, shopfrontURL) + "?pub_member_id=m-1")
 	conversion := f.converted(click.ID).String()
-	day, next := time.Now().UTC().Add(-time.Hour).Format(time.DateOnly), time.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly)
+	day, next := clocktest.Now().UTC().Add(-time.Hour).Format(time.DateOnly), clocktest.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly)
 	for members, side := range []*shopfront{f.advertiser, f.publisher} { // the members are the publisher's (rule 57)
 		type reported struct {
 			OfferName, EventName, AdvertiserName string
@@ -397,7 +398,7 @@ func TestRule59WhatIsNotTheirsToSend(t *testing.T) {
 	var key string
 	row := f.publisher.decisions.Store.SystemPool().QueryRow(t.Context(), "SELECT key FROM advertisers WHERE exchange_tenant_id = $1", f.partnership.AdvertiserTenantID)
 	require.NoError(t, row.Scan(&key))
-	sent := domain.Postback{ID: f.publisher.decisions.Keys.NewID(keyring.KindPostback, now()), ReceivedAt: now(), AdvertiserKey: key}
+	sent := domain.Postback{ID: f.publisher.decisions.Keys.NewID(keyring.KindPostback, clocktest.Now()), ReceivedAt: inPrecision(clocktest.Now()), AdvertiserKey: key}
 	_, err := f.publisher.decisions.Refuse(t.Context(), sent, domain.ReasonMalformed)
 	require.NoError(t, err)
 	var isNobodys bool
@@ -411,7 +412,7 @@ func TestRule59WhatIsNotTheirsToSend(t *testing.T) {
 func TestRule60ShareUnderOneID(t *testing.T) {
 	t.Parallel()
 	f := newSharedFront(t, nil)
-	server := &Server{Store: f.publisher.decisions.Store, Keys: f.publisher.decisions.Keys}
+	server := &Server{Store: f.publisher.decisions.Store, Keys: f.publisher.decisions.Keys, Now: clocktest.Now}
 	in := &shareOfferInput{}
 	in.Body.PublisherTenantID = f.partnership.PublisherTenantID
 	var other struct{ ID uuid.UUID }

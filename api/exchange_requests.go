@@ -54,7 +54,7 @@ func (s *Server) requestReview(ctx context.Context, in *requestReviewInput) (*re
 			return conflict("This conversion is yours to decide: review it.")
 		}
 		action := domain.Action(in.Body.Action)
-		if _, _, err := domain.Move(asAdvertiser(conversion), action, now()); err != nil {
+		if _, _, err := domain.Move(asAdvertiser(conversion), action, s.now()); err != nil {
 			return conflict("There is nothing to ask for: " + err.Error() + ".")
 		}
 		by, err := actorInWords(ctx, tx)
@@ -62,10 +62,10 @@ func (s *Server) requestReview(ctx context.Context, in *requestReviewInput) (*re
 			return err
 		}
 		out.Body = conversionRequest{
-			ID: newID(), PartnershipID: share.ID, ConversionID: conversion.ID, Action: action, Reason: reason, At: now(),
+			ID: newID(), PartnershipID: share.ID, ConversionID: conversion.ID, Action: action, Reason: reason, At: s.now(),
 			By: share.By(by),
 		}
-		return ask(ctx, tx, share, &out.Body, conversion.Sequence)
+		return s.ask(ctx, tx, share, &out.Body, conversion.Sequence)
 	})
 	s.nudge()
 	return out, err
@@ -110,7 +110,7 @@ func asAdvertiser(row *dbgen.Conversion) domain.Conversion {
 
 // ask writes the request and the news of it for both sides. sequence is how far the conversion has
 // come: what was asked since it last moved is 409.
-func ask(ctx context.Context, tx pgx.Tx, share *activities.Share, request *conversionRequest, sequence int64) error {
+func (s *Server) ask(ctx context.Context, tx pgx.Tx, share *activities.Share, request *conversionRequest, sequence int64) error {
 	made, err := dbgen.New().InsertConversionRequest(ctx, tx, dbgen.InsertConversionRequestParams{
 		PartnershipID: request.PartnershipID, ID: request.ID, ConversionID: request.ConversionID, Action: string(request.Action),
 		Reason: request.Reason, At: request.At, By: request.By, Sequence: sequence,
@@ -121,7 +121,7 @@ func ask(ctx context.Context, tx pgx.Tx, share *activities.Share, request *conve
 	if made == 0 {
 		return askedAlready(ctx, tx, request, sequence)
 	}
-	if err := audit(ctx, tx, "ask", "conversion", request.ConversionID.String(), nil, request); err != nil {
+	if err := s.audit(ctx, tx, "ask", "conversion", request.ConversionID.String(), nil, request); err != nil {
 		return err
 	}
 	payload, err := json.Marshal(stream.ExchangeEvent{ID: newID(), Partnership: share.Partnership, RequestID: &request.ID, At: request.At})
@@ -134,7 +134,7 @@ func ask(ctx context.Context, tx pgx.Tx, share *activities.Share, request *conve
 	if err != nil {
 		return err
 	}
-	return announceLive(ctx, tx, stream.LiveRequest, stream.LiveRequestData{
+	return s.announceLive(ctx, tx, stream.LiveRequest, stream.LiveRequestData{
 		PartnershipID: share.ID, OfferID: share.OfferID, ConversionID: request.ConversionID, RequestID: request.ID,
 		Action: request.Action, Reason: request.Reason, By: request.By, At: request.At,
 	}, share.AdvertiserTenantID, share.PublisherTenantID)
@@ -177,7 +177,7 @@ func (s *Server) listConversionRequests(ctx context.Context, in *listConversionR
 		if err != nil {
 			return err
 		}
-		out.Body, err = list(ctx, tx, conversionRequestListing, in.ListInput, share.ID, in.ID, principal(ctx).TenantID)
+		out.Body, err = list(ctx, tx, s.now(), conversionRequestListing, in.ListInput, share.ID, in.ID, principal(ctx).TenantID)
 		return err
 	})
 }

@@ -145,7 +145,7 @@ func (s *Server) insertShare(ctx context.Context, tx pgx.Tx, id uuid.UUID, sourc
 	}
 	by := domain.ExchangeTenant{ID: tenant.TenantID, Product: tenant.Product, Currency: tenant.Currency}
 	with := domain.ExchangeTenant{ID: publisherID, Product: publisher.Product, Currency: publisher.Currency, RewardRatio: publisher.RewardRatioMicros}
-	at := now()
+	at := s.now()
 	if err := domain.CheckShare(by, with, source.side, publisher.Listed, source.offer, at).Err(); err != nil {
 		return made, err
 	}
@@ -156,7 +156,7 @@ func (s *Server) insertShare(ctx context.Context, tx pgx.Tx, id uuid.UUID, sourc
 	offer := domain.SharedCopy(source.offer, newID(), with, newID)
 	offer.IsRequested = publisher.AcceptSharesFirst || ended // what was ended does not begin again unasked
 	linkID := s.Keys.NewID(keyring.KindLink, at)
-	if err := insertSharedOffer(ctx, tx, &offer, publisherID, linkID, at); err != nil {
+	if err := s.insertSharedOffer(ctx, tx, &offer, publisherID, linkID, at); err != nil {
 		return made, err
 	}
 	made.isRequested, made.Partnership = offer.IsRequested, dbgen.Partnership{
@@ -173,10 +173,10 @@ func (s *Server) insertShare(ctx context.Context, tx pgx.Tx, id uuid.UUID, sourc
 	if err != nil {
 		return made, err
 	}
-	return made, partnershipBegan(ctx, tx, &made.Partnership, &offer)
+	return made, s.partnershipBegan(ctx, tx, &made.Partnership, &offer)
 }
 
-func insertSharedOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer, publisherID, linkID uuid.UUID, at time.Time) error {
+func (s *Server) insertSharedOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer, publisherID, linkID uuid.UUID, at time.Time) error {
 	queries := dbgen.New()
 	err := queries.InsertOffer(ctx, tx, dbgen.InsertOfferParams{
 		TenantID: offer.TenantID, ID: offer.ID, AdvertiserID: offer.AdvertiserID, Version: offer.Version, Name: offer.Name,
@@ -190,7 +190,7 @@ func insertSharedOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer, publ
 		}
 	}
 	if err == nil {
-		err = insertOfferVersion(ctx, tx, offer)
+		err = s.insertOfferVersion(ctx, tx, offer)
 	}
 	if err == nil {
 		err = queries.ShareAdvertiser(ctx, tx, dbgen.ShareAdvertiserParams{
@@ -204,9 +204,9 @@ func insertSharedOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer, publ
 }
 
 // partnershipBegan writes the audit entry of each side, and the news for redirects and live streams.
-func partnershipBegan(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offer *domain.Offer) error {
+func (s *Server) partnershipBegan(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offer *domain.Offer) error {
 	for _, tenantID := range []uuid.UUID{p.AdvertiserTenantID, p.PublisherTenantID} {
-		err := auditIn(ctx, tx, tenantID, "share", "offer", offer.ID.String(), nil, partnershipOf(p, offer.Name, offer.IsRequested, tenantID))
+		err := s.auditIn(ctx, tx, tenantID, "share", "offer", offer.ID.String(), nil, partnershipOf(p, offer.Name, offer.IsRequested, tenantID))
 		if err != nil {
 			return err
 		}
@@ -221,7 +221,7 @@ func partnershipBegan(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, offe
 			return err
 		}
 	}
-	return announceLive(ctx, tx, stream.LiveStatus, stream.LivePartnershipData{
+	return s.announceLive(ctx, tx, stream.LiveStatus, stream.LivePartnershipData{
 		PartnershipID: p.ID, OfferID: p.OfferID, State: state, Side: domain.SideAdvertiser,
 	}, p.AdvertiserTenantID, p.PublisherTenantID)
 }

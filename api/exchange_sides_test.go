@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -36,7 +37,7 @@ func TestRule14WhatWaitsOfASharedOffer(t *testing.T) {
 	held := level(b.publisher, "anna")
 	require.Len(t, held, 1)
 	require.NotNil(t, held[0])
-	require.WithinDuration(t, time.Now().Add(time.Hour), *held[0], time.Minute)
+	require.WithinDuration(t, clocktest.Now().Add(time.Hour), *held[0], time.Minute)
 	require.Equal(t, []*time.Time{nil}, level(b.publisher, "ben"))
 	require.Empty(t, level(b.me, "anna"), "rule 57: the members are the publisher's")
 	require.NotNil(t, level(b.me, "ben")[0], "of an offer of one's own as before")

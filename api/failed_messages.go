@@ -72,7 +72,7 @@ func allFailedMessages() listing[failedMessage] {
 func (s *Server) listFailedMessages(ctx context.Context, in *ListInput) (*pageOutput[failedMessage], error) {
 	out := &pageOutput[failedMessage]{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		if out.Body, err = list(ctx, tx, failedMessageListing, *in); err != nil {
+		if out.Body, err = list(ctx, tx, s.now(), failedMessageListing, *in); err != nil {
 			return err
 		}
 		return nameActors(ctx, tx, out.Body.Items, func(m *failedMessage) *string { return &m.ResentBy }, func(m *failedMessage) *string { return &m.ResentByName })
@@ -82,7 +82,7 @@ func (s *Server) listFailedMessages(ctx context.Context, in *ListInput) (*pageOu
 func (s *Server) listAllFailedMessages(ctx context.Context, in *ListInput) (*pageOutput[failedMessage], error) {
 	out := &pageOutput[failedMessage]{}
 	return out, s.system(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		out.Body, err = list(ctx, tx, allFailedMessages(), *in)
+		out.Body, err = list(ctx, tx, s.now(), allFailedMessages(), *in)
 		return err
 	})
 }
@@ -186,12 +186,12 @@ func (s *Server) resendOwn(ctx context.Context, id *uuid.UUID, source *string, a
 		},
 		mark: func(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, attempts []int64) error {
 			err := q.MarkResent(ctx, tx, dbgen.MarkResentParams{
-				TenantID: tenantID, Ids: ids, Attempts: attempts, ResentAt: now(), ResentBy: principal(ctx).Actor,
+				TenantID: tenantID, Ids: ids, Attempts: attempts, ResentAt: s.now(), ResentBy: principal(ctx).Actor,
 			})
 			if err != nil {
 				return err
 			}
-			return audit(ctx, tx, "resend", "failed_message", "bulk", nil, map[string]any{"ids": ids})
+			return s.audit(ctx, tx, "resend", "failed_message", "bulk", nil, map[string]any{"ids": ids})
 		},
 	}, atMost)
 }
@@ -206,7 +206,7 @@ func (s *Server) resendAny(ctx context.Context, id *uuid.UUID, source *string, t
 		mark: func(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, attempts []int64) error {
 			slog.InfoContext(ctx, "failed messages were sent again by the operator", "ids", ids)
 			return q.SystemMarkResent(ctx, tx, dbgen.SystemMarkResentParams{
-				Ids: ids, Attempts: attempts, ResentAt: now(), ResentBy: principal(ctx).Actor,
+				Ids: ids, Attempts: attempts, ResentAt: s.now(), ResentBy: principal(ctx).Actor,
 			})
 		},
 	}, atMost)

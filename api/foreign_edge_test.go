@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/api"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/stream"
@@ -231,7 +231,7 @@ func (r *rich) listen(path string) *answer {
 	r.t.Helper()
 	end := marker + " " + uuid.NewString()
 	r.live.relay(r.site)
-	event, err := stream.NewLiveEvent(uuid.New(), stream.LiveStatus, time.Now(), stream.LivePartnershipData{Reason: end})
+	event, err := stream.NewLiveEvent(uuid.New(), stream.LiveStatus, clocktest.Now(), stream.LivePartnershipData{Reason: end})
 	require.NoError(r.t, err)
 	r.live.tell(stream.SubjectLive+r.tenantID.String(), event)
 

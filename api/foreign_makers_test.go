@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
@@ -93,7 +94,7 @@ func makers() map[string]func(r *rich) string {
 		},
 		"click": func(r *rich) string { return r.click(r.member).String() },
 		"view": func(r *rich) string {
-			at := time.Now().UTC()
+			at := clocktest.Now().UTC()
 			id := r.api.Keys.NewID(keyring.KindView, at)
 			r.inTenant(func(ctx context.Context, tx pgx.Tx) error {
 				return dbgen.New().InsertOfferView(r.t.Context(), tx, dbgen.InsertOfferViewParams{
@@ -260,11 +261,11 @@ func costReportDays(*rich) string {
 }
 
 // day is a date in UTC so many days from today: what is written now is of today, until midnight.
-func day(n int) string { return time.Now().UTC().AddDate(0, 0, n).Format(time.DateOnly) }
+func day(n int) string { return clocktest.Now().UTC().AddDate(0, 0, n).Format(time.DateOnly) }
 
 func changeBody(r *rich) map[string]any {
 	return map[string]any{
-		"field": "revenue", "eventId": r.own("event"), "value": "3.25", "at": time.Now().UTC().Truncate(time.Hour).Add(48 * time.Hour).Format(time.RFC3339),
+		"field": "revenue", "eventId": r.own("event"), "value": "3.25", "at": clocktest.Now().UTC().Truncate(time.Hour).Add(48 * time.Hour).Format(time.RFC3339),
 	}
 }
 

@@ -13,12 +13,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/keyring"
 )
 
@@ -254,7 +254,7 @@ func (p *party) nobodys(noun string) string {
 		return "nobodys-" + strings.ReplaceAll(noun, " ", "-")
 	default:
 		kinds := map[string]keyring.Kind{"link": keyring.KindLink, "view": keyring.KindView, "postback": keyring.KindPostback}
-		return p.api.Keys.NewID(cmp.Or(kinds[noun], keyring.KindClick), time.Now()).String()
+		return p.api.Keys.NewID(cmp.Or(kinds[noun], keyring.KindClick), clocktest.Now()).String()
 	}
 }
 

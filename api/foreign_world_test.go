@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/api"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -298,7 +298,7 @@ func (w *world) by(t *testing.T, address string) *world {
 		s.Keys, s.Config, s.Temporal = w.api.Keys, w.api.Config, engine
 		out.edge = edgeOf(t, s, w.live)
 	})
-	engine.decisions = &activities.Decisions{Store: site.store, Keys: site.api.Keys, Nudge: func() {}, Now: time.Now}
+	engine.decisions = &activities.Decisions{Store: site.store, Keys: site.api.Keys, Nudge: func() {}, Now: clocktest.Now}
 	out.site = site
 	out.edge.behind(t, site, engine.decisions)
 	for _, tenant := range w.tenants {

@@ -210,7 +210,7 @@ func (k *keyed) repeatably() error {
 	err := k.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		mine := newID().String()
 		err := dbgen.New().ReserveIdempotencyKey(ctx, tx, dbgen.ReserveIdempotencyKeyParams{
-			TenantID: k.tenantID, Key: k.key, Route: k.route, RequestHash: k.hash, Answer: &mine, CreatedAt: now(),
+			TenantID: k.tenantID, Key: k.key, Route: k.route, RequestHash: k.hash, Answer: &mine, CreatedAt: k.server.now(),
 		})
 		if err != nil {
 			return err
@@ -288,7 +288,7 @@ func (k *keyed) keep(ctx context.Context, tx pgx.Tx, answer *recorder) error {
 	sealed := k.server.Keys.Seal(plain)
 	return dbgen.New().AnswerIdempotencyKey(ctx, tx, dbgen.AnswerIdempotencyKeyParams{
 		TenantID: k.tenantID, Key: k.key, Route: k.route, RequestHash: k.hash,
-		StatusCode: int32(answer.status), Answer: &sealed, CreatedAt: now(), //nolint:gosec // one of ours, of three digits
+		StatusCode: int32(answer.status), Answer: &sealed, CreatedAt: k.server.now(), //nolint:gosec // one of ours, of three digits
 	})
 }
 

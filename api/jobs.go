@@ -118,7 +118,7 @@ var jobListing = listing[jobView]{
 func (s *Server) listJobs(ctx context.Context, in *ListInput) (*pageOutput[jobView], error) {
 	out := &pageOutput[jobView]{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		if out.Body, err = list(ctx, tx, jobListing, *in, principal(ctx).TenantID); err != nil {
+		if out.Body, err = list(ctx, tx, s.now(), jobListing, *in, principal(ctx).TenantID); err != nil {
 			return err
 		}
 		for i := range out.Body.Items {
@@ -176,7 +176,7 @@ func (s *Server) listJobItems(ctx context.Context, in *jobItemsInput) (*pageOutp
 			return orNotFound(err)
 		}
 		var err error
-		if out.Body, err = list(ctx, tx, jobItemListing, in.ListInput, tenantID, in.ID); err != nil {
+		if out.Body, err = list(ctx, tx, s.now(), jobItemListing, in.ListInput, tenantID, in.ID); err != nil {
 			return err
 		}
 		return addOutcomes(ctx, tx, out.Body.Items)
@@ -244,7 +244,7 @@ func (s *Server) turnJob(ctx context.Context, id uuid.UUID, action string,
 		case turned == 0:
 			return nil
 		}
-		if err := audit(ctx, tx, action, "job", id.String(), nil, map[string]string{"state": out.Body.State}); err != nil {
+		if err := s.audit(ctx, tx, action, "job", id.String(), nil, map[string]string{"state": out.Body.State}); err != nil {
 			return err
 		}
 		if out.Body.State != activities.JobRunning {

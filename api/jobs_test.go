@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -41,7 +42,7 @@ const jobsPath = "/api/v1/jobs/"
 // works runs a job as a worker does, a minute later.
 func (b *book) works(jobID string) {
 	b.t.Helper()
-	decisions := &activities.Decisions{Store: b.store, Keys: b.api.Keys, Nudge: func() {}, Now: func() time.Time { return time.Now().Add(time.Minute) }}
+	decisions := &activities.Decisions{Store: b.store, Keys: b.api.Keys, Nudge: func() {}, Now: func() time.Time { return clocktest.Now().Add(time.Minute) }}
 	jobs := &activities.Jobs{
 		Decisions: decisions,
 		Start:     func(context.Context, activities.ConversionStart) error { return nil },
@@ -82,7 +83,7 @@ func TestRule27ReviewByFilter(t *testing.T) {
 	finance := b.me.token("finance")
 	body := map[string]any{"action": "approve", "reason": "checked", "filter": map[string]any{
 		"status": "Pending", "offerId": []string{b.offer.ID.String()}, "eventId": eventBuy, "isTest": false, "revenue": 10,
-		"user_completed_at_from": time.Now().Add(-time.Hour).Format(time.RFC3339),
+		"user_completed_at_from": clocktest.Now().Add(-time.Hour).Format(time.RFC3339),
 	}}
 	var dry reviewed
 	body["dryRun"] = true
@@ -247,7 +248,7 @@ func TestUpload(t *testing.T) {
 	file := "\uFEFFClickId,EventID,UserCompletedAt,Revenue,Reward\r\n" +
 		good.String() + "," + eventInstall + ",,,\r\n" +
 		"\r\n" +
-		stated.String() + "," + eventInstall + "," + time.Now().Add(-time.Minute).UTC().Format(time.RFC3339) + ",1.25,7\n" +
+		stated.String() + "," + eventInstall + "," + clocktest.Now().Add(-time.Minute).UTC().Format(time.RFC3339) + ",1.25,7\n" +
 		"nonsense," + eventInstall + ",,,\n" +
 		good.String() + "," + eventInstall + ",,much,\n" +
 		early.String() + "," + eventLevel + ",,,"

@@ -132,9 +132,9 @@ type listing[T any] struct {
 const maxCounted = 10_000
 
 // list reads one page, or for CSV one batch. args are the parameters of the listing's own where and from.
-func list[T any](ctx context.Context, tx pgx.Tx, l listing[T], in ListInput, args ...any) (page[T], error) {
+func list[T any](ctx context.Context, tx pgx.Tx, at time.Time, l listing[T], in ListInput, args ...any) (page[T], error) {
 	out := page[T]{PageIndex: in.Page, PageSize: in.PageSize, Items: []T{}}
-	dates, err := l.calendar(ctx, tx, in)
+	dates, err := l.calendar(ctx, tx, in, at)
 	if err != nil {
 		return out, err
 	}
@@ -303,7 +303,7 @@ func sortedKeys[V any](m map[string]V) []string {
 func listIn[T any](ctx context.Context, s *Server, l listing[T], in ListInput, args ...any) (*pageOutput[T], error) {
 	out := &pageOutput[T]{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		out.Body, err = list(ctx, tx, l, in, args...)
+		out.Body, err = list(ctx, tx, s.now(), l, in, args...)
 		return err
 	})
 }

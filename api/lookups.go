@@ -130,7 +130,7 @@ func (s *Server) addLookup(
 		if err := insert(ctx, tx); err != nil {
 			return err
 		}
-		return audit(ctx, tx, "create", kind, item.ID.String(), nil, item)
+		return s.audit(ctx, tx, "create", kind, item.ID.String(), nil, item)
 	})
 }
 

@@ -86,7 +86,7 @@ var memberOfferListing = listing[memberOffer]{
 func (s *Server) memberOffers(ctx context.Context, in *memberListInput) (*pageOutput[memberOffer], error) {
 	out := &pageOutput[memberOffer]{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		if out.Body, err = list(ctx, tx, memberOfferListing, in.ListInput, principal(ctx).TenantID, in.Member); err != nil {
+		if out.Body, err = list(ctx, tx, s.now(), memberOfferListing, in.ListInput, principal(ctx).TenantID, in.Member); err != nil {
 			return err
 		}
 		m, err := s.loadMemberProgress(ctx, tx, in.Member, out.Body.Items)
@@ -94,7 +94,7 @@ func (s *Server) memberOffers(ctx context.Context, in *memberListInput) (*pageOu
 			return err
 		}
 		for i := range out.Body.Items {
-			m.fill(&out.Body.Items[i], now())
+			m.fill(&out.Body.Items[i], s.now())
 			s.linkMemberOffer(&out.Body.Items[i])
 		}
 		return nil

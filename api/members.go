@@ -104,7 +104,7 @@ var memberLedgerListing = listing[memberEntry]{
 func (s *Server) memberLedger(ctx context.Context, in *memberListInput) (*pageOutput[memberEntry], error) {
 	out := &pageOutput[memberEntry]{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		if out.Body, err = list(ctx, tx, memberLedgerListing, in.ListInput, principal(ctx).TenantID, in.Member); err != nil {
+		if out.Body, err = list(ctx, tx, s.now(), memberLedgerListing, in.ListInput, principal(ctx).TenantID, in.Member); err != nil {
 			return err
 		}
 		keys := make([]eventKey, len(out.Body.Items))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -54,7 +55,7 @@ func TestMemberOffers(t *testing.T) {
 	events = b.memberOffers("anna").Items[0].Events
 	require.Equal(t, []string{"success", "pending", "rejected"}, []string{events[0].Status, events[1].Status, events[2].Status})
 	require.Equal(t, 1, events[0].Completions)
-	require.WithinDuration(t, time.Now().Add(72*time.Hour), *events[1].ReleaseAt, time.Minute)
+	require.WithinDuration(t, clocktest.Now().Add(72*time.Hour), *events[1].ReleaseAt, time.Minute)
 	require.Nil(t, events[1].HeldUntil)
 	require.Equal(t, "manual", events[2].Reason)
 

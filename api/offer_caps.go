@@ -14,7 +14,7 @@ import (
 // counts over another period than before; counters that nobody keeps any more go. It is done under the
 // offer's lock: decisions share it, so that none is under way between the count and the commit. Where
 // repeats are switched off it waits for them too: rule 6 must see what they made.
-func seedOfferCaps(ctx context.Context, tx pgx.Tx, before, after *domain.Offer) error {
+func (s *Server) seedOfferCaps(ctx context.Context, tx pgx.Tx, before, after *domain.Offer) error {
 	fresh, stale := newCounters(before, after), newCounters(after, before)
 	if len(fresh)+len(stale) == 0 && !repeatsSwitchedOff(before, after) {
 		return nil
@@ -29,7 +29,7 @@ func seedOfferCaps(ctx context.Context, tx pgx.Tx, before, after *domain.Offer) 
 			return err
 		}
 	}
-	periods, err := tenantPeriods(ctx, tx, after.TenantID)
+	periods, err := s.tenantPeriods(ctx, tx, after.TenantID)
 	if err != nil {
 		return err
 	}

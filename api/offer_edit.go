@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -47,14 +48,14 @@ func otherSides(fields domain.FieldErrors) *Problem {
 }
 
 // finish writes down what the edit changed, for both sides, once the version is written.
-func (e offerEdit) finish(ctx context.Context, tx pgx.Tx, before, after *domain.Offer) error {
+func (e offerEdit) finish(ctx context.Context, tx pgx.Tx, before, after *domain.Offer, at time.Time) error {
 	if e.share == nil {
 		return nil
 	}
 	if after.AdvertiserID != before.AdvertiserID {
 		err := asOwner(ctx, tx, after, func() error {
 			return dbgen.New().ShareAdvertiser(ctx, tx, dbgen.ShareAdvertiserParams{
-				PublisherTenantID: e.share.PublisherTenantID, Key: newAdvertiserKey(), CreatedAt: now(),
+				PublisherTenantID: e.share.PublisherTenantID, Key: newAdvertiserKey(), CreatedAt: at,
 				AdvertiserTenantID: e.share.AdvertiserTenantID, ID: after.AdvertiserID,
 			})
 		})
@@ -66,7 +67,7 @@ func (e offerEdit) finish(ctx context.Context, tx pgx.Tx, before, after *domain.
 	if err != nil {
 		return err
 	}
-	return e.share.Record(ctx, tx, by, after.Version, e.changes, now())
+	return e.share.Record(ctx, tx, by, after.Version, e.changes, at)
 }
 
 // asOwner runs fn as the tenant whose the offer is: the publisher does too what is the advertiser's, when it
@@ -97,7 +98,7 @@ func (s *Server) editTerms(ctx context.Context, tx pgx.Tx, tenant dbgen.Tenant, 
 	}
 	lookups := &offerLookups{ctx: ctx, tx: tx, tenantID: tenant.TenantID}
 	r := &offerReading{terms: s.placed(lookups.terms(tenant, before)), lookups: lookups, share: share}
-	r.terms.At = now()
+	r.terms.At = s.now()
 	if share == nil {
 		return r, nil
 	}

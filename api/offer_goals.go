@@ -67,7 +67,7 @@ func (s *Server) listGoals(ctx context.Context, in *goalsInput) (*pageOutput[goa
 		for _, goal := range offer.Shown(tenant.GoalsEnabled).Events {
 			ids = append(ids, goal.ID)
 		}
-		if out.Body, err = list(ctx, tx, s.goalListing(principal(ctx).TenantID, offer), in.ListInput, offer.ID, ids); err != nil {
+		if out.Body, err = list(ctx, tx, s.now(), s.goalListing(principal(ctx).TenantID, offer), in.ListInput, offer.ID, ids); err != nil {
 			return err
 		}
 		if !seesKeys(ctx) {

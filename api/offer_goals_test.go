@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -171,7 +172,7 @@ func TestGoalClicksAreShown(t *testing.T) {
 	require.Len(t, trace.Conversions, 1)
 	one := trace.GoalClicks[0]
 	require.Equal(t, []string{first.PostbackID.String(), basket.ID, "basket"}, []string{one.PostbackID, one.GoalID, one.GoalSlug})
-	require.WithinDuration(t, time.Now(), one.Time, time.Minute)
+	require.WithinDuration(t, clocktest.Now(), one.Time, time.Minute)
 	require.Equal(t, []any{"accepted", true, "click"}, []any{trace.Postbacks[0].Outcome, trace.Postbacks[0].ConversionID == nil, trace.Postbacks[0].RecordedAs})
 	require.Empty(t, trace.Postbacks[2].RecordedAs)
 

@@ -155,7 +155,7 @@ func (i *offerImport) end(ctx context.Context, hash []byte) error {
 		return err
 	}
 	return i.queries.InsertFeedImport(ctx, i.tx, dbgen.InsertFeedImportParams{
-		TenantID: i.tenant.TenantID, ID: i.answer.ConcurrencyRequestID, Hash: hash, Answer: answer, CreatedAt: now(),
+		TenantID: i.tenant.TenantID, ID: i.answer.ConcurrencyRequestID, Hash: hash, Answer: answer, CreatedAt: i.server.now(),
 	})
 }
 
@@ -241,7 +241,7 @@ func (i *offerImport) replace(ctx context.Context, externalID string, id uuid.UU
 	if err != nil {
 		return err
 	}
-	if err := saveOffer(ctx, i.tx, "import", before, &after); err != nil {
+	if err := i.server.saveOffer(ctx, i.tx, "import", before, &after); err != nil {
 		return err
 	}
 	if after.Version == before.Version {
@@ -271,7 +271,7 @@ func (i *offerImport) pauseUnlisted(ctx context.Context) error {
 		}
 		after := *before
 		after.IsPaused = true
-		if err := saveOffer(ctx, i.tx, "pause", before, &after); err != nil {
+		if err := i.server.saveOffer(ctx, i.tx, "pause", before, &after); err != nil {
 			return err
 		}
 		i.answer.UpdatedOffers = append(i.answer.UpdatedOffers,

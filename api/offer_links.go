@@ -89,7 +89,7 @@ func (s *Server) ensureLink(ctx context.Context, tx pgx.Tx, in *createLinkInput)
 		link, err := queries.DefaultLink(ctx, tx, tenantID, in.ID)
 		return link.ID, err
 	}
-	at := now()
+	at := s.now()
 	id := s.Keys.NewID(keyring.KindLink, at)
 	made, err := queries.InsertLinkOnce(ctx, tx, dbgen.InsertLinkOnceParams{
 		TenantID: tenantID, ID: id, OfferID: in.ID, PartnerID: body.PartnerID, PlacementID: body.PlacementID,
@@ -104,7 +104,7 @@ func (s *Server) ensureLink(ctx context.Context, tx pgx.Tx, in *createLinkInput)
 		})
 		return link.ID, err
 	}
-	return id, audit(ctx, tx, "create", "link", id.String(), nil, map[string]any{
+	return id, s.audit(ctx, tx, "create", "link", id.String(), nil, map[string]any{
 		"id": id, "offerId": in.ID, "partnerId": body.PartnerID, "placementId": body.PlacementID, "creativeOrder": body.CreativeOrder,
 	})
 }
@@ -157,7 +157,7 @@ func (s *Server) listLinks(ctx context.Context, in *listLinksInput) (*pageOutput
 			return orNotFound(err)
 		}
 		var err error
-		out.Body, err = list(ctx, tx, s.linkListing(), in.ListInput, in.ID)
+		out.Body, err = list(ctx, tx, s.now(), s.linkListing(), in.ListInput, in.ID)
 		return err
 	})
 }

@@ -80,7 +80,7 @@ func (s *Server) listOffers(ctx context.Context, in *listOffersInput) (*pageOutp
 			return err
 		}
 		var err error
-		if out.Body, err = list(ctx, tx, s.offerListing(), in.ListInput, now()); err != nil {
+		if out.Body, err = list(ctx, tx, s.now(), s.offerListing(), in.ListInput, s.now()); err != nil {
 			return err
 		}
 		return s.addCounters(ctx, tx, out.Body.Items)
@@ -138,7 +138,7 @@ func (s *Server) scanOffer(row pgx.CollectableRow) (view offerView, err error) {
 // viewOffer reads one offer as it is shown; what is not the tenant's is 404.
 func (s *Server) viewOffer(ctx context.Context, tx pgx.Tx, id uuid.UUID) (offerView, error) {
 	listing := s.offerListing()
-	rows, err := tx.Query(ctx, "SELECT "+listing.columns+" FROM "+listing.from+" WHERE o.id = $2", now(), id)
+	rows, err := tx.Query(ctx, "SELECT "+listing.columns+" FROM "+listing.from+" WHERE o.id = $2", s.now(), id)
 	if err != nil {
 		return offerView{}, err
 	}
@@ -187,15 +187,15 @@ func (s *Server) addCounters(ctx context.Context, tx pgx.Tx, views []offerView) 
 		byTenant[tenantID] = append(byTenant[tenantID], &views[i])
 	}
 	for tenantID, views := range byTenant {
-		if err := addCountersOf(ctx, s.rowsOf(ctx, tx, tenantID), tenantID, views); err != nil {
+		if err := s.addCountersOf(ctx, s.rowsOf(ctx, tx, tenantID), tenantID, views); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func addCountersOf(ctx context.Context, from dbgen.DBTX, tenantID uuid.UUID, views []*offerView) error {
-	periods, err := tenantPeriods(ctx, from, tenantID)
+func (s *Server) addCountersOf(ctx context.Context, from dbgen.DBTX, tenantID uuid.UUID, views []*offerView) error {
+	periods, err := s.tenantPeriods(ctx, from, tenantID)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,8 @@ import (
 type OfferCache struct {
 	store *db.Store
 	keys  *keyring.Keyring
+	// now is the clock that caps go by.
+	now func() time.Time
 
 	links    idMap[dbgen.Link]
 	defaults idMap[dbgen.Link] // by offer: its default link
@@ -137,7 +139,7 @@ func (t *target) unavailability(at time.Time, audience domain.Audience) domain.R
 func NewOfferCache(store *db.Store, keys *keyring.Keyring) *OfferCache {
 	misses := newMissBudget(idMissesEach, idMissesAll)
 	return &OfferCache{
-		store: store, keys: keys, ofTenants: newTenantOffers(), dirty: newDirtySet(),
+		store: store, keys: keys, now: time.Now, ofTenants: newTenantOffers(), dirty: newDirtySet(),
 		misses: newLookups("link", misses, missRemembered), views: newLookups("view", misses, missRemembered),
 	}
 }

@@ -37,7 +37,7 @@ func (v counterValues) of(scope domain.CapScope, id uuid.UUID, period domain.Per
 // partner anew. News of an exhausted cap comes as an event at once; this is for what got lost, and
 // for slots that were given back.
 func (c *OfferCache) refreshCaps(ctx context.Context) error {
-	now := time.Now()
+	now := c.now()
 	rows, err := dbgen.New().SystemCapCountersOn(ctx, c.store.SystemPool(), c.currentPeriods(now))
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (c *OfferCache) refreshPartnerCaps(ctx context.Context, tenantID uuid.UUID)
 	if err != nil {
 		return err
 	}
-	values, now := indexCounters(rows), time.Now()
+	values, now := indexCounters(rows), c.now()
 	for _, partner := range partners {
 		partner.judge(tenant, values, now)
 	}

@@ -154,7 +154,7 @@ func (c *OfferCache) putOffer(id uuid.UUID, version int64, document json.RawMess
 		return nil
 	}
 	if tenant := c.tenants.get(offer.TenantID); counters != nil && tenant != nil {
-		offer.judge(tenant, counters, time.Now())
+		offer.judge(tenant, counters, c.now())
 	} else if old != nil {
 		offer.capped.until.Store(old.capped.until.Load())
 		offer.eventsCapped.Store(old.eventsCapped.Load())

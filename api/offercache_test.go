@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
@@ -104,7 +105,7 @@ func TestRule28CapsReopenWhereMidnightIsSkipped(t *testing.T) {
 func TestLapsing(t *testing.T) {
 	t.Parallel()
 	var state lapsing
-	end := time.Now()
+	end := clocktest.Now()
 	state.until.Store(end.UnixNano())
 	if !state.at(end.Add(-1)) || state.at(end) {
 		t.Error("a state must end at its end")
@@ -186,7 +187,7 @@ func TestOfferCacheLoads(t *testing.T) {
 			if err := refresh(); err != nil {
 				t.Fatal(err)
 			}
-			if found, _ := e.offers.byLink(ctx, nil, e.Link.ID); found.offer.capped.at(time.Now()) != capped {
+			if found, _ := e.offers.byLink(ctx, nil, e.Link.ID); found.offer.capped.at(clocktest.Now()) != capped {
 				t.Errorf("%s, at %d: capped %v", name, value, !capped)
 			}
 		}

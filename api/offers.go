@@ -78,7 +78,7 @@ func (s *Server) createOffer(ctx context.Context, in *createOfferInput) (*create
 // insertOffer writes a new offer: the row, the owner's key to it, the version, the link, the audit
 // entry and the news. It is for every way in which offers are made.
 func (s *Server) insertOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer) (linkID uuid.UUID, err error) {
-	at := now()
+	at := s.now()
 	linkID = s.Keys.NewID(keyring.KindLink, at)
 	queries := dbgen.New()
 	err = queries.InsertOffer(ctx, tx, dbgen.InsertOfferParams{
@@ -92,7 +92,7 @@ func (s *Server) insertOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer
 		})
 	}
 	if err == nil {
-		err = insertOfferVersion(ctx, tx, offer)
+		err = s.insertOfferVersion(ctx, tx, offer)
 	}
 	if err == nil {
 		err = queries.InsertLink(ctx, tx, dbgen.InsertLinkParams{
@@ -100,12 +100,12 @@ func (s *Server) insertOffer(ctx context.Context, tx pgx.Tx, offer *domain.Offer
 		})
 	}
 	if err == nil {
-		err = offerChanged(ctx, tx, "create", nil, offer)
+		err = s.offerChanged(ctx, tx, "create", nil, offer)
 	}
 	return linkID, err
 }
 
-func insertOfferVersion(ctx context.Context, tx pgx.Tx, offer *domain.Offer) error {
+func (s *Server) insertOfferVersion(ctx context.Context, tx pgx.Tx, offer *domain.Offer) error {
 	if err := claimEvents(ctx, tx, offer); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func insertOfferVersion(ctx context.Context, tx pgx.Tx, offer *domain.Offer) err
 	}
 	return dbgen.New().InsertOfferVersion(ctx, tx, dbgen.InsertOfferVersionParams{
 		TenantID: offer.TenantID, OfferID: offer.ID, Version: offer.Version, Document: document,
-		CreatedAt: now(), CreatedBy: principal(ctx).Actor,
+		CreatedAt: s.now(), CreatedBy: principal(ctx).Actor,
 	})
 }
 
@@ -144,12 +144,12 @@ func claimEvents(ctx context.Context, tx pgx.Tx, offer *domain.Offer) error {
 }
 
 // offerChanged writes the audit entry of a change, and the news for every redirect's memory.
-func offerChanged(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer) error {
+func (s *Server) offerChanged(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer) error {
 	var was any
 	if before != nil {
 		was = before.Document()
 	}
-	if err := audit(ctx, tx, action, "offer", after.ID.String(), was, after.Document()); err != nil {
+	if err := s.audit(ctx, tx, action, "offer", after.ID.String(), was, after.Document()); err != nil {
 		return err
 	}
 	return announceOffers(ctx, tx, &after.ID)
@@ -189,7 +189,7 @@ func (s *Server) updateOffer(ctx context.Context, in *updateOfferInput) (*update
 		if err != nil {
 			return err
 		}
-		if err := saveOffer(ctx, tx, "update", before, &after); err != nil {
+		if err := s.saveOffer(ctx, tx, "update", before, &after); err != nil {
 			return asGiven(err, in.Body, before, &after)
 		}
 		out.Body.Warnings = warnings
@@ -224,41 +224,41 @@ func lockOffer(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*domain.Offer, err
 
 // saveOffer writes the next version of a locked offer, unless nothing has changed. It is for every way
 // in which offers are changed: of a shared one each side changes what is its own, and both hear of it.
-func saveOffer(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer) error {
+func (s *Server) saveOffer(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer) error {
 	after.ID, after.TenantID, after.Version = before.ID, before.TenantID, before.Version
 	edit, err := beginEdit(ctx, tx, before, after)
 	if err != nil {
 		return err
 	}
-	return saveEdit(ctx, tx, action, before, after, edit)
+	return s.saveEdit(ctx, tx, action, before, after, edit)
 }
 
 // saveEdit is saveOffer for an edit that both sides have agreed to, or whose side may make it.
-func saveEdit(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer, edit offerEdit) error {
+func (s *Server) saveEdit(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer, edit offerEdit) error {
 	same, err := sameOffer(before, after)
 	if err != nil || same && after.IsRequested == before.IsRequested {
 		return err
 	}
 	after.Version++
-	if err := endCustomPayouts(ctx, tx, before, after, edit.share); err != nil {
+	if err := s.endCustomPayouts(ctx, tx, before, after, edit.share); err != nil {
 		return err
 	}
-	if err := writeOffer(ctx, tx, action, before, after); err != nil {
+	if err := s.writeOffer(ctx, tx, action, before, after); err != nil {
 		return err
 	}
-	return edit.finish(ctx, tx, before, after)
+	return edit.finish(ctx, tx, before, after, s.now())
 }
 
-func writeOffer(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer) error {
-	if err := asOwner(ctx, tx, after, func() error { return seedOfferCaps(ctx, tx, before, after) }); err != nil {
+func (s *Server) writeOffer(ctx context.Context, tx pgx.Tx, action string, before, after *domain.Offer) error {
+	if err := asOwner(ctx, tx, after, func() error { return s.seedOfferCaps(ctx, tx, before, after) }); err != nil {
 		return err
 	}
-	if err := insertOfferVersion(ctx, tx, after); err != nil {
+	if err := s.insertOfferVersion(ctx, tx, after); err != nil {
 		return err
 	}
 	changed, err := dbgen.New().UpdateOffer(ctx, tx, dbgen.UpdateOfferParams{
 		AdvertiserID: after.AdvertiserID, Version: after.Version, Name: after.Name, OfferType: string(after.OfferType),
-		IsPaused: after.IsPaused, LaunchAt: after.LaunchAt, ExpiresAt: after.ExpiresAt, IsRequested: after.IsRequested, UpdatedAt: now(),
+		IsPaused: after.IsPaused, LaunchAt: after.LaunchAt, ExpiresAt: after.ExpiresAt, IsRequested: after.IsRequested, UpdatedAt: s.now(),
 		ID: after.ID, WasVersion: before.Version,
 	})
 	if err != nil {
@@ -267,7 +267,7 @@ func writeOffer(ctx context.Context, tx pgx.Tx, action string, before, after *do
 	if changed != 1 {
 		return errors.New("a locked offer was changed by somebody else")
 	}
-	return offerChanged(ctx, tx, action, before, after)
+	return s.offerChanged(ctx, tx, action, before, after)
 }
 
 func sameOffer(before, after *domain.Offer) (bool, error) {
@@ -296,7 +296,7 @@ func (s *Server) setPaused(ctx context.Context, id uuid.UUID, action string, pau
 		}
 		after := *before
 		after.IsPaused = paused
-		return saveOffer(ctx, tx, action, before, &after)
+		return s.saveOffer(ctx, tx, action, before, &after)
 	})
 	s.nudge()
 	return nil, err

@@ -8,6 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/api/clocktest"
 )
 
 // insertLive is a conversion of a partner, as a decision would leave it.
@@ -45,7 +47,7 @@ func TestPartnerCapsAreSeeded(t *testing.T) {
 	tenantID, management := site.tenant("Loyal")
 	partnerID := management.made("/api/v1/partners", map[string]any{"name": "P"})
 	other := management.made("/api/v1/partners", map[string]any{"name": "Q"})
-	today := time.Now().UTC()
+	today := clocktest.Now().UTC()
 	require.NoError(t, site.store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 		insertLive(t, tx, tenantID, partnerID, today, true)
 		insertLive(t, tx, tenantID, partnerID, today, true)
@@ -104,7 +106,7 @@ func TestPartnerCapsWaitForDecisions(t *testing.T) {
 		require.NoError(t, err)
 		go func() { done <- management.put("/api/v1/partners/"+partnerID, `{"caps":{"allTimeCap":10}}`).status }()
 		require.Eventually(t, func() bool { return waiting(t, site) == 1 }, time.Minute, 20*time.Millisecond)
-		insertLive(t, tx, tenantID, partnerID, time.Now().UTC(), true)
+		insertLive(t, tx, tenantID, partnerID, clocktest.Now().UTC(), true)
 		return nil
 	}))
 	require.Equal(t, 200, <-done)

@@ -78,7 +78,7 @@ type updatePartnerPayoutInput struct {
 func (s *Server) createPartnerPayout(ctx context.Context, in *createPartnerPayoutInput) (*partnerPayoutOutput, error) {
 	out := &partnerPayoutOutput{}
 	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		at := now()
+		at := s.now()
 		row := dbgen.PartnerPayout{TenantID: principal(ctx).TenantID, ID: newID(), Version: 1}
 		if err := namePartnerPayout(ctx, tx, &row, in.Body); err != nil {
 			return err
@@ -90,7 +90,7 @@ func (s *Server) createPartnerPayout(ctx context.Context, in *createPartnerPayou
 			return err
 		}
 		out.Body = partnerPayoutOf([]dbgen.PartnerPayout{row})
-		return audit(ctx, tx, "create", "partner payout", row.ID.String(), nil, out.Body.PartnerPayoutDocument)
+		return s.audit(ctx, tx, "create", "partner payout", row.ID.String(), nil, out.Body.PartnerPayoutDocument)
 	})
 	if db.UniqueViolation(err) != "" {
 		return nil, conflict("This partner has a custom payout for this event already: change that one.")
@@ -119,7 +119,7 @@ func (s *Server) updatePartnerPayout(ctx context.Context, in *updatePartnerPayou
 			return err
 		}
 		before := partnerPayoutOf(rows)
-		row, at := rows[0], now()
+		row, at := rows[0], s.now()
 		if err := stays(row, in.Body); err != nil {
 			return err
 		}
@@ -138,7 +138,7 @@ func (s *Server) updatePartnerPayout(ctx context.Context, in *updatePartnerPayou
 			return err
 		}
 		out.Body = partnerPayoutOf(append([]dbgen.PartnerPayout{row}, rows...))
-		return audit(ctx, tx, "update", "partner payout", row.ID.String(), before.PartnerPayoutDocument, out.Body.PartnerPayoutDocument)
+		return s.audit(ctx, tx, "update", "partner payout", row.ID.String(), before.PartnerPayoutDocument, out.Body.PartnerPayoutDocument)
 	})
 	if db.UniqueViolation(err) != "" {
 		return nil, conflict("The custom payout was changed at the same moment. Look at it again.")
@@ -344,7 +344,7 @@ func (s *Server) listPartnerPayouts(ctx context.Context, in *ListInput) (*pageOu
 // endCustomPayouts ends the custom payouts of goals that become private: they pay nothing, and
 // nothing comes back when they are opened again (rule 39). Of a shared offer those of the publisher end,
 // whose partners they are for, whichever side makes the goal private.
-func endCustomPayouts(ctx context.Context, tx pgx.Tx, before, after *domain.Offer, share *activities.Share) error {
+func (s *Server) endCustomPayouts(ctx context.Context, tx pgx.Tx, before, after *domain.Offer, share *activities.Share) error {
 	var closed []uuid.UUID
 	for i := range after.Events {
 		event := &after.Events[i]
@@ -357,24 +357,24 @@ func endCustomPayouts(ctx context.Context, tx pgx.Tx, before, after *domain.Offe
 	}
 	p := principal(ctx)
 	if share == nil || share.Side == domain.SidePublisher {
-		return endPayoutsOf(ctx, tx, p.TenantID, p.Actor, closed)
+		return s.endPayoutsOf(ctx, tx, p.TenantID, p.Actor, closed)
 	}
 	by, err := actorInWords(ctx, tx)
 	if err != nil {
 		return err
 	}
 	return db.As(ctx, tx, share.PublisherTenantID, func() error {
-		return endPayoutsOf(ctx, tx, share.PublisherTenantID, share.By(by), closed)
+		return s.endPayoutsOf(ctx, tx, share.PublisherTenantID, share.By(by), closed)
 	})
 }
 
-func endPayoutsOf(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, by string, events []uuid.UUID) error {
+func (s *Server) endPayoutsOf(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, by string, events []uuid.UUID) error {
 	rows, err := dbgen.New().PartnerPayoutsOfEvents(ctx, tx, tenantID, events)
 	if err != nil {
 		return err
 	}
 	for _, row := range rows {
-		was, at := row, now()
+		was, at := row, s.now()
 		if row.IsDeleted && !row.StartsAt.After(at) { // one that ends later ends now
 			continue
 		}
@@ -383,7 +383,7 @@ func endPayoutsOf(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, by string,
 		if err := insertPartnerPayout(ctx, tx, &row, by, at); err != nil {
 			return err
 		}
-		err := auditBy(ctx, tx, tenantID, by, "update", "partner payout", row.ID.String(), partnerPayoutDocumentOf(was), partnerPayoutDocumentOf(row))
+		err := s.auditBy(ctx, tx, tenantID, by, "update", "partner payout", row.ID.String(), partnerPayoutDocumentOf(was), partnerPayoutDocumentOf(row))
 		if err != nil {
 			return err
 		}

@@ -59,7 +59,7 @@ type updatePartnerPostbackInput struct {
 }
 
 func (s *Server) createPartnerPostback(ctx context.Context, in *createPartnerPostbackInput) (*partnerPostbackOutput, error) {
-	at := now()
+	at := s.now()
 	row := dbgen.PartnerPostback{TenantID: principal(ctx).TenantID, ID: effectID(ctx), PartnerID: in.Body.PartnerID.or(uuid.Nil), CreatedAt: at, UpdatedAt: at}
 	out := &partnerPostbackOutput{}
 	if err := s.changePartnerPostback(ctx, &row, in.Body); err != nil {
@@ -79,7 +79,7 @@ func (s *Server) createPartnerPostback(ctx context.Context, in *createPartnerPos
 			return err
 		}
 		out.Body = partnerPostbackOf(row)
-		return audit(ctx, tx, "create", "partner-postback", row.ID.String(), nil, out.Body)
+		return s.audit(ctx, tx, "create", "partner-postback", row.ID.String(), nil, out.Body)
 	})
 }
 
@@ -124,7 +124,7 @@ func (s *Server) updatePartnerPostback(ctx context.Context, in *updatePartnerPos
 		if err := checkPartnerPostback(ctx, tx, &row); err != nil {
 			return err
 		}
-		row.DisabledAt, row.DisabledReason, row.UpdatedAt = nil, "", now()
+		row.DisabledAt, row.DisabledReason, row.UpdatedAt = nil, "", s.now()
 		err = dbgen.New().UpdatePartnerPostback(ctx, tx, dbgen.UpdatePartnerPostbackParams{
 			TenantID: row.TenantID, ID: row.ID, EventID: row.EventID, Url: row.Url, Method: row.Method, Events: row.Events,
 			Status: row.Status, UpdatedAt: row.UpdatedAt,
@@ -141,7 +141,7 @@ func (s *Server) updatePartnerPostback(ctx context.Context, in *updatePartnerPos
 		}
 		out.Body = partnerPostbackOf(row)
 		out.Body.Health = health[row.ID]
-		return audit(ctx, tx, "update", "partner-postback", row.ID.String(), before, partnerPostbackOf(row))
+		return s.audit(ctx, tx, "update", "partner-postback", row.ID.String(), before, partnerPostbackOf(row))
 	})
 }
 
@@ -246,7 +246,7 @@ var partnerPostbackListing = listing[partnerPostbackDocument]{
 func (s *Server) listPartnerPostbacks(ctx context.Context, in *ListInput) (*pageOutput[partnerPostbackDocument], error) {
 	out := &pageOutput[partnerPostbackDocument]{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		if out.Body, err = list(ctx, tx, partnerPostbackListing, *in); err != nil {
+		if out.Body, err = list(ctx, tx, s.now(), partnerPostbackListing, *in); err != nil {
 			return err
 		}
 		ids := make([]uuid.UUID, len(out.Body.Items))

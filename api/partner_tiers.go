@@ -35,7 +35,7 @@ type updatePartnerTierInput struct {
 
 func (s *Server) createPartnerTier(ctx context.Context, in *createPartnerTierInput) (*partnerTierOutput, error) {
 	var c checks
-	doc := partnerTierDocument{ID: newID(), Name: c.name("name", in.Body.Name.or("")), CreatedAt: now()}
+	doc := partnerTierDocument{ID: newID(), Name: c.name("name", in.Body.Name.or("")), CreatedAt: s.now()}
 	if err := c.err(); err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (s *Server) createPartnerTier(ctx context.Context, in *createPartnerTierInp
 		if err != nil {
 			return err
 		}
-		return audit(ctx, tx, "create", "partner tier", doc.ID.String(), nil, doc)
+		return s.audit(ctx, tx, "create", "partner tier", doc.ID.String(), nil, doc)
 	})
 }
 
@@ -76,7 +76,7 @@ func (s *Server) updatePartnerTier(ctx context.Context, in *updatePartnerTierInp
 			return err
 		}
 		out.Body = partnerTierOf(row)
-		return audit(ctx, tx, "update", "partner tier", row.ID.String(), before, out.Body)
+		return s.audit(ctx, tx, "update", "partner tier", row.ID.String(), before, out.Body)
 	})
 }
 

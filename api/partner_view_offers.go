@@ -98,8 +98,8 @@ func (s *Server) partnerOffers(ctx context.Context, tx pgx.Tx, product string, i
 	if err != nil {
 		return page[partnerOffer]{}, err
 	}
-	at := now()
-	found, err := list(ctx, tx, s.partnerOfferListing(), in, at, *principal(ctx).PartnerID)
+	at := s.now()
+	found, err := list(ctx, tx, s.now(), s.partnerOfferListing(), in, at, *principal(ctx).PartnerID)
 	if err != nil {
 		return page[partnerOffer]{}, err
 	}

@@ -100,7 +100,7 @@ func (s *Server) listDeliveriesForPartner(ctx context.Context, in *ListInput) (*
 	out := &pageOutput[partnersDelivery]{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		p := principal(ctx)
-		found, err := list(ctx, tx, partnersDeliveryListing, *in, p.TenantID, *p.PartnerID)
+		found, err := list(ctx, tx, s.now(), partnersDeliveryListing, *in, p.TenantID, *p.PartnerID)
 		if err == nil {
 			err = addAttempts(ctx, tx, found.Items)
 		}

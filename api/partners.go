@@ -55,7 +55,7 @@ type updatePartnerInput struct {
 }
 
 func (s *Server) createPartner(ctx context.Context, in *createPartnerInput) (*partnerOutput, error) {
-	row := dbgen.Partner{TenantID: principal(ctx).TenantID, ID: newID(), Status: partnerActive, CreatedAt: now()}
+	row := dbgen.Partner{TenantID: principal(ctx).TenantID, ID: newID(), Status: partnerActive, CreatedAt: s.now()}
 	out := &partnerOutput{}
 	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		schemes, err := ownSchemes(ctx, tx)
@@ -72,7 +72,7 @@ func (s *Server) createPartner(ctx context.Context, in *createPartnerInput) (*pa
 		if err := dbgen.New().InsertPartner(ctx, tx, dbgen.InsertPartnerParams(row)); err != nil {
 			return err
 		}
-		return changedForRedirect(ctx, tx, "create", "partner", row.ID, nil, out.Body)
+		return s.changedForRedirect(ctx, tx, "create", "partner", row.ID, nil, out.Body)
 	})
 	s.nudge()
 	return out, err
@@ -108,11 +108,11 @@ func (s *Server) updatePartner(ctx context.Context, in *updatePartnerInput) (*pa
 		if err := updatePartnerRow(ctx, tx, row); err != nil {
 			return err
 		}
-		if err := seedPartnerCaps(ctx, tx, before, row); err != nil {
+		if err := s.seedPartnerCaps(ctx, tx, before, row); err != nil {
 			return err
 		}
 		out.Body = partnerOf(row)
-		return changedForRedirect(ctx, tx, "update", "partner", row.ID, partnerOf(before), out.Body)
+		return s.changedForRedirect(ctx, tx, "update", "partner", row.ID, partnerOf(before), out.Body)
 	})
 	s.nudge()
 	return out, err
@@ -193,8 +193,8 @@ func (s *Server) listPartners(ctx context.Context, in *ListInput) (*pageOutput[p
 }
 
 // changedForRedirect writes the audit entry of a change, and the news for every redirect's memory.
-func changedForRedirect(ctx context.Context, tx pgx.Tx, action, noun string, id uuid.UUID, before, after any) error {
-	if err := audit(ctx, tx, action, noun, id.String(), before, after); err != nil {
+func (s *Server) changedForRedirect(ctx context.Context, tx pgx.Tx, action, noun string, id uuid.UUID, before, after any) error {
+	if err := s.audit(ctx, tx, action, noun, id.String(), before, after); err != nil {
 		return err
 	}
 	return announceOffers(ctx, tx, nil)
@@ -202,7 +202,7 @@ func changedForRedirect(ctx context.Context, tx pgx.Tx, action, noun string, id 
 
 // seedPartnerCaps counts what is live already for every cap that is newly set, under the partner's
 // lock: decisions share it, so that none is under way between the count and the commit.
-func seedPartnerCaps(ctx context.Context, tx pgx.Tx, before, after dbgen.Partner) error {
+func (s *Server) seedPartnerCaps(ctx context.Context, tx pgx.Tx, before, after dbgen.Partner) error {
 	added, gone := newlySet(capsOf(before), capsOf(after)), newlySet(capsOf(after), capsOf(before))
 	if len(added)+len(gone) == 0 {
 		return nil
@@ -210,7 +210,7 @@ func seedPartnerCaps(ctx context.Context, tx pgx.Tx, before, after dbgen.Partner
 	if err := dbgen.New().OwnCapLock(ctx, tx, "partner "+after.ID.String()); err != nil {
 		return err
 	}
-	periods, err := tenantPeriods(ctx, tx, after.TenantID)
+	periods, err := s.tenantPeriods(ctx, tx, after.TenantID)
 	if err != nil {
 		return err
 	}
@@ -266,12 +266,12 @@ func seedPartnerCap(ctx context.Context, tx pgx.Tx, partner dbgen.Partner, perio
 var farFuture = domain.Date(9999, 1, 1)
 
 // tenantPeriods are the periods of now in the tenant's calendar.
-func tenantPeriods(ctx context.Context, from dbgen.DBTX, tenantID uuid.UUID) (domain.Periods, error) {
+func (s *Server) tenantPeriods(ctx context.Context, from dbgen.DBTX, tenantID uuid.UUID) (domain.Periods, error) {
 	tenant, err := dbgen.New().GetTenant(ctx, from, tenantID)
 	if err != nil {
 		return domain.Periods{}, err
 	}
 	zone, err := zoneOf(tenant)
-	at := now()
+	at := s.now()
 	return domain.PeriodsAt(at, zone.At(at)), err
 }

@@ -111,7 +111,7 @@ type updatePayoutStructureInput struct {
 }
 
 func (s *Server) createPayoutStructure(ctx context.Context, in *createPayoutStructureInput) (*payoutStructureOutput, error) {
-	at := now()
+	at := s.now()
 	row := dbgen.PayoutStructure{TenantID: principal(ctx).TenantID, ID: newID(), Version: 1, Document: json.RawMessage(`{}`), CreatedAt: at, UpdatedAt: at}
 	if err := changePayoutStructure(&row, in.Body); err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func (s *Server) createPayoutStructure(ctx context.Context, in *createPayoutStru
 		if err := dbgen.New().InsertPayoutStructure(ctx, tx, dbgen.InsertPayoutStructureParams(row)); err != nil {
 			return err
 		}
-		return audit(ctx, tx, "create", "payout structure", row.ID.String(), nil, doc)
+		return s.audit(ctx, tx, "create", "payout structure", row.ID.String(), nil, doc)
 	})
 }
 
@@ -163,7 +163,7 @@ func (s *Server) updatePayoutStructure(ctx context.Context, in *updatePayoutStru
 			out.Body = before
 			return nil
 		}
-		row.Version, row.UpdatedAt = row.Version+1, now()
+		row.Version, row.UpdatedAt = row.Version+1, s.now()
 		err = dbgen.New().UpdatePayoutStructure(ctx, tx, dbgen.UpdatePayoutStructureParams{
 			Version: row.Version, Name: row.Name, Document: row.Document, UpdatedAt: row.UpdatedAt, TenantID: row.TenantID, ID: row.ID,
 		})
@@ -173,7 +173,7 @@ func (s *Server) updatePayoutStructure(ctx context.Context, in *updatePayoutStru
 		if out.Body, err = payoutStructureOf(row); err != nil {
 			return err
 		}
-		return audit(ctx, tx, "update", "payout structure", row.ID.String(), before, out.Body)
+		return s.audit(ctx, tx, "update", "payout structure", row.ID.String(), before, out.Body)
 	})
 }
 

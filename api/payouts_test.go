@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/api/clocktest"
 )
 
 type payoutStructure struct {
@@ -171,7 +173,7 @@ func TestPartnerPayouts(t *testing.T) {
 		}{
 			{"partnerId", s.theirs.partner}, {"partnerId", uuid.NewString()}, {"partnerId", nil}, {"offerId", theirOffer.ID}, {"offerId", uuid.NewString()},
 			{"offerId", nil}, {"eventId", other.GoalID}, {"eventId", uuid.NewString()}, {"flat", -1}, {"percent", 100.5}, {"flat", "1e3"},
-			{"startsAt", time.Now().Add(-time.Hour)}, {"status", "paused"},
+			{"startsAt", clocktest.Now().Add(-time.Hour)}, {"status", "paused"},
 		} {
 			s.mine.in(t).post(path, body(c.field, c.value)).refused(400, c.field)
 		}
@@ -180,7 +182,7 @@ func TestPartnerPayouts(t *testing.T) {
 	})
 	require.Zero(t, s.count("SELECT count(*) FROM partner_payouts"))
 
-	before := time.Now().Add(-time.Millisecond)
+	before := clocktest.Now().Add(-time.Millisecond)
 	var one, shown partnerPayout
 	s.mine.post(path, body()).into(201, &one)
 	require.Equal(t, offer.GoalID, one.EventID, "the default goal")
@@ -197,7 +199,7 @@ func TestPartnerPayouts(t *testing.T) {
 	s.mine.put(at, `{"flat":3}`).into(200, &shown)
 	require.Equal(t, int64(2), shown.Version)
 	require.True(t, shown.StartsAt.After(one.StartsAt), "rule 68: a new figure starts now, whatever the start was")
-	planned := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
+	planned := clocktest.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
 	s.mine.put(at, map[string]any{"startsAt": planned, "percent": nil}).into(200, &shown)
 	require.True(t, planned.Equal(shown.StartsAt))
 	s.mine.put(at, `{"flat":4}`).into(200, &shown)
@@ -206,7 +208,7 @@ func TestPartnerPayouts(t *testing.T) {
 	require.Nil(t, shown.Percent)
 	require.Len(t, shown.Versions, 4)
 	require.Equal(t, "2.50", *shown.Versions[3].Flat, "every version stays")
-	s.mine.put(at, map[string]any{"startsAt": time.Now().Add(-time.Hour)}).refused(400, "startsAt")
+	s.mine.put(at, map[string]any{"startsAt": clocktest.Now().Add(-time.Hour)}).refused(400, "startsAt")
 	s.mine.put(at, map[string]any{"partnerId": s.mine.made("/api/v1/partners", map[string]any{"name": "Q"})}).refused(400, "partnerId")
 	s.mine.put(at, `{"status":"deleted","startsAt":null}`).into(200, &shown)
 	require.Equal(t, "deleted", shown.Status)

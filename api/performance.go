@@ -152,7 +152,7 @@ func (s *Server) performance(ctx context.Context, in *performanceInput) (*perfor
 		if err != nil {
 			return orNotFound(err)
 		}
-		q, err := in.query(tenant)
+		q, err := in.query(tenant, s.now())
 		if err != nil {
 			return err
 		}
@@ -174,9 +174,9 @@ type reportQuery struct {
 }
 
 // query checks what was asked for.
-func (in *performanceInput) query(tenant dbgen.Tenant) (*reportQuery, error) {
+func (in *performanceInput) query(tenant dbgen.Tenant, at time.Time) (*reportQuery, error) {
 	var c checks
-	zone, err := reportZone(&c, tenant, in.TZ)
+	zone, err := reportZone(&c, tenant, in.TZ, at)
 	if err != nil {
 		return nil, err
 	}
@@ -204,13 +204,13 @@ func newReportQuery(tenant dbgen.Tenant, zone *time.Location) *reportQuery {
 	}
 }
 
-// reportZone is the zone that was asked for, else the tenant's of now.
-func reportZone(c *checks, tenant dbgen.Tenant, name string) (*time.Location, error) {
+// reportZone is the zone that was asked for, else the tenant's at an instant.
+func reportZone(c *checks, tenant dbgen.Tenant, name string, at time.Time) (*time.Location, error) {
 	zone, err := zoneOf(tenant)
 	if err != nil {
 		return nil, err
 	}
-	return c.zone(name, zone.At(now())), nil
+	return c.zone(name, zone.At(at)), nil
 }
 
 // dimensions reads group_by.

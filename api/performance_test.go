@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -40,8 +41,8 @@ type performanceItem struct {
 // yesterday and tomorrow are a span around what tests do.
 func spanOfTests() url.Values {
 	return url.Values{
-		"from": {time.Now().Add(-48 * time.Hour).UTC().Format(time.DateOnly)},
-		"to":   {time.Now().Add(24 * time.Hour).UTC().Format(time.DateOnly)},
+		"from": {clocktest.Now().Add(-48 * time.Hour).UTC().Format(time.DateOnly)},
+		"to":   {clocktest.Now().Add(24 * time.Hour).UTC().Format(time.DateOnly)},
 	}
 }
 
@@ -58,7 +59,7 @@ func (b *book) performance(more ...string) (report shownPerformance) {
 // rollUp recomputes all that changed, as the schedule would in a while.
 func (b *book) rollUp() {
 	b.t.Helper()
-	rollups := activities.Rollups{Store: b.store, Now: func() time.Time { return time.Now().Add(time.Hour) }}
+	rollups := activities.Rollups{Store: b.store, Now: func() time.Time { return clocktest.Now().Add(time.Hour) }}
 	_, err := rollups.RollUp(b.t.Context())
 	require.NoError(b.t, err)
 }
@@ -80,7 +81,7 @@ func text(s *string) string {
 func TestPerformance(t *testing.T) {
 	t.Parallel()
 	b := newBook(t)
-	begun := time.Now()
+	begun := clocktest.Now()
 	for _, event := range b.offer.Events { // as the API would have made them
 		b.exec(fmt.Sprintf("INSERT INTO offer_events (tenant_id, id, offer_id) VALUES ('%s', '%s', '%s') ON CONFLICT DO NOTHING", b.tenantID, event.ID, b.offer.ID))
 	}
@@ -139,7 +140,7 @@ func TestPerformance(t *testing.T) {
 		require.Equal(t, "Asia/Kathmandu", days.Timezone)
 		for _, item := range days.Items {
 			require.Contains(t, []string{ // clicks of an hour ago, conversions of now
-				begun.Add(-time.Hour).In(mustZone("Asia/Kathmandu")).Format(time.DateOnly), time.Now().In(mustZone("Asia/Kathmandu")).Format(time.DateOnly),
+				begun.Add(-time.Hour).In(mustZone("Asia/Kathmandu")).Format(time.DateOnly), clocktest.Now().In(mustZone("Asia/Kathmandu")).Format(time.DateOnly),
 			}, text(item.Day))
 		}
 		require.Len(t, b.performance("filter.country", "de", "group_by", "country").Items, 1)

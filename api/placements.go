@@ -36,7 +36,7 @@ type updatePlacementInput struct {
 }
 
 func (s *Server) createPlacement(ctx context.Context, in *createPlacementInput) (*placementOutput, error) {
-	doc := placementDocument{ID: newID(), Theme: map[string]any{}, CreatedAt: now()}
+	doc := placementDocument{ID: newID(), Theme: map[string]any{}, CreatedAt: s.now()}
 	theme, err := changePlacement(&doc, in.Body)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (s *Server) createPlacement(ctx context.Context, in *createPlacementInput) 
 		if err != nil {
 			return err
 		}
-		return changedForRedirect(ctx, tx, "create", "placement", doc.ID, nil, doc)
+		return s.changedForRedirect(ctx, tx, "create", "placement", doc.ID, nil, doc)
 	})
 	s.nudge()
 	return &placementOutput{Body: doc}, err
@@ -88,7 +88,7 @@ func (s *Server) updatePlacement(ctx context.Context, in *updatePlacementInput) 
 		if err != nil {
 			return err
 		}
-		return changedForRedirect(ctx, tx, "update", "placement", row.ID, before, out.Body)
+		return s.changedForRedirect(ctx, tx, "update", "placement", row.ID, before, out.Body)
 	})
 	s.nudge()
 	return out, err

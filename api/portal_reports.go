@@ -150,7 +150,7 @@ func (v *reportView[T]) answer(ctx context.Context, s *Server, in *performanceIn
 		if err != nil {
 			return orNotFound(err)
 		}
-		q, err := in.query(tenant)
+		q, err := in.query(tenant, s.now())
 		if err != nil {
 			return err
 		}

@@ -146,7 +146,7 @@ func (s *Server) listPostbacks(ctx context.Context, in *postbackLogInput) (*page
 	}
 	out := &pageOutput[postbackView]{}
 	return out, s.system(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		out.Body, err = list(ctx, tx, unclaimedListing, in.ListInput)
+		out.Body, err = list(ctx, tx, s.now(), unclaimedListing, in.ListInput)
 		return err
 	})
 }

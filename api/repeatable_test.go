@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/db/dbtest"
@@ -31,7 +32,7 @@ func TestRepeatableKeepsItsID(t *testing.T) {
 	require.NoError(t, store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 		return dbgen.New().InsertTenant(t.Context(), tx, dbgen.InsertTenantParams{
 			PostbackSecurity: "open",
-			TenantID:         tenantID, Name: "T", Product: "publisher", Currency: "USD", Timezone: "UTC", CreatedAt: now(),
+			TenantID:         tenantID, Name: "T", Product: "publisher", Currency: "USD", Timezone: "UTC", CreatedAt: inPrecision(clocktest.Now()),
 		})
 	}))
 	var ids []uuid.UUID

@@ -254,14 +254,14 @@ func (s *Server) rehearse(ctx context.Context, request *reviewRequest, rows map[
 			results[i] = reviewResult{ID: id, Error: errorNoConversion}
 			continue
 		}
-		results[i] = rehearseOne(request.action, row, blocked[id] || takes(taken, request.action, row))
+		results[i] = rehearseOne(request.action, row, blocked[id] || takes(taken, request.action, row), s.now())
 	}
 	return results, nil
 }
 
-func rehearseOne(action domain.Action, row *dbgen.Conversion, blocked bool) reviewResult {
+func rehearseOne(action domain.Action, row *dbgen.Conversion, blocked bool, at time.Time) reviewResult {
 	facts := domain.Conversion{Side: row.Side, Status: row.Status, Reason: row.RejectionReason, NeedsReview: row.NeedsReview, ReleaseAt: row.ReleaseAt}
-	status, reason, err := domain.Move(facts, action, now())
+	status, reason, err := domain.Move(facts, action, at)
 	result := standing(row.ID, row.Status, row.RejectionReason)
 	switch {
 	case errors.Is(err, domain.ErrNothingToDo): // as in Settle, nothing to complain of

@@ -51,9 +51,9 @@ func reviewListing() listing[uuid.UUID] {
 }
 
 // reviewConditions is the WHERE clause of a review's filter.
-func reviewConditions(ctx context.Context, tx pgx.Tx, request *reviewRequest) (string, []any, error) {
+func (s *Server) reviewConditions(ctx context.Context, tx pgx.Tx, request *reviewRequest) (string, []any, error) {
 	l, in := reviewListing(), ListInput{filters: request.filters, TZ: request.tz}
-	dates, err := l.calendar(ctx, tx, in)
+	dates, err := l.calendar(ctx, tx, in, s.now())
 	if err != nil {
 		return "", nil, err
 	}
@@ -113,19 +113,19 @@ func (s *Server) reviewMany(ctx context.Context, request *reviewRequest, dryRun 
 	err = s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		job := dbgen.InsertJobParams{
 			TenantID: principal(ctx).TenantID, ID: id, Action: string(request.action), State: activities.JobRunning,
-			Actor: principal(ctx).Actor, Note: request.note, OverrideCaps: request.overrideCaps, Filter: filter, Columns: []string{}, CreatedAt: now(),
+			Actor: principal(ctx).Actor, Note: request.note, OverrideCaps: request.overrideCaps, Filter: filter, Columns: []string{}, CreatedAt: s.now(),
 		}
 		made, err := dbgen.New().InsertJob(ctx, tx, job)
 		if err != nil || made == 0 { // the same request made it before
 			return err
 		}
-		if job.Total, err = takeItems(ctx, tx, id, request); err != nil {
+		if job.Total, err = s.takeItems(ctx, tx, id, request); err != nil {
 			return err
 		}
 		if err := dbgen.New().SetJobTotal(ctx, tx, job.Total, job.TenantID, id); err != nil {
 			return err
 		}
-		return announceMadeJob(ctx, tx, id)
+		return s.announceMadeJob(ctx, tx, id)
 	})
 	if err != nil {
 		return nil, err
@@ -148,12 +148,12 @@ func filterDocument(request *reviewRequest) (json.RawMessage, error) {
 }
 
 // takeItems takes what a job is about at this instant: what matches later is not swept in.
-func takeItems(ctx context.Context, tx pgx.Tx, jobID uuid.UUID, request *reviewRequest) (total int64, err error) {
+func (s *Server) takeItems(ctx context.Context, tx pgx.Tx, jobID uuid.UUID, request *reviewRequest) (total int64, err error) {
 	tenantID := principal(ctx).TenantID
 	if request.filters == nil {
 		return int64(len(request.ids)), dbgen.New().InsertJobConversions(ctx, tx, tenantID, jobID, request.ids)
 	}
-	where, args, err := reviewConditions(ctx, tx, request)
+	where, args, err := s.reviewConditions(ctx, tx, request)
 	if err != nil {
 		return 0, err
 	}
@@ -171,12 +171,12 @@ func takeItems(ctx context.Context, tx pgx.Tx, jobID uuid.UUID, request *reviewR
 }
 
 // announceMadeJob audits a job and has a worker start it.
-func announceMadeJob(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+func (s *Server) announceMadeJob(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 	job, err := dbgen.New().GetJob(ctx, tx, principal(ctx).TenantID, id)
 	if err != nil {
 		return err
 	}
-	if err := audit(ctx, tx, job.Action, "job", id.String(), nil, jobOf(&job)); err != nil {
+	if err := s.audit(ctx, tx, job.Action, "job", id.String(), nil, jobOf(&job)); err != nil {
 		return err
 	}
 	return announceJob(ctx, tx, id)
@@ -198,7 +198,7 @@ func (s *Server) rehearseMany(ctx context.Context, request *reviewRequest) (*rev
 	if request.filters != nil {
 		l := reviewListing()
 		err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
-			where, args, err := reviewConditions(ctx, tx, request)
+			where, args, err := s.reviewConditions(ctx, tx, request)
 			if err != nil {
 				return err
 			}

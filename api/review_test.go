@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/workflows"
 )
@@ -227,7 +228,7 @@ func TestRule27DryRunPartsWhatWaitsForAPerson(t *testing.T) {
 		require.Equal(t, totals{2, "18.00", "0.00", "0.00", "500.00"}, dry.Totals, name)
 		require.Equal(t, totals{1, "10.00", "0.00", "0.00", "300.00"}, dry.Split.WaitsForPerson, name)
 		require.Equal(t, totals{1, "8.00", "0.00", "0.00", "200.00"}, dry.Split.ReleasesItself.totals, name)
-		require.WithinDuration(t, time.Now().Add(72*time.Hour), *dry.Split.ReleasesItself.FirstAt, time.Minute)
+		require.WithinDuration(t, clocktest.Now().Add(72*time.Hour), *dry.Split.ReleasesItself.FirstAt, time.Minute)
 		require.Equal(t, dry.Split.ReleasesItself.FirstAt, dry.Split.ReleasesItself.LastAt)
 		require.Zero(t, dry.Split.Decided.Count)
 	}

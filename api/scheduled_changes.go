@@ -63,7 +63,7 @@ func (s *Server) scheduleChange(ctx context.Context, in *scheduleChangeInput) (*
 	start := workflows.ScheduledChangeInput{TenantID: row.TenantID, ChangeID: row.ID}
 	summary := "offer " + row.OfferID.String() + ": " + row.Field + " becomes " + domain.Micros(row.ValueMicros).String()
 	if s.Temporal != nil {
-		options := workflows.ScheduledChangeOptions(start, row.OfferID, row.At, time.Now(), summary)
+		options := workflows.ScheduledChangeOptions(start, row.OfferID, row.At, s.now(), summary)
 		if _, err := s.Temporal.ExecuteWorkflow(ctx, options, workflows.ScheduledChangeName, start); err != nil {
 			slog.WarnContext(ctx, "a scheduled change is left to the sweep", "change", row.ID, "error", err)
 		}
@@ -90,7 +90,7 @@ func (s *Server) planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *sc
 	if err != nil {
 		return dbgen.ScheduledChange{}, err
 	}
-	if reason := domain.CheckScheduled(in.Body.At, now()); reason != "" {
+	if reason := domain.CheckScheduled(in.Body.At, s.now()); reason != "" {
 		return dbgen.ScheduledChange{}, badField("at", reason)
 	}
 	var eventID uuid.UUID
@@ -120,7 +120,7 @@ func (s *Server) planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *sc
 	}
 	_, err = queries.InsertScheduledChange(ctx, tx, dbgen.InsertScheduledChangeParams{
 		TenantID: tenantID, ID: id, OfferID: offer.ID, EventID: eventID, Field: in.Body.Field,
-		ValueMicros: int64(in.Body.Value), At: in.Body.At.UTC(), CreatedAt: now(), CreatedBy: by,
+		ValueMicros: int64(in.Body.Value), At: in.Body.At.UTC(), CreatedAt: s.now(), CreatedBy: by,
 	})
 	if err != nil {
 		return dbgen.ScheduledChange{}, err
@@ -133,7 +133,7 @@ func (s *Server) planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *sc
 	if err != nil {
 		return row, err
 	}
-	return row, audit(ctx, tx, "create", "scheduled_change", id.String(), nil, shown)
+	return row, s.audit(ctx, tx, "create", "scheduled_change", id.String(), nil, shown)
 }
 
 // figureTerms refuses a figure of a shared offer that is the other side's to change (rule 57), and is the
@@ -186,12 +186,12 @@ func (s *Server) cancelChange(ctx context.Context, in *scheduledChangeByID) (*st
 			return err
 		}
 		err = queries.FinishScheduledChange(ctx, tx, dbgen.FinishScheduledChangeParams{
-			TenantID: tenantID, ID: row.ID, State: "cancelled", FinishedAt: now(),
+			TenantID: tenantID, ID: row.ID, State: "cancelled", FinishedAt: s.now(),
 		})
 		if err != nil {
 			return err
 		}
-		return audit(ctx, tx, "cancel", "scheduled_change", row.ID.String(), before, nil)
+		return s.audit(ctx, tx, "cancel", "scheduled_change", row.ID.String(), before, nil)
 	})
 }
 
@@ -243,7 +243,7 @@ func (s *Server) listScheduledChanges(ctx context.Context, in *listScheduledChan
 			return err
 		}
 		var err error
-		out.Body, err = list(ctx, tx, scheduledChangeListing, in.ListInput, in.ID)
+		out.Body, err = list(ctx, tx, s.now(), scheduledChangeListing, in.ListInput, in.ID)
 		return err
 	})
 }

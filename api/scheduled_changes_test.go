@@ -3,6 +3,8 @@ package api_test
 import (
 	"testing"
 	"time"
+
+	"github.com/offerflow/offerflow/api/clocktest"
 )
 
 type scheduledChange struct {
@@ -22,7 +24,7 @@ func TestScheduledChanges(t *testing.T) {
 		}},
 	})).into(201, &multi)
 	path := "/api/v1/offers/" + single.ID + "/scheduled-changes"
-	hour := time.Now().UTC().Truncate(time.Hour).Add(2 * time.Hour)
+	hour := clocktest.Now().UTC().Truncate(time.Hour).Add(2 * time.Hour)
 	body := func(changes map[string]any) map[string]any {
 		out := map[string]any{"field": "revenue", "value": "3.25", "at": hour.Format(time.RFC3339)}
 		for name, v := range changes {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
@@ -64,6 +65,9 @@ type Server struct {
 	Refusals *stream.RefusalPublisher
 	Temporal client.Client
 	Config   Config
+	// Now is the clock that everything stored, decided and shown goes by; nil is time.Now. What takes how long, and when a
+	// connection times out, goes by the machine's.
+	Now func() time.Time
 	// Relay is told that an outbox row was committed; nil where no relay runs in this process.
 	Relay interface{ Nudge() }
 	// Live bounds the live streams.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/api"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/keyring"
@@ -44,7 +45,6 @@ type watcher struct {
 func newSite(t *testing.T, change ...func(*api.Server)) *site {
 	t.Helper()
 	database := dbtest.New(t)
-	api.AwayFromMidnight(t, "UTC") // the tenants' zone, but where a test says otherwise
 	return newSiteOn(t, database, database, change...)
 }
 
@@ -56,7 +56,7 @@ func newSiteOn(t *testing.T, database, address string, change ...func(*api.Serve
 	t.Cleanup(store.Close)
 	keys, err := keyring.Parse(keyring.Generate())
 	require.NoError(t, err)
-	server := &api.Server{Store: store, Keys: keys, Config: api.Config{
+	server := &api.Server{Store: store, Keys: keys, Now: clocktest.Now, Config: api.Config{
 		PublicURL: publicURL, OperatorTokenHash: keys.Hash(operatorToken),
 	}}
 	for _, f := range change {

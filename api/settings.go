@@ -70,7 +70,7 @@ func (s *Server) getSettings(ctx context.Context, _ *struct{}) (*settingsOutput,
 		if err != nil {
 			return orNotFound(err)
 		}
-		out.Body, err = settingsOf(row)
+		out.Body, err = settingsOf(row, s.now())
 		return err
 	})
 }
@@ -82,12 +82,13 @@ func (s *Server) updateSettings(ctx context.Context, in *updateSettingsInput) (*
 		if err != nil {
 			return orNotFound(err)
 		}
-		settleZone(&row, now())
-		before, err := settingsOf(row)
+		at := s.now()
+		settleZone(&row, at)
+		before, err := settingsOf(row, at)
 		if err != nil {
 			return err
 		}
-		if err := changeSettings(&row, in.Body); err != nil {
+		if err := changeSettings(&row, in.Body, at); err != nil {
 			return err
 		}
 		if err := updateSettingsRow(ctx, tx, row); err != nil {
@@ -96,10 +97,10 @@ func (s *Server) updateSettings(ctx context.Context, in *updateSettingsInput) (*
 		if err := dbgen.New().SetDestinationSchemes(ctx, tx, row.DestinationSchemes, row.TenantID); err != nil {
 			return err
 		}
-		if out.Body, err = settingsOf(row); err != nil {
+		if out.Body, err = settingsOf(row, at); err != nil {
 			return err
 		}
-		return changedForRedirect(ctx, tx, "update", "settings", row.TenantID, before, out.Body)
+		return s.changedForRedirect(ctx, tx, "update", "settings", row.TenantID, before, out.Body)
 	})
 	s.nudge()
 	return out, err
@@ -115,7 +116,7 @@ func updateSettingsRow(ctx context.Context, tx pgx.Tx, row dbgen.Tenant) error {
 }
 
 // changeSettings applies a body to a row.
-func changeSettings(row *dbgen.Tenant, body settingsBody) error {
+func changeSettings(row *dbgen.Tenant, body settingsBody, at time.Time) error {
 	var c checks
 	if body.DestinationSchemes.given {
 		row.DestinationSchemes = c.schemes("destinationSchemes", body.DestinationSchemes.or(nil))
@@ -134,7 +135,7 @@ func changeSettings(row *dbgen.Tenant, body settingsBody) error {
 		c.add("currency", "cannot be changed: money is never converted")
 	}
 	if body.Timezone.given && !sentBack(row, body) {
-		c.changeZone(row, body.Timezone.or(defaultTimezone), now())
+		c.changeZone(row, body.Timezone.or(defaultTimezone), at)
 	}
 	if body.FraudChecks.given {
 		if err := c.changeFraudChecks(row, body.FraudChecks.or(nil)); err != nil {
@@ -213,8 +214,8 @@ func settleZone(row *dbgen.Tenant, at time.Time) {
 	}
 }
 
-func settingsOf(row dbgen.Tenant) (settingsDocument, error) {
-	settleZone(&row, now())
+func settingsOf(row dbgen.Tenant, at time.Time) (settingsDocument, error) {
+	settleZone(&row, at)
 	doc := settingsDocument{
 		Timezone: row.Timezone, NextTimezone: row.NextTimezone, NextTimezoneAt: row.NextTimezoneAt, Currency: row.Currency,
 		RewardRatio: decimalOf(row.RewardRatioMicros), FallbackURL: row.FallbackUrl, GoalsEnabled: row.GoalsEnabled,

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/api"
+	"github.com/offerflow/offerflow/api/clocktest"
 )
 
 type settings struct {
@@ -113,7 +113,7 @@ func TestTimezoneChange(t *testing.T) {
 	tokyo, err := time.LoadLocation("Asia/Tokyo")
 	require.NoError(t, err)
 	var got settings
-	begun := api.AwayFromMidnight(t, "Asia/Tokyo")
+	begun := clocktest.Now()
 
 	// A new zone starts at its next local midnight; until then the old one counts.
 	management.put("/api/v1/settings", `{"timezone":"Asia/Tokyo"}`).into(200, &got)
@@ -121,7 +121,7 @@ func TestTimezoneChange(t *testing.T) {
 	require.Equal(t, "Asia/Tokyo", *got.NextTimezone)
 	at := got.NextTimezoneAt.In(tokyo)
 	require.Equal(t, "00:00:00", at.Format(time.TimeOnly))
-	require.True(t, at.After(begun) && at.Before(time.Now().Add(24*time.Hour+time.Minute)))
+	require.True(t, at.After(begun) && at.Before(clocktest.Now().Add(24*time.Hour+time.Minute)))
 
 	// What was read can be put back, and changes nothing.
 	shown := management.get("/api/v1/settings").body

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/api"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
@@ -42,7 +42,7 @@ func newSharedBook(t *testing.T, change ...func(*api.Server)) *sharedBook {
 func (b *sharedBook) share(offer domain.Offer) domain.Partnership {
 	b.t.Helper()
 	p := domain.Partnership{ID: uuid.New(), OfferID: offer.ID, AdvertiserTenantID: b.tenantID, PublisherTenantID: b.publisherID}
-	source, link, at := b.addOffer("Source"), b.api.Keys.NewID(keyring.KindLink, time.Now()), time.Now()
+	source, link, at := b.addOffer("Source"), b.api.Keys.NewID(keyring.KindLink, clocktest.Now()), clocktest.Now()
 	system := func(sql string, args ...any) {
 		_, err := b.store.SystemPool().Exec(b.t.Context(), sql, args...)
 		require.NoError(b.t, err)

@@ -54,7 +54,7 @@ type tenantDocument struct {
 
 // createTenant makes a tenant and the token that its people start with.
 func (s *Server) createTenant(ctx context.Context, in *createTenantInput) (*createTenantOutput, error) {
-	tenant, err := newTenant(in)
+	tenant, err := newTenant(in, s.now())
 	if err != nil {
 		return nil, err
 	}
@@ -72,19 +72,19 @@ func (s *Server) createTenant(ctx context.Context, in *createTenantInput) (*crea
 		if err != nil {
 			return err
 		}
-		return auditIn(ctx, tx, tenant.TenantID, "create", "tenant", tenant.TenantID.String(), nil, tenantDocument{
+		return s.auditIn(ctx, tx, tenant.TenantID, "create", "tenant", tenant.TenantID.String(), nil, tenantDocument{
 			ID: tenant.TenantID, Name: tenant.Name, Product: tenant.Product, Email: tenant.Email, Timezone: tenant.Timezone,
 			Currency: tenant.Currency, RewardRatio: decimalOf(tenant.RewardRatioMicros), CreatedAt: tenant.CreatedAt, PostbackSecurity: tenant.PostbackSecurity,
 		})
 	})
 }
 
-func newTenant(in *createTenantInput) (dbgen.InsertTenantParams, error) {
+func newTenant(in *createTenantInput, at time.Time) (dbgen.InsertTenantParams, error) {
 	var c checks
 	tenant := dbgen.InsertTenantParams{
 		TenantID: newID(), Name: c.name("name", in.Body.Name), Product: in.Body.Product,
 		Email: c.email("email", in.Body.Email), Timezone: defaultTimezone, Currency: defaultCurrency,
-		RewardRatioMicros: c.notNegative("rewardRatio", in.Body.RewardRatio), CreatedAt: now(), PostbackSecurity: string(domain.PostbackSecurityKeyed),
+		RewardRatioMicros: c.notNegative("rewardRatio", in.Body.RewardRatio), CreatedAt: at, PostbackSecurity: string(domain.PostbackSecurityKeyed),
 	}
 	if tenant.Email == "" {
 		c.add("email", "is required")
@@ -126,7 +126,7 @@ var tenantListing = listing[tenantDocument]{
 func (s *Server) listTenants(ctx context.Context, in *ListInput) (*pageOutput[tenantDocument], error) {
 	out := &pageOutput[tenantDocument]{}
 	return out, s.system(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		out.Body, err = list(ctx, tx, tenantListing, *in)
+		out.Body, err = list(ctx, tx, s.now(), tenantListing, *in)
 		return err
 	})
 }

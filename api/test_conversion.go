@@ -241,7 +241,7 @@ func (t *conversionTest) tested(ctx context.Context, tx pgx.Tx) (*domain.Offer, 
 // checkOffer says what would keep a real click from converting. The test goes on: it stands for a
 // click that was made before (rule 20).
 func (t *conversionTest) checkOffer() {
-	at := now()
+	at := t.server.now()
 	step := testStep{Step: "offer", State: testFailed}
 	offers, partner := t.server.Tracking.Offers(), t.in.Body.PartnerID
 	switch status := t.offer.Status(at); {
@@ -360,7 +360,7 @@ func (t *conversionTest) planEvents() (goOn bool) {
 		step.Predecessors = append(step.Predecessors, e.EventID)
 	}
 	var late *domain.Event
-	t.plan, late = domain.PlanTest(t.offer, append(before, t.event), now())
+	t.plan, late = domain.PlanTest(t.offer, append(before, t.event), t.server.now())
 	switch {
 	case len(before) > 0 && !t.in.Body.CompletePredecessors:
 		step.Reason = domain.ReasonOutOfSequence
@@ -373,7 +373,7 @@ func (t *conversionTest) planEvents() (goOn bool) {
 		if len(before) > 0 {
 			step.Detail = "Completed first: " + joined(step.Predecessors) + "."
 		}
-		if back := now().Sub(t.plan.ClickedAt); back >= time.Second {
+		if back := t.server.now().Sub(t.plan.ClickedAt); back >= time.Second {
 			step.Detail += " The click is dated back by " + back.Truncate(time.Second).String() + ", as the minimum times ask for."
 		}
 	}

@@ -132,7 +132,7 @@ func (t *conversionTest) tellPartner(ctx context.Context) (endpoints []uuid.UUID
 			id := newID()
 			_, err := dbgen.New().InsertDelivery(ctx, tx, dbgen.InsertDeliveryParams{
 				TenantID: t.tenantID, ID: id, Kind: row.Kind, EndpointID: row.ID, ConversionID: &conversion.ID, Sequence: conversion.Sequence,
-				Status: string(conversion.Status), State: "waiting", Body: string(body), CreatedAt: now(), IsTest: true,
+				Status: string(conversion.Status), State: "waiting", Body: string(body), CreatedAt: t.server.now(), IsTest: true,
 			})
 			if err != nil {
 				return err

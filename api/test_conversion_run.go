@@ -27,7 +27,7 @@ func (t *conversionTest) makeClick(ctx context.Context) (goOn bool, err error) {
 	}
 	t.click.Normalise()
 	err = t.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		return audit(ctx, tx, "test", "conversion", t.click.ID.String(), nil, t.in.Body)
+		return t.server.audit(ctx, tx, "test", "conversion", t.click.ID.String(), nil, t.in.Body)
 	})
 	if err != nil {
 		return false, err
@@ -108,7 +108,7 @@ func (t *conversionTest) sendPostbacks(ctx context.Context) (goOn bool, err erro
 }
 
 func (t *conversionTest) postback(planned domain.TestStep) *domain.Postback {
-	at := now()
+	at := t.server.now()
 	postback := &domain.Postback{
 		ID: t.server.Keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: "POST", Path: "/api/v1/tools/test-conversion", SourceIP: "",
 		ClickID: &t.click.ID, EventID: planned.Event.EventID, Amount: t.in.Body.Amount, CompletedAt: planned.DoneAt, IsTest: true,

@@ -47,7 +47,7 @@ type tokenDocument struct {
 
 func (s *Server) createToken(ctx context.Context, in *createTokenInput) (*createTokenOutput, error) {
 	token := s.Keys.NewToken(tokenPrefix)
-	row, err := newTokenRow(in)
+	row, err := newTokenRow(in, s.now())
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (s *Server) createToken(ctx context.Context, in *createTokenInput) (*create
 		if err := dbgen.New().InsertToken(ctx, tx, row); err != nil {
 			return err
 		}
-		return audit(ctx, tx, "create", "token", row.ID.String(), nil, tokenDocument{
+		return s.audit(ctx, tx, "create", "token", row.ID.String(), nil, tokenDocument{
 			ID: row.ID, Name: row.Name, Scope: row.Scope, PartnerID: row.PartnerID, AdvertiserID: row.AdvertiserID,
 			ExpiresAt: row.ExpiresAt, CreatedAt: row.CreatedAt,
 		})
@@ -73,11 +73,11 @@ func (s *Server) createToken(ctx context.Context, in *createTokenInput) (*create
 	return out, err
 }
 
-func newTokenRow(in *createTokenInput) (dbgen.InsertTokenParams, error) {
+func newTokenRow(in *createTokenInput, at time.Time) (dbgen.InsertTokenParams, error) {
 	var c checks
 	body := in.Body
 	row := dbgen.InsertTokenParams{
-		ID: newID(), Name: c.name("name", body.Name), Scope: body.Scope, CreatedAt: now(),
+		ID: newID(), Name: c.name("name", body.Name), Scope: body.Scope, CreatedAt: at,
 		PartnerID: body.PartnerID, AdvertiserID: body.AdvertiserID, ExpiresAt: body.ExpiresAt,
 	}
 	if (body.Scope == scopePartner) != (body.PartnerID != nil) {
@@ -101,7 +101,7 @@ type ByID struct {
 // after tokenCacheTTL. Live streams of the token end.
 func (s *Server) revokeToken(ctx context.Context, in *ByID) (*struct{}, error) {
 	err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		at := now()
+		at := s.now()
 		row, err := dbgen.New().RevokeToken(ctx, tx, at, principal(ctx).TenantID, in.ID)
 		if err != nil {
 			return orNotFound(err)
@@ -112,7 +112,7 @@ func (s *Server) revokeToken(ctx context.Context, in *ByID) (*struct{}, error) {
 		if err := announceRevocation(ctx, tx); err != nil {
 			return err
 		}
-		return audit(ctx, tx, "revoke", "token", in.ID.String(), map[string]any{"name": row.Name, "scope": row.Scope},
+		return s.audit(ctx, tx, "revoke", "token", in.ID.String(), map[string]any{"name": row.Name, "scope": row.Scope},
 			map[string]any{"name": row.Name, "scope": row.Scope, "revokedAt": at})
 	})
 	s.tokens.forget()

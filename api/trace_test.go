@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -28,7 +29,7 @@ func TestPostbackLog(t *testing.T) {
 	install := b.postback(click, eventInstall)
 	b.postback(click, "nonsense")
 	stray := domain.Postback{
-		ID: uuid.New(), ReceivedAt: time.Now().UTC(), Method: "POST", Path: "/track", Params: map[string]string{"a": "b"},
+		ID: uuid.New(), ReceivedAt: clocktest.Now().UTC(), Method: "POST", Path: "/track", Params: map[string]string{"a": "b"},
 	}
 	_, err := b.decisions.Refuse(t.Context(), stray, domain.ReasonMalformed)
 	require.NoError(t, err)
@@ -43,7 +44,7 @@ func TestPostbackLog(t *testing.T) {
 	require.Equal(t, install.ConversionID.String(), *oldest.ConversionID)
 	require.False(t, oldest.Time.IsZero() || oldest.DecidedAt.IsZero())
 
-	tomorrow := time.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339)
+	tomorrow := clocktest.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339)
 	for query, want := range map[string]int{
 		"filter.outcome=refused": 1, "filter.clickId=" + click.String(): 2, "filter.conversionId=" + install.ConversionID.String(): 1,
 		"from=" + tomorrow: 0, "to=" + tomorrow: 2, "filter.from=2020-01-01": 2, "filter.reason=unknown_event&order_asc=true": 1,
@@ -93,7 +94,7 @@ func TestTraceOfAClick(t *testing.T) {
 	require.Equal(t, click.String(), trace.Click.ID)
 	require.Equal(t, "http://temporal.example/namespaces/offers/workflows/click%2F"+click.String(), *trace.WorkflowURL)
 	require.Len(t, trace.Postbacks, 1)
-	require.WithinDuration(t, time.Now().Add(time.Hour), *trace.Postbacks[0].DecideBy, time.Minute)
+	require.WithinDuration(t, clocktest.Now().Add(time.Hour), *trace.Postbacks[0].DecideBy, time.Minute)
 	require.NotNil(t, trace.Conversions)
 	require.NotNil(t, trace.Deliveries)
 

@@ -4,13 +4,13 @@ package api
 // s.Tracking before Handler is called.
 func (s *Server) TrackingParts() TrackingParts {
 	offers := NewOfferCache(s.Store, s.Keys)
-	offers.tokensRevoked = s.tokens.forget
+	offers.tokensRevoked, offers.now = s.tokens.forget, s.now
 	return TrackingParts{
 		Config: TrackingConfig{
 			PublicURL: s.Config.PublicURL, TrustedProxies: s.Config.TrustedProxies, CountryHeader: s.Config.CountryHeader,
 			GeoIPFile: s.Config.GeoIPFile, MaxWaiting: s.Config.MaxWaiting, MaxWaitingPerAddress: s.Config.MaxWaitingPerAddress,
 			Refused: s.Config.Refused,
 		},
-		Keys: s.Keys, Store: s.Store, Offers: offers, Clicks: s.Clicks, Messages: s.Stream, Refusals: s.Refusals, Now: now,
+		Keys: s.Keys, Store: s.Store, Offers: offers, Clicks: s.Clicks, Messages: s.Stream, Refusals: s.Refusals, Now: s.now,
 	}
 }

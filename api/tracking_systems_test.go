@@ -10,11 +10,11 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
@@ -104,11 +104,10 @@ func newShopfront(t *testing.T) *shopfront {
 	store, err := db.Open(t.Context(), dbtest.New(t), 8)
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
-	AwayFromMidnight(t, "UTC")
 	keys, err := keyring.Parse(keyring.Generate())
 	require.NoError(t, err)
-	s := &shopfront{t: t, clicks: activities.Clicks{Store: store}, decisions: &activities.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: time.Now}}
-	server := &Server{Store: store, Keys: keys, Config: Config{PublicURL: shopfrontURL, OperatorTokenHash: keys.Hash("operator")}}
+	s := &shopfront{t: t, clicks: activities.Clicks{Store: store}, decisions: &activities.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: clocktest.Now}}
+	server := &Server{Store: store, Keys: keys, Now: clocktest.Now, Config: Config{PublicURL: shopfrontURL, OperatorTokenHash: keys.Hash("operator")}}
 	parts := server.TrackingParts()
 	parts.Clicks, parts.Messages, parts.Refusals = shopfrontClicks{s}, shopfrontPostbacks{s}, refusalFunc(func(domain.Postback) {})
 	s.tracking, err = NewTracking(parts)

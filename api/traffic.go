@@ -28,4 +28,4 @@ func (t *traffic) isFast(at time.Time) bool {
 }
 
 // Busy says whether redirects are coming fast at this moment (worker.Worker.Busy).
-func (t *Tracking) Busy() bool { return t.traffic.isFast(time.Now()) }
+func (t *Tracking) Busy() bool { return t.traffic.isFast(t.now()) }

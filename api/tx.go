@@ -14,8 +14,15 @@ import (
 	"github.com/offerflow/offerflow/stream"
 )
 
-// now is the instant in the database's precision.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+// now is the instant by the server's clock, in the database's precision.
+func (s *Server) now() time.Time {
+	if s.Now == nil {
+		return inPrecision(time.Now())
+	}
+	return inPrecision(s.Now())
+}
+
+func inPrecision(at time.Time) time.Time { return at.UTC().Truncate(time.Microsecond) }
 
 // newID mints a UUIDv7.
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
@@ -98,16 +105,16 @@ func orNotFound(err error) error {
 
 // audit writes who did what, with before and after: the documents as the API shows them, so that
 // no secret is among them. nil stands for "there was none".
-func audit(ctx context.Context, tx pgx.Tx, action, noun, id string, before, after any) error {
-	return auditIn(ctx, tx, principal(ctx).TenantID, action, noun, id, before, after)
+func (s *Server) audit(ctx context.Context, tx pgx.Tx, action, noun, id string, before, after any) error {
+	return s.auditIn(ctx, tx, principal(ctx).TenantID, action, noun, id, before, after)
 }
 
-func auditIn(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, action, noun, id string, before, after any) error {
-	return auditBy(ctx, tx, tenantID, principal(ctx).Actor, action, noun, id, before, after)
+func (s *Server) auditIn(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, action, noun, id string, before, after any) error {
+	return s.auditBy(ctx, tx, tenantID, principal(ctx).Actor, action, noun, id, before, after)
 }
 
 // auditBy is for what another tenant's edit does in a tenant: by says who of which.
-func auditBy(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, by, action, noun, id string, before, after any) error {
+func (s *Server) auditBy(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, by, action, noun, id string, before, after any) error {
 	documents := [2]json.RawMessage{}
 	for i, v := range []any{before, after} {
 		if v == nil {
@@ -120,7 +127,7 @@ func auditBy(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, by, action, nou
 		documents[i] = text
 	}
 	return dbgen.New().InsertAudit(ctx, tx, dbgen.InsertAuditParams{
-		TenantID: tenantID, ID: newID(), At: now(), Actor: by, Action: action, Noun: noun, NounID: id,
+		TenantID: tenantID, ID: newID(), At: s.now(), Actor: by, Action: action, Noun: noun, NounID: id,
 		Before: documents[0], After: documents[1],
 	})
 }

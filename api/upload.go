@@ -149,7 +149,7 @@ func (u *upload) receive(ctx context.Context) error {
 	err = u.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := dbgen.New().InsertJob(ctx, tx, dbgen.InsertJobParams{
 			TenantID: p.TenantID, ID: u.jobID, Action: string(activities.JobUpload), State: activities.JobReceiving,
-			Actor: p.Actor, Columns: columns, CreatedAt: now(),
+			Actor: p.Actor, Columns: columns, CreatedAt: u.server.now(),
 		})
 		return err
 	})
@@ -258,7 +258,7 @@ func (u *upload) finish(ctx context.Context) (answer *recorder, err error) {
 		if err := dbgen.New().StartJob(ctx, tx, u.total, principal(ctx).TenantID, u.jobID); err != nil {
 			return err
 		}
-		if err := announceMadeJob(ctx, tx, u.jobID); err != nil {
+		if err := u.server.announceMadeJob(ctx, tx, u.jobID); err != nil {
 			return err
 		}
 		if answer, err = u.made(); err != nil || u.keyed == nil {

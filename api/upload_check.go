@@ -161,5 +161,5 @@ func (r *uploadCheck) line(line *domain.UploadLine, click *dbgen.ClicksOfUploadR
 		Postback: line.Postback(actor), Click: domain.Click{ID: click.ID, OfferID: click.OfferID, ClickedAt: click.ClickedAt}, Side: click.Side,
 		Current: r.offers[click.OfferID], GoalsOff: !r.tenant.GoalsEnabled,
 	}
-	return cmp.Or(line.CheckCompletion(click.ClickedAt, now()), facts.UploadRefusal())
+	return cmp.Or(line.CheckCompletion(click.ClickedAt, r.upload.server.now()), facts.UploadRefusal())
 }

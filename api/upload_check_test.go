@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -28,7 +29,7 @@ func TestUploadDryRunNamesEveryBadLine(t *testing.T) {
 	b := newBook(t)
 	neighbour := b.neighbour("Others", "advertiser", "10")
 	good, refused, foreign := b.click("anna"), b.click("ben", func(c *domain.Click) { c.RefusedReason = domain.ReasonOutOfTarget }), neighbour.click("zoe")
-	at := func(ago time.Duration) string { return time.Now().Add(-ago).UTC().Format(time.RFC3339) }
+	at := func(ago time.Duration) string { return clocktest.Now().Add(-ago).UTC().Format(time.RFC3339) }
 	file := "\uFEFFClickId,EventID,UserCompletedAt,Revenue,Reward,ConversionId\r\n" + strings.Join([]string{
 		good.String() + "," + eventInstall + "," + at(time.Minute) + ",N/A,null,order-1",
 		"nonsense," + eventInstall + ",,,,",

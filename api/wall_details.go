@@ -117,7 +117,7 @@ func wallPlacement(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*uuid.UUID, er
 
 // lookAs is the wall as a member sees it at this instant, with what came of the member in one offer, or in all.
 func (s *Server) lookAs(ctx context.Context, tx pgx.Tx, member *WallMember, placementID, offerID *uuid.UUID) (*wallView, error) {
-	view := &wallView{member: member, at: now(), placements: []*uuid.UUID{placementID}}
+	view := &wallView{member: member, at: s.now(), placements: []*uuid.UUID{placementID}}
 	var err error
 	if view.terms, err = s.loadWallTerms(ctx, tx); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
 )
@@ -146,7 +147,7 @@ func TestWallFromDetailsToDone(t *testing.T) {
 	require.Equal(t, []string{trace.Click.ID, "anna + co", "a&b"}, []string{location.Query().Get("sub1"), location.Query().Get("m"), location.Query().Get("x")})
 	require.Equal(t, []string{seen.ViewID, "anna + co", ""}, []string{trace.Click.ViewID, *trace.Click.PubMemberID, trace.Click.RefusedReason})
 	require.Equal(t, seen.ViewID, trace.View.ID)
-	require.WithinDuration(t, time.Now(), trace.View.At, time.Minute)
+	require.WithinDuration(t, clocktest.Now(), trace.View.At, time.Minute)
 
 	f.convert(trace.Click.ID, "install")
 	half := f.details(f.offer, "anna + co", "")
@@ -278,21 +279,21 @@ func TestClickByView(t *testing.T) {
 	redirect := wallRoutes + "offer-link-redirect?"
 	type click struct{ offer, member, view string }
 	for query, want := range map[string]click{
-		"viewId=" + seen.ViewID:                                                                                              {f.offer, "anna", seen.ViewID},
-		"viewId=" + strings.ToUpper(seen.ViewID) + "&pub_sub_1=x":                                                            {f.offer, "anna", seen.ViewID},
-		"offerId=" + f.offer + "&viewId=" + seen.ViewID:                                                                      {f.offer, "anna", seen.ViewID},
-		"viewId=" + seen.ViewID + "&pub_member_id=anna":                                                                      {f.offer, "anna", seen.ViewID},
-		"offerId=" + f.offer + "&pub_member_id=anna&viewId=" + seen.ViewID:                                                   {f.offer, "anna", seen.ViewID},
-		"offerId=" + f.offer + "&pub_member_id=carl&viewId=" + seen.ViewID:                                                   {f.offer, "carl", ""},
-		"offerId=" + f.offer + "&pub_member_id=a%3Bb&viewId=" + seen.ViewID:                                                  {f.offer, "a;b", ""},
-		"offerId=" + f.offer + "&pub_member_id=a;b&viewId=" + seen.ViewID:                                                    {f.offer, "a;b", ""},
-		"offerId=" + f.offer + "&pub_member_id=bob%zz&viewId=" + seen.ViewID:                                                 {f.offer, "bob%zz", ""},
-		"offerId=" + f.offer + "&pub_member_id=&pub_member_id=bob&viewId=" + seen.ViewID:                                     {f.offer, "bob", ""},
-		"offerId=" + f.offer + "&viewId=" + others.ViewID:                                                                    {f.offer, "", ""},
-		"offerId=" + f.offer + "&viewId=" + f.decisions.Keys.NewID(keyring.KindView, time.Now()).String():                    {f.offer, "", ""},
-		"offerId=" + f.offer + "&viewId=theirs":                                                                              {f.offer, "", ""},
-		"offerId=" + f.offer:                                                                                                 {f.offer, "", ""},
-		"offerId=" + f.offer + "&pub_member_id=anna&viewId=" + f.decisions.Keys.NewID(keyring.KindView, time.Now()).String(): {f.offer, "anna", ""},
+		"viewId=" + seen.ViewID:                                                                                                   {f.offer, "anna", seen.ViewID},
+		"viewId=" + strings.ToUpper(seen.ViewID) + "&pub_sub_1=x":                                                                 {f.offer, "anna", seen.ViewID},
+		"offerId=" + f.offer + "&viewId=" + seen.ViewID:                                                                           {f.offer, "anna", seen.ViewID},
+		"viewId=" + seen.ViewID + "&pub_member_id=anna":                                                                           {f.offer, "anna", seen.ViewID},
+		"offerId=" + f.offer + "&pub_member_id=anna&viewId=" + seen.ViewID:                                                        {f.offer, "anna", seen.ViewID},
+		"offerId=" + f.offer + "&pub_member_id=carl&viewId=" + seen.ViewID:                                                        {f.offer, "carl", ""},
+		"offerId=" + f.offer + "&pub_member_id=a%3Bb&viewId=" + seen.ViewID:                                                       {f.offer, "a;b", ""},
+		"offerId=" + f.offer + "&pub_member_id=a;b&viewId=" + seen.ViewID:                                                         {f.offer, "a;b", ""},
+		"offerId=" + f.offer + "&pub_member_id=bob%zz&viewId=" + seen.ViewID:                                                      {f.offer, "bob%zz", ""},
+		"offerId=" + f.offer + "&pub_member_id=&pub_member_id=bob&viewId=" + seen.ViewID:                                          {f.offer, "bob", ""},
+		"offerId=" + f.offer + "&viewId=" + others.ViewID:                                                                         {f.offer, "", ""},
+		"offerId=" + f.offer + "&viewId=" + f.decisions.Keys.NewID(keyring.KindView, clocktest.Now()).String():                    {f.offer, "", ""},
+		"offerId=" + f.offer + "&viewId=theirs":                                                                                   {f.offer, "", ""},
+		"offerId=" + f.offer:                                                                                                      {f.offer, "", ""},
+		"offerId=" + f.offer + "&pub_member_id=anna&viewId=" + f.decisions.Keys.NewID(keyring.KindView, clocktest.Now()).String(): {f.offer, "anna", ""},
 	} {
 		location, trace := f.clicked(redirect + query)
 		got := click{trace.Click.OfferID, orZero(trace.Click.PubMemberID), ""}
@@ -304,7 +305,7 @@ func TestClickByView(t *testing.T) {
 		require.Empty(t, trace.Click.RefusedReason, query)
 	}
 	clicks := f.count("SELECT count(*) FROM clicks")
-	for _, query := range []string{"", "viewId=", "viewId=theirs", "viewId=" + newID().String(), "viewId=" + f.decisions.Keys.NewID(keyring.KindView, time.Now()).String(), "viewId=" + seen.ViewID + "&pub_member_id=carl", "viewId=" + seen.ViewID + "&pub_member_id=a;b", "offerId=nonsense&viewId=" + seen.ViewID, "offerId=" + newID().String() + "&viewId=" + seen.ViewID} {
+	for _, query := range []string{"", "viewId=", "viewId=theirs", "viewId=" + newID().String(), "viewId=" + f.decisions.Keys.NewID(keyring.KindView, clocktest.Now()).String(), "viewId=" + seen.ViewID + "&pub_member_id=carl", "viewId=" + seen.ViewID + "&pub_member_id=a;b", "offerId=nonsense&viewId=" + seen.ViewID, "offerId=" + newID().String() + "&viewId=" + seen.ViewID} {
 		f.call(http.MethodGet, redirect+query, nil, 404, nil)
 	}
 	require.Equal(t, clicks, f.count("SELECT count(*) FROM clicks"))
@@ -533,7 +534,7 @@ func TestCreativesOnTheWall(t *testing.T) {
 
 	location, _ := f.clicked(f.viewLink("viewId=" + second.ViewID))
 	f.convert(location.Query().Get("sub1"), "install")
-	today := time.Now().UTC().Format(time.DateOnly)
+	today := clocktest.Now().UTC().Format(time.DateOnly)
 	var report struct {
 		Items []struct {
 			CreativeOrder string

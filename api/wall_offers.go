@@ -92,7 +92,7 @@ func (s *Server) wallOffers(ctx context.Context, in *wallOffersInput) (*pageOutp
 	if err != nil {
 		return nil, err
 	}
-	view := &wallView{member: &in.WallMember, at: now()}
+	view := &wallView{member: &in.WallMember, at: s.now()}
 	if err := s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error { return view.load(ctx, s, tx, in.filters) }); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -268,7 +269,7 @@ func TestRule31WhatLeavesTheWall(t *testing.T) {
 	here(false, "paused")
 	w.call(http.MethodPatch, "/api/v1/sdk-offer-management/offers/"+id+"/resume", nil, 204, nil)
 	here(true, "resumed")
-	w.changed(id, map[string]any{"launchDate": time.Now().Add(time.Hour)})
+	w.changed(id, map[string]any{"launchDate": clocktest.Now().Add(time.Hour)})
 	here(false, "not launched")
 	w.changed(id, map[string]any{"launchDate": "2020-01-01T00:00:00Z", "expirationDate": "2021-01-01T00:00:00Z"})
 	here(false, "expired")
@@ -324,7 +325,7 @@ func TestRule45WhatNeedsACappedEventIsNotDoable(t *testing.T) {
 	for offer, want := range map[string]domain.Reason{id: domain.ReasonCapped, free: domain.ReasonNone} {
 		found, err := w.tracking.Offers().byOffer(t.Context(), nil, uuid.MustParse(offer))
 		require.NoError(t, err)
-		require.Equal(t, want, found.unavailability(time.Now(), domain.Audience{}))
+		require.Equal(t, want, found.unavailability(clocktest.Now(), domain.Audience{}))
 	}
 }
 

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs once, on an empty data folder: logins and databases of Offerflow and Temporal.
-#   offerflow_owner  owns the schema and migrates; nothing else uses it
-#   offerflow        the processes' login: a member of the two roles that do the work, owner of nothing
+# Runs once, on an empty data folder. Creates the logins and databases of Offerflow and Temporal.
+#   offerflow_owner  owns the schema and runs migrations; nothing else uses it
+#   offerflow        the processes' login: a member of the two working roles, owns nothing
 set -eu
 psql -v ON_ERROR_STOP=1 -U postgres \
 	-v owner="$OFFERFLOW_OWNER_PASSWORD" -v app="$OFFERFLOW_DATABASE_PASSWORD" -v temporal="$TEMPORAL_DATABASE_PASSWORD" <<'SQL'

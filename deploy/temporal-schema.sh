@@ -1,6 +1,6 @@
 #!/bin/sh
-# Brings Temporal's two databases to the schema of this image's version. It may run any number of
-# times. The password comes in SQL_PASSWORD.
+# Migrates Temporal's two databases to the schema of this image's version. It may be run repeatedly.
+# The password is in SQL_PASSWORD.
 set -eu
 schema() {
 	db=$1 dir=/etc/temporal/schema/postgresql/v12/$2/versioned

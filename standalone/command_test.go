@@ -15,12 +15,12 @@ func TestCommandLines(t *testing.T) {
 		says string
 	}{
 		"help":        {0, "usage: standalone [COMMAND]"},
-		"--help":      {0, "  demo        start, and play the story"},
+		"--help":      {0, "  demo        start, then play the story"},
 		"demo --help": {0, "usage: standalone demo\n"},
 		"version":     {0, "standalone "},
 		"config":      {0, "OFFERFLOW_DATA_DIR="},
-		"dmeo":        {2, `standalone: there is no command "dmeo": did you mean demo?`},
-		"demo now":    {2, `"now" is too much`},
+		"dmeo":        {2, `standalone: unknown command "dmeo"; did you mean demo?`},
+		"demo now":    {2, `unexpected argument "now"`},
 	} {
 		t.Run(line, func(t *testing.T) {
 			var out, errs strings.Builder
@@ -35,7 +35,7 @@ func TestSettingsWithoutEffectAreToldOf(t *testing.T) {
 	found := strings.Join(warnings(func(name string) string {
 		return map[string]string{"OFFERFLOW_DATABASE_URL": "postgres://u:hunter2@db/x"}[name]
 	}), "\n")
-	require.Contains(t, found, "OFFERFLOW_DATABASE_URL has no effect: standalone brings PostgreSQL, NATS and Temporal along")
+	require.Contains(t, found, "OFFERFLOW_DATABASE_URL has no effect: standalone runs its own PostgreSQL, NATS and Temporal")
 	require.NotContains(t, found, "hunter2")
 }
 

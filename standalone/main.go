@@ -38,19 +38,19 @@ func standalone() command.Program {
 	}
 	return command.Program{
 		Name: "standalone", About: "All of Offerflow in one process: PostgreSQL, NATS and Temporal embedded, the API and the worker beside them.\n" +
-			"Without a command it starts, and runs until Ctrl-C. Everything it keeps is in OFFERFLOW_DATA_DIR (./data).",
+			"Without a command it starts and runs until Ctrl-C. All data is in OFFERFLOW_DATA_DIR (./data).",
 		Alone: start(how{}),
 		Commands: []command.Command{
 			{
-				Name: "demo", Summary: "start, and play the story of one rewarded offer, every step checked", Run: start(how{play: true}),
-				Help: "Everything stays up afterwards until Ctrl-C.",
+				Name: "demo", Summary: "start, then play the story of one rewarded offer and check every step", Run: start(how{play: true}),
+				Help: "Afterwards it keeps running until Ctrl-C.",
 			},
 			{
-				Name: "adopt-keys", Summary: "start with other secret keys, after those of the data folder were lost", Run: start(how{adoptKeys: true}),
-				Help: "Only for keys that are lost for good: click ids, API tokens and sealed secrets that were made with them are void afterwards.",
+				Name: "adopt-keys", Summary: "start with other secret keys, after the data folder's keys were lost", Run: start(how{adoptKeys: true}),
+				Help: "Only for keys that are lost for good: click ids, API tokens and sealed secrets made with them become invalid.",
 			},
 			{
-				Name: "config", Summary: "list every setting, its value and meaning, and say what is wrong with them",
+				Name: "config", Summary: "list every setting with its value and meaning, and report errors",
 				Run: func(_ context.Context, out io.Writer) error { return listSettings(out) },
 			},
 		},
@@ -62,13 +62,13 @@ type how struct{ play, adoptKeys bool }
 
 // ownSettings are what standalone reads besides the product's.
 var ownSettings = []process.Setting{
-	{Name: "OFFERFLOW_DATA_DIR", Default: "./data", Help: "folder of everything that is kept; one process at a time uses it"},
-	{Name: "OFFERFLOW_POSTGRES_PORT", Default: "5433", Help: "port of the embedded PostgreSQL, on loopback like the others; 0 picks a free one"},
+	{Name: "OFFERFLOW_DATA_DIR", Default: "./data", Help: "folder of all data; only one process at a time can use it"},
+	{Name: "OFFERFLOW_POSTGRES_PORT", Default: "5433", Help: "port of the embedded PostgreSQL, on loopback like the other ports; 0 picks a free one"},
 	{Name: "OFFERFLOW_NATS_PORT", Default: "4222", Help: "port of the embedded NATS"},
-	{Name: "OFFERFLOW_NATS_MONITOR_PORT", Default: "0", Help: "port of its monitoring"},
+	{Name: "OFFERFLOW_NATS_MONITOR_PORT", Default: "0", Help: "port of NATS's monitoring"},
 	{Name: "OFFERFLOW_TEMPORAL_PORT", Default: "7233", Help: "port of the embedded Temporal"},
 	{Name: "OFFERFLOW_TEMPORAL_UI_PORT", Default: "8233", Help: "port of Temporal's UI"},
-	{Name: "OFFERFLOW_STANDALONE_UI_WRITES", Default: "false", Help: "true lets people start, signal, update and end workflows in Temporal's UI"},
+	{Name: "OFFERFLOW_STANDALONE_UI_WRITES", Default: "false", Help: "true allows starting, signalling, updating and ending workflows in Temporal's UI"},
 }
 
 // embedded are settings of the product that mean nothing here, since the parts are embedded.
@@ -96,7 +96,7 @@ func warnings(getenv func(string) string) []string {
 	found := process.Unknown(os.Environ())
 	for _, name := range embedded {
 		if getenv(name) != "" {
-			found = append(found, name+" has no effect: standalone brings PostgreSQL, NATS and Temporal along. bin/offerflow uses those that are there")
+			found = append(found, name+" has no effect: standalone runs its own PostgreSQL, NATS and Temporal. To use yours, run bin/offerflow")
 		}
 	}
 	return found
@@ -149,7 +149,7 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer, how how
 		if err := demo.Play(ctx, out, s.URL, s.Config.OperatorToken, s.Engine.TemporalUIURL, mails); err != nil {
 			return errors.Join(err, s.Stop())
 		}
-		fmt.Fprint(out, "\nEverything stays up until Ctrl-C.\n")
+		fmt.Fprint(out, "\nOfferflow keeps running until Ctrl-C.\n")
 	}
 	select {
 	case <-ctx.Done():

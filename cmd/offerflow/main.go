@@ -30,41 +30,41 @@ func main() {
 
 // offerflow is the program with its commands.
 func offerflow() command.Program {
-	const settings = "Its settings are variables of the environment: offerflow config lists them."
+	const settings = "Settings are environment variables: offerflow config lists them."
 	var since time.Time
 	var isTable bool
-	return command.Program{Name: "offerflow", About: "Offerflow is an offer server: it delivers rewarded offers and turns postbacks into conversions and rewards.", Commands: []command.Command{
+	return command.Program{Name: "offerflow", About: "Offerflow is an offer server: it serves rewarded offers and turns postbacks into conversions and rewards.", Commands: []command.Command{
 		{
-			Name: "api", Summary: "answer HTTP: the API, tracking, the wall and /docs", Run: serve(process.RoleAPI),
-			Help: settings + " It listens at OFFERFLOW_HTTP_ADDR and needs PostgreSQL, migrated, and NATS with its streams.",
+			Name: "api", Summary: "serve the API, tracking, the wall and /docs", Run: serve(process.RoleAPI),
+			Help: settings + " It listens on OFFERFLOW_HTTP_ADDR and needs a migrated PostgreSQL, and NATS with its streams.",
 		},
 		{
 			Name: "worker", Summary: "run workflows, activities, consumers and schedules", Run: serve(process.RoleWorker),
-			Help: settings + " It listens at OFFERFLOW_WORKER_HTTP_ADDR for /healthz, /readyz and /metrics.",
+			Help: settings + " It serves /healthz, /readyz and /metrics on OFFERFLOW_WORKER_HTTP_ADDR.",
 		},
-		{Name: "all", Summary: "both in one process", Run: serve(process.RoleAll), Help: settings},
+		{Name: "all", Summary: "run API and worker in one process", Run: serve(process.RoleAll), Help: settings},
 		{
-			Name: "migrate", Summary: "bring the database to the newest schema, make and alter the streams", Run: configured(process.MigrateSaying),
-			Help: "Run it before the processes of a new release, and after OFFERFLOW_NATS_REPLICAS or a size of a stream was changed. It needs\n" +
-				"OFFERFLOW_MIGRATE_DATABASE_URL (or OFFERFLOW_DATABASE_URL) and OFFERFLOW_NATS_URL, says what it did, and may be run again.",
+			Name: "migrate", Summary: "migrate the database, create and alter the streams", Run: configured(process.MigrateSaying),
+			Help: "Run it before you start a new release, and after you change OFFERFLOW_NATS_REPLICAS or the size of a stream. It needs\n" +
+				"OFFERFLOW_MIGRATE_DATABASE_URL (or OFFERFLOW_DATABASE_URL) and OFFERFLOW_NATS_URL, prints what it did, and may be repeated.",
 		},
 		{
-			Name: "replay", Summary: "after a restore of the database, handle clicks and postbacks again that came since an instant",
-			Help: "It has the settings of a worker. It also lists what people did since then, which is not in the database any more.",
+			Name: "replay", Summary: "after a database restore, process the clicks and postbacks received since an instant again",
+			Help: "It uses the settings of a worker. It also lists what people did since then and must repeat by hand.",
 			Flags: func(flags *flag.FlagSet) {
-				flags.Func("since", "an `INSTANT` before the one that the database was restored to, like 2026-11-30T09:00:00Z (required)", readInstant(&since))
+				flags.Func("since", "an `INSTANT` shortly before the one that the database was restored to, such as 2026-11-30T09:00:00Z (required)", readInstant(&since))
 			},
 			Run: configured(func(ctx context.Context, config process.Config, out io.Writer) error {
 				return process.Replay(ctx, config, since, out)
 			}),
 		},
 		{
-			Name: "adopt-keys", Summary: "after a secret key was lost, go on with the ones in OFFERFLOW_SECRET_KEYS", Run: configured(process.AdoptKeys),
-			Help: "Only for keys that are lost for good: click ids, API tokens and sealed secrets that were made with them are void afterwards.\n" +
+			Name: "adopt-keys", Summary: "after a secret key was lost, continue with the keys in OFFERFLOW_SECRET_KEYS", Run: configured(process.AdoptKeys),
+			Help: "Only for keys that are lost for good: click ids, API tokens and sealed secrets made with them become invalid.\n" +
 				"To rotate keys, put the new one in front of the old ones in OFFERFLOW_SECRET_KEYS instead. Stop all processes first.",
 		},
 		{
-			Name: "config", Summary: "list every setting, its value and meaning, and say what is wrong with them",
+			Name: "config", Summary: "list every setting with its value and meaning, and report errors",
 			Flags: func(flags *flag.FlagSet) {
 				flags.BoolVar(&isTable, "table", false, "write the table of docs/settings.md, without values")
 			},

@@ -7,7 +7,8 @@
 //		url := dbtest.New(t)
 //
 // The first New in a test binary starts a private cluster and migrates a
-// template; each database is a copy of it, made in some ten milliseconds. Tests
+// template; each database is a copy of it, made in some ten milliseconds where
+// memory holds it (Scratch). Tests
 // of package db itself must be in package db_test, since dbtest imports db.
 //
 // Where PostgreSQL is missing the tests fail: a test that skips says nothing.
@@ -129,7 +130,7 @@ func create(t testing.TB, migrated bool) string {
 	defer cancel()
 	statement := "CREATE DATABASE " + name
 	if migrated {
-		statement += " TEMPLATE " + s.template
+		statement += " TEMPLATE " + s.template + " STRATEGY FILE_COPY" // a copy of files, not of every page through the log
 	}
 	s.copying.Lock()
 	err := s.exec(ctx, statement)

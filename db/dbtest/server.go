@@ -16,6 +16,9 @@ import (
 
 const dirPrefix = "offerflow-dbtest-"
 
+// room is what a cluster needs: the databases of the tests that run at once, and its log.
+const room = 2 << 30
+
 // open takes the server that is named, or starts one.
 func open(ctx context.Context) (*server, error) {
 	if given := os.Getenv(URLVariable); given != "" {
@@ -25,9 +28,10 @@ func open(ctx context.Context) (*server, error) {
 		}
 		return &server{url: *u}, nil
 	}
-	sweep(ctx)
+	scratch := Scratch(room)
+	sweep(ctx, scratch)
 	// The process's number is in the name for sweep.
-	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
+	dir, err := os.MkdirTemp(scratch, fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +42,7 @@ func open(ctx context.Context) (*server, error) {
 	c, err := cluster.Start(ctx, cluster.Options{Dir: filepath.Join(dir, "pg"), Settings: map[string]string{
 		// What is lost with the machine is a test's data. Nowhere else.
 		"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
-		"shared_buffers": "64MB", "autovacuum": "off",
+		"shared_buffers": "64MB", "autovacuum": "off", "wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "256MB",
 	}})
 	if err != nil {
 		_ = os.RemoveAll(dir)
@@ -64,8 +68,8 @@ func remove(ctx context.Context, dir string) error {
 
 // sweep removes the clusters of test binaries that ended without Stop, e.g. by
 // a panic in a goroutine or a timeout.
-func sweep(ctx context.Context) {
-	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*"))
+func sweep(ctx context.Context, scratch string) {
+	dirs, _ := filepath.Glob(filepath.Join(scratch, dirPrefix+"*"))
 	for _, dir := range dirs {
 		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), dirPrefix), "-")
 		pid, err := strconv.Atoi(number)

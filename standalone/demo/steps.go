@@ -150,7 +150,7 @@ Look around
      Temporal UI  %s/namespaces/default/workflows
      this click   %s/namespaces/default/workflows/click%%2F%s
      API page     %s/docs
-     the tour     README.md, with
+     the tour     README.md and docs/tour.md, with
                   TOKEN=%s
 `, temporalUI, temporalUI, s.clickID, address, s.tenant.Token)
 	return nil

@@ -21,7 +21,7 @@ import (
 
 // pages are read in this order, as by one reader in one shell.
 var pages = []string{
-	"README.md", "docs/http.md", "docs/callbacks.md", "docs/secure-postbacks.md",
+	"README.md", "docs/tour.md", "docs/http.md", "docs/callbacks.md", "docs/secure-postbacks.md",
 	"docs/roles-and-tokens.md", "docs/where-are-my-coins.md", "docs/month-end.md",
 }
 

@@ -71,7 +71,7 @@ func (p Program) commands() []Command {
 			_, err := fmt.Fprintln(out, process.Version(p.Name))
 			return err
 		}},
-		Command{Name: "help", Summary: "print this list, or what a command does: " + p.Name + " help COMMAND"},
+		Command{Name: "help", Summary: "print this list, or explain a command: " + p.Name + " help COMMAND"},
 	)
 }
 
@@ -97,9 +97,9 @@ func (p Program) unknown(name string, errs io.Writer) int {
 	}
 	hint := ""
 	if near := domain.Nearest(name, names); len(near) > 0 {
-		hint = "did you mean " + near[0] + "? "
+		hint = "; did you mean " + near[0] + "?"
 	}
-	fmt.Fprintf(errs, "%s: there is no command %q: %s(%s help lists them)\n", p.Name, name, hint, p.Name)
+	fmt.Fprintf(errs, "%s: unknown command %q%s (%s help lists all commands)\n", p.Name, name, hint, p.Name)
 	return codeUsage
 }
 
@@ -111,7 +111,7 @@ func (p Program) run(ctx context.Context, one Command, args []string, out, errs 
 		p.explain(one, out)
 		return codeDone
 	case err == nil && flags.NArg() > 0:
-		err = fmt.Errorf("%q is too much", flags.Arg(0))
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if err != nil {
 		fmt.Fprintf(errs, "%s %s: %v (%s help %s)\n", p.Name, one.Name, err, p.Name, one.Name)

@@ -24,59 +24,59 @@ import (
 // Config is all of Offerflow's configuration, from the environment. Temporal's own is read from the
 // standard TEMPORAL_* names, tracing's from the standard OTEL_* names.
 type Config struct {
-	HTTPAddr string `env:"OFFERFLOW_HTTP_ADDR" envDefault:"127.0.0.1:8080" help:"where the API, tracking and the wall listen"`
+	HTTPAddr string `env:"OFFERFLOW_HTTP_ADDR" envDefault:"127.0.0.1:8080" help:"address on which the API, tracking and the wall listen"`
 	// DrainWait is between the fall of readiness and the end of the listener.
-	DrainWait      time.Duration `env:"OFFERFLOW_DRAIN_WAIT" envDefault:"5s" help:"how long an API that is told to stop goes on answering after /readyz has said that it is not ready"`
-	WorkerHTTPAddr string        `env:"OFFERFLOW_WORKER_HTTP_ADDR" envDefault:"127.0.0.1:8081" help:"where a worker of its own serves /healthz and /readyz, and /metrics with the operator's token"`
-	MetricsAddr    string        `env:"OFFERFLOW_METRICS_ADDR" help:"a further address with nothing but /metrics, open to whoever reaches it: let only Prometheus reach it; none when empty"`
-	PublicURL      string        `env:"OFFERFLOW_PUBLIC_URL" help:"what links and callbacks are made with; from the address when empty"`
-	AllowedHosts   []string      `env:"OFFERFLOW_ALLOWED_HOSTS" help:"names under which the API and its documentation answer, with commas between; OFFERFLOW_PUBLIC_URL's, loopback names and addresses always do; * is every name. Tracking, the wall and health answer under every name. When empty, standalone refuses other names, and offerflow only warns of them"`
-	OperatorToken  string        `env:"OFFERFLOW_OPERATOR_TOKEN" secret:"true" help:"the operator's token, 16 bytes or more (required; standalone mints one)"`
-	SecretKeys     string        `env:"OFFERFLOW_SECRET_KEYS" secret:"true" help:"current and earlier secret keys, 32 bytes or more in hex each, separated by commas; the same on every process (required; standalone mints one)"`
-	TrustedProxies []string      `env:"OFFERFLOW_TRUSTED_PROXIES" help:"addresses and ranges that may say what the client's address is"`
-	CountryHeader  string        `env:"OFFERFLOW_COUNTRY_HEADER" help:"header in which a trusted proxy (OFFERFLOW_TRUSTED_PROXIES) names the client's country, such as CF-IPCountry; it goes before the database"`
-	GeoIPFile      string        `env:"OFFERFLOW_GEOIP_FILE" help:"database of countries or cities in MaxMind's format; when empty the embedded one of countries, off looks no address up"`
+	DrainWait      time.Duration `env:"OFFERFLOW_DRAIN_WAIT" envDefault:"5s" help:"how long a stopping API keeps answering after /readyz reports that it is not ready"`
+	WorkerHTTPAddr string        `env:"OFFERFLOW_WORKER_HTTP_ADDR" envDefault:"127.0.0.1:8081" help:"address on which a separate worker serves /healthz, /readyz and, with the operator's token, /metrics"`
+	MetricsAddr    string        `env:"OFFERFLOW_METRICS_ADDR" help:"another address that serves only /metrics, without a token: make sure that only Prometheus can reach it; none when empty"`
+	PublicURL      string        `env:"OFFERFLOW_PUBLIC_URL" help:"base URL of links and callbacks; derived from OFFERFLOW_HTTP_ADDR when empty"`
+	AllowedHosts   []string      `env:"OFFERFLOW_ALLOWED_HOSTS" help:"host names under which the API and its documentation answer, separated by commas. The host of OFFERFLOW_PUBLIC_URL, loopback names and IP addresses are always allowed; * allows every name. Tracking, the wall and health answer under every name. When empty, standalone refuses other names, and offerflow only logs a warning"`
+	OperatorToken  string        `env:"OFFERFLOW_OPERATOR_TOKEN" secret:"true" help:"the operator's token, at least 16 bytes (required; standalone generates one)"`
+	SecretKeys     string        `env:"OFFERFLOW_SECRET_KEYS" secret:"true" help:"current and earlier secret keys, separated by commas, each at least 32 bytes in hex; the same on every process (required; standalone generates one)"`
+	TrustedProxies []string      `env:"OFFERFLOW_TRUSTED_PROXIES" help:"addresses and ranges of proxies that are trusted to report the client's address"`
+	CountryHeader  string        `env:"OFFERFLOW_COUNTRY_HEADER" help:"header in which a trusted proxy (OFFERFLOW_TRUSTED_PROXIES) sends the client's country, such as CF-IPCountry; it takes precedence over the database"`
+	GeoIPFile      string        `env:"OFFERFLOW_GEOIP_FILE" help:"database of countries or cities in MaxMind's format; the embedded database of countries when empty; off disables look-ups"`
 
 	// Connections and places of waiting postbacks: what strangers may hold of a process. 0 takes the default.
-	MaxConnections           int `env:"OFFERFLOW_MAX_CONNECTIONS" envDefault:"16384" help:"connections of clients that a process takes; more are closed at once. The limit of open files may lower it, which is said at the start"`
-	MaxConnectionsPerAddress int `env:"OFFERFLOW_MAX_CONNECTIONS_PER_ADDRESS" envDefault:"2048" help:"connections that one source address may hold (an IPv6 address with its /64), fewer as the process fills up; trusted proxies are exempt. A network that keeps its connections alive sends thousands of postbacks a second over a few hundred"`
-	MaxWaiting               int `env:"OFFERFLOW_MAX_WAITING_POSTBACKS" envDefault:"4096" help:"postbacks that wait for their decision at one time, each for 3 s at most; more are answered 503 with Retry-After"`
-	MaxWaitingPerAddress     int `env:"OFFERFLOW_MAX_WAITING_POSTBACKS_PER_ADDRESS" envDefault:"1024" help:"those of one client address (an IPv6 address with its /64; behind trusted proxies the address that they name), fewer as the places fill up. Decisions usually take less than 50 ms: 1024 places are then 20,000 postbacks a second"`
+	MaxConnections           int `env:"OFFERFLOW_MAX_CONNECTIONS" envDefault:"16384" help:"maximum number of client connections of a process; further ones are closed at once. A lower limit of open files reduces it, which is logged at the start"`
+	MaxConnectionsPerAddress int `env:"OFFERFLOW_MAX_CONNECTIONS_PER_ADDRESS" envDefault:"2048" help:"maximum number of connections of one source address (an IPv6 address with its /64), fewer when the process fills up; trusted proxies are exempt. A network that keeps its connections alive sends thousands of postbacks per second over a few hundred"`
+	MaxWaiting               int `env:"OFFERFLOW_MAX_WAITING_POSTBACKS" envDefault:"4096" help:"maximum number of postbacks that wait for their decision at a time, each for at most 3 s; further ones are answered 503 with Retry-After"`
+	MaxWaitingPerAddress     int `env:"OFFERFLOW_MAX_WAITING_POSTBACKS_PER_ADDRESS" envDefault:"1024" help:"the same for one client address (an IPv6 address with its /64; behind trusted proxies the address that they report), fewer when the process fills up. Decisions usually take less than 50 ms: 1024 then allow 20,000 postbacks per second"`
 
 	DatabaseURL        string `env:"OFFERFLOW_DATABASE_URL" secret:"true" help:"PostgreSQL 15 or newer (required)"`
 	MigrateDatabaseURL string `env:"OFFERFLOW_MIGRATE_DATABASE_URL" secret:"true" help:"the schema owner's login for migrate; OFFERFLOW_DATABASE_URL when empty"`
-	DatabaseConns      int32  `env:"OFFERFLOW_DATABASE_CONNS" envDefault:"40" help:"connections that a process takes at most for each of its two roles; one that is API and worker at once takes as many for either, so that requests never keep decisions from a connection, and a worker 9 more for schedules and the outbox: size max_connections for the sum over all processes, and Temporal's"`
+	DatabaseConns      int32  `env:"OFFERFLOW_DATABASE_CONNS" envDefault:"40" help:"maximum number of connections of a process for each of its two roles. A process that is API and worker takes this number for each, so that requests never take a connection from decisions. A worker takes 9 more for schedules and the outbox. Set max_connections to the sum over all processes and Temporal"`
 
-	StatementTimeout       time.Duration `env:"OFFERFLOW_STATEMENT_TIMEOUT" envDefault:"30s" help:"how long one statement of a request or a decision may take; a request that takes longer is answered 503"`
-	ReportTimeout          time.Duration `env:"OFFERFLOW_REPORT_TIMEOUT" envDefault:"2m" help:"how long one statement of a report or an export may take, likewise"`
-	ScheduleTimeout        time.Duration `env:"OFFERFLOW_SCHEDULE_TIMEOUT" envDefault:"15m" help:"how long one statement of a schedule may take, such as the sums that reports read; migrations and the letting go of old rows have no limit"`
-	LockTimeout            time.Duration `env:"OFFERFLOW_LOCK_TIMEOUT" envDefault:"10s" help:"how long one statement may wait for a lock"`
-	IdleTransactionTimeout time.Duration `env:"OFFERFLOW_IDLE_TRANSACTION_TIMEOUT" envDefault:"30s" help:"how long a transaction may wait for its next statement before the database ends it"`
+	StatementTimeout       time.Duration `env:"OFFERFLOW_STATEMENT_TIMEOUT" envDefault:"30s" help:"maximum time of one statement of a request or a decision; a request that takes longer is answered 503"`
+	ReportTimeout          time.Duration `env:"OFFERFLOW_REPORT_TIMEOUT" envDefault:"2m" help:"maximum time of one statement of a report or an export; a request that takes longer is answered 503"`
+	ScheduleTimeout        time.Duration `env:"OFFERFLOW_SCHEDULE_TIMEOUT" envDefault:"15m" help:"maximum time of one statement of a schedule, such as the sums for reports; migrations and the deletion of old rows have no limit"`
+	LockTimeout            time.Duration `env:"OFFERFLOW_LOCK_TIMEOUT" envDefault:"10s" help:"maximum time that one statement waits for a lock"`
+	IdleTransactionTimeout time.Duration `env:"OFFERFLOW_IDLE_TRANSACTION_TIMEOUT" envDefault:"30s" help:"maximum time that a transaction waits for its next statement before the database ends it"`
 
 	NATSURL        string `env:"OFFERFLOW_NATS_URL" envDefault:"nats://127.0.0.1:4222" secret:"true" help:"NATS with JetStream"`
-	NATSMonitorURL string `env:"OFFERFLOW_NATS_MONITOR_URL" help:"its monitoring address, which proves that it syncs every write; in a cluster those of all servers, with commas between"`
+	NATSMonitorURL string `env:"OFFERFLOW_NATS_MONITOR_URL" help:"NATS's monitoring address, which proves that it syncs every write; in a cluster those of all servers, separated by commas"`
 	NATSReplicas   int    `env:"OFFERFLOW_NATS_REPLICAS" envDefault:"1" help:"replicas of the streams: 3 in a cluster; migrate applies it"`
 
-	StreamKeep         time.Duration `env:"OFFERFLOW_STREAM_KEEP" envDefault:"24h" help:"how long the streams keep what is handled, for offerflow replay; in a stream that is 70 % full it goes earlier"`
-	StreamClicksMiB    int64         `env:"OFFERFLOW_STREAM_CLICKS_MIB" envDefault:"2048" help:"size of the clicks' stream in MiB; migrate applies it, NATS sets it aside on its disk"`
-	StreamStartsMiB    int64         `env:"OFFERFLOW_STREAM_STARTS_MIB" envDefault:"2048" help:"size of the stream of clicks whose workflows are to be started, likewise"`
-	StreamPostbacksMiB int64         `env:"OFFERFLOW_STREAM_POSTBACKS_MIB" envDefault:"2048" help:"size of the postbacks' stream, likewise"`
-	StreamRefusedMiB   int64         `env:"OFFERFLOW_STREAM_REFUSED_MIB" envDefault:"256" help:"size of the stream of refused postbacks on their way into the log, likewise"`
-	StreamEventsMiB    int64         `env:"OFFERFLOW_STREAM_EVENTS_MIB" envDefault:"2048" help:"size of the news' stream, likewise"`
+	StreamKeep         time.Duration `env:"OFFERFLOW_STREAM_KEEP" envDefault:"24h" help:"how long the streams keep handled messages for offerflow replay; shorter in a stream that is 70 % full"`
+	StreamClicksMiB    int64         `env:"OFFERFLOW_STREAM_CLICKS_MIB" envDefault:"2048" help:"size of the stream of clicks in MiB; migrate applies it, and NATS reserves it on disk"`
+	StreamStartsMiB    int64         `env:"OFFERFLOW_STREAM_STARTS_MIB" envDefault:"2048" help:"size of the stream of clicks whose workflows are to be started, in MiB"`
+	StreamPostbacksMiB int64         `env:"OFFERFLOW_STREAM_POSTBACKS_MIB" envDefault:"2048" help:"size of the stream of postbacks, in MiB"`
+	StreamRefusedMiB   int64         `env:"OFFERFLOW_STREAM_REFUSED_MIB" envDefault:"256" help:"size of the stream of refused postbacks on their way to the log, in MiB"`
+	StreamEventsMiB    int64         `env:"OFFERFLOW_STREAM_EVENTS_MIB" envDefault:"2048" help:"size of the stream of events, in MiB"`
 
-	RefusedPerAddress int `env:"OFFERFLOW_REFUSED_PER_ADDRESS" envDefault:"50" help:"refused postbacks per second that an API takes from one address, ten seconds' worth at once; beyond, senders get 503. As many refused clicks are recorded; beyond, members are sent on without a record"`
+	RefusedPerAddress int `env:"OFFERFLOW_REFUSED_PER_ADDRESS" envDefault:"50" help:"refused postbacks per second that an API accepts from one address, with bursts of ten seconds' worth; further ones are answered 503. The same number of refused clicks is recorded; further members are redirected without a record"`
 	RefusedPerKey     int `env:"OFFERFLOW_REFUSED_PER_KEY" envDefault:"100" help:"the same per advertiser's key"`
-	RefusedTotal      int `env:"OFFERFLOW_REFUSED_TOTAL" envDefault:"500" help:"the same in all; of refused clicks, half of it per tenant"`
+	RefusedTotal      int `env:"OFFERFLOW_REFUSED_TOTAL" envDefault:"500" help:"the same in total; of refused clicks, half of it per tenant"`
 
-	TemporalUIURL      string         `env:"OFFERFLOW_TEMPORAL_UI_URL" help:"Temporal UI that traces link to"`
-	CallbackAllowCIDRs []netip.Prefix `env:"OFFERFLOW_CALLBACK_ALLOW_CIDRS" help:"ranges that callbacks may reach although they are private, with http and any port; never Offerflow's own parts. Standalone on a loopback address allows 127.0.0.0/8,::1/128 unless this is set, be it to nothing"`
-	SMTPURL            string         `env:"OFFERFLOW_SMTP_URL" secret:"true" help:"mail server for notices: smtp://user:password@host:587 (TLS by STARTTLS, which ?starttls=optional or ?starttls=never loosen) or smtps://user:password@host:465; without one, notices are kept as failed, to be sent again"`
-	MailFrom           string         `env:"OFFERFLOW_MAIL_FROM" help:"sender of mails, like Offerflow <notices@example.com> (required with OFFERFLOW_SMTP_URL)"`
-	AttributionStart   worker.Start   `env:"OFFERFLOW_ATTRIBUTION_START" envDefault:"on_click" help:"on_click or on_first_postback: when a click's workflow starts"`
-	RetentionDays      int            `env:"OFFERFLOW_RETENTION_DAYS" envDefault:"0" help:"days after which clicks without a conversion, the log of postbacks, attempts of deliveries, views of offers and the audit log may go; 0 keeps them for ever, else 90 or more"`
-	OperatorLogDays    int            `env:"OFFERFLOW_OPERATOR_LOG_DAYS" envDefault:"14" help:"days after which refused postbacks go that nothing tells whose they are; 0 keeps them"`
-	RefusedRows        int32          `env:"OFFERFLOW_REFUSED_LOG_ROWS" envDefault:"1000000" help:"how many of them are kept, and how many refused postbacks and refused clicks of each tenant, some 2 kB each; 0 keeps all"`
-	RefusedClickDays   int            `env:"OFFERFLOW_REFUSED_CLICK_DAYS" envDefault:"90" help:"days after which clicks that were refused go; 0 keeps them as long as other clicks"`
+	TemporalUIURL      string         `env:"OFFERFLOW_TEMPORAL_UI_URL" help:"base URL of the Temporal UI for links in traces"`
+	CallbackAllowCIDRs []netip.Prefix `env:"OFFERFLOW_CALLBACK_ALLOW_CIDRS" help:"private ranges that callbacks may reach, with http and on any port, except Offerflow's own parts. Standalone on a loopback address allows 127.0.0.0/8,::1/128 unless this is set; set it to nothing to allow none"`
+	SMTPURL            string         `env:"OFFERFLOW_SMTP_URL" secret:"true" help:"mail server for notices: smtp://user:password@host:587 (STARTTLS required; relax it with ?starttls=optional or ?starttls=never) or smtps://user:password@host:465. Without one, notices are stored as failed and can be resent later"`
+	MailFrom           string         `env:"OFFERFLOW_MAIL_FROM" help:"sender of mails, such as Offerflow <notices@example.com> (required with OFFERFLOW_SMTP_URL)"`
+	AttributionStart   worker.Start   `env:"OFFERFLOW_ATTRIBUTION_START" envDefault:"on_click" help:"when a click's workflow starts: on_click or on_first_postback"`
+	RetentionDays      int            `env:"OFFERFLOW_RETENTION_DAYS" envDefault:"0" help:"days after which clicks without a conversion, the log of postbacks, attempts of deliveries, views of offers and the audit log may be deleted; 0 keeps them forever, otherwise 90 or more"`
+	OperatorLogDays    int            `env:"OFFERFLOW_OPERATOR_LOG_DAYS" envDefault:"14" help:"days after which refused postbacks without a known tenant are deleted; 0 keeps them"`
+	RefusedRows        int32          `env:"OFFERFLOW_REFUSED_LOG_ROWS" envDefault:"1000000" help:"maximum number of refused postbacks without a known tenant, and of refused postbacks and refused clicks of each tenant, about 2 kB each; 0 keeps all"`
+	RefusedClickDays   int            `env:"OFFERFLOW_REFUSED_CLICK_DAYS" envDefault:"90" help:"days after which refused clicks are deleted; 0 keeps them as long as other clicks"`
 	LogFormat          string         `env:"OFFERFLOW_LOG_FORMAT" envDefault:"text" help:"text or json"`
 	LogLevel           string         `env:"OFFERFLOW_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 

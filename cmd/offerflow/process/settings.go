@@ -84,8 +84,8 @@ func (c Config) nameKeys() string {
 
 // Table writes every setting as a table for docs/settings.md.
 func (c Config) Table(out io.Writer) {
-	fmt.Fprint(out, "# Settings\n\n`make generate` writes this page from the program, which prints the same by `offerflow config`, with what is set. "+
-		"What must be set in production, and why, is in [operations.md](operations.md).\n\n| variable | default | meaning |\n|---|---|---|\n")
+	fmt.Fprint(out, "# Settings\n\n`make generate` writes this page from the program. `offerflow config` prints the same list with the current values. "+
+		"[operations.md](operations.md) explains what to set in production.\n\n| variable | default | meaning |\n|---|---|---|\n")
 	for _, one := range slices.Concat(c.Settings(), standards) {
 		fallback := ""
 		if one.Default != "" {
