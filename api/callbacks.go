@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -111,7 +112,7 @@ func (s *Server) putCallbackEndpoint(ctx context.Context, in *putEndpointInput) 
 		return s.audit(ctx, tx, map[bool]string{true: "create", false: "update"}[isNew], "callback-endpoint", row.ID.String(), before, endpointOf(row, s.now()))
 	})
 	if db.UniqueViolation(err) != "" {
-		return nil, conflict("Another request has just made the endpoint. Send this one again.")
+		return nil, problem.Conflict("Another request has just made the endpoint. Send this one again.")
 	}
 	return out, err
 }
@@ -289,7 +290,7 @@ func enabledEndpoint(ctx context.Context, tx pgx.Tx) (dbgen.CallbackEndpoint, er
 		return row, orNotFound(err)
 	}
 	if row.DisabledAt != nil {
-		return row, conflict("The callback endpoint is disabled: it " + row.DisabledReason + ". PUT it again to enable it.")
+		return row, problem.Conflict("The callback endpoint is disabled: it " + row.DisabledReason + ". PUT it again to enable it.")
 	}
 	return row, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -173,7 +174,9 @@ func (s *Server) resendAllFailedMessages(ctx context.Context, in *resendAllFaile
 	return s.resendAny(ctx, nil, in.Body.Source, in.Body.TenantID, resendAtMost)
 }
 
-func errNotWaiting() *Problem { return conflict("It was sent again, and has not failed since.") }
+func errNotWaiting() *problem.Problem {
+	return problem.Conflict("It was sent again, and has not failed since.")
+}
 
 func (s *Server) resendOwn(ctx context.Context, id *uuid.UUID, source *string, atMost int32) (*resentOutput, error) {
 	q, tenantID := dbgen.New(), principal(ctx).TenantID

@@ -11,6 +11,9 @@ import (
 	"sync"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/domain"
 )
 
 // Hosts are the names by which people reach this process. A page of somebody else's that makes its own
@@ -71,12 +74,12 @@ func (g *hostGuard) check(c *gin.Context) {
 	switch {
 	case g.hosts.Allows(c.Request.Host):
 	case g.isListed:
-		writeProblem(c, newProblem(http.StatusMisdirectedRequest, fmt.Sprintf(
+		problem.Write(c, problem.New(http.StatusMisdirectedRequest, fmt.Sprintf(
 			"This Offerflow is not reached as %.100q here. The operator lists its names in OFFERFLOW_ALLOWED_HOSTS.", c.Request.Host)))
 	default:
 		g.warns.Do(func() {
 			slog.Warn("a request came under a name that is neither loopback nor OFFERFLOW_PUBLIC_URL's. List the names of this Offerflow "+
-				"in OFFERFLOW_ALLOWED_HOSTS: all others are then refused before the API and the documentation", "host", truncated(c.Request.Host, 100))
+				"in OFFERFLOW_ALLOWED_HOSTS: all others are then refused before the API and the documentation", "host", domain.Truncated(c.Request.Host, 100))
 		})
 	}
 }

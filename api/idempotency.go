@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 )
 
@@ -92,12 +93,12 @@ func (s *Server) idempotent(options route) gin.HandlerFunc {
 		}
 		request, err := s.keyedRequest(c, key)
 		if err != nil {
-			writeError(c, err)
+			problem.WriteError(c, err)
 			return
 		}
 		release, ok := s.running.take(request.name())
 		if !ok {
-			writeProblem(c, stillRunning())
+			problem.Write(c, stillRunning())
 			return
 		}
 		defer release()
@@ -107,14 +108,14 @@ func (s *Server) idempotent(options route) gin.HandlerFunc {
 			err = request.atomically()
 		}
 		if err != nil {
-			writeError(c, err)
+			problem.WriteError(c, err)
 		}
 		c.Abort() // the rest of the chain has run
 	}
 }
 
-func stillRunning() *Problem {
-	return conflict("The first request with this Idempotency-Key is still being answered.").retryAfter(runningFor)
+func stillRunning() *problem.Problem {
+	return problem.Conflict("The first request with this Idempotency-Key is still being answered.").RetryAfter(runningFor)
 }
 
 func (s *Server) keyedRequest(c *gin.Context, key string) (*keyed, error) {
@@ -137,11 +138,11 @@ func (s *Server) keyedRequest(c *gin.Context, key string) (*keyed, error) {
 func (s *Server) keyedStream(c *gin.Context, key string) (*keyed, error) {
 	for _, r := range key {
 		if r < ' ' || r > '~' {
-			return nil, badField("Idempotency-Key", "must be of printable ASCII characters")
+			return nil, problem.BadField("Idempotency-Key", "must be of printable ASCII characters")
 		}
 	}
 	if len(key) > maxKeyLength {
-		return nil, badField("Idempotency-Key", fmt.Sprintf("must be of at most %d characters", maxKeyLength))
+		return nil, problem.BadField("Idempotency-Key", fmt.Sprintf("must be of at most %d characters", maxKeyLength))
 	}
 	p := principal(c.Request.Context())
 	return &keyed{
@@ -256,7 +257,7 @@ func (k *keyed) kept(ctx context.Context, tx pgx.Tx) (*recorder, uuid.UUID, erro
 		return nil, uuid.Nil, err
 	}
 	if !bytes.Equal(row.RequestHash, k.hash) {
-		return nil, uuid.Nil, newProblem(http.StatusUnprocessableEntity, "This Idempotency-Key was used for another request.")
+		return nil, uuid.Nil, problem.New(http.StatusUnprocessableEntity, "This Idempotency-Key was used for another request.")
 	}
 	if row.StatusCode == nil {
 		id, err := uuid.Parse(*row.Answer)

@@ -8,6 +8,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/markup"
+	"github.com/offerflow/offerflow/api/offercache"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -128,7 +131,7 @@ func (s *Server) scanOffer(row pgx.CollectableRow) (view offerView, err error) {
 	offer = offer.Shown(goalsEnabled) // rule 69
 	view.offer = &offer
 	view.Warnings = s.placeWarnings(&offer.Targeting)
-	view.OfferDocument, view.Status = cleaned(view.offer.Document()), view.offer.Status(at)
+	view.OfferDocument, view.Status = markup.CleanDocument(view.offer.Document()), view.offer.Status(at)
 	if linkID != nil {
 		view.RedirectLink = s.linkURL(*linkID)
 	}
@@ -144,7 +147,7 @@ func (s *Server) viewOffer(ctx context.Context, tx pgx.Tx, id uuid.UUID) (offerV
 	}
 	views, err := pgx.CollectRows(rows, listing.scan)
 	if err == nil && len(views) == 0 {
-		err = notFound()
+		err = problem.NotFound()
 	}
 	if err != nil {
 		return offerView{}, err
@@ -211,21 +214,21 @@ func (s *Server) addCountersOf(ctx context.Context, from dbgen.DBTX, tenantID uu
 	if err != nil {
 		return err
 	}
-	values := indexCounters(rows)
+	values := offercache.IndexCounters(rows)
 	for _, view := range views {
 		view.Counters = countersIn(view.offer, values, periods)
 	}
 	return nil
 }
 
-func countersIn(offer *domain.Offer, values counterValues, periods domain.Periods) offerCounters {
-	spent := values.of(domain.CapScopeBudget, offer.ID, offer.BudgetPeriod(), periods)
+func countersIn(offer *domain.Offer, values offercache.CounterValues, periods domain.Periods) offerCounters {
+	spent := values.Of(domain.CapScopeBudget, offer.ID, offer.BudgetPeriod(), periods)
 	counters := offerCounters{BudgetSpent: domain.Micros(spent).String(), Events: []eventCounter{}}
 	for i := range offer.Events {
 		event := &offer.Events[i]
 		counter := eventCounter{ID: event.ID}
 		for _, limit := range event.Set() {
-			value := values.of(domain.CapScopeEvent, event.ID, limit.Period, periods)
+			value := values.Of(domain.CapScopeEvent, event.ID, limit.Period, periods)
 			switch limit.Period {
 			case domain.PeriodDay:
 				counter.Day = &value

@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/workflows"
@@ -70,7 +71,7 @@ func (s *Server) perform(ctx context.Context, request *reviewRequest, rows map[u
 		}
 	}
 	if unreached > 0 && unreached == len(rows) {
-		return nil, unavailable()
+		return nil, problem.Unavailable()
 	}
 	if unreached > 0 {
 		notFinal(ctx)
@@ -163,7 +164,7 @@ func reviewError(ctx context.Context, id uuid.UUID, err error) string {
 	if errors.As(err, &application) && application.Type() == "NoConversion" {
 		return errorNoConversion
 	}
-	slog.WarnContext(ctx, "review failed for now", "conversion", id, "request_id", requestIDOf(ctx), "error", err)
+	slog.WarnContext(ctx, "review failed for now", "conversion", id, "request_id", problem.RequestID(ctx), "error", err)
 	return "not done yet, or not known to be done: ask again"
 }
 

@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -75,7 +77,7 @@ const testWithin = 10 * time.Second
 type conversionTest struct {
 	server *Server
 	in     *testConversionInput
-	params clickParams
+	params tracking.ClickParams
 	// forAdvertiser says that the offer's advertiser tests, and sees its own part of the way.
 	forAdvertiser bool
 	// What it goes by, read once.
@@ -97,7 +99,7 @@ type conversionTest struct {
 
 func (s *Server) testConversion(ctx context.Context, in *testConversionInput) (*testConversionOutput, error) {
 	if s.Tracking == nil {
-		return nil, newProblem(http.StatusServiceUnavailable, "This process takes no clicks.").retryAfter(time.Minute)
+		return nil, problem.New(http.StatusServiceUnavailable, "This process takes no clicks.").RetryAfter(time.Minute)
 	}
 	p := principal(ctx)
 	test := &conversionTest{server: s, in: in, tenantID: p.TenantID, forAdvertiser: p.Scope == scopeAdvertiser, out: testConversionResult{Steps: []testStep{}}}
@@ -157,7 +159,7 @@ func (t *conversionTest) readParams() error {
 	var c checks
 	body := &t.in.Body
 	set := func(field, name, value string) {
-		to, limit := t.params.field(normalName(name))
+		to, limit := t.params.Field(tracking.NormalName(name))
 		switch {
 		case to == nil:
 			c.add(field, "is not a parameter of tracking links")
@@ -187,9 +189,9 @@ func (t *conversionTest) load(ctx context.Context) error {
 	return t.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		queries, body := dbgen.New(), t.in.Body
 		t.offer, err = t.tested(ctx, tx)
-		var refused *Problem
+		var refused *problem.Problem
 		if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
-			return badField("offerId", "there is no such offer")
+			return problem.BadField("offerId", "there is no such offer")
 		}
 		if err != nil {
 			return err
@@ -202,7 +204,7 @@ func (t *conversionTest) load(ctx context.Context) error {
 		t.keyed = t.offer.TenantID == t.tenantID && tenant.PostbackSecurity == string(domain.PostbackSecurityKeyed)
 		link, err := queries.DefaultLink(ctx, tx, t.tenantID, body.OfferID)
 		if errors.Is(err, pgx.ErrNoRows) { // the advertiser's side of a shared offer
-			return badField("offerId", "the offer is shared: clicks on it are the publisher's, who can test it; test the offer that it was made from")
+			return problem.BadField("offerId", "the offer is shared: clicks on it are the publisher's, who can test it; test the offer that it was made from")
 		}
 		if err != nil {
 			return err
@@ -217,7 +219,7 @@ func (t *conversionTest) load(ctx context.Context) error {
 		}
 		partner, err := queries.GetPartner(ctx, tx, t.tenantID, *body.PartnerID)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return badField("partnerId", "there is no such partner")
+			return problem.BadField("partnerId", "there is no such partner")
 		}
 		t.partner = &partner
 		return err
@@ -232,7 +234,7 @@ func (t *conversionTest) tested(ctx context.Context, tx pgx.Tx) (*domain.Offer, 
 			return nil, err
 		}
 		if !own {
-			return nil, notFound()
+			return nil, problem.NotFound()
 		}
 	}
 	return currentOffer(ctx, tx, t.in.Body.OfferID)
@@ -251,9 +253,9 @@ func (t *conversionTest) checkOffer() {
 		step.Reason, step.Detail = domain.ReasonOfferInactive, "All goals of the offer are deleted: new clicks take the fallback chain."
 	case t.partner != nil && t.partner.Status != partnerActive:
 		step.Reason, step.Detail = domain.ReasonPartnerBlocked, "The partner is "+t.partner.Status+": its clicks take the fallback chain."
-	case offers.isOfferCapped(t.offer.ID, at):
+	case offers.IsOfferCapped(t.offer.ID, at):
 		step.Reason, step.Detail = domain.ReasonCapped, "A cap or the budget of the offer is used up: new clicks take the fallback chain."
-	case partner != nil && offers.isPartnerCapped(*partner, at):
+	case partner != nil && offers.IsPartnerCapped(*partner, at):
 		step.Reason, step.Detail = domain.ReasonCapped, "A cap of the partner is used up: its clicks take the fallback chain."
 	default:
 		step.State, step.Detail = testOK, "Clicks are taken"+t.targeted()+"."
@@ -301,12 +303,12 @@ func (t *conversionTest) unplaced() (notes string) {
 	if len(targeting.Countries)+len(targeting.States) == 0 {
 		return ""
 	}
-	if missing := places.missing(); missing != "" {
+	if missing := places.Missing(); missing != "" {
 		return ". Country unknown: clicks are refused unless their link says pub_geo_country, since " + missing
 	}
-	notes = ". Countries are told by " + places.source() + "; a private address such as 127.0.0.1 has none: " +
+	notes = ". Countries are told by " + places.Source() + "; a private address such as 127.0.0.1 has none: " +
 		"set pub_geo_country in the link to try it from there"
-	if missing := places.missingStates(); missing != "" && len(targeting.States) > 0 {
+	if missing := places.MissingStates(); missing != "" && len(targeting.States) > 0 {
 		notes += ". State unknown: " + missing
 	}
 	return notes
@@ -326,7 +328,7 @@ func (t *conversionTest) findEvent() (goOn bool) {
 	step := testStep{Step: "event", State: testFailed, Reason: domain.ReasonUnknownEvent}
 	switch {
 	case t.event == nil:
-		step.Detail = fmt.Sprintf("The offer has no event %q. Its events are %s; names are compared byte for byte.", truncated(name, 255), t.eventNames())
+		step.Detail = fmt.Sprintf("The offer has no event %q. Its events are %s; names are compared byte for byte.", domain.Truncated(name, 255), t.eventNames())
 	case t.event.Status == domain.GoalStatusDeleted:
 		step.Detail = "The event is deleted."
 	case !t.offer.Open(t.event, t.goalsEnabled):

@@ -20,10 +20,10 @@ func (t *conversionTest) makeClick(ctx context.Context) (goOn bool, err error) {
 	at := t.plan.ClickedAt
 	t.click = domain.Click{
 		ID: t.server.Keys.NewID(keyring.KindClick, at), TenantID: t.tenantID, ClickedAt: at, LinkID: t.linkID, OfferID: t.offer.ID, OfferVersion: t.offer.Version,
-		AdvertiserID: t.offer.AdvertiserID, PartnerID: body.PartnerID, PubMemberID: t.params.member(), PubClickID: t.params.clickID,
-		PubSessionID: t.params.sessionID, PubGender: t.params.gender, PubAge: t.params.age, PubGeoCountry: t.params.country,
-		PubGeoState: t.params.state, PubPostalCode: t.params.postalCode, PubDevice: t.params.device, PubSubs: t.params.filledSubs(),
-		ViewID: t.params.viewID, Source: t.params.source, UserAgent: "Offerflow test", IsTest: true, SessionEndsAt: t.offer.SessionEnd(at),
+		AdvertiserID: t.offer.AdvertiserID, PartnerID: body.PartnerID, PubMemberID: t.params.Member(), PubClickID: t.params.ClickID,
+		PubSessionID: t.params.SessionID, PubGender: t.params.Gender, PubAge: t.params.Age, PubGeoCountry: t.params.Country,
+		PubGeoState: t.params.State, PubPostalCode: t.params.PostalCode, PubDevice: t.params.Device, PubSubs: t.params.FilledSubs(),
+		ViewID: t.params.ViewID, Source: t.params.Source, UserAgent: "Offerflow test", IsTest: true, SessionEndsAt: t.offer.SessionEnd(at),
 	}
 	t.click.Normalise()
 	err = t.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {

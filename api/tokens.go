@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/stream"
@@ -66,9 +67,9 @@ func (s *Server) createToken(ctx context.Context, in *createTokenInput) (*create
 	if db.ForeignKeyViolation(err) != "" {
 		// Only the one that the scope takes is set.
 		if row.PartnerID != nil {
-			return nil, badField("partnerId", "there is no such partner")
+			return nil, problem.BadField("partnerId", "there is no such partner")
 		}
-		return nil, badField("advertiserId", "there is no such advertiser")
+		return nil, problem.BadField("advertiserId", "there is no such advertiser")
 	}
 	return out, err
 }

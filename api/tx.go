@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -90,7 +91,7 @@ func (s *Server) system(ctx context.Context, fn func(ctx context.Context, tx pgx
 func mayOnlyRead(ctx context.Context, err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "25006" && principal(ctx).Scope == scopeReadonly {
-		return forbidden("This leaves something behind, which a token of scope readonly may not do.")
+		return problem.Forbidden("This leaves something behind, which a token of scope readonly may not do.")
 	}
 	return err
 }
@@ -98,7 +99,7 @@ func mayOnlyRead(ctx context.Context, err error) error {
 // orNotFound turns a missing row into 404.
 func orNotFound(err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
-		return notFound()
+		return problem.NotFound()
 	}
 	return err
 }
