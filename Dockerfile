@@ -1,12 +1,29 @@
-# Only bin/offerflow: a static binary, run by an unprivileged user. scripts/pin-images.sh updates the
+# Two images, each with one static binary, run by an unprivileged user. scripts/pin-images.sh updates the
 # digests.
-FROM golang:1.26.8@sha256:6c2a5538f964f1c82f97ad14988bf05de100d922d159d0e398b54c7b0ca0c6c9 AS build
+#   offerflow, the last stage and so the default: bin/offerflow
+#   engine: NATS, Temporal and Temporal's UI, from the modules that standalone/go.sum pins
+FROM golang:1.26.8@sha256:6c2a5538f964f1c82f97ad14988bf05de100d922d159d0e398b54c7b0ca0c6c9 AS source
 ENV GOCACHE=/cache/build GOMODCACHE=/cache/modules CGO_ENABLED=0
 WORKDIR /src
-COPY go.mod go.sum ./
-RUN --mount=type=cache,target=/cache go mod download
 COPY . .
-# What `offerflow version` prints: docker build --build-arg COMMIT=$(git rev-parse HEAD) .
+
+FROM source AS build-engine
+# What `engine version` prints: docker build --build-arg COMMIT=$(git rev-parse HEAD) .
+ARG COMMIT=
+RUN --mount=type=cache,target=/cache \
+    cd standalone && go build -trimpath -buildvcs=false \
+    -ldflags="-s -w -X github.com/offerflow/offerflow/cmd/offerflow/process.commit=$COMMIT" -o /engine ./cmd/engine
+
+# docker build --target engine .
+FROM gcr.io/distroless/static-debian12:nonroot@sha256:afa5c872c891853ca7fcf1f12c3edb23f7eeef36189728842dd51042ff57f7ab AS engine
+COPY --from=build-engine /engine /engine
+USER nonroot:nonroot
+ENV OFFERFLOW_LOG_FORMAT=json
+EXPOSE 4222 7233 8233
+ENTRYPOINT ["/engine"]
+
+FROM source AS build
+# What `offerflow version` prints.
 ARG COMMIT=
 RUN --mount=type=cache,target=/cache \
     go build -trimpath -buildvcs=false -ldflags="-s -w -X github.com/offerflow/offerflow/cmd/offerflow/process.commit=$COMMIT" -o /offerflow ./cmd/offerflow

@@ -85,6 +85,8 @@ vulncheck: $(GOVULNCHECK) ## check dependencies for known vulnerabilities; last 
 sbom: $(CYCLONEDX) build ## list the binaries' contents in CycloneDX format: bin/sbom-*.json
 	$(CYCLONEDX) bin -json -std -version "$$(git rev-parse HEAD)" -output bin/sbom-offerflow.json bin/offerflow
 	$(CYCLONEDX) bin -json -std -version "$$(git rev-parse HEAD)" -output bin/sbom-standalone.json bin/standalone
+	@scripts/build.sh engine standalone ./cmd/engine
+	$(CYCLONEDX) bin -json -std -version "$$(git rev-parse HEAD)" -output bin/sbom-engine.json bin/engine
 
 clean: ## remove build results; data stays
 	rm -rf bin

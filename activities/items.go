@@ -12,19 +12,31 @@ import (
 	"github.com/offerflow/offerflow/db"
 )
 
-var itemErrors = promauto.NewCounterVec(prometheus.CounterOpts{
+// ItemErrors counts items of scheduled work that failed while the others went on, by kind.
+var ItemErrors = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "offerflow_item_errors_total", Help: "Items of scheduled work that failed while the others went on, by kind.",
 }, []string{"kind"})
 
 // CountFailure counts and logs one item that failed while the others went on.
 func CountFailure(kind string, err error) {
-	itemErrors.WithLabelValues(kind).Inc()
+	ItemErrors.WithLabelValues(kind).Inc()
 	slog.Error("an item failed, the others go on", "kind", kind, "error", err)
 }
 
+var overdueItems = promauto.NewCounterVec(prometheus.CounterOpts{
+	Name: "offerflow_swept_total", Help: "Overdue items that the sweep found, by kind. Zero in a healthy system.",
+}, []string{"kind"})
+
+// CountOverdue counts overdue items that nobody was at.
+func CountOverdue(kind string, n int) { overdueItems.WithLabelValues(kind).Add(float64(n)) }
+
+// InternalErrorText is what a person reads of an item or a delivery that ended by an error that is no
+// decision.
+const InternalErrorText = "not decided, by an error of ours: the log has it"
+
 const (
-	// itemsPage items are looked up at a time.
-	itemsPage = 500
+	// ItemsPage items are looked up at a time.
+	ItemsPage = 500
 	// maxAway is how many items in a row may find the database away before the rest is left for the next
 	// run: one item's statement may be what breaks its connection.
 	maxAway = 3
@@ -35,16 +47,16 @@ const (
 // Items works on one kind of items, each alone: one that fails is logged and counted, and keeps no
 // other.
 type Items struct {
-	kind string
+	Kind string
 	// Found items were worked on, Failed are those among them that failed.
 	Found, Failed int
 	errs          []error
 	away          int
 }
 
-// add notes how an item ended. It returns an error where the rest is not worth trying now: time is up,
+// Add notes how an item ended. It returns an error where the rest is not worth trying now: time is up,
 // or the database is away.
-func (i *Items) add(ctx context.Context, err error) error {
+func (i *Items) Add(ctx context.Context, err error) error {
 	i.Found++
 	if err == nil {
 		i.away = 0
@@ -54,7 +66,7 @@ func (i *Items) add(ctx context.Context, err error) error {
 		return errors.Join(ctx.Err(), err)
 	}
 	i.Failed++
-	CountFailure(i.kind, err)
+	CountFailure(i.Kind, err)
 	if len(i.errs) < maxItemErrors {
 		i.errs = append(i.errs, err)
 	}
@@ -66,13 +78,13 @@ func (i *Items) add(ctx context.Context, err error) error {
 	return nil
 }
 
-// failures are the errors of single items, joined.
-func (i *Items) failures() error { return errors.Join(i.errs...) }
+// Errors are those of single items, joined.
+func (i *Items) Errors() error { return errors.Join(i.errs...) }
 
-// inPages works on all items that a listing finds, page after page, until there are none. next lists
+// InPages works on all items that a listing finds, page after page, until there are none. next lists
 // what stands behind an item, or the first ones for nil: an item that failed is not met again.
-func inPages[T any](ctx context.Context, kind string, next func(after *T) ([]T, error), work func(item *T) error) (done Items, err error) {
-	done.kind = kind
+func InPages[T any](ctx context.Context, kind string, next func(after *T) ([]T, error), work func(item *T) error) (done Items, err error) {
+	done.Kind = kind
 	var after *T
 	for {
 		page, err := next(after)
@@ -80,14 +92,14 @@ func inPages[T any](ctx context.Context, kind string, next func(after *T) ([]T, 
 			return done, err
 		}
 		for n := range page {
-			if err := done.add(ctx, work(&page[n])); err != nil {
+			if err := done.Add(ctx, work(&page[n])); err != nil {
 				return done, err
 			}
 		}
 		if activity.IsActivity(ctx) {
 			activity.RecordHeartbeat(ctx, done.Found)
 		}
-		if len(page) < itemsPage {
+		if len(page) < ItemsPage {
 			return done, nil
 		}
 		after = &page[len(page)-1]

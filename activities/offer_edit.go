@@ -12,6 +12,7 @@ import (
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
+	"github.com/offerflow/offerflow/stream/outbox"
 )
 
 // Share is a shared offer's partnership as one of its sides edits the offer (rules 55 to 57). Every
@@ -53,7 +54,7 @@ func (f *ForeignFields) Error() string { return f.Fields.Error() }
 
 // ShareOf is the share that an offer is to a tenant; nil when it is not shared.
 func ShareOf(ctx context.Context, tx dbgen.DBTX, tenantID, offerID uuid.UUID) (*Share, error) {
-	row, err := queries.ShareOfOffer(ctx, tx, tenantID, offerID)
+	row, err := dbgen.New().ShareOfOffer(ctx, tx, tenantID, offerID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -78,7 +79,7 @@ func (s *Share) RewardRatio(ctx context.Context, system dbgen.DBTX, own *domain.
 	if s.Side == domain.SidePublisher {
 		return own, nil
 	}
-	publisher, err := queries.SystemShareTarget(ctx, system, s.AdvertiserTenantID, s.PublisherTenantID)
+	publisher, err := dbgen.New().SystemShareTarget(ctx, system, s.AdvertiserTenantID, s.PublisherTenantID)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +123,7 @@ func (s *Share) Record(ctx context.Context, tx dbgen.DBTX, actor string, version
 		return err
 	}
 	by := s.By(actor)
-	err = queries.InsertOfferChanges(ctx, tx, dbgen.InsertOfferChangesParams{
+	err = dbgen.New().InsertOfferChanges(ctx, tx, dbgen.InsertOfferChangesParams{
 		OfferID: s.OfferID, Version: version, At: at, By: by, Side: s.Side, Changes: entries,
 	})
 	if err != nil {
@@ -132,12 +133,9 @@ func (s *Share) Record(ctx context.Context, tx dbgen.DBTX, actor string, version
 	if err != nil {
 		return err
 	}
-	payload, err := json.Marshal(stream.ExchangeEvent{ID: id, Partnership: s.Partnership, Version: version, Side: s.Side, At: at})
-	if err != nil {
-		return err
-	}
 	editor := s.Tenant(s.Side)
-	err = queries.InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{TenantID: editor, ID: id, Subject: stream.SubjectExchange, Payload: payload})
+	err = outbox.Add(ctx, tx, editor, id, stream.SubjectExchange,
+		stream.ExchangeEvent{ID: id, Partnership: s.Partnership, Version: version, Side: s.Side, At: at})
 	if err != nil {
 		return err
 	}
@@ -145,7 +143,7 @@ func (s *Share) Record(ctx context.Context, tx dbgen.DBTX, actor string, version
 	for _, change := range changes {
 		live.Changes = append(live.Changes, stream.LiveFieldChange(change))
 	}
-	err = queueLive(ctx, tx, editor, stream.LiveChange, live, at, s.AdvertiserTenantID, s.PublisherTenantID)
+	err = outbox.AddLive(ctx, tx, editor, stream.LiveChange, live, at, s.AdvertiserTenantID, s.PublisherTenantID)
 	if err != nil {
 		return err
 	}
@@ -162,7 +160,7 @@ func (s *Share) recordPause(ctx context.Context, tx dbgen.DBTX, changes []domain
 		if err := json.Unmarshal(change.New, &isPaused); err != nil {
 			return err
 		}
-		return queueLive(ctx, tx, s.Tenant(s.Side), stream.LiveStatus, stream.LivePartnershipData{
+		return outbox.AddLive(ctx, tx, s.Tenant(s.Side), stream.LiveStatus, stream.LivePartnershipData{
 			PartnershipID: s.ID, OfferID: s.OfferID, State: stream.PartnershipActive, IsPaused: &isPaused, Side: s.Side,
 		}, at, s.AdvertiserTenantID, s.PublisherTenantID)
 	}

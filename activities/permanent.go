@@ -20,29 +20,25 @@ import (
 	"github.com/offerflow/offerflow/stream"
 )
 
-// Here, and nowhere else, is said which errors no retry mends. Everything else is taken as passing.
-
 // errUndecodable marks what is stored, or was sent, in a form that this release cannot read.
 var errUndecodable = errors.New("cannot be decoded")
 
-// errStillTaken marks a unique index that was violated at every try: no race lasts that long.
-var errStillTaken = errors.New("a unique key stays taken")
-
-// undecodable marks an error of reading a stored document.
-func undecodable(err error) error {
+// Undecodable marks an error of reading a stored document.
+func Undecodable(err error) error {
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", errUndecodable, err)
 }
 
-// Permanent says whether no retry mends an error: values that the database refuses, figures that are
-// too large to be booked, what cannot be decoded, and what was sealed with a key that is no longer there.
+// Permanent says whether no retry mends an error: a value that the database refuses, a figure that is too
+// large to be booked, what cannot be decoded, what was sealed with a key that is no longer there. Every other
+// error is taken as passing. Nothing else decides this.
 func Permanent(err error) bool {
 	if err == nil || errors.Is(err, stream.ErrNotYet) || db.Unavailable(err) {
 		return false
 	}
-	for _, kind := range []error{stream.ErrBad, keyring.ErrSealed, domain.ErrRange, errUndecodable, errStillTaken} {
+	for _, kind := range []error{stream.ErrBad, keyring.ErrSealed, domain.ErrRange, errUndecodable, db.ErrStillTaken} {
 		if errors.Is(err, kind) {
 			return true
 		}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -34,17 +34,17 @@ func (s *Server) adjustConversion(ctx context.Context, in *adjustInput) (*adjust
 	if err != nil {
 		return nil, err
 	}
-	decisions := &activities.Decisions{Store: s.Store, Keys: s.Keys, Nudge: s.nudge, Now: s.now}
+	decisions := &attribution.Decisions{Store: s.Store, Keys: s.Keys, Nudge: s.nudge, Now: s.now}
 	row, err := decisions.Adjust(context.WithoutCancel(ctx), request)
 	switch {
-	case errors.Is(err, activities.ErrNoConversion):
+	case errors.Is(err, attribution.ErrNoConversion):
 		return nil, problem.NotFound()
 	case errors.Is(err, domain.ErrAdjustRejected):
 		return nil, problem.Conflict("The conversion is Rejected: " + err.Error() + ".")
-	case errors.Is(err, activities.ErrBudgetExhausted):
-		problem := problem.Conflict("The offer's budget does not hold this revenue.")
-		problem.Errors = append(problem.Errors, domain.FieldError{Field: "revenue", Reason: err.Error()})
-		return nil, problem
+	case errors.Is(err, attribution.ErrBudgetExhausted):
+		refused := problem.Conflict("The offer's budget does not hold this revenue.")
+		refused.Errors = append(refused.Errors, domain.FieldError{Field: "revenue", Reason: err.Error()})
+		return nil, refused
 	case errors.Is(err, domain.ErrDecidedByAdvertiser): // rule 58
 		return nil, problem.Forbidden("The conversion is " + err.Error() + ".")
 	case errors.Is(err, domain.ErrPublishersPayout): // rule 57
@@ -64,10 +64,10 @@ func (s *Server) adjustConversion(ctx context.Context, in *adjustInput) (*adjust
 	return &adjustOutput{Body: views[0]}, nil
 }
 
-func checkAdjust(ctx context.Context, in *adjustInput) (activities.AdjustRequest, error) {
+func checkAdjust(ctx context.Context, in *adjustInput) (attribution.AdjustRequest, error) {
 	var c checks
 	body := &in.Body
-	request := activities.AdjustRequest{
+	request := attribution.AdjustRequest{
 		TenantID: principal(ctx).TenantID, ConversionID: in.ID, RequestID: effectID(ctx).String(), Actor: principal(ctx).Actor,
 		Note: strings.TrimSpace(body.Reason), OverrideCaps: body.OverrideCaps,
 		Figures: domain.Adjustment{

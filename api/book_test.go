@@ -14,7 +14,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/db/dbgen"
@@ -29,7 +29,7 @@ type book struct {
 	t         testing.TB
 	tenantID  uuid.UUID
 	me        *caller
-	decisions *activities.Decisions
+	decisions *attribution.Decisions
 	engine    *engine
 	offer     domain.Offer
 }
@@ -37,7 +37,7 @@ type book struct {
 // engine stands in for the workflow engine: it hands each review to Settle.
 type engine struct {
 	client.Client
-	decisions *activities.Decisions
+	decisions *attribution.Decisions
 
 	mu sync.Mutex
 	// fails are the errors of the next calls.
@@ -60,7 +60,7 @@ func (e *engine) UpdateWithStartWorkflow(ctx context.Context, options client.Upd
 	if err != nil {
 		return nil, err
 	}
-	settled, err := e.decisions.Settle(ctx, options.UpdateOptions.Args[0].(activities.SettleRequest))
+	settled, err := e.decisions.Settle(ctx, options.UpdateOptions.Args[0].(attribution.SettleRequest))
 	return updateHandle{settled: settled, err: err}, nil
 }
 
@@ -81,12 +81,12 @@ func (e *engine) failing(times int) {
 
 type updateHandle struct {
 	client.WorkflowUpdateHandle
-	settled activities.Settled
+	settled attribution.Settled
 	err     error
 }
 
 func (h updateHandle) Get(_ context.Context, value any) error {
-	*value.(*activities.Settled) = h.settled
+	*value.(*attribution.Settled) = h.settled
 	return h.err
 }
 
@@ -103,7 +103,7 @@ func newBook(t *testing.T, change ...func(*api.Server)) *book {
 	b.site = newSite(t, append(change, func(s *api.Server) {
 		s.Temporal, s.Config.TemporalUIURL, s.Config.TemporalNamespace = b.engine, "http://temporal.example", "offers"
 	})...)
-	b.decisions = &activities.Decisions{Store: b.store, Keys: b.api.Keys, Nudge: func() {}, Now: clocktest.Now}
+	b.decisions = &attribution.Decisions{Store: b.store, Keys: b.api.Keys, Nudge: func() {}, Now: clocktest.Now}
 	b.engine.decisions = b.decisions
 	id, me := b.tenant("Coins")
 	b.tenantID, b.me = uuid.MustParse(id), me
@@ -187,7 +187,7 @@ func (b *book) click(member string, change ...func(*domain.Click)) uuid.UUID {
 	}
 	packed, err := json.Marshal([]domain.Click{click})
 	require.NoError(b.t, err)
-	clicks := activities.Clicks{Store: b.store}
+	clicks := attribution.Clicks{Store: b.store}
 	require.NoError(b.t, clicks.Insert(b.t.Context(), packed))
 	return click.ID
 }

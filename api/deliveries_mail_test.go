@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/delivery"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/outbound/mailbox"
@@ -38,7 +38,7 @@ func TestRule56MailsAreLoggedAndSentAgain(t *testing.T) {
 	t.Parallel()
 	x := newExchange(t)
 	made := x.share(x.offer(nil), x.publisher)
-	deliveries := activities.NewDeliveries(x.store, x.api.Keys, nil, nil)
+	deliveries := delivery.NewDeliveries(x.store, x.api.Keys, nil, nil)
 	var versions []int64
 	for _, name := range []string{"Dice <b>one</b>", "Dice two"} {
 		x.advertiser.edit(made.SharedOfferID, map[string]any{"name": name}).into(http.StatusOK, &struct{}{})
@@ -95,7 +95,7 @@ func TestRule56MailsAreLoggedAndSentAgain(t *testing.T) {
 
 // sendQueued does what the worker does with the deliveries that lie in the outbox, and empties it of
 // them.
-func (x *exchange) sendQueued(deliveries *activities.Deliveries) (ids []string) {
+func (x *exchange) sendQueued(deliveries *delivery.Deliveries) (ids []string) {
 	x.t.Helper()
 	rows, err := x.store.SystemPool().Query(x.t.Context(), "DELETE FROM outbox WHERE subject = $1 RETURNING payload", stream.SubjectDelivery)
 	require.NoError(x.t, err)

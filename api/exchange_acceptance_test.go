@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/delivery"
 	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/outbound"
@@ -158,7 +158,7 @@ func TestRule55MailsOfARequestedShare(t *testing.T) {
 	t.Cleanup(func() { _ = box.Close() })
 	mailer, err := outbound.NewMailer("smtp://"+box.Addr()+"?starttls=never", "Offerflow <notices@example.com>")
 	require.NoError(t, err)
-	deliveries := activities.NewDeliveries(x.store, x.api.Keys, nil, nil).WithMail(mailer, "https://offerflow.example")
+	deliveries := delivery.NewDeliveries(x.store, x.api.Keys, nil, nil).WithMail(mailer, "https://offerflow.example")
 	source := x.offer(map[string]any{"name": "Dice"})
 	notice := func(made requested, version int64, side domain.Side) {
 		t.Helper()

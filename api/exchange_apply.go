@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -92,7 +92,7 @@ func (s *Server) applyToShares(ctx context.Context, in *applyToSharesInput) (*ap
 			return errs
 		}
 		made, err := queries.InsertJob(ctx, tx, dbgen.InsertJobParams{
-			TenantID: tenantID, ID: out.Body.JobID, Action: string(activities.JobApply), State: activities.JobRunning,
+			TenantID: tenantID, ID: out.Body.JobID, Action: string(attribution.JobApply), State: attribution.JobRunning,
 			Actor: principal(ctx).Actor, Columns: []string{}, CreatedAt: s.now(), Fields: patch,
 		})
 		if err != nil || made == 0 { // the same request made it before
@@ -116,7 +116,7 @@ func (s *Server) applyToShares(ctx context.Context, in *applyToSharesInput) (*ap
 
 // ApplyToShare edits one share for a job, as PATCH would by the person who asked for the job. refusal says
 // why this one is not edited; err is what may work later.
-func (s *Server) ApplyToShare(ctx context.Context, edit activities.ShareEdit) (changed bool, refusal string, err error) {
+func (s *Server) ApplyToShare(ctx context.Context, edit attribution.ShareEdit) (changed bool, refusal string, err error) {
 	ctx = withPrincipal(ctx, Principal{TenantID: edit.TenantID, Scope: scopeManagement, Actor: edit.Actor + ", job " + edit.JobID.String()})
 	err = s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		before, err := lockOffer(ctx, tx, edit.OfferID)

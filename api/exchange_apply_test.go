@@ -9,15 +9,15 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/clocktest"
 )
 
 // applied runs a job of a tenant as a worker does.
 func (x *exchange) applied(tenantID, jobID string) {
 	x.t.Helper()
-	jobs := &activities.Jobs{
-		Decisions: &activities.Decisions{Store: x.store, Keys: x.api.Keys, Nudge: func() {}, Now: clocktest.Now}, Apply: x.api.ApplyToShare,
+	jobs := &attribution.Jobs{
+		Decisions: &attribution.Decisions{Store: x.store, Keys: x.api.Keys, Nudge: func() {}, Now: clocktest.Now}, Apply: x.api.ApplyToShare,
 	}
 	for through := int64(0); ; {
 		batch, err := jobs.RunJob(x.t.Context(), uuid.MustParse(tenantID), uuid.MustParse(jobID), through)
@@ -179,7 +179,7 @@ func TestRule56AShareIsEditedOnceHoweverOftenTheJobTries(t *testing.T) {
 	source := x.offer(nil)
 	first, same := x.share(source, x.publisher), x.share(source, x.second)
 	x.advertiser.edit(same.SharedOfferID, map[string]any{"headline": "New"}).into(http.StatusOK, nil)
-	edit := activities.ShareEdit{TenantID: uuid.MustParse(x.advertiser.id), Actor: "token t", JobID: uuid.New(), Patch: []byte(`{"headline":"New"}`)}
+	edit := attribution.ShareEdit{TenantID: uuid.MustParse(x.advertiser.id), Actor: "token t", JobID: uuid.New(), Patch: []byte(`{"headline":"New"}`)}
 	for range 2 {
 		for id, want := range map[string]bool{first.SharedOfferID: true, same.SharedOfferID: false} {
 			edit.OfferID = uuid.MustParse(id)

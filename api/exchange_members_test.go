@@ -14,7 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/activities/delivery"
 	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/domain"
@@ -92,7 +93,7 @@ func TestRule57NothingOfThePublishersMembersIsTheAdvertisers(t *testing.T) {
 	f.advertiser.call(http.MethodGet, "/track?gk_click_id="+clickID+"&cnv_event_id=install&cnv_sub_1=theirs", nil, 200, &answer)
 	require.Equal(t, "accepted", answer.Outcome, answer.Reason)
 	conversionID := uuid.MustParse(answer.ConversionID)
-	_, err = (&activities.Exchange{Decisions: f.publisher.decisions}).SyncConversion(t.Context(), f.partnership, conversionID)
+	_, err = (&attribution.Exchange{Decisions: f.publisher.decisions}).SyncConversion(t.Context(), f.partnership, conversionID)
 	require.NoError(t, err)
 	params := map[string]string{}
 	for name := range said {
@@ -123,7 +124,7 @@ func TestRule57NothingOfThePublishersMembersIsTheAdvertisers(t *testing.T) {
 	for side, knows := range map[domain.Side]bool{domain.SideAdvertiser: false, domain.SidePublisher: true} {
 		var macros map[string]string
 		err := f.publisher.decisions.Store.Tenant(t.Context(), f.partnership.Tenant(side), func(ctx context.Context, tx pgx.Tx) (err error) {
-			macros, _, err = activities.PartnerMacros(ctx, tx, f.partnership.Tenant(side), conversionID, domain.StatusSuccess)
+			macros, _, err = delivery.PartnerMacros(ctx, tx, f.partnership.Tenant(side), conversionID, domain.StatusSuccess)
 			return err
 		})
 		require.NoError(t, err)

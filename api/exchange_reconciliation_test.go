@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -39,8 +39,8 @@ type shownReconciliation struct {
 // reconcile does what a worker does, two minutes from now.
 func (b *sharedBook) reconcile() {
 	b.t.Helper()
-	r := &activities.Reconciliations{
-		Store: b.store, Replay: (&activities.Exchange{Decisions: b.decisions}).Replay, Now: func() time.Time { return clocktest.Now().Add(2 * time.Minute) },
+	r := &attribution.Reconciliations{
+		Store: b.store, Replay: (&attribution.Exchange{Decisions: b.decisions}).Replay, Now: func() time.Time { return clocktest.Now().Add(2 * time.Minute) },
 	}
 	c, err := r.CompareBooks(b.t.Context(), b.partnership.ID, uuid.Nil, time.Time{}, time.Time{})
 	require.NoError(b.t, err)
@@ -52,7 +52,7 @@ func (b *sharedBook) reconcile() {
 func (b *sharedBook) synced(member, eventID string) uuid.UUID {
 	b.t.Helper()
 	id := b.postback(b.click(member), eventID).ConversionID
-	_, err := (&activities.Exchange{Decisions: b.decisions}).SyncConversion(b.t.Context(), b.partnership, *id)
+	_, err := (&attribution.Exchange{Decisions: b.decisions}).SyncConversion(b.t.Context(), b.partnership, *id)
 	require.NoError(b.t, err)
 	return *id
 }

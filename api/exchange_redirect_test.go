@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/api/offercache"
 	"github.com/offerflow/offerflow/api/problem"
@@ -119,7 +119,7 @@ func (f *sharedFront) converted(clickID uuid.UUID) uuid.UUID {
 	}
 	f.advertiser.call(http.MethodGet, "/track?gk_click_id="+clickID.String()+"&cnv_event_id=install", nil, 200, &answer)
 	require.Equal(f.publisher.t, "accepted", answer.Outcome, answer.Reason)
-	_, err := (&activities.Exchange{Decisions: f.publisher.decisions}).SyncConversion(f.publisher.t.Context(), f.partnership, answer.ConversionID)
+	_, err := (&attribution.Exchange{Decisions: f.publisher.decisions}).SyncConversion(f.publisher.t.Context(), f.partnership, answer.ConversionID)
 	require.NoError(f.publisher.t, err)
 	return answer.ConversionID
 }

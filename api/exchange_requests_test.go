@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -133,7 +133,7 @@ func TestRule58AnAskThatStandsIsNotRepeated(t *testing.T) {
 func (b *sharedBook) move(id uuid.UUID, action string) {
 	b.t.Helper()
 	b.me.post("/api/v1/conversions/review", map[string]any{"action": action, "ids": []any{id}}).into(http.StatusOK, nil)
-	synced, err := (&activities.Exchange{Decisions: b.decisions}).SyncConversion(b.t.Context(), b.partnership, id)
+	synced, err := (&attribution.Exchange{Decisions: b.decisions}).SyncConversion(b.t.Context(), b.partnership, id)
 	require.NoError(b.t, err)
 	require.Equal(b.t, 1, synced.Copied)
 }

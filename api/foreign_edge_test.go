@@ -15,7 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/activities/delivery"
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
@@ -30,7 +31,7 @@ import (
 // edge is the way of clicks and postbacks, and what came along it.
 type edge struct {
 	*site
-	decisions *activities.Decisions
+	decisions *attribution.Decisions
 
 	mu sync.Mutex
 	// clicks and postbacks are the ids of those that came since the last call of came, failures what
@@ -51,10 +52,10 @@ func edgeOf(t *testing.T, server *api.Server, live *liveLog) *edge {
 }
 
 // behind is what a worker does behind the edge.
-func (e *edge) behind(t *testing.T, s *site, decisions *activities.Decisions) *edge {
+func (e *edge) behind(t *testing.T, s *site, decisions *attribution.Decisions) *edge {
 	t.Helper()
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	deliveries := activities.NewDeliveries(s.store, s.api.Keys, outbound.New(loopback, nil), nil)
+	deliveries := delivery.NewDeliveries(s.store, s.api.Keys, outbound.New(loopback, nil), nil)
 	t.Cleanup(deliveries.Wait)
 	e.site, e.decisions = s, decisions
 	relay := &testsNews{edge: e, deliveries: deliveries}
@@ -85,7 +86,7 @@ func (e *edge) takeClick(click domain.Click) error {
 	if err != nil {
 		return err
 	}
-	return (&activities.Clicks{Store: e.store}).Insert(context.Background(), packed)
+	return (&attribution.Clicks{Store: e.store}).Insert(context.Background(), packed)
 }
 
 // takePostback lets the worker's consumer decide, the way it does without a workflow engine.
@@ -105,7 +106,7 @@ func (e *edge) takePostback(postback domain.Postback) (domain.Answer, bool) {
 // outbox: it is another tenant's, as often as not, and rows of others are compared.
 type testsNews struct {
 	*edge
-	deliveries *activities.Deliveries
+	deliveries *delivery.Deliveries
 }
 
 func (n *testsNews) Nudge() {

@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/db/dbgen"
@@ -191,7 +191,7 @@ func (w *world) share(advertiser, publisher *rich, digits string) {
 	})
 	answer := advertiser.postback(click, eventInstall)
 	require.NotNil(t, answer.ConversionID, "%+v", answer)
-	_, err := (&activities.Exchange{Decisions: b.decisions}).SyncConversion(t.Context(), partnership, *answer.ConversionID)
+	_, err := (&attribution.Exchange{Decisions: b.decisions}).SyncConversion(t.Context(), partnership, *answer.ConversionID)
 	require.NoError(t, err)
 	var atPublisher struct{ Payout, Reward, Revenue string }
 	publisher.me.get("/api/v1/conversions/"+answer.ConversionID.String()).into(http.StatusOK, &atPublisher)
@@ -298,7 +298,7 @@ func (w *world) by(t *testing.T, address string) *world {
 		s.Keys, s.Config, s.Temporal = w.api.Keys, w.api.Config, engine
 		out.edge = edgeOf(t, s, w.live)
 	})
-	engine.decisions = &activities.Decisions{Store: site.store, Keys: site.api.Keys, Nudge: func() {}, Now: clocktest.Now}
+	engine.decisions = &attribution.Decisions{Store: site.store, Keys: site.api.Keys, Nudge: func() {}, Now: clocktest.Now}
 	out.site = site
 	out.edge.behind(t, site, engine.decisions)
 	for _, tenant := range w.tenants {

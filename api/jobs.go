@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -240,7 +240,7 @@ func (s *Server) turnJob(ctx context.Context, id uuid.UUID, action string,
 			return err
 		}
 		switch state := out.Body.State; {
-		case turned == 0 && (state == activities.JobDone || state == activities.JobReceiving):
+		case turned == 0 && (state == attribution.JobDone || state == attribution.JobReceiving):
 			return problem.Conflict("The job is " + state + ".")
 		case turned == 0:
 			return nil
@@ -248,7 +248,7 @@ func (s *Server) turnJob(ctx context.Context, id uuid.UUID, action string,
 		if err := s.audit(ctx, tx, action, "job", id.String(), nil, map[string]string{"state": out.Body.State}); err != nil {
 			return err
 		}
-		if out.Body.State != activities.JobRunning {
+		if out.Body.State != attribution.JobRunning {
 			return nil // its next chunk reads that it is paused
 		}
 		return announceJob(ctx, tx, id)

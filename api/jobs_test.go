@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -42,10 +42,10 @@ const jobsPath = "/api/v1/jobs/"
 // works runs a job as a worker does, a minute later.
 func (b *book) works(jobID string) {
 	b.t.Helper()
-	decisions := &activities.Decisions{Store: b.store, Keys: b.api.Keys, Nudge: func() {}, Now: func() time.Time { return clocktest.Now().Add(time.Minute) }}
-	jobs := &activities.Jobs{
+	decisions := &attribution.Decisions{Store: b.store, Keys: b.api.Keys, Nudge: func() {}, Now: func() time.Time { return clocktest.Now().Add(time.Minute) }}
+	jobs := &attribution.Jobs{
 		Decisions: decisions,
-		Start:     func(context.Context, activities.ConversionStart) error { return nil },
+		Start:     func(context.Context, attribution.ConversionStart) error { return nil },
 		End:       func(context.Context, uuid.UUID, string) error { return nil },
 		Hold:      func(context.Context, uuid.UUID, domain.Postback) error { return nil },
 	}

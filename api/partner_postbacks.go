@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/delivery"
 	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -298,7 +298,7 @@ func (s *Server) previewPartnerPostback(ctx context.Context, in *previewPartnerP
 		if err != nil {
 			return err
 		}
-		values, mayHear, err := activities.PartnerMacros(ctx, tx, principal(ctx).TenantID, conversion.ID, conversion.Status)
+		values, mayHear, err := delivery.PartnerMacros(ctx, tx, principal(ctx).TenantID, conversion.ID, conversion.Status)
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/upkeep"
 	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -59,7 +59,7 @@ func (b *book) performance(more ...string) (report shownPerformance) {
 // rollUp recomputes all that changed, as the schedule would in a while.
 func (b *book) rollUp() {
 	b.t.Helper()
-	rollups := activities.Rollups{Store: b.store, Now: func() time.Time { return clocktest.Now().Add(time.Hour) }}
+	rollups := upkeep.Rollups{Store: b.store, Now: func() time.Time { return clocktest.Now().Add(time.Hour) }}
 	_, err := rollups.RollUp(b.t.Context())
 	require.NoError(b.t, err)
 }

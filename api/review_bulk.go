@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/stream"
@@ -113,7 +113,7 @@ func (s *Server) reviewMany(ctx context.Context, request *reviewRequest, dryRun 
 	id := effectID(ctx)
 	err = s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		job := dbgen.InsertJobParams{
-			TenantID: principal(ctx).TenantID, ID: id, Action: string(request.action), State: activities.JobRunning,
+			TenantID: principal(ctx).TenantID, ID: id, Action: string(request.action), State: attribution.JobRunning,
 			Actor: principal(ctx).Actor, Note: request.note, OverrideCaps: request.overrideCaps, Filter: filter, Columns: []string{}, CreatedAt: s.now(),
 		}
 		made, err := dbgen.New().InsertJob(ctx, tx, job)

@@ -14,7 +14,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -33,7 +33,7 @@ const (
 
 // settledOne is the outcome of one conversion of a review.
 type settledOne struct {
-	settled activities.Settled
+	settled attribution.Settled
 	err     error
 }
 
@@ -94,7 +94,7 @@ func (s *Server) settleAll(ctx context.Context, request *reviewRequest, rows map
 		places <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-places }()
-			outcomes[i].settled, outcomes[i].err = s.settle(ctx, activities.SettleRequest{
+			outcomes[i].settled, outcomes[i].err = s.settle(ctx, attribution.SettleRequest{
 				TenantID: principal(ctx).TenantID, ConversionID: id, Action: request.action, RequestID: request.requestID,
 				Actor: principal(ctx).Actor, Note: request.note, OverrideCaps: request.overrideCaps,
 			})
@@ -106,11 +106,11 @@ func (s *Server) settleAll(ctx context.Context, request *reviewRequest, rows map
 
 // settle asks the conversion's workflow for one transition, and starts it where none runs. Asked
 // again with the same RequestID it answers the same, so that it may be tried as often as needed.
-func (s *Server) settle(ctx context.Context, request activities.SettleRequest) (settled activities.Settled, err error) {
+func (s *Server) settle(ctx context.Context, request attribution.SettleRequest) (settled attribution.Settled, err error) {
 	if s.Temporal == nil {
 		return settled, serviceerror.NewUnavailable("no workflow engine")
 	}
-	if request, err = activities.SealReview(s.Keys, request); err != nil {
+	if request, err = attribution.SealReview(s.Keys, request); err != nil {
 		return settled, err
 	}
 	for try := range settleTries {
@@ -131,7 +131,7 @@ func (s *Server) settle(ctx context.Context, request activities.SettleRequest) (
 	return settled, err
 }
 
-func (s *Server) settleOnce(ctx context.Context, updateID string, request activities.SettleRequest) (settled activities.Settled, err error) {
+func (s *Server) settleOnce(ctx context.Context, updateID string, request attribution.SettleRequest) (settled attribution.Settled, err error) {
 	in := workflows.ConversionInput{TenantID: request.TenantID, ConversionID: request.ConversionID, ReviewOnly: true}
 	start := s.Temporal.NewWithStartWorkflowOperation(
 		workflows.ConversionOptions(request.TenantID, request.ConversionID), workflows.ConversionName, in)

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/delivery"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -110,7 +110,7 @@ func (t *conversionTest) tellPartner(ctx context.Context) (endpoints []uuid.UUID
 		if err != nil {
 			return err
 		}
-		values, mayHear, err := activities.PartnerMacros(ctx, tx, t.tenantID, conversion.ID, conversion.Status)
+		values, mayHear, err := delivery.PartnerMacros(ctx, tx, t.tenantID, conversion.ID, conversion.Status)
 		if err != nil || !mayHear {
 			why = "The goal is private: partners never hear of it (rule 66)."
 			return err

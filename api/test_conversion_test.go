@@ -15,7 +15,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/activities/delivery"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/outbound"
@@ -70,7 +71,7 @@ func newToolBook(t *testing.T) *toolBook {
 		b.tenantID, uuid.New(), b.offer.ID)
 	require.NoError(t, b.api.TrackWith(t.Context(), b.takeClick, b.takePostback))
 	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	deliveries := activities.NewDeliveries(b.store, b.api.Keys, outbound.New(loopback, nil), nil)
+	deliveries := delivery.NewDeliveries(b.store, b.api.Keys, outbound.New(loopback, nil), nil)
 	t.Cleanup(deliveries.Wait)
 	relay := &testRelay{book: b.book, deliveries: deliveries}
 	b.api.Relay, b.decisions.Nudge = relay, relay.Nudge
@@ -88,7 +89,7 @@ func (b *toolBook) takeClick(click domain.Click) error {
 	if err != nil {
 		return err
 	}
-	return (&activities.Clicks{Store: b.store}).Insert(context.Background(), packed)
+	return (&attribution.Clicks{Store: b.store}).Insert(context.Background(), packed)
 }
 
 func (b *toolBook) takePostback(postback domain.Postback) (domain.Answer, bool) {
@@ -103,7 +104,7 @@ func (b *toolBook) takePostback(postback domain.Postback) (domain.Answer, bool) 
 // testRelay hands the outbox's news to the deliveries.
 type testRelay struct {
 	*book
-	deliveries *activities.Deliveries
+	deliveries *delivery.Deliveries
 	mu         sync.Mutex
 }
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db"
@@ -94,8 +94,8 @@ func (p provider) fire(postbackURL, click, event string) string {
 type shopfront struct {
 	t          *testing.T
 	url, token string
-	decisions  *activities.Decisions
-	clicks     activities.Clicks
+	decisions  *attribution.Decisions
+	clicks     attribution.Clicks
 	tracking   *tracking.Edge
 }
 
@@ -108,7 +108,7 @@ func newShopfront(t *testing.T) *shopfront {
 	t.Cleanup(store.Close)
 	keys, err := keyring.Parse(keyring.Generate())
 	require.NoError(t, err)
-	s := &shopfront{t: t, clicks: activities.Clicks{Store: store}, decisions: &activities.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: clocktest.Now}}
+	s := &shopfront{t: t, clicks: attribution.Clicks{Store: store}, decisions: &attribution.Decisions{Store: store, Keys: keys, Nudge: func() {}, Now: clocktest.Now}}
 	server := &Server{Store: store, Keys: keys, Now: clocktest.Now, Config: Config{PublicURL: shopfrontURL, OperatorTokenHash: keys.Hash("operator")}}
 	parts := server.TrackingParts()
 	parts.Clicks, parts.Messages, parts.Refusals = shopfrontClicks{s}, shopfrontPostbacks{s}, refusalFunc(func(domain.Postback) {})

@@ -20,7 +20,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -149,7 +149,7 @@ func (u *upload) receive(ctx context.Context) error {
 	p := principal(ctx)
 	err = u.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := dbgen.New().InsertJob(ctx, tx, dbgen.InsertJobParams{
-			TenantID: p.TenantID, ID: u.jobID, Action: string(activities.JobUpload), State: activities.JobReceiving,
+			TenantID: p.TenantID, ID: u.jobID, Action: string(attribution.JobUpload), State: attribution.JobReceiving,
 			Actor: p.Actor, Columns: columns, CreatedAt: u.server.now(),
 		})
 		return err

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/clocktest"
 	"github.com/offerflow/offerflow/api/offercache"
 	"github.com/offerflow/offerflow/api/problem"
@@ -371,7 +371,7 @@ func TestWallWithoutWhatIsDone(t *testing.T) {
 // settle rejects or reverses a conversion, as a person does.
 func (w *wall) settle(conversionID string, action domain.Action) {
 	w.t.Helper()
-	settled, err := w.decisions.Settle(w.t.Context(), activities.SettleRequest{
+	settled, err := w.decisions.Settle(w.t.Context(), attribution.SettleRequest{
 		TenantID: uuid.MustParse(w.tenantID()), ConversionID: uuid.MustParse(conversionID), Action: action, RequestID: uuid.NewString(), Actor: "person",
 	})
 	require.NoError(w.t, err)

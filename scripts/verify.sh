@@ -25,6 +25,9 @@ echo "settings: docs/settings.md against the program"
 bin/offerflow config --table | diff -u --label docs/settings.md --label "made from the code" docs/settings.md - | head -n 60
 [ "${PIPESTATUS[0]}${PIPESTATUS[1]}" = 00 ] || complain "docs/settings.md: make generate"
 
+echo "images: what is pulled has a digest"
+scripts/pin-images.sh --check || complain "docker-compose.yml, Dockerfile: scripts/pin-images.sh"
+
 for module in . standalone; do
 	echo "go.mod of $module"
 	(cd "$module" && go mod tidy -diff) || complain "$module/go.mod: go mod tidy in $module"

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -67,6 +68,16 @@ const (
 // Keep keeps one. The same message again is the same row.
 func (f *Failures) Keep(ctx context.Context, failure Failure) error {
 	return f.keepIn(ctx, f.Store.SystemPool(), failure)
+}
+
+// KeepExchange keeps an event of a partnership that no retry brings to the other side. It belongs to two
+// tenants, and so to the operator.
+func (f *Failures) KeepExchange(ctx context.Context, source string, event *ExchangeEvent, cause error) error {
+	payload, err := json.Marshal(event)
+	if err != nil {
+		return err
+	}
+	return f.Keep(ctx, Failure{Source: source, Subject: SubjectExchange, Payload: payload, About: event.ConversionID, Cause: cause})
 }
 
 func (f *Failures) keepIn(ctx context.Context, tx dbgen.DBTX, failure Failure) error {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
@@ -17,7 +17,7 @@ import (
 // Postbacks finds the click of each postback and has it decided. Its fields are set once.
 type Postbacks struct {
 	// Decisions decide where no workflow does.
-	Decisions *activities.Decisions
+	Decisions *attribution.Decisions
 	// Passed says whether every click of before an instant has its row.
 	Passed func(ctx context.Context, at time.Time) (bool, error)
 	// Update has a click's workflow decide. An error means that the same decision is made without it.

@@ -12,6 +12,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/activities/delivery"
+	"github.com/offerflow/offerflow/activities/upkeep"
 	"github.com/offerflow/offerflow/workflows"
 )
 
@@ -98,11 +101,11 @@ func (w *Worker) engine() sdkworker.Worker {
 	} {
 		engine.RegisterWorkflowWithOptions(function, workflow.RegisterOptions{Name: name})
 	}
-	retention := &activities.Retention{Store: w.Schedules, After: w.Retention, Now: time.Now}
-	rollups := &activities.Rollups{Store: w.Schedules, Now: time.Now}
-	earnings := &activities.Earnings{Store: w.Schedules, Now: time.Now}
-	exchange := &activities.Exchange{Decisions: w.decisions}
-	sealed := &activities.Sealed{Decisions: w.decisions, Seals: w.seals}
+	retention := &upkeep.Retention{Store: w.Schedules, After: w.Retention, Now: time.Now}
+	rollups := &upkeep.Rollups{Store: w.Schedules, Now: time.Now}
+	earnings := &upkeep.Earnings{Store: w.Schedules, Now: time.Now}
+	exchange := &attribution.Exchange{Decisions: w.decisions}
+	sealed := &attribution.Sealed{Decisions: w.decisions, Seals: w.seals}
 	for _, function := range []any{
 		sealed.Decide, w.decisions.DecideHeld, sealed.Settle, w.sweep.FindOverdue, rollups.RollUp, earnings.RefreshEarnings,
 		retention.LetGoOfOld, w.sweep.Changes.ApplyScheduledChange, exchange.SyncConversion, w.Deliveries.NoticeOfEdit, w.reconciliations.PartnershipsAfter,
@@ -115,7 +118,7 @@ func (w *Worker) engine() sdkworker.Worker {
 // deliveryEngine runs the durable retries on a queue of their own, so that slow receivers take no
 // slot from anything else.
 func (w *Worker) deliveryEngine() sdkworker.Worker {
-	engine := sdkworker.New(w.Temporal, activities.DeliveryTaskQueue, sdkworker.Options{
+	engine := sdkworker.New(w.Temporal, delivery.DeliveryTaskQueue, sdkworker.Options{
 		DisableWorkflowWorker: true, WorkerStopTimeout: 20 * time.Second,
 		Interceptors: []interceptor.WorkerInterceptor{activities.ErrorInterceptor()},
 		OnFatalError: func(err error) { slog.Error("temporal worker", "error", err) },

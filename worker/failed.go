@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -29,7 +30,7 @@ func (w *Worker) endsForGood(consumer stream.Consumer) stream.Consumer {
 		return err
 	}
 	consumer.Keep = func(ctx context.Context, msg jetstream.Msg, cause error) error {
-		if errors.Is(cause, activities.ErrUnsealed) {
+		if errors.Is(cause, attribution.ErrUnsealed) {
 			return w.keepUnsealed(ctx, consumer.Durable, msg, cause)
 		}
 		return w.keep(ctx, consumer.Durable, msg, cause)

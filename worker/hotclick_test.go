@@ -14,7 +14,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -60,15 +60,15 @@ func TestAWorkflowsOwnLimitIsAnAnswer(t *testing.T) {
 func TestOwedWaitsAreGroupedByClick(t *testing.T) {
 	t.Parallel()
 	hot, other := uuid.New(), uuid.New()
-	var waits []activities.OwedWait
+	var waits []attribution.OwedWait
 	for i := range 5 {
 		click := &hot
 		if i == 3 {
 			click = &other
 		}
-		waits = append(waits, activities.OwedWait{Postback: domain.Postback{ID: uuid.New(), ClickID: click}})
+		waits = append(waits, attribution.OwedWait{Postback: domain.Postback{ID: uuid.New(), ClickID: click}})
 	}
-	require.Equal(t, [][]activities.OwedWait{{waits[0], waits[1], waits[2], waits[4]}, {waits[3]}}, byClick(waits))
+	require.Equal(t, [][]attribution.OwedWait{{waits[0], waits[1], waits[2], waits[4]}, {waits[3]}}, byClick(waits))
 }
 
 type message struct {

@@ -14,6 +14,7 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
 	"github.com/offerflow/offerflow/workflows"
@@ -27,14 +28,14 @@ const jobsInFlight = 4
 
 // jobEngine runs bulk work on a queue of its own, so that it takes no slot from anything else.
 func (w *Worker) jobEngine() sdkworker.Worker {
-	engine := sdkworker.New(w.Temporal, activities.JobTaskQueue, sdkworker.Options{
+	engine := sdkworker.New(w.Temporal, attribution.JobTaskQueue, sdkworker.Options{
 		DisableWorkflowWorker: true, MaxConcurrentActivityExecutionSize: batchesAtOnce,
 		MaxConcurrentActivityTaskPollers: batchesAtOnce, DisableEagerActivities: true,
 		WorkerStopTimeout: 20 * time.Second,
 		Interceptors:      []interceptor.WorkerInterceptor{activities.ErrorInterceptor()},
 		OnFatalError:      func(err error) { slog.Error("temporal worker", "error", err) },
 	})
-	jobs := &activities.Jobs{Decisions: w.decisions, Start: w.startConversion, End: w.endConversion, Hold: w.holdPostback, Apply: w.ApplyToShare}
+	jobs := &attribution.Jobs{Decisions: w.decisions, Start: w.startConversion, End: w.endConversion, Hold: w.holdPostback, Apply: w.ApplyToShare}
 	engine.RegisterActivity(jobs.RunJob)
 	engine.RegisterActivity(w.reconciliations.CompareBooks)
 	engine.RegisterActivity(w.reconciliations.Reconcile)

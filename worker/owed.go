@@ -13,13 +13,14 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/activities/upkeep"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/workflows"
 )
 
-// What the workflow engine was spared, or could not take, is in two tables (activities.Owed): starts of
+// What the workflow engine was spared, or could not take, is in two tables (attribution.Owed): starts of
 // clicks' workflows, and waits that decisions made without it left. This process makes up for them as
 // soon as the engine answers.
 
@@ -111,7 +112,7 @@ func (w *Worker) rounds(ctx context.Context, nudged <-chan struct{}, round func(
 // payAll hands waits over, each click's one after the other beside those of other clicks, and finishes when
 // the process is stopping: what it left in the middle would stay untouched for its lease. ok is false when
 // the engine was away.
-func (w *Worker) payAll(ctx context.Context, waits []activities.OwedWait) (ok bool) {
+func (w *Worker) payAll(ctx context.Context, waits []attribution.OwedWait) (ok bool) {
 	ctx = context.WithoutCancel(ctx)
 	var all errgroup.Group
 	all.SetLimit(waitsInFlight)
@@ -122,7 +123,7 @@ func (w *Worker) payAll(ctx context.Context, waits []activities.OwedWait) (ok bo
 }
 
 // byClick groups waits by their click, in their order.
-func byClick(waits []activities.OwedWait) (groups [][]activities.OwedWait) {
+func byClick(waits []attribution.OwedWait) (groups [][]attribution.OwedWait) {
 	index := map[uuid.UUID]int{}
 	for _, wait := range waits {
 		i, ok := index[*wait.Postback.ClickID]
@@ -137,7 +138,7 @@ func byClick(waits []activities.OwedWait) (groups [][]activities.OwedWait) {
 }
 
 // payClick hands over the waits of one click. An error means that the engine was away.
-func (w *Worker) payClick(ctx context.Context, waits []activities.OwedWait) error {
+func (w *Worker) payClick(ctx context.Context, waits []attribution.OwedWait) error {
 	for i := range waits {
 		id := waits[i].Postback.ID
 		until, err := w.payWait(ctx, &waits[i])
@@ -161,7 +162,7 @@ func (w *Worker) payClick(ctx context.Context, waits []activities.OwedWait) erro
 }
 
 // putOff has waits come again after a while. One that cannot be written comes again after its lease.
-func (w *Worker) putOff(ctx context.Context, waits []activities.OwedWait, by time.Duration) {
+func (w *Worker) putOff(ctx context.Context, waits []attribution.OwedWait, by time.Duration) {
 	for i := range waits {
 		if err := w.owed.KeepWait(ctx, waits[i].Postback.ID, time.Now().Add(by)); err != nil {
 			slog.Warn("a wait that is owed to the workflow engine", "postback", waits[i].Postback.ID, "error", err)
@@ -172,7 +173,7 @@ func (w *Worker) putOff(ctx context.Context, waits []activities.OwedWait, by tim
 // payWait hands what a decision left over to the click's workflow, by the Update that it did not get
 // then: the decision is answered from the log, and what it left is waited for. Where the workflow is
 // over, conversions get their own, and a held event is looked at again when its grace ends (until).
-func (w *Worker) payWait(ctx context.Context, wait *activities.OwedWait) (until *time.Time, err error) {
+func (w *Worker) payWait(ctx context.Context, wait *attribution.OwedWait) (until *time.Time, err error) {
 	if !wait.IsLogged { // let go of since
 		return nil, nil
 	}
@@ -199,7 +200,7 @@ func (w *Worker) payWait(ctx context.Context, wait *activities.OwedWait) (until 
 
 // payStart starts the workflows of the clicks of one owed start, some at a time, and keeps what is left
 // when the engine stops answering.
-func (w *Worker) payStart(ctx context.Context, start activities.OwedStart) error {
+func (w *Worker) payStart(ctx context.Context, start attribution.OwedStart) error {
 	for len(start.Clicks) > 0 && ctx.Err() == nil {
 		now := start.Clicks[:min(startsAtATime, len(start.Clicks))]
 		left, err := w.startClicks(ctx, now)
@@ -267,7 +268,7 @@ func (w *Worker) park(ctx context.Context, click *domain.Click) error {
 
 // sweepWhileAway does what the schedule would, while the engine that keeps the schedule is away: held
 // events whose grace ended and conversions that are due do not wait for it.
-func (w *Worker) sweepWhileAway(ctx context.Context, sweep *activities.Sweep) error {
+func (w *Worker) sweepWhileAway(ctx context.Context, sweep *upkeep.Sweep) error {
 	ticker := time.NewTicker(sweepAlone)
 	defer ticker.Stop()
 	for {

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.temporal.io/sdk/client"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
@@ -45,7 +45,7 @@ func isRedelivered(msg jetstream.Msg) bool {
 
 // update sends the postback to its click's workflow and waits a short while for the decision.
 func (w *Worker) update(ctx context.Context, click *dbgen.SystemClickByIDRow, postback *domain.Postback) (answer domain.Answer, err error) {
-	sealed, err := activities.SealPostback(w.Keys, click.TenantID, *postback)
+	sealed, err := attribution.SealPostback(w.Keys, click.TenantID, *postback)
 	if err != nil {
 		return answer, err
 	}
@@ -79,7 +79,7 @@ func (w *Worker) updateWithStart(ctx context.Context, row *dbgen.SystemClickByID
 }
 
 // startConversion starts the wait of a Pending conversion, or finds it running.
-func (w *Worker) startConversion(ctx context.Context, start activities.ConversionStart) error {
+func (w *Worker) startConversion(ctx context.Context, start attribution.ConversionStart) error {
 	in := workflows.ConversionInput{TenantID: start.TenantID, ConversionID: start.ConversionID, ReleaseAt: start.ReleaseAt}
 	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
 		_, err := w.Temporal.ExecuteWorkflow(ctx, workflows.ConversionOptions(start.TenantID, start.ConversionID), workflows.ConversionName, in)

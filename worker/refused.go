@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/upkeep"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -44,7 +45,7 @@ const refusedLogEvery = 5 * time.Minute
 
 // boundRefusedLog keeps refused postbacks and refused clicks to their age and number, until ctx is done.
 func (w *Worker) boundRefusedLog(ctx context.Context) error {
-	log := &activities.RefusedLog{Store: w.Store, After: w.OperatorLog, Clicks: w.RefusedClicks, Rows: w.RefusedRows, Now: time.Now}
+	log := &upkeep.RefusedLog{Store: w.Store, After: w.OperatorLog, Clicks: w.RefusedClicks, Rows: w.RefusedRows, Now: time.Now}
 	ticker := time.NewTicker(refusedLogEvery)
 	defer ticker.Stop()
 	for {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
@@ -140,7 +140,7 @@ func (w *Worker) lostOf(ctx context.Context, subject string, data []byte) (one L
 	switch subject {
 	case stream.SubjectConversion:
 		var event stream.ConversionEvent
-		if err = json.Unmarshal(data, &event); err != nil || activities.ByItself(event.Actor) {
+		if err = json.Unmarshal(data, &event); err != nil || attribution.ByItself(event.Actor) {
 			return one, false, err
 		}
 		by := cmp.Or(event.Actor, "somebody or by itself (an earlier release's news)")

@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
@@ -73,7 +73,7 @@ func TestOnlyStartsThatFailedComeAgain(t *testing.T) {
 		workflows.ClickWorkflowID(ids[3]): true, workflows.ClickWorkflowID(ids[11]): true,
 	}}
 	w := &Worker{Temporal: engine, engineGate: newGate(), pace: newPace(nil), debts: newDebts(),
-		clicks: &activities.Clicks{Store: store}, owed: &activities.Owed{Store: store}}
+		clicks: &attribution.Clicks{Store: store}, owed: &attribution.Owed{Store: store}}
 
 	if err := w.handleStarts(t.Context(), startsMessage{data: packed}); err != nil {
 		t.Fatalf("the whole message comes again: %v", err)

@@ -11,7 +11,9 @@ import (
 	sdkworker "go.temporal.io/sdk/worker"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/activities/delivery"
+	"github.com/offerflow/offerflow/activities/upkeep"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
@@ -47,25 +49,25 @@ type Worker struct {
 	RefusedRows int32
 	// RefusedClicks is the age at which refused clicks go; 0 keeps them. Their number is RefusedRows too.
 	RefusedClicks time.Duration
-	Deliveries    *activities.Deliveries
+	Deliveries    *delivery.Deliveries
 	// ApplyToShare edits one share of an offer for a job: api.Server's.
-	ApplyToShare func(ctx context.Context, edit activities.ShareEdit) (changed bool, refusal string, err error)
+	ApplyToShare func(ctx context.Context, edit attribution.ShareEdit) (changed bool, refusal string, err error)
 	// Busy says that redirects are coming fast in this process now, so that starts of workflows yield
 	// to them; nil where there are none.
 	Busy func() bool
 
 	// decisions are made by workflows, direct ones without: those write down what they leave.
-	decisions, direct *activities.Decisions
+	decisions, direct *attribution.Decisions
 	postbacks         *Postbacks
-	sweep             *activities.Sweep
-	owed              *activities.Owed
+	sweep             *upkeep.Sweep
+	owed              *attribution.Owed
 	engineGate        *gate
 	debts             *debts
 	startsLag         lag
 	failures          *stream.Failures
-	seals             *activities.Seals
-	reconciliations   *activities.Reconciliations
-	clicks            *activities.Clicks
+	seals             *attribution.Seals
+	reconciliations   *attribution.Reconciliations
+	clicks            *attribution.Clicks
 	pace              *pace
 	rows              *stream.Packer
 	// replays says that old messages are handled again (Replay).
@@ -116,13 +118,13 @@ func (w *Worker) setUp() {
 	if w.Schedules == nil {
 		w.Schedules = w.Store
 	}
-	w.decisions = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now}
-	w.direct = &activities.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now, Owes: true}
+	w.decisions = &attribution.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now}
+	w.direct = &attribution.Decisions{Store: w.Store, Keys: w.Keys, Nudge: w.Relay.Nudge, Now: time.Now, Owes: true}
 	w.failures = &stream.Failures{Store: w.Store}
-	w.seals = &activities.Seals{Keys: w.Keys, Store: w.Store, Now: time.Now}
-	w.reconciliations = &activities.Reconciliations{Store: w.Schedules, Replay: (&activities.Exchange{Decisions: w.decisions}).Replay, Now: time.Now}
-	w.clicks = &activities.Clicks{Store: w.Store}
-	w.owed = &activities.Owed{Store: w.Store}
+	w.seals = &attribution.Seals{Keys: w.Keys, Store: w.Store, Now: time.Now}
+	w.reconciliations = &attribution.Reconciliations{Store: w.Schedules, Replay: (&attribution.Exchange{Decisions: w.decisions}).Replay, Now: time.Now}
+	w.clicks = &attribution.Clicks{Store: w.Store}
+	w.owed = &attribution.Owed{Store: w.Store}
 	w.engineGate, w.debts = newGate(), newDebts()
 	w.postbacks = &Postbacks{
 		Decisions: w.direct, Update: w.update, Owed: w.debts.nudge,
@@ -130,8 +132,8 @@ func (w *Worker) setUp() {
 	}
 	w.pace = newPace(w.Busy)
 	w.rows = stream.NewPacker(w.writePack)
-	changes := &activities.ScheduledChanges{Store: w.Store, Nudge: w.Relay.Nudge, Now: time.Now}
-	w.sweep = &activities.Sweep{Store: w.Schedules, Decisions: w.direct, Deliveries: w.Deliveries, Start: w.startConversion, Changes: changes}
+	changes := &upkeep.ScheduledChanges{Store: w.Store, Nudge: w.Relay.Nudge, Now: time.Now}
+	w.sweep = &upkeep.Sweep{Store: w.Schedules, Decisions: w.direct, Deliveries: w.Deliveries, Start: w.startConversion, Changes: changes}
 }
 
 // The names of consumers whose failures are more than a message.

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -28,17 +28,17 @@ type AttributionInput struct {
 // Attribution is the life of one click: parked until a postback comes, awake while an event is
 // held, over when its session ends.
 func Attribution(ctx workflow.Context, in AttributionInput) error {
-	a := &attribution{in: in, deciding: workflow.NewMutex(ctx)}
+	a := &attributionRun{in: in, deciding: workflow.NewMutex(ctx)}
 	if err := a.setup(ctx); err != nil {
 		return err
 	}
 	return a.run(ctx)
 }
 
-type attribution struct {
+type attributionRun struct {
 	in AttributionInput
 	// waiting are Pending conversions whose own workflow is to be started.
-	waiting []activities.ConversionStart
+	waiting []attribution.ConversionStart
 	// deciding keeps decisions in one row: an answer that came later must not be overwritten by an
 	// earlier one's view of what is held.
 	deciding workflow.Mutex
@@ -49,12 +49,12 @@ type attribution struct {
 }
 
 // setup registers the handler before anything blocks: an Update may be what woke us.
-func (a *attribution) setup(ctx workflow.Context) error {
+func (a *attributionRun) setup(ctx workflow.Context) error {
 	return workflow.SetUpdateHandler(ctx, UpdatePostback, a.postback)
 }
 
 // postback decides at once, also when the decision is to hold: what must wait is in the database.
-func (a *attribution) postback(ctx workflow.Context, postback domain.Postback) (domain.Answer, error) {
+func (a *attributionRun) postback(ctx workflow.Context, postback domain.Postback) (domain.Answer, error) {
 	defer func() { a.arrivals++ }()
 	if err := a.deciding.Lock(ctx); err != nil {
 		return domain.Answer{}, err
@@ -69,7 +69,7 @@ func (a *attribution) postback(ctx workflow.Context, postback domain.Postback) (
 }
 
 // held decides again what is held, when its grace has ended.
-func (a *attribution) held(ctx workflow.Context) error {
+func (a *attributionRun) held(ctx workflow.Context) error {
 	if err := a.deciding.Lock(ctx); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (a *attribution) held(ctx workflow.Context) error {
 	return nil
 }
 
-func (a *attribution) apply(ctx workflow.Context, decided activities.Decided, outcome string) {
+func (a *attributionRun) apply(ctx workflow.Context, decided attribution.Decided, outcome string) {
 	a.decided++
 	a.outcomes = append(a.outcomes, outcome)
 	a.outcomes = a.outcomes[max(0, len(a.outcomes)-shownOutcomes):]
@@ -94,7 +94,7 @@ func (a *attribution) apply(ctx workflow.Context, decided activities.Decided, ou
 
 // run waits for the next deadline or arrival until the session is over. Handlers run whenever it
 // blocks, so that each turn looks at everything again before it ends the run.
-func (a *attribution) run(ctx workflow.Context) error {
+func (a *attributionRun) run(ctx workflow.Context) error {
 	for {
 		if err := a.startWaiting(ctx); err != nil {
 			return err
@@ -120,12 +120,12 @@ func (a *attribution) run(ctx workflow.Context) error {
 
 // over says that nothing more can come: the end point was reached or the session has ended, and
 // nothing is held.
-func (a *attribution) over(ctx workflow.Context) bool {
+func (a *attributionRun) over(ctx workflow.Context) bool {
 	return a.in.HeldUntil == nil && (a.in.Closed || !workflow.Now(ctx).Before(a.in.SessionEndsAt))
 }
 
 // wait ends at the next deadline (due) or with the next arrival.
-func (a *attribution) wait(ctx workflow.Context) (due bool, err error) {
+func (a *attributionRun) wait(ctx workflow.Context) (due bool, err error) {
 	until, what := a.in.SessionEndsAt, "session ends"
 	if a.in.HeldUntil != nil {
 		until, what = *a.in.HeldUntil, "grace of an early event ends"
@@ -135,7 +135,7 @@ func (a *attribution) wait(ctx workflow.Context) (due bool, err error) {
 }
 
 // startWaiting gives each Pending conversion a life of its own.
-func (a *attribution) startWaiting(ctx workflow.Context) error {
+func (a *attributionRun) startWaiting(ctx workflow.Context) error {
 	for len(a.waiting) > 0 {
 		next := a.waiting[0]
 		a.waiting = a.waiting[1:]
@@ -150,7 +150,7 @@ func (a *attribution) startWaiting(ctx workflow.Context) error {
 const shownOutcomes = 10
 
 // details is what a person in ops reads in the Temporal UI: Markdown, the newest outcome last.
-func (a *attribution) details() string {
+func (a *attributionRun) details() string {
 	text := fmt.Sprintf("Decisions since this run began: %d\n", a.decided)
 	for _, outcome := range a.outcomes {
 		text += "\n- " + outcome

@@ -11,14 +11,14 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/domain"
 )
 
 // decisions and sealed are for references only: the worker's registered instances do the work.
 var (
-	decisions *activities.Decisions
-	sealed    *activities.Sealed
+	decisions *attribution.Decisions
+	sealed    *attribution.Sealed
 )
 
 // store is the retry profile of everything that decides in the database: it retries until it
@@ -31,8 +31,8 @@ func store(ctx workflow.Context, summary string) workflow.Context {
 	})
 }
 
-func decide(ctx workflow.Context, in AttributionInput, postback domain.Postback) (activities.Decided, error) {
-	var decided activities.Decided
+func decide(ctx workflow.Context, in AttributionInput, postback domain.Postback) (attribution.Decided, error) {
+	var decided attribution.Decided
 	err := workflow.ExecuteLocalActivity(store(ctx, "decide "+titleOf(postback)), sealed.Decide, in.TenantID, postback).Get(ctx, &decided)
 	return decided, err
 }
@@ -56,21 +56,21 @@ func titleOf(postback domain.Postback) string {
 	return event + ", postback " + postback.ID.String()
 }
 
-func decideHeld(ctx workflow.Context, in AttributionInput) (activities.Decided, error) {
-	var decided activities.Decided
+func decideHeld(ctx workflow.Context, in AttributionInput) (attribution.Decided, error) {
+	var decided attribution.Decided
 	err := workflow.ExecuteLocalActivity(store(ctx, "decide held events"), decisions.DecideHeld, in.TenantID, in.ClickID).Get(ctx, &decided)
 	return decided, err
 }
 
-func settle(ctx workflow.Context, request activities.SettleRequest) (activities.Settled, error) {
-	var settled activities.Settled
+func settle(ctx workflow.Context, request attribution.SettleRequest) (attribution.Settled, error) {
+	var settled attribution.Settled
 	err := workflow.ExecuteLocalActivity(store(ctx, string(request.Action)), sealed.Settle, request).Get(ctx, &settled)
 	return settled, err
 }
 
 // startConversion starts the wait of a Pending conversion and sees it started: it outlives whoever
 // started it.
-func startConversion(ctx workflow.Context, start activities.ConversionStart) error {
+func startConversion(ctx workflow.Context, start attribution.ConversionStart) error {
 	options := workflow.ChildWorkflowOptions{
 		WorkflowID:            ConversionWorkflowID(start.ConversionID),
 		TaskQueue:             TaskQueue,

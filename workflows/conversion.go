@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -50,7 +50,7 @@ type conversion struct {
 	// settled says that a job has settled the conversion: nothing is left to wait for.
 	settled bool
 	next    deadline
-	starts  []activities.ConversionStart
+	starts  []attribution.ConversionStart
 }
 
 // run waits while the conversion is Pending. Handlers run whenever it blocks, so that each turn
@@ -102,8 +102,8 @@ func (c *conversion) awaitFirstReview(ctx workflow.Context) error {
 }
 
 func (c *conversion) release(ctx workflow.Context) error {
-	settled, err := settle(ctx, activities.SettleRequest{
-		TenantID: c.in.TenantID, ConversionID: c.in.ConversionID, Action: domain.ActionRelease, RequestID: activities.ReleaseRequestID,
+	settled, err := settle(ctx, attribution.SettleRequest{
+		TenantID: c.in.TenantID, ConversionID: c.in.ConversionID, Action: domain.ActionRelease, RequestID: attribution.ReleaseRequestID,
 	})
 	if err == nil {
 		c.apply(ctx, settled)
@@ -124,7 +124,7 @@ func (c *conversion) wait(ctx workflow.Context) (due bool, err error) {
 }
 
 // review moves the conversion for a person; the answer is how it stands, or why nothing changed.
-func (c *conversion) review(ctx workflow.Context, request activities.SettleRequest) (activities.Settled, error) {
+func (c *conversion) review(ctx workflow.Context, request attribution.SettleRequest) (attribution.Settled, error) {
 	settled, err := settle(ctx, request)
 	if err != nil {
 		// Retried for ever inside; what comes out is final, and must not keep the run waiting.
@@ -136,7 +136,7 @@ func (c *conversion) review(ctx workflow.Context, request activities.SettleReque
 	return settled, nil
 }
 
-func (c *conversion) apply(ctx workflow.Context, settled activities.Settled) {
+func (c *conversion) apply(ctx workflow.Context, settled attribution.Settled) {
 	c.pending = settled.Status == domain.StatusPending
 	c.in.ReleaseAt = settled.ReleaseAt
 	if settled.NeedsReview {

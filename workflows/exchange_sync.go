@@ -10,7 +10,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/activities/delivery"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -66,17 +67,17 @@ func latestOf(news workflow.ReceiveChannel, known int64) int64 {
 
 // exchange and deliveries are for references only.
 var (
-	exchange   *activities.Exchange
-	deliveries *activities.Deliveries
+	exchange   *attribution.Exchange
+	deliveries *delivery.Deliveries
 )
 
 // syncConversion tries at once, in the workflow's own task: a local activity costs neither a way over
 // the task queue nor a second task, and a sync is a few milliseconds. What a few quick tries do not
 // bring, because the database is away or another conversion's rejection is still to come, the engine
 // retries for as long as it takes, which costs no history.
-func syncConversion(ctx workflow.Context, in ExchangeSyncInput) (activities.Synced, error) {
+func syncConversion(ctx workflow.Context, in ExchangeSyncInput) (attribution.Synced, error) {
 	summary := "sync conversion " + in.ConversionID.String()
-	var synced activities.Synced
+	var synced attribution.Synced
 	quick := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: 2 * time.Second,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 25 * time.Millisecond, MaximumAttempts: 4},

@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/workflows"
 )
@@ -20,16 +20,16 @@ import (
 func newExchangeEnvironment(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	t.Helper()
 	env := newEnvironment(t)
-	var exchange *activities.Exchange
+	var exchange *attribution.Exchange
 	env.RegisterActivityWithOptions(exchange.SyncConversion, activity.RegisterOptions{Name: "SyncConversion"})
 	return env
 }
 
 // syncs mocks the sync: call n, from 1, is answered by answer.
-func syncs(env *testsuite.TestWorkflowEnvironment, answer func(n int) (activities.Synced, error)) *int {
+func syncs(env *testsuite.TestWorkflowEnvironment, answer func(n int) (attribution.Synced, error)) *int {
 	calls := 0
 	env.OnActivity("SyncConversion", mock.Anything, mock.Anything, mock.Anything).Return(
-		func(context.Context, domain.Partnership, uuid.UUID) (activities.Synced, error) {
+		func(context.Context, domain.Partnership, uuid.UUID) (attribution.Synced, error) {
 			calls++
 			return answer(calls)
 		})
@@ -48,13 +48,13 @@ func TestExchangeSyncGoesOnWhileThereIsNews(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := newExchangeEnvironment(t)
-			calls := syncs(env, func(n int) (activities.Synced, error) {
+			calls := syncs(env, func(n int) (attribution.Synced, error) {
 				if n == 1 { // while it runs
 					for _, sequence := range c.news {
 						env.SignalWorkflow(workflows.SignalNews, sequence)
 					}
 				}
-				return activities.Synced{Sequence: int64(n) + 1}, nil
+				return attribution.Synced{Sequence: int64(n) + 1}, nil
 			})
 			env.ExecuteWorkflow(workflows.ExchangeSync, syncInput)
 			ends(t, env)
@@ -70,11 +70,11 @@ func TestExchangeSyncIsRetriedUntilItHolds(t *testing.T) {
 	env := newExchangeEnvironment(t)
 	began := env.Now()
 	const failures = 12 // more than a local activity takes, and as many as the environment plays
-	calls := syncs(env, func(n int) (activities.Synced, error) {
+	calls := syncs(env, func(n int) (attribution.Synced, error) {
 		if n <= failures {
-			return activities.Synced{}, errors.New("the database is away")
+			return attribution.Synced{}, errors.New("the database is away")
 		}
-		return activities.Synced{Sequence: 1}, nil
+		return attribution.Synced{Sequence: 1}, nil
 	})
 	env.ExecuteWorkflow(workflows.ExchangeSync, syncInput)
 	ends(t, env)
@@ -89,9 +89,9 @@ func TestExchangeSyncIsRetriedUntilItHolds(t *testing.T) {
 func TestExchangeSyncContinuesAsNew(t *testing.T) {
 	env := newExchangeEnvironment(t)
 	env.SetContinueAsNewSuggested(true)
-	syncs(env, func(n int) (activities.Synced, error) {
+	syncs(env, func(n int) (attribution.Synced, error) {
 		env.SignalWorkflow(workflows.SignalNews, int64(n)+1)
-		return activities.Synced{Sequence: int64(n)}, nil
+		return attribution.Synced{Sequence: int64(n)}, nil
 	})
 	env.ExecuteWorkflow(workflows.ExchangeSync, syncInput)
 	var next *workflow.ContinueAsNewError

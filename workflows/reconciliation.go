@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 )
 
 // Names under which the walk and its steps are registered.
@@ -22,7 +22,7 @@ const (
 const SignalReconcile = "reconcile"
 
 // reconciliations is for references only.
-var reconciliations *activities.Reconciliations
+var reconciliations *attribution.Reconciliations
 
 // reconciledAtOnce is how many of a walk's partnerships are compared at the same time.
 const reconciledAtOnce = 4
@@ -71,20 +71,20 @@ func Reconciliations(ctx workflow.Context, in ReconciliationsInput) (Reconciliat
 	return in, workflow.NewContinueAsNewError(ctx, Reconciliations, in)
 }
 
-func partnershipsAfter(ctx workflow.Context, after uuid.UUID) (activities.PartnershipsPage, error) {
+func partnershipsAfter(ctx workflow.Context, after uuid.UUID) (attribution.PartnershipsPage, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute},
 		Summary:             "partnerships behind " + after.String(),
 	})
-	var page activities.PartnershipsPage
+	var page attribution.PartnershipsPage
 	err := workflow.ExecuteActivity(ctx, reconciliations.PartnershipsAfter, after).Get(ctx, &page)
 	return page, err
 }
 
 // reconcileChild has one partnership reconciled and waits for it. One that is under way already is as
 // good: somebody asked for it.
-func reconcileChild(ctx workflow.Context, books activities.BooksOf) error {
+func reconcileChild(ctx workflow.Context, books attribution.BooksOf) error {
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:            ReconciliationWorkflowID(books.PartnershipID),
 		TaskQueue:             TaskQueue,
@@ -114,13 +114,13 @@ type ReconciliationInput struct {
 // Reconciliation compares both books of a partnership, has the sync replayed where they differ, and
 // writes down what it found (rule 61). A run is one entry of the history; where more differs than one
 // entry names, the next run goes on behind it.
-func Reconciliation(ctx workflow.Context, in ReconciliationInput) (activities.Reconciled, error) {
+func Reconciliation(ctx workflow.Context, in ReconciliationInput) (attribution.Reconciled, error) {
 	asked := workflow.GetSignalChannel(ctx, SignalReconcile)
 	for asked.ReceiveAsync(nil) { // whoever asked so far gets this one
 	}
 	comparison, err := compareSettled(ctx, in)
 	if err != nil {
-		return activities.Reconciled{}, err
+		return attribution.Reconciled{}, err
 	}
 	done, err := reconcile(ctx, comparison)
 	if err != nil {
@@ -145,7 +145,7 @@ func Reconciliation(ctx workflow.Context, in ReconciliationInput) (activities.Re
 // compareSettled compares the books, and once or twice again where conversions are on their way from one
 // to the other: most arrive in a moment, and what has not within a minute is a difference. Where
 // conversions never cease to come, some are always on their way, and are the next comparison's.
-func compareSettled(ctx workflow.Context, in ReconciliationInput) (activities.Comparison, error) {
+func compareSettled(ctx workflow.Context, in ReconciliationInput) (attribution.Comparison, error) {
 	comparison, err := compareBooks(ctx, in)
 	for _, pause := range []time.Duration{2 * time.Second, time.Minute} {
 		if err != nil || comparison.Moving == 0 {
@@ -160,28 +160,28 @@ func compareSettled(ctx workflow.Context, in ReconciliationInput) (activities.Co
 
 // Both activities are bulk work and run on its queue. A run that fails is seen in the Temporal UI and by
 // an alert, and the next day's begins anew.
-func compareBooks(ctx workflow.Context, in ReconciliationInput) (activities.Comparison, error) {
+func compareBooks(ctx workflow.Context, in ReconciliationInput) (attribution.Comparison, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:           activities.JobTaskQueue,
+		TaskQueue:           attribution.JobTaskQueue,
 		StartToCloseTimeout: 10 * time.Minute,
 		HeartbeatTimeout:    reconciliationHeartbeat,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute, MaximumAttempts: 30},
 		Summary:             "compare both books",
 	})
-	var comparison activities.Comparison
+	var comparison attribution.Comparison
 	err := workflow.ExecuteActivity(ctx, reconciliations.CompareBooks, in.PartnershipID, in.After, in.At, in.DecidedSince).Get(ctx, &comparison)
 	return comparison, err
 }
 
-func reconcile(ctx workflow.Context, comparison activities.Comparison) (activities.Reconciled, error) {
+func reconcile(ctx workflow.Context, comparison attribution.Comparison) (attribution.Reconciled, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:           activities.JobTaskQueue,
+		TaskQueue:           attribution.JobTaskQueue,
 		StartToCloseTimeout: 30 * time.Minute,
 		HeartbeatTimeout:    reconciliationHeartbeat,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: time.Minute, MaximumAttempts: 30},
 		Summary:             "replay the sync where they differ, and write it down",
 	})
-	var done activities.Reconciled
+	var done attribution.Reconciled
 	err := workflow.ExecuteActivity(ctx, reconciliations.Reconcile, comparison).Get(ctx, &done)
 	return done, err
 }

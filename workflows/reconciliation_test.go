@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/workflows"
 )
@@ -24,7 +24,7 @@ func newReconciliationEnvironment(t *testing.T) *testsuite.TestWorkflowEnvironme
 	suite.SetLogger(quiet)
 	env := suite.NewTestWorkflowEnvironment()
 	env.RegisterWorkflow(workflows.Reconciliation)
-	var r *activities.Reconciliations
+	var r *attribution.Reconciliations
 	for name, function := range map[string]any{"PartnershipsAfter": r.PartnershipsAfter, "CompareBooks": r.CompareBooks, "Reconcile": r.Reconcile} {
 		env.RegisterActivityWithOptions(function, activity.RegisterOptions{Name: name})
 	}
@@ -48,15 +48,15 @@ func continued[T any](t *testing.T, env *testsuite.TestWorkflowEnvironment) (in 
 // of the others.
 func TestRule61TheWalkGoesOnBehindAFailure(t *testing.T) {
 	env := newReconciliationEnvironment(t)
-	page := activities.PartnershipsPage{}
+	page := attribution.PartnershipsPage{}
 	for range 25 {
-		page.Books = append(page.Books, activities.BooksOf{PartnershipID: uuid.New(), OfferID: uuid.New(), AdvertiserTenantID: uuid.New()})
+		page.Books = append(page.Books, attribution.BooksOf{PartnershipID: uuid.New(), OfferID: uuid.New(), AdvertiserTenantID: uuid.New()})
 	}
 	bad := page.Books[1].PartnershipID
 	env.OnActivity("PartnershipsAfter", mock.Anything, mock.Anything).Return(page, nil)
 	running, most, seen := 0, 0, map[uuid.UUID]int{}
 	env.OnWorkflow(workflows.Reconciliation, mock.Anything, mock.Anything).Return(
-		func(ctx workflow.Context, in workflows.ReconciliationInput) (activities.Reconciled, error) {
+		func(ctx workflow.Context, in workflows.ReconciliationInput) (attribution.Reconciled, error) {
 			seen[in.PartnershipID]++
 			running++
 			most = max(most, running)
@@ -65,7 +65,7 @@ func TestRule61TheWalkGoesOnBehindAFailure(t *testing.T) {
 			if in.PartnershipID == bad {
 				err = errors.New("no")
 			}
-			return activities.Reconciled{}, err
+			return attribution.Reconciled{}, err
 		})
 	env.ExecuteWorkflow(workflows.Reconciliations, workflows.ReconciliationsInput{Reconciled: 50})
 	next := continued[workflows.ReconciliationsInput](t, env)
@@ -83,11 +83,11 @@ func TestRule61WaitsForWhatIsOnItsWay(t *testing.T) {
 	env := newReconciliationEnvironment(t)
 	looks := 0
 	env.OnActivity("CompareBooks", mock.Anything, mock.Anything, mock.Anything, mock.Anything, mock.Anything).Return(
-		func(context.Context, uuid.UUID, uuid.UUID, time.Time, time.Time) (activities.Comparison, error) {
+		func(context.Context, uuid.UUID, uuid.UUID, time.Time, time.Time) (attribution.Comparison, error) {
 			looks++
-			return activities.Comparison{Moving: 1}, nil
+			return attribution.Comparison{Moving: 1}, nil
 		})
-	env.OnActivity("Reconcile", mock.Anything, mock.Anything).Return(activities.Reconciled{}, nil)
+	env.OnActivity("Reconcile", mock.Anything, mock.Anything).Return(attribution.Reconciled{}, nil)
 	begun := env.Now()
 	env.ExecuteWorkflow(workflows.Reconciliation, workflows.ReconciliationInput{PartnershipID: uuid.New()})
 	ends(t, env)
@@ -100,9 +100,9 @@ func TestRule61WaitsForWhatIsOnItsWay(t *testing.T) {
 func TestRule61GoesOnBehindAFullEntry(t *testing.T) {
 	env := newReconciliationEnvironment(t)
 	last, at, partnership := uuid.New(), time.Date(2026, 3, 4, 4, 30, 0, 0, time.UTC), uuid.New()
-	full := activities.Comparison{At: at, DecidedSince: at.Add(-time.Hour), IsFull: true, Differences: []domain.BookDifference{{ConversionID: uuid.New()}, {ConversionID: last}}}
+	full := attribution.Comparison{At: at, DecidedSince: at.Add(-time.Hour), IsFull: true, Differences: []domain.BookDifference{{ConversionID: uuid.New()}, {ConversionID: last}}}
 	env.OnActivity("CompareBooks", mock.Anything, partnership, uuid.Nil, time.Time{}, time.Time{}).Return(full, nil)
-	env.OnActivity("Reconcile", mock.Anything, mock.Anything).Return(activities.Reconciled{}, nil)
+	env.OnActivity("Reconcile", mock.Anything, mock.Anything).Return(attribution.Reconciled{}, nil)
 	env.ExecuteWorkflow(workflows.Reconciliation, workflows.ReconciliationInput{PartnershipID: partnership})
 	next := continued[workflows.ReconciliationInput](t, env)
 	if next.After != last || !next.At.Equal(at) || !next.DecidedSince.Equal(full.DecidedSince) || next.PartnershipID != partnership {

@@ -6,23 +6,23 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/upkeep"
 )
 
 // RetentionName is the daily run's name in the Temporal UI.
 const RetentionName = "Retention"
 
-var retention *activities.Retention
+var retention *upkeep.Retention
 
 // Retention lets go of what is old and bulky (OFFERFLOW_RETENTION_DAYS). A run that fails is tried again
 // on the next day.
-func Retention(ctx workflow.Context) (activities.LetGo, error) {
+func Retention(ctx workflow.Context) (upkeep.LetGo, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 6 * time.Hour, // a month of clicks is read once
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Minute, MaximumInterval: 10 * time.Minute, MaximumAttempts: 3},
 		Summary:             "let go of what is old",
 	})
-	var gone activities.LetGo
+	var gone upkeep.LetGo
 	err := workflow.ExecuteActivity(ctx, retention.LetGoOfOld).Get(ctx, &gone)
 	return gone, err
 }

@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 )
 
 // ReviewName is how Review is registered.
@@ -58,19 +58,19 @@ func Review(ctx workflow.Context, in ReviewInput) error {
 }
 
 // jobs is for references only.
-var jobs *activities.Jobs
+var jobs *attribution.Jobs
 
 // runJob runs one batch. It is tried until it holds: what can never work ends as an item that failed.
-func runJob(ctx workflow.Context, in ReviewInput) (activities.JobBatch, error) {
+func runJob(ctx workflow.Context, in ReviewInput) (attribution.JobBatch, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:           activities.JobTaskQueue,
+		TaskQueue:           attribution.JobTaskQueue,
 		StartToCloseTimeout: 5 * time.Minute,
 		// A chunk is a fraction of a second; a worker that was killed is missed soon.
 		HeartbeatTimeout: 10 * time.Second,
 		RetryPolicy:      &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, MaximumInterval: 30 * time.Second},
 		Summary:          fmt.Sprintf("items behind %d", in.After),
 	})
-	var batch activities.JobBatch
+	var batch attribution.JobBatch
 	err := workflow.ExecuteActivity(ctx, jobs.RunJob, in.TenantID, in.JobID, in.After).Get(ctx, &batch)
 	return batch, err
 }

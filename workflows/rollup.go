@@ -6,13 +6,13 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/upkeep"
 )
 
 // RollupName is the rollup's name in the Temporal UI.
 const RollupName = "Rollup"
 
-var rollups *activities.Rollups
+var rollups *upkeep.Rollups
 
 // Rollup recomputes what reports read of the buckets whose raw rows changed, and says how many those
 // were. Reports are right without it, and slower.

@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/upkeep"
 )
 
 // ScheduledChangeName is what people see in the Temporal UI.
@@ -21,7 +21,7 @@ type ScheduledChangeInput struct {
 	ChangeID uuid.UUID
 }
 
-var scheduledChanges *activities.ScheduledChanges
+var scheduledChanges *upkeep.ScheduledChanges
 
 // ScheduledChange changes an offer's figure at its hour: its start is delayed until then. A change
 // that was cancelled meanwhile is found to be so.

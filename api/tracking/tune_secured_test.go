@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/offercache"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
@@ -32,7 +32,7 @@ import (
 type guarded struct {
 	*edge
 	t         *testing.T
-	decisions *activities.Decisions
+	decisions *attribution.Decisions
 	mu        sync.Mutex
 	answers   []domain.Answer
 }
@@ -84,7 +84,7 @@ func newGuarded(t *testing.T, change func(*domain.Offer)) *guarded {
 	t.Cleanup(store.Close)
 	g := &guarded{edge: newEdge(t), t: t}
 	g.messages, g.refusals = g, refusedNow{g}
-	g.decisions = &activities.Decisions{Store: store, Keys: g.keys, Nudge: func() {}, Now: func() time.Time { return g.at }}
+	g.decisions = &attribution.Decisions{Store: store, Keys: g.keys, Nudge: func() {}, Now: func() time.Time { return g.at }}
 	g.offer.RewardType, g.offer.OverCapPolicy, g.offer.Budget = domain.RewardTypeAutomatic, domain.OverCapPolicyReject, 1e6*domain.MicrosPerUnit
 	g.offer.Events[0].Name, g.offer.Events[0].GoalSettings = "Buy", domain.GoalSettings{
 		Slug: "buy", Status: domain.GoalStatusActive, RecordAs: domain.RecordAsConversion}
@@ -142,7 +142,7 @@ func (g *guarded) newClick() uuid.UUID {
 		OfferVersion: g.offer.Version, AdvertiserID: g.offer.AdvertiserID, SessionEndsAt: g.offer.SessionEnd(at)}
 	packed, err := json.Marshal([]domain.Click{click})
 	require.NoError(g.t, err)
-	clicks := activities.Clicks{Store: g.decisions.Store}
+	clicks := attribution.Clicks{Store: g.decisions.Store}
 	require.NoError(g.t, clicks.Insert(g.t.Context(), packed))
 	return click.ID
 }

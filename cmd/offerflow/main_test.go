@@ -58,7 +58,7 @@ func TestWhatIsAdvertisedIsThere(t *testing.T) {
 	require.Greater(t, count, 30)
 	compose, err := os.ReadFile("../../docker-compose.yml")
 	require.NoError(t, err)
-	started := regexp.MustCompile(`(?m)^    command: \[([a-z]+)\]$`).FindAllStringSubmatch(string(compose), -1)
+	started := regexp.MustCompile(`(?m)^    <<: \*offerflow$\n(?:    .*\n)*?    command: \[([a-z]+)\]$`).FindAllStringSubmatch(string(compose), -1)
 	require.Len(t, started, 3)
 	for _, found := range started {
 		require.True(t, commands[found[1]], "docker-compose.yml starts %s", found[1])

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/standalone/blackbox"
 	"github.com/offerflow/offerflow/standalone/temporalserver"
@@ -303,7 +303,7 @@ func TestForgedUpdatesAreNotBelieved(t *testing.T) {
 		_, err := ours.DescribeWorkflowExecution(t.Context(), workflowID, "")
 		return err == nil
 	})
-	request := activities.SettleRequest{
+	request := attribution.SettleRequest{
 		TenantID: uuid.MustParse(v.TenantID), ConversionID: conversion, Action: domain.ActionApprove, RequestID: uuid.NewString(), Actor: "admin",
 	}
 	require.ErrorContains(t, update(workflowID, workflows.UpdateReview, request), "not sealed")

@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
@@ -194,7 +194,7 @@ func TestGarbageOfTheEarlierReleaseIsLogged(t *testing.T) {
 	// Messages of the earlier release have no seal and are believed for their time; this installation is new.
 	keys, err := keyring.Parse(w.Config.SecretKeys)
 	require.NoError(t, err)
-	conn.Seal = activities.MessageSeal(keys)
+	conn.Seal = attribution.MessageSeal(keys)
 	db, err := pgx.Connect(t.Context(), w.Config.DatabaseURL)
 	require.NoError(t, err)
 	defer func() { _ = db.Close(context.WithoutCancel(t.Context())) }()

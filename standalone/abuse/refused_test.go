@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
@@ -143,7 +143,7 @@ func TestAFloodOfHeldPostbacksHasABound(t *testing.T) {
 func TestForgedLiveEventsAndRepliesAreDropped(t *testing.T) {
 	keys, err := keyring.Parse(w.Config.SecretKeys)
 	require.NoError(t, err)
-	seal := activities.MessageSeal(keys)
+	seal := attribution.MessageSeal(keys)
 	s, other, evil := newShop(t, nil), newShop(t, nil), newInsider(t)
 
 	t.Run("live events", func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/cmd/offerflow/process"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/cluster"
@@ -45,7 +45,7 @@ type rig struct {
 	js       jetstream.JetStream
 	// owner is the database's superuser, decisions decide as the product does.
 	owner     *pgxpool.Pool
-	decisions *activities.Decisions
+	decisions *attribution.Decisions
 	keys      *keyring.Keyring
 	// ordered has First, Second and Third in this order, the last Pending for a day; hasty likewise, but an
 	// early event is held for a moment only.
@@ -72,7 +72,7 @@ func newRig(t *testing.T) *rig {
 	store, err := db.Open(ctx, r.engine.DatabaseURL, 8)
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
-	r.decisions = &activities.Decisions{Store: store, Keys: r.keys, Nudge: func() {}, Now: time.Now}
+	r.decisions = &attribution.Decisions{Store: store, Keys: r.keys, Nudge: func() {}, Now: time.Now}
 	api := r.start(process.RoleAPI)
 	t.Cleanup(func() { require.NoError(t, api.Stop()) })
 	r.work()
@@ -176,7 +176,7 @@ func (r *rig) send(t *testing.T, p *domain.Postback) <-chan domain.Answer {
 	data, err := json.Marshal(stream.PostbackMessage{Postback: *p, ReplyTo: inbox})
 	require.NoError(t, err)
 	_, err = r.js.PublishMsg(t.Context(), &nats.Msg{
-		Subject: stream.SubjectPostbacks, Data: data, Header: nats.Header{"Offerflow-Seal": {activities.MessageSeal(r.keys)(stream.SubjectPostbacks, data)}},
+		Subject: stream.SubjectPostbacks, Data: data, Header: nats.Header{"Offerflow-Seal": {attribution.MessageSeal(r.keys)(stream.SubjectPostbacks, data)}},
 	})
 	require.NoError(t, err)
 	return answers

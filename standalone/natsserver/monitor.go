@@ -18,7 +18,6 @@ import (
 // answers what readiness asks: that every write is synced.
 type monitor struct {
 	http *http.Server
-	port int
 }
 
 // proof is the part of /varz that shows it.
@@ -56,7 +55,7 @@ func startMonitor(port int, of *server.Server, log logger) (*monitor, error) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(text)
 	})
-	m := &monitor{port: port, http: &http.Server{
+	m := &monitor{http: &http.Server{
 		Handler: routes, ReadTimeout: monitorTimeout, WriteTimeout: monitorTimeout, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.to.Handler(), slog.LevelDebug),
 	}}

@@ -23,8 +23,8 @@ const MaxPayload = 8 << 20
 // startWithin covers the recovery of large streams after a crash.
 const startWithin = 60 * time.Second
 
-// Options say where the server keeps its streams and where it listens, always
-// on the loopback address only.
+// Options say where the server keeps its streams and where it listens, on the
+// loopback address only. A server that others reach is started by StartFile.
 type Options struct {
 	Dir         string
 	Port        int // clients; 0 picks a free one
@@ -37,10 +37,11 @@ type Options struct {
 
 // Server is a running NATS server.
 type Server struct {
-	nats    *server.Server
-	monitor *monitor
-	port    int
-	token   string
+	nats       *server.Server
+	monitor    *monitor // nil where the server's own monitoring is used
+	address    string   // host:port
+	token      string
+	monitorURL string
 }
 
 // Start returns once JetStream has recovered its streams and takes clients.
@@ -74,10 +75,8 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("NATS: %w", err)
 	}
-	n.SetLoggerV2(newLogger(opts.Logger), false, false, false)
-	s := &Server{nats: n, port: port, token: opts.Token}
-	n.Start()
-	if err := s.waitReady(ctx); err != nil {
+	s := &Server{nats: n, address: ports.Address(port), token: opts.Token, monitorURL: "http://" + ports.Address(monitor)}
+	if err := s.launch(ctx, opts.Logger); err != nil {
 		return s, err
 	}
 	if s.monitor, err = startMonitor(monitor, n, newLogger(opts.Logger)); err != nil {
@@ -85,6 +84,12 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 		return s, fmt.Errorf("NATS's monitoring did not start: %w", err)
 	}
 	return s, nil
+}
+
+func (s *Server) launch(ctx context.Context, log *slog.Logger) error {
+	s.nats.SetLoggerV2(newLogger(log), false, false, false)
+	s.nats.Start()
+	return s.waitReady(ctx)
 }
 
 func (s *Server) waitReady(ctx context.Context) error {
@@ -101,17 +106,27 @@ func (s *Server) waitReady(ctx context.Context) error {
 		err = errors.New("it does not take clients (see the warnings above)")
 	}
 	s.nats.Shutdown()
-	return fmt.Errorf("NATS did not start on %s: %w", ports.Address(s.port), err)
+	return fmt.Errorf("NATS did not start on %s: %w", s.address, err)
 }
 
 // URL is what clients connect to: it holds the token.
-func (s *Server) URL() string { return "nats://" + s.token + "@" + ports.Address(s.port) }
+func (s *Server) URL() string { return "nats://" + s.token + "@" + s.address }
 
 // Address is where it listens, without the token.
-func (s *Server) Address() string { return "nats://" + ports.Address(s.port) }
+func (s *Server) Address() string { return "nats://" + s.address }
 
 // MonitorURL is where it proves that it syncs every write: at /varz.
-func (s *Server) MonitorURL() string { return "http://" + ports.Address(s.monitor.port) }
+func (s *Server) MonitorURL() string { return s.monitorURL }
+
+// Done is closed when the server has ended, by Stop or by itself.
+func (s *Server) Done() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.nats.WaitForShutdown()
+	}()
+	return done
+}
 
 // Stop closes the clients' connections and the streams' files, and waits.
 func (s *Server) Stop(ctx context.Context) error {

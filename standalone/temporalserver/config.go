@@ -17,9 +17,9 @@ const (
 	mainDatabase       = "temporal"
 	visibilityDatabase = "temporal_visibility"
 
-	// shards can never be changed for a data folder: it is the number of
+	// defaultShards can never be changed for a database: it is the number of
 	// concurrent writers to histories, and each one costs timers and polling.
-	shards = 32
+	defaultShards = 32
 )
 
 // store is a parsed PostgreSQL URL.
@@ -74,9 +74,10 @@ func pickPorts(frontend int) (servicePorts, error) {
 	return servicePorts{frontend: frontend, history: p[0], matching: p[1], worker: p[2], internal: p[3]}, nil
 }
 
-func serverConfig(store store, p servicePorts, internode config.GroupTLS) *config.Config {
+// serverConfig has the frontend listen on host, and everything else on loopback.
+func serverConfig(store store, host string, shards int32, p servicePorts, internode config.GroupTLS) *config.Config {
 	const name = "active"
-	frontend := ports.Address(p.frontend)
+	frontend := ports.Reachable(host, p.frontend)
 	return &config.Config{
 		Global: config.Global{
 			Membership: config.Membership{MaxJoinDuration: 30 * time.Second, BroadcastAddress: ports.Loopback},
@@ -101,12 +102,12 @@ func serverConfig(store store, p servicePorts, internode config.GroupTLS) *confi
 		},
 		DCRedirectionPolicy: config.DCRedirectionPolicy{Policy: "noop"},
 		Services: map[string]config.Service{
-			"frontend": service(p.frontend),
-			"history":  service(p.history),
-			"matching": service(p.matching),
-			"worker":   service(p.worker),
+			"frontend": service(host, p.frontend),
+			"history":  service(ports.Loopback, p.history),
+			"matching": service(ports.Loopback, p.matching),
+			"worker":   service(ports.Loopback, p.worker),
 			// The services have no token: they call a frontend of their own, by their certificate.
-			string(primitives.InternalFrontendService): service(p.internal),
+			string(primitives.InternalFrontendService): service(ports.Loopback, p.internal),
 		},
 		Archival: config.Archival{
 			History:    config.HistoryArchival{State: "disabled"},
@@ -119,6 +120,6 @@ func serverConfig(store store, p servicePorts, internode config.GroupTLS) *confi
 	}
 }
 
-func service(port int) config.Service {
-	return config.Service{RPC: config.RPC{GRPCPort: port, BindOnIP: ports.Loopback}}
+func service(host string, port int) config.Service {
+	return config.Service{RPC: config.RPC{GRPCPort: port, BindOnIP: host}}
 }

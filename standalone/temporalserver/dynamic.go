@@ -11,6 +11,22 @@ import (
 // retries and which therefore looks like slowness.
 const unlimited = 100_000
 
+// reread is how often a file of dynamic configuration is looked at.
+const reread = 10 * time.Second
+
+// dynamicConfig is what the options say: a file, or the values of this package with some replaced.
+func (s *Server) dynamicConfig(opts Options) (dynamicconfig.Client, error) {
+	if opts.DynamicConfigFile != "" {
+		file := &dynamicconfig.FileBasedClientConfig{Filepath: opts.DynamicConfigFile, PollInterval: reread}
+		return dynamicconfig.NewFileBasedClient(file, s.log, s.stopping)
+	}
+	values := dynamicConfig()
+	for key, value := range opts.DynamicConfig {
+		values[dynamicconfig.MakeKey(key)] = value
+	}
+	return values, nil
+}
+
 // dynamicConfig are the values that differ from Temporal's defaults. Standalone
 // activities, Update and Update-with-Start are on by default in this version.
 func dynamicConfig() dynamicconfig.StaticClient {

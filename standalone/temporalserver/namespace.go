@@ -71,11 +71,29 @@ func (s *Server) dial(ctx context.Context) (client.Client, error) {
 	return c, err
 }
 
+// Ready says whether the server that a client with these options reaches takes workflows: the namespace and its
+// search attributes are there, and histories can be read.
+func Ready(ctx context.Context, options client.Options) error {
+	c, err := client.DialContext(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	missing, err := missingSearchAttributes(ctx, c)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return errors.New("search attributes are still missing")
+	}
+	return histories(ctx, c)
+}
+
 func registerNamespace(ctx context.Context, c client.Client) (created bool, err error) {
 	err = until(ctx, func() error {
 		_, err := c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
 			Namespace:                        Namespace,
-			Description:                      "Offerflow standalone",
+			Description:                      "Offerflow",
 			WorkflowExecutionRetentionPeriod: durationpb.New(retention),
 		})
 		var exists *serviceerror.NamespaceAlreadyExists
@@ -90,18 +108,9 @@ func registerNamespace(ctx context.Context, c client.Client) (created bool, err 
 
 func addSearchAttributes(ctx context.Context, c client.Client) (added bool, err error) {
 	err = until(ctx, func() error {
-		have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: Namespace})
-		if err != nil {
+		missing, err := missingSearchAttributes(ctx, c)
+		if err != nil || len(missing) == 0 {
 			return err
-		}
-		missing := map[string]enumspb.IndexedValueType{}
-		for _, name := range SearchAttributes {
-			if _, ok := have.GetCustomAttributes()[name]; !ok {
-				missing[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
-			}
-		}
-		if len(missing) == 0 {
-			return nil
 		}
 		added = true
 		_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
@@ -110,6 +119,20 @@ func addSearchAttributes(ctx context.Context, c client.Client) (added bool, err 
 		return err
 	})
 	return added, err
+}
+
+func missingSearchAttributes(ctx context.Context, c client.Client) (map[string]enumspb.IndexedValueType, error) {
+	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: Namespace})
+	if err != nil {
+		return nil, err
+	}
+	missing := map[string]enumspb.IndexedValueType{}
+	for _, name := range SearchAttributes {
+		if _, ok := have.GetCustomAttributes()[name]; !ok {
+			missing[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
+		}
+	}
+	return missing, nil
 }
 
 // probe starts a workflow as the product does, with every search attribute and
@@ -141,14 +164,16 @@ func probe(ctx context.Context, c client.Client) error {
 // answers waits until histories can be read: after a start the shards are
 // taken over one by one, and until then a call is refused.
 func answers(ctx context.Context, c client.Client) error {
-	return until(ctx, func() error {
-		_, err := c.DescribeWorkflowExecution(ctx, probeID, "")
-		var none *serviceerror.NotFound
-		if errors.As(err, &none) {
-			return nil
-		}
-		return err
-	})
+	return until(ctx, func() error { return histories(ctx, c) })
+}
+
+func histories(ctx context.Context, c client.Client) error {
+	_, err := c.DescribeWorkflowExecution(ctx, probeID, "")
+	var none *serviceerror.NotFound
+	if errors.As(err, &none) {
+		return nil
+	}
+	return err
 }
 
 // until tries until it works or ctx ends: a server that has just started says

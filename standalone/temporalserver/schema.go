@@ -39,7 +39,7 @@ func setupSchema(ctx context.Context, store store, log *logger) error {
 			if err := makeDatabase(ctx, store, d.name, d.schema, d.version, log); err != nil {
 				return err
 			}
-			return updateDatabase(store, d.name, d.schema, log)
+			return updateDatabase(ctx, store, d.name, d.schema, d.version, log)
 		})
 		if err != nil {
 			return fmt.Errorf("database %s: %w", d.name, err)
@@ -103,15 +103,16 @@ func makeDatabase(ctx context.Context, store store, name, schemaName, version st
 			return err
 		}
 	}
-	if err := fillDatabase(ctx, store, name, schemaName, version, log); err != nil {
+	if err := fillDatabase(store, name+making, name, schemaName, version, log); err != nil {
 		return err
 	}
 	_, err = admin.Exec(ctx, "ALTER DATABASE "+half+" RENAME TO "+whole)
 	return err
 }
 
-func fillDatabase(ctx context.Context, store store, name, schemaName, version string, log *logger) error {
-	conn, err := sql.NewConnection(store.sql(name+making, 1), log)
+// fillDatabase writes the newest schema into an empty database that will have a name. The version comes last.
+func fillDatabase(store store, database, name, schemaName, version string, log *logger) error {
+	conn, err := sql.NewConnection(store.sql(database, 1), log)
 	if err != nil {
 		return err
 	}
@@ -120,12 +121,20 @@ func fillDatabase(ctx context.Context, store store, name, schemaName, version st
 	if err := schema.NewSetupSchemaTask(conn, setup, log).Run(); err != nil {
 		return err
 	}
-	// The version row is keyed by the database's name, which is about to change.
+	// The version row is keyed by the name that the database had meanwhile.
 	return conn.Exec("UPDATE schema_version SET db_name = $1", name)
 }
 
-// updateDatabase applies the versions that a newer server brought.
-func updateDatabase(store store, name, schemaName string, log *logger) error {
+// updateDatabase applies the versions that a newer server brought, and fills a database that somebody else made
+// for us, as deploy/postgres-init.sh does.
+func updateDatabase(ctx context.Context, store store, name, schemaName, version string, log *logger) error {
+	isEmpty, err := emptied(ctx, store, name)
+	if err != nil {
+		return err
+	}
+	if isEmpty {
+		return fillDatabase(store, name, name, schemaName, version, log)
+	}
 	conn, err := sql.NewConnection(store.sql(name, 1), log)
 	if err != nil {
 		return err
@@ -133,4 +142,32 @@ func updateDatabase(store store, name, schemaName string, log *logger) error {
 	defer conn.Close()
 	update := &schema.UpdateConfig{DBName: name, SchemaName: schemaName}
 	return schema.NewUpdateSchemaTask(conn, update, log).Run()
+}
+
+// emptied says whether a database is empty. One that a process was killed in while it filled it, which has the table
+// of versions and no version, is emptied. One with tables of somebody else is left alone.
+func emptied(ctx context.Context, store store, name string) (bool, error) {
+	at := store.url
+	at.Path = "/" + name
+	conn, err := pgx.Connect(ctx, at.String())
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	var tables int
+	var hasVersions, hasVersion bool
+	err = conn.QueryRow(ctx, "SELECT count(*), coalesce(bool_or(tablename = 'schema_version'), false) FROM pg_tables WHERE schemaname = 'public'").
+		Scan(&tables, &hasVersions)
+	if err != nil || tables == 0 {
+		return tables == 0, err
+	}
+	if !hasVersions {
+		return false, errors.New("it holds tables that are not Temporal's: name the server whose databases are, or empty it")
+	}
+	err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM schema_version WHERE version_partition = 0 AND db_name = $1)", name).Scan(&hasVersion)
+	if err != nil || hasVersion {
+		return false, err
+	}
+	_, err = conn.Exec(ctx, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+	return err == nil, err
 }

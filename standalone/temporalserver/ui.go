@@ -1,6 +1,7 @@
 package temporalserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"time"
 
 	uiserver "github.com/temporalio/ui-server/v2/server"
@@ -22,7 +24,9 @@ import (
 type UIOptions struct {
 	// Address is the frontend's, Token what it asks for.
 	Address, Token string
-	// Port is where the UI listens on the loopback address; 0 picks a free one.
+	// Host is the IP address that the UI listens on; empty is the loopback address.
+	Host string
+	// Port is where it listens there; 0 picks a free one.
 	Port int
 	// AllowsHost says whether the UI answers under a name. The UI asks nobody for a login: a page of
 	// somebody else's must not read it by making its own name lead here.
@@ -37,7 +41,8 @@ type UI struct {
 	server *uiserver.Server
 	done   chan struct{}
 	front  *http.Server
-	port   int
+	ended  chan struct{} // closed when the front no longer listens
+	at     string        // host:port by which this machine reaches the front
 	inner  int
 }
 
@@ -54,11 +59,11 @@ func StartUI(ctx context.Context, opts UIOptions) (*UI, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", ports.Address(port))
+	listener, err := net.Listen("tcp", net.JoinHostPort(cmp.Or(opts.Host, ports.Loopback), strconv.Itoa(port)))
 	if err != nil {
-		return nil, fmt.Errorf("the UI of Temporal cannot listen on %s: %w", ports.Address(port), err)
+		return nil, fmt.Errorf("the UI of Temporal: %w", err)
 	}
-	ui := &UI{port: port, inner: inner, done: make(chan struct{})}
+	ui := &UI{at: ports.Reachable(opts.Host, port), inner: inner, done: make(chan struct{}), ended: make(chan struct{})}
 	ui.server = uiserver.NewServer(uioptions.WithConfigProvider(&uiconfig.Config{
 		TemporalGRPCAddress: opts.Address,
 		Host:                ports.Loopback,
@@ -71,7 +76,7 @@ func StartUI(ctx context.Context, opts UIOptions) (*UI, error) {
 		DisableNewsFetch:   true,
 		NotifyOnNewVersion: false,
 		// Plain http on loopback: a secure cookie would never come back.
-		CORS: uiconfig.CORS{AllowOrigins: []string{"http://" + ports.Address(port)}, CookieInsecure: true},
+		CORS: uiconfig.CORS{AllowOrigins: []string{ui.URL()}, CookieInsecure: true},
 	}))
 	go func() {
 		defer close(ui.done)
@@ -81,8 +86,11 @@ func StartUI(ctx context.Context, opts UIOptions) (*UI, error) {
 		Handler: ui.handler(opts), ReadHeaderTimeout: uiTimeout, ReadTimeout: uiTimeout, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}
-	go func() { _ = ui.front.Serve(listener) }()
-	if err := until(ctx, func() error { return ui.healthy(ctx) }); err != nil {
+	go func() {
+		defer close(ui.ended)
+		_ = ui.front.Serve(listener)
+	}()
+	if err := until(ctx, func() error { return UIReady(ctx, ui.at) }); err != nil {
 		ui.Stop()
 		return nil, fmt.Errorf("starting the UI of Temporal: %w", err)
 	}
@@ -110,8 +118,9 @@ func (ui *UI) handler(opts UIOptions) http.Handler {
 	})
 }
 
-func (ui *UI) healthy(ctx context.Context) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, ui.URL()+"/healthz", nil)
+// UIReady says whether a UI at host:port answers.
+func UIReady(ctx context.Context, address string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/healthz", nil)
 	if err != nil {
 		return err
 	}
@@ -127,10 +136,13 @@ func (ui *UI) healthy(ctx context.Context) error {
 }
 
 // URL is what to open in a browser.
-func (ui *UI) URL() string { return "http://" + ports.Address(ui.port) }
+func (ui *UI) URL() string { return "http://" + ui.at }
+
+// Done is closed when it no longer listens, by Stop or by itself.
+func (ui *UI) Done() <-chan struct{} { return ui.ended }
 
 // Addresses are those of the front and of what stands behind it.
-func (ui *UI) Addresses() []string { return []string{ports.Address(ui.port), ports.Address(ui.inner)} }
+func (ui *UI) Addresses() []string { return []string{ui.at, ports.Address(ui.inner)} }
 
 // Stop closes the UI and waits.
 func (ui *UI) Stop() {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/worker"
@@ -13,7 +13,7 @@ import (
 
 // ConsumerOf is a worker's consumer of postbacks whose clicks all have their rows, and whose engine is
 // away.
-func ConsumerOf(decisions *activities.Decisions) *worker.Postbacks {
+func ConsumerOf(decisions *attribution.Decisions) *worker.Postbacks {
 	return &worker.Postbacks{
 		Decisions: decisions, Owed: func() {},
 		Passed: func(context.Context, time.Time) (bool, error) { return true, nil },

@@ -27,8 +27,8 @@ func TestComposePassesWhatRefusalsName(t *testing.T) {
 	require.Contains(t, string(example), "OFFERFLOW_GEOIP_FILE=/geoip/")
 }
 
-// Temporal asks nobody for a token in docker-compose.yml. So nothing reaches it but who has work there: its
-// network is its own, leads nowhere, and no port of it is published.
+// Temporal of docker-compose.yml asks for a token, and is reached by nothing that has no work there: its network is
+// its own, leads nowhere, and no port of it is published.
 func TestComposeKeepsTheEngineApart(t *testing.T) {
 	t.Parallel()
 	var compose struct {
@@ -53,7 +53,7 @@ func TestComposeKeepsTheEngineApart(t *testing.T) {
 		}
 	}
 	slices.Sort(reach)
-	require.Equal(t, []string{"api", "postgres", "temporal", "temporal-namespace", "temporal-schema", "temporal-ui", "worker"}, reach)
+	require.Equal(t, []string{"api", "postgres", "temporal", "temporal-ui", "worker"}, reach)
 	// What they need besides is in the network of all.
 	for _, name := range []string{"api", "worker", "postgres", "temporal-ui"} {
 		require.Contains(t, compose.Services[name].Networks, "default", name)

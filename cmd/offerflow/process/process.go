@@ -12,7 +12,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/activities/delivery"
 	"github.com/offerflow/offerflow/api"
 	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db"
@@ -61,7 +62,7 @@ type Process struct {
 	// busy says that redirects are coming fast; nil in a process without redirects.
 	busy func() bool
 	// applyToShare edits one share of an offer, for a job.
-	applyToShare func(ctx context.Context, edit activities.ShareEdit) (changed bool, refusal string, err error)
+	applyToShare func(ctx context.Context, edit attribution.ShareEdit) (changed bool, refusal string, err error)
 	// endStreams ends the answers that have no end of their own; nil in a process without them.
 	endStreams func()
 
@@ -129,8 +130,8 @@ func (p *Process) connect(ctx context.Context, temporalOptions client.Options) (
 	if p.stream, err = stream.Connect(p.config.NATSURL, "offerflow "+string(p.role)); err != nil {
 		return err
 	}
-	p.stream.Seal = activities.MessageSeal(p.keys)
-	p.stream.Verify = (&activities.Seals{Keys: p.keys, Store: p.store, Now: time.Now}).Message
+	p.stream.Seal = attribution.MessageSeal(p.keys)
+	p.stream.Verify = (&attribution.Seals{Keys: p.keys, Store: p.store, Now: time.Now}).Message
 	if err := p.stream.Check(ctx, p.config.Streams()); err != nil {
 		return err
 	}
@@ -261,8 +262,8 @@ func (p *Process) newWorker() (*worker.Worker, error) {
 	}, nil
 }
 
-func (p *Process) deliveries() (*activities.Deliveries, error) {
-	deliveries := activities.NewDeliveries(p.decisions, p.keys, p.outbound(), p.temporal)
+func (p *Process) deliveries() (*delivery.Deliveries, error) {
+	deliveries := delivery.NewDeliveries(p.decisions, p.keys, p.outbound(), p.temporal)
 	mailer, err := p.config.mailer()
 	if err != nil || mailer == nil { // a nil *Mailer would pass for one
 		return deliveries, err

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strconv"
 )
 
-// Loopback is the only address anything embedded listens on.
+// Loopback is the address that everything embedded listens on, but for parts in a container of their own.
 const Loopback = "127.0.0.1"
 
 // Free says whether a loopback port can be listened on right now.
@@ -59,3 +60,12 @@ func Or(port int) (int, error) {
 
 // Address is host:port of a loopback port.
 func Address(port int) string { return net.JoinHostPort(Loopback, strconv.Itoa(port)) }
+
+// Reachable is host:port at which this machine reaches a server that listens on a host and port: an empty or
+// unspecified host (0.0.0.0) is reached on loopback.
+func Reachable(host string, port int) string {
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		return Address(port)
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}

@@ -1,9 +1,0 @@
-package activities
-
-import (
-	"testing"
-
-	"github.com/offerflow/offerflow/db/dbtest"
-)
-
-func TestMain(m *testing.M) { dbtest.Main(m) }

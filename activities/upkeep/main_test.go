@@ -1,0 +1,9 @@
+package upkeep
+
+import (
+	"testing"
+
+	"github.com/offerflow/offerflow/db/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
