@@ -134,6 +134,9 @@ func (w *world) attack(me *rich, s *surface, o operation) {
 	}
 }
 
+// ofAnyRequest is what two answers to the same question differ in.
+var ofAnyRequest = regexp.MustCompile(`"(exportedAt|jobId)":"[^"]*"`)
+
 // foreignPath puts others' ids where an id stands in the path, one at a time and all at once.
 func (r *rich) foreignPath(o operation, nouns []string, h holding) {
 	r.t.Helper()
@@ -141,7 +144,8 @@ func (r *rich) foreignPath(o operation, nouns []string, h holding) {
 		for _, member := range h.all("member") {
 			theirs, nobody := r.ask(o, []string{member}), r.ask(o, []string{"nobody-at-all"})
 			require.Equal(r.t, nobody.status, theirs.status)
-			require.Equal(r.t, string(nobody.body), string(theirs.body), "another tenant's member is seen")
+			shown := strings.ReplaceAll(string(theirs.body), member, "nobody-at-all")
+			require.Equal(r.t, ofAnyRequest.ReplaceAllString(string(nobody.body), ""), ofAnyRequest.ReplaceAllString(shown, ""), "another tenant's member is seen")
 		}
 		return
 	}

@@ -15,10 +15,10 @@ import (
 	"github.com/offerflow/offerflow/workflows"
 )
 
-// jobView is a job: a review of many, an upload, or an edit of all shares of an offer.
+// jobView is a job: a review of many, an upload, an edit of all shares of an offer, or the erasure of a member.
 type jobView struct {
 	ID           uuid.UUID           `json:"id"`
-	Action       string              `json:"action" enum:"approve,reject,reverse,upload,apply"`
+	Action       string              `json:"action" enum:"approve,reject,reverse,upload,apply,erase"`
 	State        string              `json:"state" enum:"receiving,running,paused,done" doc:"receiving while an upload is on its way."`
 	Total        int64               `json:"total"`
 	Done         int64               `json:"done" doc:"Items that are decided, without those that failed."`

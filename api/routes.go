@@ -133,6 +133,9 @@ func (s *Server) routes(r *router) {
 	handle(r, get, "/api/v1/members/{pub_member_id}/offers", "memberOffers", read, "List a member's started and finished offers", s.memberOffers, filtered(memberOfferListing))
 	handle(r, get, "/api/v1/members/{pub_member_id}/balance", "memberBalance", read, "Get a member's points", s.memberBalance)
 	handle(r, get, "/api/v1/members/{pub_member_id}/ledger", "memberLedger", read, "List a member's entries", s.memberLedger, filtered(memberLedgerListing))
+	handle(r, get, "/api/v1/members/{pub_member_id}/export", "exportMember", read, "Export everything that is kept about a member", s.exportMember, unending)
+	describeMemberExport(r, "/api/v1/members/{pub_member_id}/export")
+	handle(r, remove, "/api/v1/members/{pub_member_id}", "eraseMember", manage, "Erase a member: a random pseudonym in its place, figures stay", s.eraseMember, accepted)
 	handle(r, get, "/api/v1/reports/performance", "performance", read, "Report clicks, conversions and money", s.performance, reporting,
 		forPartners(r, s.performanceForPartner), forAdvertisers(r, s.performanceForAdvertiser))
 	handle(r, get, "/api/v1/integrations/cost-report/singular/json", "singularCostReport", read, "Report cost for Singular to pull", s.singularCostReport, forAdvertisers(r, s.singularCostReport), openQuery, reporting)

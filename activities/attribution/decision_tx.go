@@ -194,7 +194,7 @@ func (w *writer) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, erro
 	if n.Status != domain.StatusPending {
 		row.DecidedAt = &n.CreatedAt
 	}
-	if row.CnvSubs == nil {
+	if row.CnvSubs == nil || domain.IsErased(click.PubMemberID) {
 		row.CnvSubs = []string{}
 	}
 	return row, nil
@@ -219,7 +219,10 @@ func (w *writer) insertConversion(ctx context.Context, batch *db.Batch, row *dbg
 }
 
 func (w *writer) logPostback(ctx context.Context, batch *db.Batch, answer *domain.Answer, hint string) error {
-	sent := w.postback.Params
+	sent, source, said := w.postback.Params, w.postback.SourceIP, answer.Warnings
+	if domain.IsErased(w.scene.click.PubMemberID) {
+		sent, source, said = domain.WithoutPersonal(sent), "", nil
+	}
 	if answer.Outcome == domain.OutcomeRefused || answer.Outcome == domain.OutcomeDuplicate { // it made nothing, however often it comes
 		sent = domain.CutParams(sent)
 	}
@@ -227,14 +230,14 @@ func (w *writer) logPostback(ctx context.Context, batch *db.Batch, answer *domai
 	if err != nil {
 		return err
 	}
-	warnings, err := warningsJSON(answer.Warnings)
+	warnings, err := warningsJSON(said)
 	if err != nil {
 		return err
 	}
 	click := &w.scene.click
 	return queries.UpsertPostback(ctx, batch, dbgen.UpsertPostbackParams{
 		TenantID: &click.TenantID, ID: w.postback.ID, ReceivedAt: w.postback.ReceivedAt, AdvertiserID: &click.AdvertiserID,
-		ClickID: &click.ID, Method: w.postback.Method, Path: domain.PathWithoutKey(w.postback.Path), SourceIp: w.postback.SourceIP, Params: params,
+		ClickID: &click.ID, Method: w.postback.Method, Path: domain.PathWithoutKey(w.postback.Path), SourceIp: source, Params: params,
 		Outcome: answer.Outcome, Reason: answer.Reason, ConversionID: answer.ConversionID, Status: answer.Status,
 		ReleaseAt: answer.ReleaseAt, Authenticated: w.proof.Authenticated, DecidedAt: w.now,
 		Detail: answer.Detail, Hint: hint, Warnings: warnings,

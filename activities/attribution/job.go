@@ -230,10 +230,14 @@ func (j *Jobs) endAll(ctx context.Context, job *dbgen.Job, items []dbgen.Waiting
 }
 
 func placeOf(job *dbgen.Job, item *dbgen.WaitingItemsRow) int {
-	if domain.Action(job.Action) == JobUpload {
+	switch domain.Action(job.Action) {
+	case JobUpload:
 		return placeOfLine(job.Columns, item.Line)
+	case JobErase: // one stage after the other
+		return 0
+	default:
+		return int(item.Number % itemsAtOnce)
 	}
-	return int(item.Number % itemsAtOnce)
 }
 
 // endOne decides one item. An error is returned where the same may work later; what is wrong with
@@ -245,6 +249,8 @@ func (j *Jobs) endOne(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingIt
 		end = j.upload
 	case JobApply:
 		end = j.apply
+	case JobErase:
+		end = j.erase
 	}
 	err := end(ctx, job, item, ended)
 	var later *laterError

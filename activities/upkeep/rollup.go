@@ -25,7 +25,7 @@ type Rollups struct {
 
 const (
 	// rollupBucket is as long as the buckets of the database (rollup_bucket).
-	rollupBucket = 15 * time.Minute
+	rollupBucket = activities.RollupBucket
 	// rollupSettles is how long after its end a bucket is left alone: most of what comes late has come.
 	rollupSettles = time.Minute
 )
@@ -65,7 +65,7 @@ func (r *Rollups) RollUp(ctx context.Context) (int, error) {
 // it: a mark that is gone has had its rows read, and what comes in between leaves its own mark.
 func (r *Rollups) recompute(ctx context.Context, of dbgen.RollupMark) error {
 	return r.Store.System(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if err := queries.SystemLockBucket(ctx, tx, fmt.Sprint(of.TenantID, of.OfferID, of.Bucket.Unix(), of.Clicks)); err != nil {
+		if err := queries.SystemLockBucket(ctx, tx, activities.BucketName(of.TenantID, of.OfferID, of.Bucket, of.Clicks)); err != nil {
 			return err
 		}
 		taken, err := queries.SystemTakeMarks(ctx, tx, dbgen.SystemTakeMarksParams(of))

@@ -11,6 +11,7 @@ import (
 	"github.com/offerflow/offerflow/activities"
 	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/activities/delivery"
+	"github.com/offerflow/offerflow/activities/erasure"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -64,6 +65,7 @@ func (s *Sweep) FindOverdue(ctx context.Context) (swept Swept, err error) {
 		{"outbox", &swept.Outbox, func(ctx context.Context) (activities.Items, error) { return s.outbox(ctx, before) }},
 		{"partition", &ignored, s.partitions},
 		{"forget", &ignored, s.forget},
+		{"erasure", &ignored, (&erasure.Erasures{Store: s.Store, Keys: s.Decisions.Keys, Now: s.Decisions.Now}).PassLate},
 	}
 	var all sync.WaitGroup
 	done, errs := make([]activities.Items, len(kinds)), make([]error, len(kinds))

@@ -468,6 +468,18 @@ type MemberBalance struct {
 	PointsMicros domain.Micros
 }
 
+type MemberErasure struct {
+	TenantID     uuid.UUID
+	JobID        uuid.UUID
+	Pseudonym    string
+	ErasedBefore time.Time
+	MemberHash   string
+	MemberSealed string
+	FinishedAt   *time.Time
+	Passes       int32
+	NextPassAt   *time.Time
+}
+
 type Nonce struct {
 	TenantID     uuid.UUID
 	AdvertiserID uuid.UUID

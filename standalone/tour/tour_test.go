@@ -23,6 +23,7 @@ import (
 var pages = []string{
 	"README.md", "docs/tour.md", "docs/http.md", "docs/callbacks.md", "docs/secure-postbacks.md",
 	"docs/roles-and-tokens.md", "docs/where-are-my-coins.md", "docs/month-end.md",
+	"docs/members-data.md", // last: it erases the member of the pages before
 }
 
 // documented is the address that the pages write.
