@@ -115,7 +115,7 @@ func (s *Server) idempotent(options route) gin.HandlerFunc {
 }
 
 func stillRunning() *problem.Problem {
-	return problem.Conflict("The first request with this Idempotency-Key is still being answered.").RetryAfter(runningFor)
+	return problem.Conflict("The first request with this Idempotency-Key is still in progress.").RetryAfter(runningFor)
 }
 
 func (s *Server) keyedRequest(c *gin.Context, key string) (*keyed, error) {
@@ -138,11 +138,11 @@ func (s *Server) keyedRequest(c *gin.Context, key string) (*keyed, error) {
 func (s *Server) keyedStream(c *gin.Context, key string) (*keyed, error) {
 	for _, r := range key {
 		if r < ' ' || r > '~' {
-			return nil, problem.BadField("Idempotency-Key", "must be of printable ASCII characters")
+			return nil, problem.BadField("Idempotency-Key", "must contain only printable ASCII characters")
 		}
 	}
 	if len(key) > maxKeyLength {
-		return nil, problem.BadField("Idempotency-Key", fmt.Sprintf("must be of at most %d characters", maxKeyLength))
+		return nil, problem.BadField("Idempotency-Key", fmt.Sprintf("must have at most %d characters", maxKeyLength))
 	}
 	p := principal(c.Request.Context())
 	return &keyed{
@@ -257,7 +257,7 @@ func (k *keyed) kept(ctx context.Context, tx pgx.Tx) (*recorder, uuid.UUID, erro
 		return nil, uuid.Nil, err
 	}
 	if !bytes.Equal(row.RequestHash, k.hash) {
-		return nil, uuid.Nil, problem.New(http.StatusUnprocessableEntity, "This Idempotency-Key was used for another request.")
+		return nil, uuid.Nil, problem.New(http.StatusUnprocessableEntity, "This Idempotency-Key was already used for a different request.")
 	}
 	if row.StatusCode == nil {
 		id, err := uuid.Parse(*row.Answer)

@@ -100,7 +100,7 @@ func recovery(c *gin.Context) {
 			"panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 		if !c.Writer.Written() {
 			problem.Write(c, problem.New(http.StatusInternalServerError,
-				"Something went wrong here. The log has it under request "+problem.RequestID(c.Request.Context())+"."))
+				"Internal error. The server's log has the details under request "+problem.RequestID(c.Request.Context())+"."))
 		}
 	}()
 	c.Next()
@@ -116,9 +116,9 @@ func readBody(limit int64) gin.HandlerFunc {
 		var tooLarge *http.MaxBytesError
 		switch {
 		case errors.As(err, &tooLarge):
-			problem.Write(c, problem.New(http.StatusRequestEntityTooLarge, fmt.Sprintf("At most %d bytes are taken here.", limit)))
+			problem.Write(c, problem.New(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body may have at most %d bytes.", limit)))
 		case err != nil:
-			problem.Write(c, problem.New(http.StatusBadRequest, "The body did not arrive whole."))
+			problem.Write(c, problem.New(http.StatusBadRequest, "The body did not arrive completely."))
 		case !utf8.Valid(body):
 			// Decoding would put U+FFFD in place of what was meant.
 			problem.Write(c, problem.BadField("body", "is not valid UTF-8"))

@@ -35,9 +35,9 @@ func editRefusal(err error) error {
 	var foreign *activities.ForeignFields
 	switch {
 	case errors.Is(err, activities.ErrPartnershipEnded):
-		return problem.Conflict("The partnership has ended: its offer is not edited any more.")
+		return problem.Conflict("The partnership has ended: its offer can no longer be edited.")
 	case errors.Is(err, activities.ErrNotAccepted):
-		return problem.Conflict("The publisher has not accepted this share yet: its offer is edited once it has.")
+		return problem.Conflict("The publisher has not accepted this share yet: its offer can be edited after that.")
 	case errors.As(err, &foreign):
 		return otherSides(foreign.Fields)
 	}
@@ -45,7 +45,7 @@ func editRefusal(err error) error {
 }
 
 func otherSides(fields domain.FieldErrors) *problem.Problem {
-	return problem.Forbidden("Of this offer, these fields are the other side's to edit.", fields...)
+	return problem.Forbidden("Only the other side may edit these fields.", fields...)
 }
 
 // finish writes down what the edit changed, for both sides, once the version is written.

@@ -91,7 +91,7 @@ func (s *Server) system(ctx context.Context, fn func(ctx context.Context, tx pgx
 func mayOnlyRead(ctx context.Context, err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "25006" && principal(ctx).Scope == scopeReadonly {
-		return problem.Forbidden("This leaves something behind, which a token of scope readonly may not do.")
+		return problem.Forbidden("A token of scope readonly may not change anything.")
 	}
 	return err
 }

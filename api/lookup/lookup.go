@@ -113,11 +113,11 @@ type Lookups struct {
 var (
 	lookupsMade = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_lookups_total",
-		Help: "Look-ups in the database of ids and tokens that memory did not know.",
+		Help: "Database look-ups of ids and tokens that are not in memory.",
 	}, []string{"of"})
 	lookupsRefused = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_lookups_refused_total",
-		Help: "Look-ups that were refused because a client, or all together, asked for too many that find nothing.",
+		Help: "Look-ups refused because a client, or all clients, made too many that found nothing.",
 	}, []string{"of"})
 )
 
@@ -135,7 +135,7 @@ func New(of string, budget *Budget, remembered time.Duration) *Lookups {
 var ErrNotFound = errors.New("no such link")
 
 // ErrTooMany is returned when what does not exist is asked for faster than it may be looked up.
-var ErrTooMany error = problem.Busy("too many look-ups of what does not exist")
+var ErrTooMany error = problem.Busy("too many look-ups of unknown ids")
 
 func (l *Lookups) isUnknown(key string, now time.Time) bool {
 	at, ok := l.unknown.Of(missesRemembered).Get(key)

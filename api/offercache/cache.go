@@ -200,7 +200,7 @@ func (c *Cache) miss(ctx context.Context, from lookup.Asker, id uuid.UUID, p loo
 		}
 		t, ok := c.known(link)
 		if !ok {
-			slog.Error("link refers to what does not exist", "link", link.ID)
+			slog.Error("link refers to a missing offer or partner", "link", link.ID)
 			return Target{}, lookup.ErrNotFound
 		}
 		return t, nil

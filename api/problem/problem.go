@@ -23,9 +23,9 @@ type Problem struct {
 	Title  string              `json:"title" example:"Bad Request"`
 	Status int                 `json:"status" example:"400"`
 	Detail string              `json:"detail,omitempty"`
-	Errors []domain.FieldError `json:"errors,omitempty" doc:"What is wrong, field by field."`
+	Errors []domain.FieldError `json:"errors,omitempty" doc:"The errors by field."`
 	// Current is of a 412 alone.
-	Current any `json:"current,omitempty" doc:"What stands now, whole, where the change was made from an earlier version."`
+	Current any `json:"current,omitempty" doc:"The whole current document, if the change was made from an earlier version."`
 
 	headers http.Header
 }
@@ -62,8 +62,8 @@ func BadField(field, reason string) *Problem {
 	return badRequest(domain.FieldError{Field: field, Reason: reason})
 }
 
-// NotFound is 404, for what does not exist and for what is another tenant's alike.
-func NotFound() *Problem { return New(http.StatusNotFound, "There is nothing here.") }
+// notFound is 404, for what does not exist and for what is another tenant's alike.
+func NotFound() *Problem { return New(http.StatusNotFound, "Not found.") }
 
 // Conflict is 409.
 func Conflict(detail string) *Problem { return New(http.StatusConflict, detail) }
@@ -93,9 +93,9 @@ func Forbidden(detail string, fields ...domain.FieldError) *Problem {
 	return p
 }
 
-// Unavailable is 503: the same request may succeed a little later.
+// unavailable is 503: the same request may succeed a little later.
 func Unavailable() *Problem {
-	return New(http.StatusServiceUnavailable, "A part that this needs does not answer. Try again.").RetryAfter(time.Second)
+	return New(http.StatusServiceUnavailable, "A dependency of this request does not answer. Try again.").RetryAfter(time.Second)
 }
 
 // cutRetry is what Retry-After says of a request that took too long: the same one may pass on a quieter
@@ -146,23 +146,23 @@ func Of(ctx context.Context, err error) *Problem {
 	case errors.Is(err, domain.ErrRange), db.OutOfRange(err):
 		slog.WarnContext(ctx, "a figure is out of range", "request_id", RequestID(ctx), "error", err)
 		return New(http.StatusUnprocessableEntity,
-			"A figure or a sum is larger than can be booked (9223372036854.775807). Ask for less at a time, or correct the figures it is made of.")
+			"An amount or sum is too large to be booked (maximum 9223372036854.775807). Request a smaller part, or correct the amounts.")
 	case db.TimedOut(err):
 		slog.WarnContext(ctx, "a statement took too long", "request_id", RequestID(ctx), "error", err)
 		return New(http.StatusServiceUnavailable,
-			"This took longer than is allowed. Ask for less at a time: a shorter period, fewer groups or a narrower filter.").RetryAfter(cutRetry)
+			"The request took too long. Use a shorter period, fewer groups or a narrower filter.").RetryAfter(cutRetry)
 	case db.Locked(err):
-		slog.WarnContext(ctx, "a lock was waited for too long", "request_id", RequestID(ctx), "error", err)
-		return New(http.StatusServiceUnavailable, "Something else is changing the same thing. Try again.").RetryAfter(time.Second)
+		slog.WarnContext(ctx, "waited too long for a lock", "request_id", RequestID(ctx), "error", err)
+		return New(http.StatusServiceUnavailable, "Another request is changing the same data. Try again.").RetryAfter(time.Second)
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil, // the client has gone
 		errors.As(err, &busy):
 		return Unavailable()
 	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), db.Unavailable(err):
-		slog.WarnContext(ctx, "request failed for now", "request_id", RequestID(ctx), "error", err)
+		slog.WarnContext(ctx, "request failed temporarily", "request_id", RequestID(ctx), "error", err)
 		return Unavailable()
 	}
 	slog.ErrorContext(ctx, "request failed", "request_id", RequestID(ctx), "error", err)
-	return New(http.StatusInternalServerError, "Something went wrong here. The log has it under request "+RequestID(ctx)+".")
+	return New(http.StatusInternalServerError, "Internal error. The server's log has the details under request "+RequestID(ctx)+".")
 }
 
 // Write answers a raw route.

@@ -62,7 +62,7 @@ func (t *Edge) click(c *gin.Context, to offercache.Target, err error) {
 	case err != nil:
 		if !errors.Is(err, lookup.ErrTooMany) {
 			clicksUnavailable.Inc()
-			slog.WarnContext(c.Request.Context(), "link not found out", "error", err)
+			slog.WarnContext(c.Request.Context(), "cannot look up link", "error", err)
 		}
 		tryAgain(c, "Please try again.")
 		return
@@ -132,7 +132,7 @@ func (t *Edge) record(c *gin.Context, to offercache.Target, params *ClickParams)
 
 var clicksUnavailable = promauto.NewCounter(prometheus.CounterOpts{
 	Name: "offerflow_clicks_unavailable_total",
-	Help: "Clicks of any form that were answered 503 because they could not be put on disk, or their link not be looked up.",
+	Help: "Clicks of any format answered 503 because they could not be stored or their link could not be looked up.",
 })
 
 func (t *Edge) newClick(to offercache.Target, params *ClickParams, at time.Time) *domain.Click {
