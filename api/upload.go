@@ -82,7 +82,7 @@ func (s *Server) uploadConversions(c *gin.Context) {
 	s.nudge()
 }
 
-func (s *Server) upload(c *gin.Context) (answer *recorder, err error) {
+func (s *Server) upload(c *gin.Context) (answer *bufferedResponse, err error) {
 	if kind, _, _ := mime.ParseMediaType(c.ContentType()); strings.HasPrefix(kind, "multipart/") {
 		return nil, problem.New(http.StatusUnsupportedMediaType, "Send the file as the body, with Content-Type text/csv.")
 	}
@@ -242,7 +242,7 @@ func bodyProblem(err error) error {
 
 // finish makes the job and, with a key, keeps its answer, in one transaction: the same file under the
 // same key is one job, whoever comes second.
-func (u *upload) finish(ctx context.Context) (answer *recorder, err error) {
+func (u *upload) finish(ctx context.Context) (answer *bufferedResponse, err error) {
 	err = u.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if k := u.keyed; k != nil {
 			free, err := dbgen.New().LockIdempotencyKey(ctx, tx, k.name())
@@ -273,8 +273,8 @@ func (u *upload) finish(ctx context.Context) (answer *recorder, err error) {
 	return answer, nil
 }
 
-func (u *upload) made() (*recorder, error) {
-	answer := &recorder{status: http.StatusAccepted, header: http.Header{"Content-Type": {"application/json"}}}
+func (u *upload) made() (*bufferedResponse, error) {
+	answer := &bufferedResponse{status: http.StatusAccepted, header: http.Header{"Content-Type": {"application/json"}}}
 	return answer, json.NewEncoder(&answer.body).Encode(map[string]uuid.UUID{"jobId": u.jobID})
 }
 

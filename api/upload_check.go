@@ -53,7 +53,7 @@ type badLine struct {
 }
 
 // check reads the file and answers with what is wrong with it.
-func (u *upload) check(ctx context.Context) (*recorder, error) {
+func (u *upload) check(ctx context.Context) (*bufferedResponse, error) {
 	control := http.NewResponseController(u.c.Writer)
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }() // not every writer has deadlines
 	_ = control.SetReadDeadline(time.Now().Add(uploadPatience))
@@ -82,7 +82,7 @@ func (u *upload) check(ctx context.Context) (*recorder, error) {
 	}
 	u.c.Writer.Header().Del("Connection") // read whole: see CloseUnread
 	run.out.Good = run.out.Lines - run.out.Bad
-	answer := &recorder{status: http.StatusOK, header: http.Header{"Content-Type": {"application/json"}}}
+	answer := &bufferedResponse{status: http.StatusOK, header: http.Header{"Content-Type": {"application/json"}}}
 	return answer, json.NewEncoder(&answer.body).Encode(run.out)
 }
 

@@ -2,31 +2,14 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/offerflow/offerflow/api/problem"
-	"github.com/offerflow/offerflow/db/dbgen"
-	"github.com/offerflow/offerflow/stream"
 )
-
-// now is the instant by the server's clock, in the database's precision.
-func (s *Server) now() time.Time {
-	if s.Now == nil {
-		return inPrecision(time.Now())
-	}
-	return inPrecision(s.Now())
-}
-
-func inPrecision(at time.Time) time.Time { return at.UTC().Truncate(time.Microsecond) }
-
-// newID mints a UUIDv7.
-func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 // heldTx is the transaction of a POST with an Idempotency-Key: the effects join it, so that they
 // and the kept answer are committed together or not at all.
@@ -102,55 +85,4 @@ func orNotFound(err error) error {
 		return problem.NotFound()
 	}
 	return err
-}
-
-// audit writes who did what, with before and after: the documents as the API shows them, so that
-// no secret is among them. nil stands for "there was none".
-func (s *Server) audit(ctx context.Context, tx pgx.Tx, action, noun, id string, before, after any) error {
-	return s.auditIn(ctx, tx, principal(ctx).TenantID, action, noun, id, before, after)
-}
-
-func (s *Server) auditIn(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, action, noun, id string, before, after any) error {
-	return s.auditBy(ctx, tx, tenantID, principal(ctx).Actor, action, noun, id, before, after)
-}
-
-// auditBy is for what another tenant's edit does in a tenant: by says who of which.
-func (s *Server) auditBy(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, by, action, noun, id string, before, after any) error {
-	documents := [2]json.RawMessage{}
-	for i, v := range []any{before, after} {
-		if v == nil {
-			continue
-		}
-		text, err := json.Marshal(v)
-		if err != nil {
-			return err
-		}
-		documents[i] = text
-	}
-	return dbgen.New().InsertAudit(ctx, tx, dbgen.InsertAuditParams{
-		TenantID: tenantID, ID: newID(), At: s.now(), Actor: by, Action: action, Noun: noun, NounID: id,
-		Before: documents[0], After: documents[1],
-	})
-}
-
-// announceOffers tells every redirect to load an offer anew, or with nil all that it knows of the
-// tenant: partners, placements, settings. Call nudge after the commit.
-func announceOffers(ctx context.Context, tx pgx.Tx, offerID *uuid.UUID) error {
-	addOwnNews(ctx, offerID)
-	tenantID := principal(ctx).TenantID
-	payload, err := json.Marshal(stream.OfferEvent{TenantID: tenantID, OfferID: offerID})
-	if err != nil {
-		return err
-	}
-	return dbgen.New().InsertOutbox(ctx, tx, dbgen.InsertOutboxParams{
-		TenantID: tenantID, ID: newID(), Subject: stream.SubjectOffer, Payload: payload,
-	})
-}
-
-// nudge wakes the relay of this process, if there is one; without it the news goes out a moment
-// later.
-func (s *Server) nudge() {
-	if s.Relay != nil {
-		s.Relay.Nudge()
-	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // makeClick puts the test's click on disk and waits until a worker has made a row of it.
-func (t *conversionTest) makeClick(ctx context.Context) (goOn bool, err error) {
+func (t *conversionProbe) makeClick(ctx context.Context) (goOn bool, err error) {
 	body := t.in.Body
 	at := t.plan.ClickedAt
 	t.click = domain.Click{
@@ -43,7 +43,7 @@ func (t *conversionTest) makeClick(ctx context.Context) (goOn bool, err error) {
 	return step.State == testOK, nil
 }
 
-func (t *conversionTest) clickHasRow(ctx context.Context) (bool, error) {
+func (t *conversionProbe) clickHasRow(ctx context.Context) (bool, error) {
 	_, err := dbgen.New().GetClick(ctx, t.server.Store.Read(t.tenantID), t.tenantID, t.click.ID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
@@ -59,7 +59,7 @@ const (
 )
 
 // await looks until something is there; an error is looked past like something that is not.
-func (t *conversionTest) await(ctx context.Context, there func(ctx context.Context) (bool, error)) bool {
+func (t *conversionProbe) await(ctx context.Context, there func(ctx context.Context) (bool, error)) bool {
 	ctx, cancel := context.WithTimeout(ctx, testPartWithin)
 	defer cancel()
 	ticker := time.NewTicker(testLookEvery)
@@ -77,7 +77,7 @@ func (t *conversionTest) await(ctx context.Context, there func(ctx context.Conte
 }
 
 // sendPostbacks sends a postback for each event of the plan, the one that is tested last.
-func (t *conversionTest) sendPostbacks(ctx context.Context) (goOn bool, err error) {
+func (t *conversionProbe) sendPostbacks(ctx context.Context) (goOn bool, err error) {
 	for _, planned := range t.plan.Steps {
 		postback := t.postback(planned)
 		answer, err := t.server.Tracking.PublishPostback(ctx, postback)
@@ -107,7 +107,7 @@ func (t *conversionTest) sendPostbacks(ctx context.Context) (goOn bool, err erro
 	return true, nil
 }
 
-func (t *conversionTest) postback(planned domain.TestStep) *domain.Postback {
+func (t *conversionProbe) postback(planned domain.TestStep) *domain.Postback {
 	at := t.server.now()
 	postback := &domain.Postback{
 		ID: t.server.Keys.NewID(keyring.KindPostback, at), ReceivedAt: at, Method: "POST", Path: "/api/v1/tools/test-conversion", SourceIP: "",
@@ -121,7 +121,7 @@ func (t *conversionTest) postback(planned domain.TestStep) *domain.Postback {
 }
 
 // proof says what a real postback would have to bring with it (rules 65, 67, 78).
-func (t *conversionTest) proof() string {
+func (t *conversionProbe) proof() string {
 	var needs []string
 	if t.advertiser.SecurityTokenHash != nil {
 		needs = append(needs, "security_token")
@@ -145,7 +145,7 @@ func (t *conversionTest) proof() string {
 }
 
 // showConversion says how the conversion stands.
-func (t *conversionTest) showConversion(ctx context.Context) (goOn bool, err error) {
+func (t *conversionProbe) showConversion(ctx context.Context) (goOn bool, err error) {
 	step := testStep{Step: "conversion", State: testOK, EventID: t.event.EventID}
 	if t.answer.ConversionID == nil {
 		step.State, step.Detail = testSkipped, "The goal is recorded as a click: it is counted, without a conversion (rule 70)."

@@ -73,8 +73,8 @@ const (
 // testWithin bounds the whole test; what takes longer is reported as under way.
 const testWithin = 10 * time.Second
 
-// conversionTest is one run of the tool.
-type conversionTest struct {
+// conversionProbe is one run of the tool.
+type conversionProbe struct {
 	server *Server
 	in     *testConversionInput
 	params tracking.ClickParams
@@ -102,7 +102,7 @@ func (s *Server) testConversion(ctx context.Context, in *testConversionInput) (*
 		return nil, problem.New(http.StatusServiceUnavailable, "This process does not accept clicks.").RetryAfter(time.Minute)
 	}
 	p := principal(ctx)
-	test := &conversionTest{server: s, in: in, tenantID: p.TenantID, forAdvertiser: p.Scope == scopeAdvertiser, out: testConversionResult{Steps: []testStep{}}}
+	test := &conversionProbe{server: s, in: in, tenantID: p.TenantID, forAdvertiser: p.Scope == scopeAdvertiser, out: testConversionResult{Steps: []testStep{}}}
 	if err := test.readParams(); err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (s *Server) testConversion(ctx context.Context, in *testConversionInput) (*
 }
 
 // run goes the way step by step, and no further than the first that stops it.
-func (t *conversionTest) run(ctx context.Context) error {
+func (t *conversionProbe) run(ctx context.Context) error {
 	t.checkOffer()
 	if !t.findEvent() || !t.planEvents() {
 		return nil
@@ -149,13 +149,13 @@ func (t *conversionTest) run(ctx context.Context) error {
 }
 
 // add reports a step.
-func (t *conversionTest) add(step testStep) {
+func (t *conversionProbe) add(step testStep) {
 	step.OK = step.State == testOK || step.State == testSkipped
 	t.out.Steps = append(t.out.Steps, step)
 }
 
 // readParams reads the link's parameters by the names that a link takes.
-func (t *conversionTest) readParams() error {
+func (t *conversionProbe) readParams() error {
 	var c checks
 	body := &t.in.Body
 	set := func(field, name, value string) {
@@ -185,7 +185,7 @@ func (t *conversionTest) readParams() error {
 }
 
 // load reads what the test goes by; what is not there is named.
-func (t *conversionTest) load(ctx context.Context) error {
+func (t *conversionProbe) load(ctx context.Context) error {
 	return t.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		queries, body := dbgen.New(), t.in.Body
 		t.offer, err = t.tested(ctx, tx)
@@ -227,7 +227,7 @@ func (t *conversionTest) load(ctx context.Context) error {
 }
 
 // tested is the offer; to an advertiser those of others are not there.
-func (t *conversionTest) tested(ctx context.Context, tx pgx.Tx) (*domain.Offer, error) {
+func (t *conversionProbe) tested(ctx context.Context, tx pgx.Tx) (*domain.Offer, error) {
 	if t.forAdvertiser {
 		own, err := dbgen.New().OfferIsOfAdvertiser(ctx, tx, t.tenantID, t.in.Body.OfferID, *principal(ctx).AdvertiserID)
 		if err != nil {
@@ -242,7 +242,7 @@ func (t *conversionTest) tested(ctx context.Context, tx pgx.Tx) (*domain.Offer, 
 
 // checkOffer says what would keep a real click from converting. The test goes on: it stands for a
 // click that was made before (rule 20).
-func (t *conversionTest) checkOffer() {
+func (t *conversionProbe) checkOffer() {
 	at := t.server.now()
 	step := testStep{Step: "offer", State: testFailed}
 	offers, partner := t.server.Tracking.Offers(), t.in.Body.PartnerID
@@ -266,7 +266,7 @@ func (t *conversionTest) checkOffer() {
 	t.add(step)
 }
 
-func (t *conversionTest) whyInactive(at time.Time) string {
+func (t *conversionProbe) whyInactive(at time.Time) string {
 	switch {
 	case t.offer.ExpiresAt != nil && !at.Before(*t.offer.ExpiresAt):
 		return " since " + t.offer.ExpiresAt.UTC().Format(time.RFC3339)
@@ -280,7 +280,7 @@ func (t *conversionTest) whyInactive(at time.Time) string {
 }
 
 // targeted says whom the offer is for: a test is nobody, and is not judged by it (rule 45).
-func (t *conversionTest) targeted() string {
+func (t *conversionProbe) targeted() string {
 	targeting, names := t.offer.Targeting, []string{}
 	for name, on := range map[string]bool{
 		"age": targeting.MinAge != nil || targeting.MaxAge != nil, "countries": len(targeting.Countries) > 0, "states": len(targeting.States) > 0,
@@ -298,7 +298,7 @@ func (t *conversionTest) targeted() string {
 }
 
 // unplaced says of whom the country or the state is not known, where the offer asks for them.
-func (t *conversionTest) unplaced() (notes string) {
+func (t *conversionProbe) unplaced() (notes string) {
 	targeting, places := &t.offer.Targeting, t.server.Tracking.Places()
 	if len(targeting.Countries)+len(targeting.States) == 0 {
 		return ""
@@ -315,7 +315,7 @@ func (t *conversionTest) unplaced() (notes string) {
 }
 
 // findEvent finds the event by the advertiser's name or by our id.
-func (t *conversionTest) findEvent() (goOn bool) {
+func (t *conversionProbe) findEvent() (goOn bool) {
 	name := t.in.Body.EventID
 	switch id, err := uuid.Parse(name); {
 	case name == "", t.offer.OfferType == domain.OfferTypeSingleEvent:
@@ -343,7 +343,7 @@ func (t *conversionTest) findEvent() (goOn bool) {
 	return step.State == testOK
 }
 
-func (t *conversionTest) eventNames() string {
+func (t *conversionProbe) eventNames() string {
 	names := make([]string, 0, len(t.offer.Events))
 	for i := range t.offer.Events {
 		if t.offer.Open(&t.offer.Events[i], t.goalsEnabled) {
@@ -355,7 +355,7 @@ func (t *conversionTest) eventNames() string {
 
 // planEvents finds what comes before the event, and dates the test so that no minimum time is in
 // its way.
-func (t *conversionTest) planEvents() (goOn bool) {
+func (t *conversionProbe) planEvents() (goOn bool) {
 	before := t.offer.Predecessors(t.event, t.goalsEnabled)
 	step := testStep{Step: "sequence", State: testFailed, EventID: t.event.EventID}
 	for _, e := range before {

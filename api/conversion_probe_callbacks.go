@@ -14,7 +14,7 @@ import (
 )
 
 // showCallback waits for the callback's one attempt.
-func (t *conversionTest) showCallback(ctx context.Context) (goOn bool, err error) {
+func (t *conversionProbe) showCallback(ctx context.Context) (goOn bool, err error) {
 	step := testStep{Step: "callback", State: testFailed}
 	endpoint, err := t.callbackEndpoint(ctx)
 	switch {
@@ -36,7 +36,7 @@ func (t *conversionTest) showCallback(ctx context.Context) (goOn bool, err error
 	return true, nil
 }
 
-func (t *conversionTest) callbackEndpoint(ctx context.Context) (*dbgen.EndpointsRow, error) {
+func (t *conversionProbe) callbackEndpoint(ctx context.Context) (*dbgen.EndpointsRow, error) {
 	rows, err := dbgen.New().Endpoints(ctx, t.server.Store.Read(t.tenantID), dbgen.EndpointsParams{TenantID: t.tenantID})
 	if err != nil || len(rows) == 0 {
 		return nil, err
@@ -45,7 +45,7 @@ func (t *conversionTest) callbackEndpoint(ctx context.Context) (*dbgen.Endpoints
 }
 
 // attempted waits until the news of the conversion has been sent to an endpoint.
-func (t *conversionTest) attempted(ctx context.Context, step testStep, endpointID uuid.UUID) (testStep, error) {
+func (t *conversionProbe) attempted(ctx context.Context, step testStep, endpointID uuid.UUID) (testStep, error) {
 	var found *dbgen.DeliveryOfNewsRow
 	sent := t.await(ctx, func(ctx context.Context) (bool, error) {
 		rows, err := dbgen.New().DeliveryOfNews(ctx, t.server.Store.Read(t.tenantID), t.tenantID, *t.answer.ConversionID, endpointID)
@@ -74,7 +74,7 @@ func (t *conversionTest) attempted(ctx context.Context, step testStep, endpointI
 }
 
 // callPartner calls the partner's URLs where that was asked for.
-func (t *conversionTest) callPartner(ctx context.Context) (goOn bool, err error) {
+func (t *conversionProbe) callPartner(ctx context.Context) (goOn bool, err error) {
 	step := testStep{Step: "partnerPostback", State: testSkipped}
 	switch {
 	case t.in.Body.PartnerID == nil:
@@ -104,7 +104,7 @@ func (t *conversionTest) callPartner(ctx context.Context) (goOn bool, err error)
 
 // tellPartner makes a delivery for each of the partner's postbacks that hears of the conversion as
 // it stands. That is the tool's to do: the worker keeps the news of tests from partners.
-func (t *conversionTest) tellPartner(ctx context.Context) (endpoints []uuid.UUID, why string, err error) {
+func (t *conversionProbe) tellPartner(ctx context.Context) (endpoints []uuid.UUID, why string, err error) {
 	err = t.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		conversion, err := dbgen.New().GetConversion(ctx, tx, t.tenantID, *t.answer.ConversionID)
 		if err != nil {
