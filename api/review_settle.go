@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,6 +12,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/problem"
@@ -85,22 +85,21 @@ func (s *Server) settleAll(ctx context.Context, request *reviewRequest, rows map
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
 	outcomes := make([]settledOne, len(request.ids))
-	places := make(chan struct{}, reviewsAtOnce)
-	var wait sync.WaitGroup
+	var group errgroup.Group // without its context: one failure ends no other
+	group.SetLimit(reviewsAtOnce)
 	for i, id := range request.ids {
 		if rows[id] == nil || rows[id].Side == domain.SidePublisher {
 			continue
 		}
-		places <- struct{}{}
-		wait.Go(func() {
-			defer func() { <-places }()
+		group.Go(func() error {
 			outcomes[i].settled, outcomes[i].err = s.settle(ctx, attribution.SettleRequest{
 				TenantID: principal(ctx).TenantID, ConversionID: id, Action: request.action, RequestID: request.requestID,
 				Actor: principal(ctx).Actor, Note: request.note, OverrideCaps: request.overrideCaps,
 			})
+			return nil // each outcome holds its own
 		})
 	}
-	wait.Wait()
+	_ = group.Wait() // nil
 	return outcomes
 }
 
