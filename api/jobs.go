@@ -55,7 +55,7 @@ type jobFailure struct {
 	Number       int64      `json:"number" doc:"Its place in the job; of an upload the line in the file."`
 	ConversionID *uuid.UUID `json:"conversionId"`
 	OfferID      *uuid.UUID `json:"offerId,omitempty" doc:"The shared offer that could not be edited."`
-	Line         string     `json:"line,omitempty" doc:"An upload's line as it came."`
+	Line         string     `json:"line,omitempty" doc:"An upload's line as it came; of an erasure, what is erased."`
 	Field        string     `json:"field,omitempty" doc:"The column that is wrong."`
 	Error        string     `json:"error" doc:"A reason of the closed list, or what is wrong with the line."`
 }
