@@ -14,13 +14,13 @@ import (
 
 // ItemErrors counts items of scheduled work that failed while the others went on, by kind.
 var ItemErrors = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "offerflow_item_errors_total", Help: "Items of scheduled work that failed while the others went on, by kind.",
+	Name: "offerflow_item_errors_total", Help: "Items of scheduled work that failed while the others continued, by kind.",
 }, []string{"kind"})
 
 // CountFailure counts and logs one item that failed while the others went on.
 func CountFailure(kind string, err error) {
 	ItemErrors.WithLabelValues(kind).Inc()
-	slog.Error("an item failed, the others go on", "kind", kind, "error", err)
+	slog.Error("an item failed; the others continue", "kind", kind, "error", err)
 }
 
 var overdueItems = promauto.NewCounterVec(prometheus.CounterOpts{
@@ -32,7 +32,7 @@ func CountOverdue(kind string, n int) { overdueItems.WithLabelValues(kind).Add(f
 
 // InternalErrorText is what a person reads of an item or a delivery that ended by an error that is no
 // decision.
-const InternalErrorText = "not decided, by an error of ours: the log has it"
+const InternalErrorText = "not decided because of an internal error: see the log"
 
 const (
 	// ItemsPage items are looked up at a time.

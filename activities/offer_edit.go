@@ -30,10 +30,10 @@ type Share struct {
 }
 
 // ErrPartnershipEnded refuses an edit of what both sides only read from then on.
-var ErrPartnershipEnded = errors.New("the partnership has ended: its offer is not edited any more")
+var ErrPartnershipEnded = errors.New("the partnership has ended: its offer can no longer be edited")
 
 // ErrNotAccepted refuses an edit of what the publisher has yet to accept (rule 55).
-var ErrNotAccepted = errors.New("the publisher has not accepted the share: its offer is not edited before that")
+var ErrNotAccepted = errors.New("the publisher has not accepted the share: its offer can be edited after that")
 
 // Closed says why neither side edits the offer now; nil where both do.
 func (s *Share) Closed() error {

@@ -53,7 +53,7 @@ func Permanent(err error) bool {
 }
 
 var permanentErrors = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "offerflow_activity_permanent_errors_total", Help: "Activities, local ones among them, that ended with an error that no retry mends.",
+	Name: "offerflow_activity_permanent_errors_total", Help: "Activities, including local ones, that ended with a permanent error.",
 }, []string{"activity"})
 
 // ErrorInterceptor ends activities and local activities at a permanent error, which the engine would

@@ -15,12 +15,12 @@ import (
 type adjustInput struct {
 	ByID
 	Body struct {
-		Amount       *Decimal `json:"amount,omitempty" doc:"The sale. No other figure follows from it."`
+		Amount       *Decimal `json:"amount,omitempty" doc:"The sale amount. No other figure is computed from it."`
 		Revenue      *Decimal `json:"revenue,omitempty"`
 		Payout       *Decimal `json:"payout,omitempty"`
 		Reward       *Decimal `json:"reward,omitempty" doc:"In points."`
-		Reason       string   `json:"reason" doc:"Free text, kept in the history."`
-		OverrideCaps bool     `json:"overrideCaps,omitempty" doc:"Raise the revenue although the budget is exhausted."`
+		Reason       string   `json:"reason" doc:"Free text, stored in the history."`
+		OverrideCaps bool     `json:"overrideCaps,omitempty" doc:"Increase the revenue even if the budget is exhausted."`
 	}
 }
 
@@ -41,15 +41,15 @@ func (s *Server) adjustConversion(ctx context.Context, in *adjustInput) (*adjust
 	case errors.Is(err, domain.ErrAdjustRejected):
 		return nil, conflict("The conversion is Rejected: " + err.Error() + ".")
 	case errors.Is(err, attribution.ErrBudgetExhausted):
-		problem := conflict("The offer's budget does not hold this revenue.")
+		problem := conflict("The remaining budget of the offer is less than this revenue.")
 		problem.Errors = append(problem.Errors, domain.FieldError{Field: "revenue", Reason: err.Error()})
 		return nil, problem
 	case errors.Is(err, domain.ErrDecidedByAdvertiser): // rule 58
 		return nil, forbidden("The conversion is " + err.Error() + ".")
 	case errors.Is(err, domain.ErrPublishersPayout): // rule 57
-		return nil, forbidden("A shared offer's other side sets this.", domain.FieldError{Field: "payout", Reason: err.Error()})
+		return nil, forbidden("The other side of the shared offer sets this.", domain.FieldError{Field: "payout", Reason: err.Error()})
 	case errors.Is(err, domain.ErrPublishersReward):
-		return nil, forbidden("A shared offer's other side sets this.", domain.FieldError{Field: "reward", Reason: err.Error()})
+		return nil, forbidden("The other side of the shared offer sets this.", domain.FieldError{Field: "reward", Reason: err.Error()})
 	case errors.Is(err, domain.ErrNobodyToPay):
 		return nil, badField("payout", err.Error())
 	case err != nil && !errors.Is(err, domain.ErrNothingAdjusted):
@@ -81,7 +81,7 @@ func checkAdjust(ctx context.Context, in *adjustInput) (attribution.AdjustReques
 	case request.Note == "":
 		c.add("reason", "is required")
 	case utf8.RuneCountInString(request.Note) > maxNoteLength:
-		c.add("reason", "must be of at most %d characters", maxNoteLength)
+		c.add("reason", "must have at most %d characters", maxNoteLength)
 	case strings.ContainsRune(request.Note, 0):
 		c.add("reason", "contains a character that cannot be stored")
 	}

@@ -102,7 +102,7 @@ func (s *Server) changedAdvertiser(ctx context.Context, id uuid.UUID, action str
 			return orNotFound(err)
 		}
 		if row.ExchangeTenantID != nil {
-			return forbidden("This advertiser is another tenant's, which shares offers by the Exchange: that tenant alone changes it.",
+			return forbidden("This advertiser belongs to another tenant of the Exchange. Only that tenant can change it.",
 				domain.FieldError{Field: "id", Reason: "is another tenant's advertiser"})
 		}
 		security, err := dbgen.New().PostbackSecurity(ctx, tx, tenantID)

@@ -87,7 +87,7 @@ func TestRule78OpenTenantsAreWarned(t *testing.T) {
 		require.Len(t, one.Warnings, 1)
 		require.Contains(t, one.Warnings[0], says)
 		require.Contains(t, one.Warnings[0], "PUT /api/v1/settings")
-		require.Equal(t, one.Name == "Another", strings.Contains(one.Warnings[0], "whoever sees a click id"), "a secret protects the other one")
+		require.Equal(t, one.Name == "Another", strings.Contains(one.Warnings[0], "anyone who sees a click id"), "a secret protects the other one")
 	}
 	management.put("/api/v1/settings", map[string]any{"postbackSecurity": "keyed"}).into(http.StatusOK, nil)
 	require.NotContains(t, string(management.get("/api/v1/advertisers").body), says)

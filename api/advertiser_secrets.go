@@ -60,14 +60,14 @@ func (s *Server) replaceSigningSecret(row *dbgen.Advertiser, secret string) {
 type rotateSecretInput struct {
 	ByID
 	Body *struct {
-		SigningSecret string `json:"signingSecret,omitempty" doc:"The new secret, at least 32 bytes; made where it is left out."`
+		SigningSecret string `json:"signingSecret,omitempty" doc:"The new secret, at least 32 bytes; generated if omitted."`
 	}
 }
 
 type advertiserSecretOutput struct {
 	Body struct {
 		AdvertiserDocument
-		SigningSecret string `json:"signingSecret,omitempty" doc:"The secret that was made, shown this once; left out where one was given."`
+		SigningSecret string `json:"signingSecret,omitempty" doc:"The generated secret, shown only once; omitted if you sent one."`
 	}
 }
 
@@ -114,10 +114,10 @@ func openness(row *dbgen.Advertiser, security string) []string {
 		return nil
 	}
 	if row.SecurityTokenHash != nil || row.SigningSecretSealed != nil || len(row.IpAllowlist) > 0 {
-		return []string{"postbackSecurity is open: postbacks count without this advertiser's key. What protects them is the token, secret or " +
-			"address list that is set. PUT /api/v1/settings {\"postbackSecurity\": \"keyed\"} keeps them protected without it, and makes pixels wait for a person"}
+		return []string{"postbackSecurity is open: postbacks count without this advertiser's key. They are protected only by the token, secret or " +
+			"IP allowlist that is set. PUT /api/v1/settings {\"postbackSecurity\": \"keyed\"} to require the key otherwise; pixels then wait for a person"}
 	}
-	return []string{"postbackSecurity is open: whoever sees a click id, and members do, can post this advertiser's conversions. Have the advertiser post to its " +
+	return []string{"postbackSecurity is open: anyone who sees a click id, as members do, can post this advertiser's conversions. Ask the advertiser to post to its " +
 		"postbackUrl, then PUT /api/v1/settings {\"postbackSecurity\": \"keyed\"}"}
 }
 
@@ -142,7 +142,7 @@ func (c *checks) secret(field, text string, atLeast int) {
 	case weak != "":
 		c.add(field, "%s", weak)
 	case len(text) > maxSecretLength || strings.TrimSpace(text) != text:
-		c.add(field, "must be of at most %d bytes without spaces around it", maxSecretLength)
+		c.add(field, "must have at most %d bytes without spaces around it", maxSecretLength)
 	}
 }
 
@@ -150,14 +150,14 @@ func (c *checks) secret(field, text string, atLeast int) {
 // wider than what is taken now.
 func (c *checks) ipAllowlist(field string, values, stored []string) []string {
 	if len(values) > maxAllowlist {
-		c.add(field, "must be of at most %d entries", maxAllowlist)
+		c.add(field, "must have at most %d entries", maxAllowlist)
 	}
 	prefixes := make([]string, 0, len(values))
 	for i, value := range values {
 		at := field + "[" + strconv.Itoa(i) + "]"
 		prefix, err := parsePrefix(strings.TrimSpace(value))
 		if err != nil {
-			c.add(at, "is neither an address nor a range such as 192.0.2.0/24")
+			c.add(at, "must be an IP address or a range such as 192.0.2.0/24")
 			continue
 		}
 		if wide := domain.CheckRange(prefix); wide != "" && !slices.Contains(stored, prefix.String()) {
@@ -186,11 +186,11 @@ func parsePrefix(text string) (netip.Prefix, error) {
 // token only a hash is known, hence only whether it was ever looked at.
 func (s *Server) weaknesses(row *dbgen.Advertiser) (warnings []string) {
 	if row.ExchangeTenantID == nil && s.keyOf(row) == "" {
-		warnings = append(warnings, "postbackUrl cannot be shown: the secret key that it was sealed with is not in OFFERFLOW_SECRET_KEYS any more. It works on; "+
-			"POST /api/v1/advertisers/{id}/key/rotate makes a new one")
+		warnings = append(warnings, "postbackUrl cannot be shown: its secret key is no longer in OFFERFLOW_SECRET_KEYS. The address still works; "+
+			"POST /api/v1/advertisers/{id}/key/rotate creates a new one")
 	}
 	if row.SecurityTokenHash != nil && !row.SecurityTokenChecked {
-		warnings = append(warnings, "securityToken was set before there was a least length, and may be easy to guess: set one of at least "+
+		warnings = append(warnings, "securityToken was set before a minimum length was required and may be easy to guess: set one of at least "+
 			strconv.Itoa(domain.MinSecurityTokenBytes)+" bytes")
 	}
 	if secret := s.signingSecretOf(row); secret != "" {

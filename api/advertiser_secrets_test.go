@@ -30,10 +30,10 @@ func TestWeakAdvertiserSecretsAreRefused(t *testing.T) {
 		"one byte token":   {"securityToken", strings.Repeat("0", 40), "pattern"},
 		"short secret":     {"signingSecret", "thirty-one-bytes-are-not-enough", "at least 32 bytes"},
 		"patterned secret": {"signingSecret", strings.Repeat("secret", 8), "pattern"},
-		"everybody":        {"ipAllowlist", []string{"0.0.0.0/0"}, "no wider than /8"},
-		"half of all":      {"ipAllowlist", []string{"128.0.0.0/1"}, "no wider than /8"},
-		"everybody in v6":  {"ipAllowlist", []string{"::/0"}, "no wider than /32"},
-		"mapped everybody": {"ipAllowlist", []string{"::ffff:0.0.0.0/96"}, "no wider than /8"},
+		"everybody":        {"ipAllowlist", []string{"0.0.0.0/0"}, "wider than /8"},
+		"half of all":      {"ipAllowlist", []string{"128.0.0.0/1"}, "wider than /8"},
+		"everybody in v6":  {"ipAllowlist", []string{"::/0"}, "wider than /32"},
+		"mapped everybody": {"ipAllowlist", []string{"::ffff:0.0.0.0/96"}, "wider than /8"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			field := one.field

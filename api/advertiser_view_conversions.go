@@ -16,23 +16,23 @@ import (
 type AdvertiserConversion struct {
 	ID              uuid.UUID      `json:"id"`
 	Status          domain.Status  `json:"status" enum:"Pending,Success,Rejected"`
-	RejectionReason *domain.Reason `json:"rejectionReason" doc:"null unless Rejected."`
+	RejectionReason *domain.Reason `json:"rejectionReason" doc:"null unless the status is Rejected."`
 	ClickID         uuid.UUID      `json:"clickId"`
 	OfferID         uuid.UUID      `json:"offerId"`
 	OfferName       string         `json:"offerName"`
 	EventID         string         `json:"eventId" doc:"The advertiser's name of the event; empty on a SingleEvent offer."`
 	EventName       string         `json:"eventName"`
 	OfferEventID    uuid.UUID      `json:"offerEventId"`
-	CnvConversionID string         `json:"cnvConversionId" doc:"The advertiser's own id of it."`
-	Cost            Decimal        `json:"cost" doc:"What the advertiser owes for it: the tenant's revenue."`
+	CnvConversionID string         `json:"cnvConversionId" doc:"The advertiser's own id of the conversion."`
+	Cost            Decimal        `json:"cost" doc:"What the advertiser owes for the conversion; the tenant's revenue."`
 	Currency        string         `json:"currency"`
-	Amount          *Decimal       `json:"amount" doc:"The sale, as the advertiser told it."`
+	Amount          *Decimal       `json:"amount" doc:"The sale amount, as sent by the advertiser."`
 	CreatedAt       time.Time      `json:"createdAt"`
 	UserCompletedAt time.Time      `json:"userCompletedAt"`
 	ReleaseAt       *time.Time     `json:"releaseAt"`
 	DecidedAt       *time.Time     `json:"decidedAt"`
 	SequenceNumber  int64          `json:"sequenceNumber"`
-	NeedsReview     bool           `json:"needsReview" doc:"Waits for a person; no timer approves it."`
+	NeedsReview     bool           `json:"needsReview" doc:"Waits for a person; no timer releases it."`
 	IsTest          bool           `json:"isTest"`
 }
 
@@ -41,7 +41,7 @@ type advertiserTransition struct {
 	Sequence int64         `json:"sequence"`
 	From     string        `json:"from"`
 	To       string        `json:"to"`
-	Reason   domain.Reason `json:"reason" doc:"The rejection's reason; empty for other statuses."`
+	Reason   domain.Reason `json:"reason" doc:"Why it was rejected; empty for other statuses."`
 	At       time.Time     `json:"at"`
 }
 

@@ -50,21 +50,21 @@ type advertiserOffer struct {
 	OutOfOrderGraceMinutes      json.Number           `json:"outOfOrderGraceMinutes"`
 	TrustCompletionTime         bool                  `json:"trustCompletionTime"`
 	MinClickToConversionSeconds json.Number           `json:"minClickToConversionSeconds"`
-	Events                      []advertiserEvent     `json:"events" doc:"Of a SingleEvent offer its only one."`
+	Events                      []advertiserEvent     `json:"events" doc:"A SingleEvent offer has one."`
 }
 
 // advertiserEvent is an event as the offer's advertiser sees it.
 type advertiserEvent struct {
 	ID                       uuid.UUID         `json:"id"`
 	Name                     string            `json:"name"`
-	EventID                  string            `json:"eventId" doc:"What cnv_event_id must be."`
+	EventID                  string            `json:"eventId" doc:"The required value of cnv_event_id."`
 	Slug                     string            `json:"slug"`
 	DisplayOrder             int               `json:"displayOrder"`
 	SequenceNumber           *int              `json:"sequenceNumber"`
 	MinTimeFromPreviousEvent *json.Number      `json:"minTimeFromPreviousEvent"`
 	DeadlineDays             *json.Number      `json:"deadlineDays"`
 	PendingTime              *json.Number      `json:"pendingTime"`
-	Cost                     *string           `json:"cost" doc:"Money, or percent of the sale where conversionType is RevShare; null where it costs nothing."`
+	Cost                     *string           `json:"cost" doc:"Money, or percent of the sale if conversionType is RevShare; null if there is no cost."`
 	AllowRepetitions         bool              `json:"allowRepetitions"`
 	RequiresApproval         bool              `json:"requiresApproval"`
 	IsEndPoint               bool              `json:"isEndPoint"`

@@ -9,9 +9,9 @@ import (
 type advertiserTestInput struct {
 	Body struct {
 		OfferID              uuid.UUID `json:"offerId"`
-		EventID              string    `json:"eventId,omitempty" doc:"The advertiser's name of the event, or our id of it; without it the default goal."`
-		Amount               string    `json:"amount,omitempty" doc:"cnv_amount of the postback; 10.00 unless it is given."`
-		CompletePredecessors bool      `json:"completePredecessors,omitempty" doc:"First complete the events that come before this one."`
+		EventID              string    `json:"eventId,omitempty" doc:"The advertiser's name of the event, or our id; default: the default goal."`
+		Amount               string    `json:"amount,omitempty" doc:"cnv_amount of the postback; default: 10.00."`
+		CompletePredecessors bool      `json:"completePredecessors,omitempty" doc:"Complete the preceding events first."`
 	}
 }
 

@@ -15,28 +15,28 @@ type advertiserDocument struct {
 	ID               uuid.UUID `json:"id"`
 	Name             string    `json:"name"`
 	Email            string    `json:"email"`
-	PostbackURL      string    `json:"postbackUrl" doc:"The advertiser's own postback address, a secret: shown to management and to the advertiser, else empty. Empty too for another tenant of the Exchange, which posts under its own."`
+	PostbackURL      string    `json:"postbackUrl" doc:"The advertiser's own postback address. A secret: shown to management tokens and to the advertiser, otherwise empty. Also empty for another tenant of the Exchange, which uses its own address."`
 	HasSecurityToken bool      `json:"hasSecurityToken"`
 	HasSigningSecret bool      `json:"hasSigningSecret"`
 	IPAllowlist      []string  `json:"ipAllowlist"`
 	CreatedAt        time.Time `json:"createdAt"`
-	Warnings         []string  `json:"warnings,omitempty" doc:"What is weak in how postbacks are authenticated: postbackSecurity is open, or a value is from before there were least lengths. It works on."`
+	Warnings         []string  `json:"warnings,omitempty" doc:"Weaknesses in the authentication of postbacks: postbackSecurity is open, or a stored value is shorter than now required. It keeps working."`
 	// When the address and the secret from before the last rotation stop counting; left out once they have.
-	PreviousPostbackURLUntil   *time.Time `json:"previousPostbackUrlUntil,omitempty" doc:"Until then the address before the last rotation counts too."`
-	PreviousSigningSecretUntil *time.Time `json:"previousSigningSecretUntil,omitempty" doc:"Until then the signing secret before the last rotation counts too."`
+	PreviousPostbackURLUntil   *time.Time `json:"previousPostbackUrlUntil,omitempty" doc:"Until then the previous address works too."`
+	PreviousSigningSecretUntil *time.Time `json:"previousSigningSecretUntil,omitempty" doc:"Until then the previous signing secret works too."`
 	// ExchangeTenantID is left out of the tenant's own advertisers.
-	ExchangeTenantID *uuid.UUID `json:"exchangeTenantId,omitempty" doc:"The tenant whose advertiser it is, that shares offers with this one."`
+	ExchangeTenantID *uuid.UUID `json:"exchangeTenantId,omitempty" doc:"The Exchange tenant behind this advertiser, which shares offers with this tenant."`
 }
 
 type advertiserOutput struct{ Body advertiserDocument }
 
 // advertiserBody is a POST's and a PUT's. What a PUT leaves out stays as it is; null clears it.
 type advertiserBody struct {
-	Name          Optional[string]   `json:"name,omitempty" doc:"Required when made."`
+	Name          Optional[string]   `json:"name,omitempty" doc:"Required on creation."`
 	Email         Optional[string]   `json:"email,omitempty"`
 	SecurityToken Optional[string]   `json:"securityToken,omitempty" doc:"Postbacks must carry it as security_token. At least 16 bytes. Never shown again."`
-	SigningSecret Optional[string]   `json:"signingSecret,omitempty" doc:"Postbacks must be signed with it. Its bytes as they stand are the key: at least 32. Never shown again. The one before counts for 24 hours more; null ends both. …/signing-secret/rotate makes one."`
-	IPAllowlist   Optional[[]string] `json:"ipAllowlist,omitempty" doc:"Addresses and ranges that postbacks may come from, no wider than /8 (IPv4) and /32 (IPv6); empty: any."`
+	SigningSecret Optional[string]   `json:"signingSecret,omitempty" doc:"Postbacks must be signed with it. Its bytes are the key as they are: at least 32. Never shown again. The previous secret works for another 24 hours; null removes both. …/signing-secret/rotate generates one."`
+	IPAllowlist   Optional[[]string] `json:"ipAllowlist,omitempty" doc:"IP addresses and ranges that postbacks may come from, at most /8 (IPv4) or /32 (IPv6) wide; empty allows any."`
 
 	ShownOnly
 	PostbackURL      any `json:"postbackUrl,omitempty" readOnly:"true"`

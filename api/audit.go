@@ -17,10 +17,10 @@ type auditEntry struct {
 	Action string          `json:"action"`
 	Noun   string          `json:"noun"`
 	NounID string          `json:"nounId"`
-	Before json.RawMessage `json:"before" doc:"null for what was made."`
-	After  json.RawMessage `json:"after" doc:"null for what was removed."`
+	Before json.RawMessage `json:"before" doc:"null for a creation."`
+	After  json.RawMessage `json:"after" doc:"null for a removal."`
 	// ActorName is for people, Actor for programs.
-	ActorName string `json:"actorName" doc:"The same with the token's name in place of its id."`
+	ActorName string `json:"actorName" doc:"The same, with the token's name instead of its id."`
 }
 
 var auditListing = listing[auditEntry]{

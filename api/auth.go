@@ -68,9 +68,9 @@ func (a access) describe() string {
 		}
 	}
 	if a&byOperator != 0 {
-		return "Needs a token of scope " + strings.Join(names, ", ") + ", or the operator's, with X-Tenant or for what is no tenant's."
+		return "Needs a token of scope " + strings.Join(names, ", ") + ", or the operator's token, with X-Tenant or for data without a tenant."
 	}
-	return "Needs a token of scope " + strings.Join(names, ", ") + ", or the operator's with X-Tenant."
+	return "Needs a token of scope " + strings.Join(names, ", ") + ", or the operator's token with X-Tenant."
 }
 
 // Principal is who asks.
@@ -168,14 +168,14 @@ func (s *Server) asOperator(r *http.Request, who access) (Principal, error) {
 	}
 	id, err := uuid.Parse(r.Header.Get("X-Tenant"))
 	if err != nil {
-		return Principal{}, badField("X-Tenant", "the operator must name a tenant by its id")
+		return Principal{}, badField("X-Tenant", "the operator must send a tenant's id")
 	}
 	known, err := dbgen.New().SystemTenantExists(r.Context(), s.Store.SystemPool(), id)
 	if err != nil {
 		return Principal{}, err
 	}
 	if !known {
-		return Principal{}, badField("X-Tenant", "there is no such tenant")
+		return Principal{}, badField("X-Tenant", "no tenant has this id")
 	}
 	p.TenantID = id
 	return p, nil

@@ -17,7 +17,7 @@ import (
 
 var failedAuthentications = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "offerflow_failed_authentications_total",
-	Help: "Requests refused for their token.",
+	Help: "Requests refused because of their token.",
 }, []string{"reason"})
 
 // Reasons of failed authentications.
@@ -100,7 +100,7 @@ func (s *Server) lookUpToken(ctx context.Context, from asker, proof proof, hashe
 // tooManyGuesses is 429: nothing was found out about the token.
 func tooManyGuesses() *Problem {
 	return newProblem(http.StatusTooManyRequests,
-		"Too many unknown tokens came from your address, and this one was not looked at. Try again after Retry-After.").retryAfter(slowDown)
+		"Too many unknown tokens came from your address, so this one was not checked. Try again after Retry-After.").retryAfter(slowDown)
 }
 
 // tokenCache spares the database one look-up per request. Unknown tokens are not kept, so that

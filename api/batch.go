@@ -28,7 +28,7 @@ func (l listing[T]) batch(ctx context.Context, tx pgx.Tx, in ListInput, where, o
 		}
 		items, err := pgx.AppendRows([]T{}, rows, l.scan)
 		if err == nil && len(items) > maxSortedCSV {
-			err = badField("orderby", fmt.Sprintf("more than %d rows are not sorted by %s in CSV: leave orderby out, or filter", maxSortedCSV, in.OrderBy))
+			err = badField("orderby", fmt.Sprintf("CSV cannot sort more than %d rows by %s: omit orderby, or filter", maxSortedCSV, in.OrderBy))
 		}
 		return items, err
 	}

@@ -15,7 +15,7 @@ import (
 // a part must not look like the whole. The log names the route and not the address, which may name a member.
 func inBatches(ctx context.Context, response huma.Context, write func(out gin.ResponseWriter) error) {
 	if err := write(humagin.Unwrap(response).Writer); err != nil {
-		slog.WarnContext(ctx, "export broke off", "request_id", requestIDOf(ctx), "route", response.Operation().Path, "error", err)
+		slog.WarnContext(ctx, "export interrupted", "request_id", requestIDOf(ctx), "route", response.Operation().Path, "error", err)
 		panic(http.ErrAbortHandler)
 	}
 }

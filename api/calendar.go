@@ -19,7 +19,7 @@ import (
 // end. The zone is that of tz, else the tenant's. Answers say what was read: from, to (exclusive), timezone.
 
 // errOneTime is what a bound must be.
-var errOneTime = errors.New("must be a date, such as 2026-05-13, which is a whole day, or a time of RFC 3339, such as 2026-05-13T10:00:00Z")
+var errOneTime = errors.New("must be a date such as 2026-05-13, meaning the whole day, or an RFC 3339 time such as 2026-05-13T10:00:00Z")
 
 // calendar reads the bounds of one request, and keeps what it read.
 type calendar struct {
@@ -153,7 +153,7 @@ func (c *checks) zone(name string, otherwise *time.Location) *time.Location {
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil || name == "Local" {
-		c.add("tz", "is not the IANA name of a time zone, such as Europe/Berlin")
+		c.add("tz", "is not an IANA time zone such as Europe/Berlin")
 		return otherwise
 	}
 	return zone

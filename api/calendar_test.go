@@ -74,7 +74,7 @@ func TestConversionsAreAskedForByDays(t *testing.T) {
 		}
 	}
 	both := b.me.get(conversionsPath + "?created_at_from=2026-05-01&created_at_to=2026-05-02&decided_at_from=2026-05-01&decided_at_to=2026-05-02")
-	require.Contains(t, string(both.body), "cannot be given together with created_at_from")
+	require.Contains(t, string(both.body), "cannot be combined with created_at_from")
 	both.refused(http.StatusBadRequest, "decided_at_from")
 	b.me.get(conversionsPath+"?created_at_from=2026-05-01").refused(http.StatusBadRequest, "created_at_to")
 	b.me.get(conversionsPath+"?decided_at_to=2026-05-01").refused(http.StatusBadRequest, "decided_at_from")

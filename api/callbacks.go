@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"slices"
 	"time"
 
@@ -24,21 +25,21 @@ const rotationOverlap = 24 * time.Hour
 type EndpointDocument struct {
 	ID         uuid.UUID `json:"id"`
 	URL        string    `json:"url"`
-	Events     []string  `json:"events" doc:"The statuses that are sent. Success and its reversal always are."`
-	HeaderName string    `json:"headerName" doc:"The tenant's own header; its value is never shown."`
+	Events     []string  `json:"events" doc:"The statuses that are sent. Success and its reversal are always sent."`
+	HeaderName string    `json:"headerName" doc:"The name of the custom header; its value is never shown."`
 	Signature  string    `json:"signature" enum:"v1,v1a"`
 	// PreviousSecretUntil is when the secret before a rotation stops signing.
-	PreviousSecretUntil *time.Time      `json:"previousSecretUntil" doc:"Until then the secret before the last rotation signs too."`
+	PreviousSecretUntil *time.Time      `json:"previousSecretUntil" doc:"Until then messages are also signed with the previous secret."`
 	DisabledAt          *time.Time      `json:"disabledAt" doc:"Set when the endpoint answered 410; a PUT enables it again."`
 	DisabledReason      string          `json:"disabledReason"`
 	CreatedAt           time.Time       `json:"createdAt"`
-	Health              *endpointHealth `json:"health" doc:"How it does; null where it never failed."`
+	Health              *endpointHealth `json:"health" doc:"Its health; null if it has never failed."`
 }
 
 // EndpointSecret is shown when it is made, and never again.
 type EndpointSecret struct {
-	SigningSecret string `json:"signingSecret,omitempty" doc:"whsec_…, of signature v1. Shown this once."`
-	PublicKey     string `json:"publicKey,omitempty" doc:"whpk_…, of signature v1a."`
+	SigningSecret string `json:"signingSecret,omitempty" doc:"whsec_…, for signature v1. Shown only once."`
+	PublicKey     string `json:"publicKey,omitempty" doc:"whpk_…, for signature v1a."`
 }
 
 type endpointOutput struct{ Body EndpointDocument }
@@ -55,8 +56,8 @@ type putEndpointInput struct {
 	Body struct {
 		URL         string             `json:"url" doc:"https on port 443 or 8443, at a public address."`
 		Events      Optional[[]string] `json:"events,omitempty" doc:"Any of success, pending, rejected. Success and its reversal are always sent."`
-		HeaderName  Optional[string]   `json:"headerName,omitempty" doc:"A header of the tenant's own, sent with every callback."`
-		HeaderValue Optional[string]   `json:"headerValue,omitempty" doc:"Its value. Kept sealed."`
+		HeaderName  Optional[string]   `json:"headerName,omitempty" doc:"The name of a custom header, sent with every callback."`
+		HeaderValue Optional[string]   `json:"headerValue,omitempty" doc:"Value of the custom header. Stored encrypted."`
 		Signature   Optional[string]   `json:"signature,omitempty" doc:"v1 (a shared secret, the default) or v1a (a key pair)."`
 	}
 }
@@ -111,7 +112,7 @@ func (s *Server) putCallbackEndpoint(ctx context.Context, in *putEndpointInput) 
 		return s.audit(ctx, tx, map[bool]string{true: "create", false: "update"}[isNew], "callback-endpoint", row.ID.String(), before, endpointOf(row, s.now()))
 	})
 	if db.UniqueViolation(err) != "" {
-		return nil, conflict("Another request has just made the endpoint. Send this one again.")
+		return nil, conflict("Another request has just created the endpoint. Send your request again.")
 	}
 	return out, err
 }
@@ -147,7 +148,7 @@ func (s *Server) changeEndpoint(row *dbgen.CallbackEndpoint, in *putEndpointInpu
 func (c *checks) callbackEvents(events []string) []string {
 	for _, event := range events {
 		if !slices.Contains(domain.CallbackEvents, event) {
-			c.add("events", "must be of success, pending, rejected")
+			c.add("events", "must be any of success, pending, rejected")
 			break
 		}
 	}
@@ -173,7 +174,7 @@ func (s *Server) changeHeader(c *checks, row *dbgen.CallbackEndpoint, newName, n
 	case newValue.given:
 		row.HeaderValueSealed = s.Keys.Seal([]byte(value))
 	case name != row.HeaderName:
-		c.add("headerValue", "goes with a new headerName")
+		c.add("headerValue", "must be sent with a new headerName")
 	}
 	row.HeaderName = name
 }
@@ -236,7 +237,7 @@ func (s *Server) rotateCallbackSecret(ctx context.Context, _ *struct{}) (*endpoi
 
 type deliveryIDOutput struct {
 	Body struct {
-		ID uuid.UUID `json:"id" doc:"The message's id; GET /api/v1/deliveries shows what became of it."`
+		ID uuid.UUID `json:"id" doc:"The message's id; GET /api/v1/deliveries shows its state."`
 	}
 }
 
@@ -285,8 +286,11 @@ func testMessage(id uuid.UUID, at time.Time) ([]byte, error) {
 // enabledEndpoint is 404 without an endpoint and 409 while it is disabled.
 func enabledEndpoint(ctx context.Context, tx pgx.Tx) (dbgen.CallbackEndpoint, error) {
 	row, err := dbgen.New().GetCallbackEndpoint(ctx, tx, principal(ctx).TenantID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return row, newProblem(http.StatusNotFound, "There is no callback endpoint: PUT /api/v1/callback-endpoint.")
+	}
 	if err != nil {
-		return row, orNotFound(err)
+		return row, err
 	}
 	if row.DisabledAt != nil {
 		return row, conflict("The callback endpoint is disabled: it " + row.DisabledReason + ". PUT it again to enable it.")

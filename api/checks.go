@@ -33,7 +33,7 @@ func (c *checks) name(field, value string) string {
 	case value == "":
 		c.add(field, "is required")
 	case utf8.RuneCountInString(value) > maxNameLength:
-		c.add(field, "must be of at most %d characters", maxNameLength)
+		c.add(field, "must have at most %d characters", maxNameLength)
 	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' }):
 		c.add(field, "must be on one line")
 	}

@@ -60,7 +60,7 @@ func (t *Tracking) click(c *gin.Context, to target, err error) {
 	case err != nil:
 		if !errors.Is(err, errTooManyMisses) {
 			clicksUnavailable.Inc()
-			slog.WarnContext(c.Request.Context(), "link not found out", "error", err)
+			slog.WarnContext(c.Request.Context(), "cannot look up link", "error", err)
 		}
 		tryAgain(c, "Please try again.")
 		return
@@ -130,7 +130,7 @@ func (t *Tracking) record(c *gin.Context, to target, params *clickParams) {
 
 var clicksUnavailable = promauto.NewCounter(prometheus.CounterOpts{
 	Name: "offerflow_clicks_unavailable_total",
-	Help: "Clicks of any form that were answered 503 because they could not be put on disk, or their link not be looked up.",
+	Help: "Clicks of any format answered 503 because they could not be stored or their link could not be looked up.",
 })
 
 func (t *Tracking) newClick(to target, params *clickParams, at time.Time) *domain.Click {

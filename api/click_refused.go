@@ -52,12 +52,12 @@ const spentTenant = "tenant"
 
 var clicksRefused = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "offerflow_clicks_refused_total",
-	Help: "Clicks that could not convert and took the fallback chain, by reason and the tenant of the link, recorded or not.",
+	Help: "Clicks that could not convert and followed the fallback chain, by reason and the link's tenant, recorded or not.",
 }, []string{"reason", "tenant"})
 
 var refusedClicksUnrecorded = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "offerflow_refused_clicks_unrecorded_total",
-	Help: "Refused clicks that were sent along the fallback chain and not recorded, by the budget that was spent: address, tenant, total.",
+	Help: "Refused clicks that followed the fallback chain without a record, by the budget used up: address, tenant, total.",
 }, []string{"budget"})
 
 func init() {

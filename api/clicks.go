@@ -16,11 +16,11 @@ import (
 // listedClick is a click in the list: what can be said of it without its session.
 type listedClick struct {
 	ClickView
-	RefusedDetail string  `json:"refusedDetail" doc:"refusedReason in words; empty where it can convert."`
+	RefusedDetail string  `json:"refusedDetail" doc:"refusedReason in words; empty if the click can convert."`
 	OfferName     string  `json:"offerName"`
 	PartnerName   string  `json:"partnerName"`
-	WorkflowID    *string `json:"workflowId" doc:"Of its workflow; null where it has none: a refused one."`
-	WorkflowURL   *string `json:"workflowUrl" doc:"That in the Temporal UI; null where its address is not configured."`
+	WorkflowID    *string `json:"workflowId" doc:"Id of the click's workflow; null if it has none (a refused click)."`
+	WorkflowURL   *string `json:"workflowUrl" doc:"The workflow's page in the Temporal UI; null if OFFERFLOW_TEMPORAL_UI_URL is not set."`
 }
 
 const clickColumns = `c.id, c.clicked_at, c.link_id, c.offer_id, c.offer_version, c.advertiser_id, c.partner_id, c.placement_id, c.creative_order,
@@ -65,9 +65,9 @@ var clickListing = listing[listedClick]{
 
 type clicksInput struct {
 	ListInput
-	From   string `query:"from" doc:"Clicked from this day on, a date, or at or after this time of RFC 3339."`
-	To     string `query:"to" doc:"Clicked up to and with this day, a date, or before this time of RFC 3339."`
-	Cursor string `query:"cursor" doc:"next of an answer: reads on behind it, with the same filters and order. page is not looked at then."`
+	From   string `query:"from" doc:"Start of the period by click time: a date (included) or an RFC 3339 time."`
+	To     string `query:"to" doc:"End of the period by click time: a date (included) or an RFC 3339 time (excluded)."`
+	Cursor string `query:"cursor" doc:"The next value of an earlier answer: continues after it, with the same filters and order. page is then ignored."`
 }
 
 // Resolve satisfies huma.Resolver.
@@ -79,7 +79,7 @@ func (in *clicksInput) Resolve(ctx huma.Context) []error {
 	}
 	after, err := uuid.Parse(in.Cursor)
 	if err != nil {
-		return append(errs, &huma.ErrorDetail{Location: "cursor", Message: "must be next of an answer"})
+		return append(errs, &huma.ErrorDetail{Location: "cursor", Message: "must be the next value of an earlier answer"})
 	}
 	in.after = &after
 	return errs

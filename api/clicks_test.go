@@ -128,8 +128,8 @@ func TestPostbacksAndDeliveriesOfAMember(t *testing.T) {
 	b.me.get("/api/v1/postbacks?filter.pubMemberId=anna").into(http.StatusOK, &log)
 	require.Equal(t, []string{unknown.PostbackID.String(), install.PostbackID.String()}, []string{log.Items[0].ID, log.Items[1].ID})
 	require.Equal(t, 2, log.TotalCount)
-	require.Equal(t, `cnv_event_id "instal" is no event of this offer.`, unknown.Detail, "a stranger is not told what there is")
-	require.Equal(t, unknown.Detail+` The nearest: "install".`, log.Items[0].Detail, "the tenant is")
+	require.Equal(t, `cnv_event_id "instal" is not an event of this offer.`, unknown.Detail, "a stranger is not told what there is")
+	require.Equal(t, unknown.Detail+` Closest match: "install".`, log.Items[0].Detail, "the tenant is")
 	b.me.get("/api/v1/postbacks?filter.pubMemberId=anna&filter.pubMemberId=bert").into(http.StatusOK, &log)
 	require.Equal(t, 3, log.TotalCount)
 	b.exec(fmt.Sprintf("DELETE FROM clicks WHERE id = '%s'", click))
@@ -151,12 +151,12 @@ func TestPostbacksAndDeliveriesOfAMember(t *testing.T) {
 	advertiser.get("/api/v1/postbacks?filter.pubMemberId=anna").refused(http.StatusBadRequest, "filter.pubMemberId")
 	ofUnknown := "/api/v1/postbacks?filter.id=" + unknown.PostbackID.String()
 	advertiser.get(ofUnknown).into(http.StatusOK, &log)
-	require.Equal(t, unknown.Detail+` The nearest: "install".`, log.Items[0].Detail, "the advertiser's own log names its events, too")
-	b.exec(fmt.Sprintf("UPDATE postbacks SET outcome = 'rejected', reason = 'cap_daily', hint = 'It is the partner''s cap of 7.' WHERE id = '%s'", unknown.PostbackID))
+	require.Equal(t, unknown.Detail+` Closest match: "install".`, log.Items[0].Detail, "the advertiser's own log names its events, too")
+	b.exec(fmt.Sprintf("UPDATE postbacks SET outcome = 'rejected', reason = 'cap_daily', hint = 'The partner''s cap is 7.' WHERE id = '%s'", unknown.PostbackID))
 	advertiser.get(ofUnknown).into(http.StatusOK, &log)
 	require.Equal(t, unknown.Detail, log.Items[0].Detail, "that a click came from a partner is not the advertiser's to know")
 	b.me.get(ofUnknown).into(http.StatusOK, &log)
-	require.Equal(t, unknown.Detail+" It is the partner's cap of 7.", log.Items[0].Detail)
+	require.Equal(t, unknown.Detail+" The partner's cap is 7.", log.Items[0].Detail)
 }
 
 func conversionsOf(deliveries []struct{ ConversionID string }) (ids []string) {
@@ -209,7 +209,7 @@ func TestLinksToClicksAndWorkflows(t *testing.T) {
 	b.me.get("/api/v1/jobs/"+job+"/items").into(http.StatusOK, &items)
 	require.Equal(t, []string{click.String(), click.String()}, []string{items.Items[0].ClickID, items.Items[1].ClickID})
 	details := map[string]string{items.Items[0].Reason: items.Items[0].Detail, items.Items[1].Reason: items.Items[1].Detail}
-	require.Equal(t, map[string]string{"": "Pending until a person approves it.", "unknown_event": `EventID "by" is no event of this offer. The nearest: "buy".`}, details)
+	require.Equal(t, map[string]string{"": "Pending until a person approves it.", "unknown_event": `EventID "by" is not an event of this offer. Closest match: "buy".`}, details)
 }
 
 // A list of clicks is counted to 10,000 and read on by a cursor: each click once, in either order.

@@ -15,24 +15,24 @@ import (
 // transitionView is one step in a conversion's life.
 type transitionView struct {
 	Sequence     int64     `json:"sequence"`
-	From         string    `json:"from" doc:"Empty at the start."`
+	From         string    `json:"from" doc:"Empty for the first transition."`
 	To           string    `json:"to"`
-	Reason       string    `json:"reason" doc:"The rejection's reason; empty for other statuses."`
+	Reason       string    `json:"reason" doc:"Why it was rejected; empty for other statuses."`
 	At           time.Time `json:"at"`
 	Actor        string    `json:"actor" doc:"postback, timer, operator, or token and its id."`
-	ActorName    string    `json:"actorName" doc:"The same with the token's name in place of its id."`
-	Note         string    `json:"note" doc:"What the person wrote."`
+	ActorName    string    `json:"actorName" doc:"The same, with the token's name instead of its id."`
+	Note         string    `json:"note" doc:"The person's note."`
 	OverrideCaps bool      `json:"overrideCaps"`
 	// An adjustment is a transition from a status to itself.
-	Before *figuresView `json:"before,omitempty" doc:"The figures that an adjustment found."`
-	After  *figuresView `json:"after,omitempty" doc:"The figures that it left."`
+	Before *figuresView `json:"before,omitempty" doc:"The figures before an adjustment."`
+	After  *figuresView `json:"after,omitempty" doc:"The figures after the adjustment."`
 }
 
 // figuresView is what a conversion was worth.
 type figuresView struct {
 	Amount  *Decimal `json:"amount"`
 	Revenue *Decimal `json:"revenue,omitempty"`
-	Cost    *Decimal `json:"cost,omitempty" doc:"In place of revenue, as of the conversion."`
+	Cost    *Decimal `json:"cost,omitempty" doc:"Replaces revenue, as in the conversion."`
 	Payout  Decimal  `json:"payout"`
 	Reward  Decimal  `json:"reward"`
 }
@@ -52,11 +52,11 @@ func figuresIn(document json.RawMessage, side domain.Side) *figuresView {
 type ledgerLineView struct {
 	TransactionID uuid.UUID `json:"transactionId"`
 	ConversionID  uuid.UUID `json:"conversionId"`
-	Sequence      int64     `json:"sequence" doc:"The transition that posted it."`
+	Sequence      int64     `json:"sequence" doc:"The number of the transition that posted it."`
 	At            time.Time `json:"at"`
 	Line          int       `json:"line"`
 	Account       string    `json:"account"`
-	Party         string    `json:"party" doc:"The advertiser, partner or member it concerns."`
+	Party         string    `json:"party" doc:"The advertiser, partner or member concerned."`
 	Currency      string    `json:"currency" doc:"ISO 4217, or PTS for points."`
 	Amount        Decimal   `json:"amount"`
 }
@@ -69,8 +69,8 @@ type conversionHistory struct {
 
 type conversionDetail struct {
 	ConversionHistory
-	RevenueRule *appliedRuleView `json:"revenueRule" doc:"What gave the revenue at the decision; null where the click has no partner."`
-	PayoutRule  *appliedRuleView `json:"payoutRule" doc:"What gave the payout at the decision; null where the click has no partner."`
+	RevenueRule *appliedRuleView `json:"revenueRule" doc:"Where the revenue came from at the decision; null if the click has no partner."`
+	PayoutRule  *appliedRuleView `json:"payoutRule" doc:"Where the payout came from at the decision; null if the click has no partner."`
 	Ledger      []ledgerLineView `json:"ledger"`
 }
 

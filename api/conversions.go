@@ -20,7 +20,7 @@ import (
 type conversionView struct {
 	ID              uuid.UUID      `json:"id"`
 	Status          domain.Status  `json:"status" enum:"Pending,Success,Rejected"`
-	RejectionReason *domain.Reason `json:"rejectionReason" doc:"null unless Rejected."`
+	RejectionReason *domain.Reason `json:"rejectionReason" doc:"null unless the status is Rejected."`
 	ClickID         uuid.UUID      `json:"clickId"`
 	OfferID         uuid.UUID      `json:"offerId"`
 	OfferName       string         `json:"offerName"`
@@ -28,28 +28,28 @@ type conversionView struct {
 	EventName       string         `json:"eventName"`
 	PartnerID       *uuid.UUID     `json:"partnerId"`
 	PubMemberID     *string        `json:"pubMemberId"`
-	Revenue         *Decimal       `json:"revenue,omitempty" doc:"Absent where cost stands in its place."`
+	Revenue         *Decimal       `json:"revenue,omitempty" doc:"Absent if cost is present."`
 	Payout          Decimal        `json:"payout"`
 	Reward          Decimal        `json:"reward" doc:"In points."`
 	Currency        string         `json:"currency"`
-	Amount          *Decimal       `json:"amount" doc:"The sale, as the advertiser told it."`
+	Amount          *Decimal       `json:"amount" doc:"The sale amount, as sent by the advertiser."`
 	CreatedAt       time.Time      `json:"createdAt"`
 	UserCompletedAt time.Time      `json:"userCompletedAt"`
 	ReleaseAt       *time.Time     `json:"releaseAt"`
-	DecidedAt       *time.Time     `json:"decidedAt" doc:"When it left Pending, or was last moved by a person; null while it never has."`
-	SequenceNumber  int64          `json:"sequenceNumber" doc:"The number of its newest transition: the sequence of its newest callback."`
+	DecidedAt       *time.Time     `json:"decidedAt" doc:"When it left Pending, or was last changed by a person; null before that."`
+	SequenceNumber  int64          `json:"sequenceNumber" doc:"The number of the latest transition, which is the sequence of the latest callback."`
 	OfferEventID    uuid.UUID      `json:"offerEventId"`
 	AdvertiserID    uuid.UUID      `json:"advertiserId"`
-	NeedsReview     bool           `json:"needsReview" doc:"Waits for a person; no timer approves it."`
-	CnvConversionID string         `json:"cnvConversionId" doc:"The advertiser's own id of it."`
+	NeedsReview     bool           `json:"needsReview" doc:"Waits for a person; no timer releases it."`
+	CnvConversionID string         `json:"cnvConversionId" doc:"The advertiser's own id of the conversion."`
 	IsTest          bool           `json:"isTest"`
-	Cost            *Decimal       `json:"cost,omitempty" doc:"In place of revenue in the book of a shared offer's advertiser: what it owes the publisher."`
-	PartnerName     string         `json:"partnerName" doc:"As it is called now; empty where there is no partner."`
-	AdvertiserName  string         `json:"advertiserName" doc:"As it is called now."`
-	PubClickID      string         `json:"pubClickId" doc:"As the click had it, and the sub ids; empty in the book of a shared offer's advertiser."`
-	PubSubs         []string       `json:"pubSubs" nullable:"false" doc:"pub_sub_1 and on."`
-	WorkflowID      string         `json:"workflowId" doc:"Of the workflow that it waits or waited in; of one that never had to wait, its click's."`
-	WorkflowURL     *string        `json:"workflowUrl" doc:"That in the Temporal UI; null where its address is not configured."`
+	Cost            *Decimal       `json:"cost,omitempty" doc:"Replaces revenue in the book of a shared offer's advertiser: what it owes the publisher."`
+	PartnerName     string         `json:"partnerName" doc:"The current name; empty without a partner."`
+	AdvertiserName  string         `json:"advertiserName" doc:"The current name."`
+	PubClickID      string         `json:"pubClickId" doc:"As sent with the click, like the sub ids; empty in the book of a shared offer's advertiser."`
+	PubSubs         []string       `json:"pubSubs" nullable:"false" doc:"pub_sub_1, pub_sub_2 and so on."`
+	WorkflowID      string         `json:"workflowId" doc:"Id of the workflow in which the conversion waited; if it never waited, the click's workflow."`
+	WorkflowURL     *string        `json:"workflowUrl" doc:"The workflow's page in the Temporal UI; null if OFFERFLOW_TEMPORAL_UI_URL is not set."`
 
 	offerVersion int64
 }
@@ -150,12 +150,12 @@ var conversionTimes = []conversionTime{
 
 type conversionsInput struct {
 	ListInput
-	CompletedFrom string `query:"user_completed_at_from" doc:"Completed from this day on, a date, or at or after this time of RFC 3339. One pair is required, of completion, receipt or decision."`
-	CompletedTo   string `query:"user_completed_at_to" doc:"Completed up to and with this day, a date, or before this time of RFC 3339. At most 3 months after the first."`
-	CreatedFrom   string `query:"created_at_from" doc:"Received; in place of the time of completion."`
-	CreatedTo     string `query:"created_at_to" doc:"Received."`
-	DecidedFrom   string `query:"decided_at_from" doc:"Decided last; in place of the time of completion. What is Pending still was not."`
-	DecidedTo     string `query:"decided_at_to" doc:"Decided last."`
+	CompletedFrom string `query:"user_completed_at_from" doc:"Start of the period by completion: a date (included) or an RFC 3339 time. One period is required: by completion, receipt or decision."`
+	CompletedTo   string `query:"user_completed_at_to" doc:"End of the period by completion: a date (included) or an RFC 3339 time (excluded). At most 3 months after the start."`
+	CreatedFrom   string `query:"created_at_from" doc:"Start of the period by receipt, instead of completion."`
+	CreatedTo     string `query:"created_at_to" doc:"End of the period by receipt."`
+	DecidedFrom   string `query:"decided_at_from" doc:"Start of the period by the latest decision, instead of completion. Pending conversions have none."`
+	DecidedTo     string `query:"decided_at_to" doc:"End of the period by the latest decision."`
 }
 
 // conversionBook is what the tokens of one kind see of conversions. The condition of its listing takes the
@@ -232,7 +232,7 @@ func (in *conversionsInput) asked() (when conversionTime, bounds [2]string, err 
 			if pair[0] == "" {
 				name = "to"
 			}
-			c.add(prefix+name, "cannot be given together with %sfrom: one pair of bounds is taken", conversionTimes[given].prefix)
+			c.add(prefix+name, "cannot be combined with %sfrom: use one period", conversionTimes[given].prefix)
 		default:
 			given = i
 			c.required(prefix+"from", pair[0])

@@ -25,14 +25,14 @@ const maxCostReportDays = 92
 type costReportInput struct {
 	From string `query:"date_from" doc:"Required: the first day, a date."`
 	To   string `query:"date_to" doc:"Required: the last day, a date; at most 92 days after the first."`
-	TZ   string `query:"tz" doc:"IANA name of the zone of days; default: the tenant's."`
+	TZ   string `query:"tz" doc:"IANA time zone for days; default: the tenant's."`
 }
 
 // costReport has rows as the provider names their fields.
 type costReport[T any] struct {
 	DateFrom string `json:"date_from"`
 	DateTo   string `json:"date_to"`
-	Timezone string `json:"timezone" doc:"The zone of the days."`
+	Timezone string `json:"timezone" doc:"The time zone of the days."`
 	Data     []T    `json:"data"`
 }
 

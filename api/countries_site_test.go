@@ -78,7 +78,7 @@ func TestUnknownCountriesAreSaidWhereTheyMatter(t *testing.T) {
 	var tested testResult
 	b.me.post("/api/v1/tools/test-conversion", map[string]any{"offerId": made.ID}).into(http.StatusOK, &tested)
 	require.Equal(t, "offer", tested.Steps[0].Step)
-	require.Contains(t, tested.Steps[0].Detail, "Country unknown: clicks are refused unless their link says pub_geo_country, since "+off)
+	require.Contains(t, tested.Steps[0].Detail, "Country unknown: clicks are refused unless their link has pub_geo_country: "+off)
 
 	var ready struct {
 		Degraded     []string
@@ -104,7 +104,7 @@ func TestEmbeddedCountriesAreSaidWhereTheyMatter(t *testing.T) {
 	}
 	b.me.post(offersPath, shop.document(of, map[string]any{"stateIds": []any{"DE-BE"}})).into(http.StatusCreated, &made)
 	require.Len(t, made.Warnings, 1)
-	require.Regexp(t, "^stateIds: addresses tell countries only .*database of cities", made.Warnings[0])
+	require.Regexp(t, "^stateIds: IP addresses give countries only .*database of cities", made.Warnings[0])
 	b.me.post(offersPath, shop.document(of, map[string]any{"countryIds": []any{"DE"}})).into(http.StatusCreated, &made)
 	require.Empty(t, made.Warnings)
 	require.NoError(t, b.api.LoadOffers(t.Context()))

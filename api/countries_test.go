@@ -71,15 +71,15 @@ func TestCountrySource(t *testing.T) {
 		config                 TrackingConfig
 		source, missing, state string
 	}{
-		"nothing set":                {TrackingConfig{}, "the embedded database of countries of 20", "", "addresses tell countries only (the embedded database"},
-		"a file":                     {TrackingConfig{GeoIPFile: countries}, "the database of OFFERFLOW_GEOIP_FILE of 2023-11-14", "", "addresses tell countries only"},
+		"nothing set":                {TrackingConfig{}, "the embedded database of countries of 20", "", "IP addresses give countries only (the embedded database"},
+		"a file":                     {TrackingConfig{GeoIPFile: countries}, "the database of OFFERFLOW_GEOIP_FILE of 2023-11-14", "", "IP addresses give countries only"},
 		"a file of cities":           {TrackingConfig{GeoIPFile: geoIPFile(t)}, "the database of OFFERFLOW_GEOIP_FILE of 20", "", ""},
 		"off":                        {TrackingConfig{GeoIPFile: "off"}, "nothing", "OFFERFLOW_GEOIP_FILE is off", ""},
-		"off, with a header":         {TrackingConfig{GeoIPFile: "OFF", CountryHeader: "CF-IPCountry", TrustedProxies: proxies}, "the header CF-IPCountry of trusted proxies", "", "addresses tell countries only"},
+		"off, with a header":         {TrackingConfig{GeoIPFile: "OFF", CountryHeader: "CF-IPCountry", TrustedProxies: proxies}, "the header CF-IPCountry of trusted proxies", "", "IP addresses give countries only"},
 		"a header and no proxy":      {TrackingConfig{GeoIPFile: "off", CountryHeader: "CF-IPCountry"}, "nothing", "OFFERFLOW_TRUSTED_PROXIES", ""},
-		"a header and the database":  {TrackingConfig{CountryHeader: "CF-IPCountry", TrustedProxies: proxies}, "the header CF-IPCountry of trusted proxies, else the embedded", "", "addresses tell"},
-		"a file without countries":   {TrackingConfig{GeoIPFile: operators}, "nothing", "has no countries in a form that is read", ""},
-		"such a file, with a header": {TrackingConfig{GeoIPFile: operators, CountryHeader: "X", TrustedProxies: proxies}, "the header X of trusted proxies", "", "addresses tell"},
+		"a header and the database":  {TrackingConfig{CountryHeader: "CF-IPCountry", TrustedProxies: proxies}, "the header CF-IPCountry of trusted proxies, else the embedded", "", "IP addresses give"},
+		"a file without countries":   {TrackingConfig{GeoIPFile: operators}, "nothing", "has no countries in a known format", ""},
+		"such a file, with a header": {TrackingConfig{GeoIPFile: operators, CountryHeader: "X", TrustedProxies: proxies}, "the header X of trusted proxies", "", "IP addresses give"},
 	} {
 		finder, err := newPlaceFinder(c.config)
 		require.NoError(t, err, name)
@@ -108,7 +108,7 @@ func TestClickOfUnknownCountrySaysWhy(t *testing.T) {
 	}{
 		"from this machine":     {address: "127.0.0.1", status: http.StatusNotFound, page: "country unknown: the address 127.0.0.1 is private; set pub_geo_country", log: "the address 127.0.0.1 is private"},
 		"from a private net":    {address: "192.168.7.7", status: http.StatusNotFound, page: "the address 192.168.7.7 is private", log: "OFFERFLOW_TRUSTED_PROXIES"},
-		"unknown to the source": {address: "203.0.113.7", status: http.StatusNotFound, log: "does not know the address 203.0.113.7"},
+		"unknown to the source": {address: "203.0.113.7", status: http.StatusNotFound, log: "has no country for the address 203.0.113.7"},
 		"a fallback":            {address: "127.0.0.1", fallback: "https://fallback.example/", status: http.StatusFound, log: "the address 127.0.0.1 is private"},
 		"no source":             {address: "8.8.8.8", config: TrackingConfig{GeoIPFile: GeoIPOff}, status: http.StatusNotFound, log: "country unknown: OFFERFLOW_GEOIP_FILE is off"},
 		"of another country":    {address: "8.8.8.8", status: http.StatusNotFound},
@@ -169,9 +169,9 @@ func saidMeanwhile(t *testing.T, do func()) string {
 // The start says where countries come from, and what is wrong with it.
 func TestCountriesAtTheStart(t *testing.T) {
 	for want, c := range map[string]TrackingConfig{
-		"countries are told by the embedded database of countries of 20": {},
-		"OFFERFLOW_GEOIP_FILE is off":                                    {GeoIPFile: GeoIPOff},
-		"OFFERFLOW_COUNTRY_HEADER is believed of nobody":                 {CountryHeader: "X"},
+		"countries come from the embedded database of countries of 20": {},
+		"OFFERFLOW_GEOIP_FILE is off":                                  {GeoIPFile: GeoIPOff},
+		"OFFERFLOW_COUNTRY_HEADER is ignored":                          {CountryHeader: "X"},
 	} {
 		finder, err := newPlaceFinder(c)
 		require.NoError(t, err)

@@ -22,10 +22,10 @@ func (f *placeFinder) missing() string {
 	case f.db != nil && !f.db.useless, f.headerCounts():
 		return ""
 	case f.db != nil:
-		return "the file of OFFERFLOW_GEOIP_FILE has no countries in a form that is read (country.iso_code or country_code); " +
+		return "the file of OFFERFLOW_GEOIP_FILE has no countries in a known format (country.iso_code or country_code); " +
 			"set it to a database of countries or cities, or leave it empty for the embedded one"
 	case f.header != "":
-		return "OFFERFLOW_GEOIP_FILE is off, and OFFERFLOW_COUNTRY_HEADER is believed of nobody; name the proxy in OFFERFLOW_TRUSTED_PROXIES"
+		return "OFFERFLOW_GEOIP_FILE is off, and no proxy is trusted to send OFFERFLOW_COUNTRY_HEADER; add the proxy to OFFERFLOW_TRUSTED_PROXIES"
 	default:
 		return "OFFERFLOW_GEOIP_FILE is off; set it to a database, leave it empty for the embedded one, or set OFFERFLOW_COUNTRY_HEADER"
 	}
@@ -54,19 +54,19 @@ func (f *placeFinder) missingStates() string {
 	if f.missing() != "" || f.db != nil && f.db.tellsStates {
 		return ""
 	}
-	return "addresses tell countries only (" + f.source() + "): states and postal codes are those that the link says in pub_geo_state " +
+	return "IP addresses give countries only (" + f.source() + "): states and postal codes come only from the link's pub_geo_state " +
 		"and pub_postal_code; set OFFERFLOW_GEOIP_FILE to a database of cities"
 }
 
 // report says at the start where countries come from.
 func (f *placeFinder) report(at time.Time) {
 	if missing := f.missing(); missing != "" {
-		slog.Warn("countries are unknown: clicks on offers that have countries are refused unless the link says pub_geo_country", "why", missing)
+		slog.Warn("countries are unknown: clicks on offers with countries are refused unless the link has pub_geo_country", "why", missing)
 		return
 	}
-	slog.Info("countries are told by " + f.source())
+	slog.Info("countries come from " + f.source())
 	if f.header != "" && !f.headerCounts() {
-		slog.Warn("OFFERFLOW_COUNTRY_HEADER is believed of nobody: name the proxy that sets it in OFFERFLOW_TRUSTED_PROXIES")
+		slog.Warn("OFFERFLOW_COUNTRY_HEADER is ignored because no proxy is trusted: add the proxy that sets it to OFFERFLOW_TRUSTED_PROXIES")
 	}
 	if f.db != nil && f.db.file == "" && at.Sub(f.db.date()) > oldCountries {
 		slog.Warn("the embedded database of countries is more than a year old: update Offerflow, or set OFFERFLOW_GEOIP_FILE", "built", f.db.date().Format(time.DateOnly))
@@ -75,7 +75,7 @@ func (f *placeFinder) report(at time.Time) {
 
 // whyUnknown is the sentence about a visitor whose country is not known.
 func (f *placeFinder) whyUnknown(clientIP string) string {
-	const sayIt = "set pub_geo_country in the link to name the country yourself"
+	const sayIt = "set pub_geo_country in the link to send the country yourself"
 	if missing := f.missing(); missing != "" {
 		return "country unknown: " + missing
 	}
@@ -83,7 +83,7 @@ func (f *placeFinder) whyUnknown(clientIP string) string {
 	if err == nil && isPrivate(addr.Unmap()) {
 		return fmt.Sprintf("country unknown: the address %s is private; %s, or OFFERFLOW_TRUSTED_PROXIES if it is your proxy's", clientIP, sayIt)
 	}
-	return fmt.Sprintf("country unknown: %s does not know the address %s; %s", f.source(), truncated(clientIP, 64), sayIt)
+	return fmt.Sprintf("country unknown: %s has no country for the address %s; %s", f.source(), truncated(clientIP, 64), sayIt)
 }
 
 // sharedAddresses are those between a provider and its customers.

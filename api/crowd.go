@@ -38,7 +38,7 @@ const (
 )
 
 var crowdedOut = promauto.NewCounter(prometheus.CounterOpts{
-	Name: "offerflow_crowded_out_total", Help: "Requests answered 503 because too many of their tenant's were in flight.",
+	Name: "offerflow_crowded_out_total", Help: "Requests answered 503 because too many requests of their tenant were in progress.",
 })
 
 // crowd bounds the requests with a token that one tenant may have in flight, so that one that sends too
@@ -140,7 +140,7 @@ func (s *Server) inTurn(of weight) gin.HandlerFunc {
 		}
 		leave, ok := s.crowd.enter(c.Request.Context(), tenantID, of, s.Config.DatabaseConns)
 		if !ok {
-			writeProblem(c, crowded("Too many requests of this tenant are being answered at once. Send fewer at a time."))
+			writeProblem(c, crowded("This tenant has too many requests in progress. Send fewer at a time."))
 			return
 		}
 		defer leave()
@@ -174,7 +174,7 @@ func (s *Server) inTurnForCSV(otherwise gin.HandlerFunc) gin.HandlerFunc {
 		}
 		leave, ok := s.exports.enter(c.Request.Context(), principal(c.Request.Context()).TokenID, heavy, s.Config.DatabaseConns)
 		if !ok {
-			writeProblem(c, crowded("Too many exports with this token are being read at once. Read fewer at a time."))
+			writeProblem(c, crowded("This token has too many exports in progress. Run fewer at a time."))
 			return
 		}
 		defer leave()
@@ -198,7 +198,7 @@ func (s *Server) batchInTurn(ctx context.Context, isFirst bool) (leave func(), e
 		case ok:
 			return leave, nil
 		case isFirst:
-			return nil, crowded("Too many requests of this tenant are being answered at once. Send fewer at a time.")
+			return nil, crowded("This tenant has too many requests in progress. Send fewer at a time.")
 		}
 		select {
 		case <-ctx.Done():

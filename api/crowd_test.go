@@ -88,7 +88,7 @@ func TestACrowdsQueueIsBounded(t *testing.T) {
 // A request whose statement was cut says what to do: ask for less, or send it again.
 func TestACutStatementSaysWhatToDo(t *testing.T) {
 	t.Parallel()
-	for code, want := range map[string]string{"57014": "Ask for less", "55P03": "Try again"} {
+	for code, want := range map[string]string{"57014": "Use a shorter period", "55P03": "Try again"} {
 		p := asProblem(t.Context(), &pgconn.PgError{Code: code})
 		if p.Status != http.StatusServiceUnavailable || !strings.Contains(p.Detail, want) || p.headers.Get("Retry-After") == "" {
 			t.Errorf("%s: %d %q %v", code, p.Status, p.Detail, p.headers)

@@ -30,7 +30,7 @@ const (
 
 var formatParameter = &huma.Param{
 	Name: "format", In: "query", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"json", "csv"}},
-	Description: "csv, or Accept: text/csv, answers in CSV: all rows that the filters leave, without pages or totals, under the names that JSON has. Texts that a spreadsheet would run as a formula begin with an apostrophe.",
+	Description: "csv, or Accept: text/csv, answers in CSV: all rows that match the filters, without pages or totals, with the JSON field names. Texts that a spreadsheet would run as a formula are prefixed with an apostrophe.",
 }
 
 // wantsCSV reads what a request asks for. The parameter counts before the header.

@@ -242,6 +242,6 @@ func TestCSVSortsAtMostSoManyRows(t *testing.T) {
 		FROM generate_series(1, 10001) n`, b.tenantID))
 	require.Len(t, b.me.csv("/api/v1/partners"), 10_002)
 	problem := b.me.with("Accept", "text/csv").get("/api/v1/partners?orderby=name").refused(http.StatusBadRequest, "orderby")
-	require.Contains(t, problem.Errors[0].Reason, "more than 10000 rows are not sorted by name in CSV: leave orderby out, or filter")
+	require.Contains(t, problem.Errors[0].Reason, "CSV cannot sort more than 10000 rows by name: omit orderby, or filter")
 	require.Len(t, b.me.csv("/api/v1/partners?orderby=name&order_asc=true&filter.name=P1000"), 4)
 }

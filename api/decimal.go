@@ -48,7 +48,7 @@ func (d *Decimal) Resolve(_ huma.Context, path *huma.PathBuffer) []error {
 // to say.
 func (Decimal) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
-		Description: "A decimal number with at most 12 digits before and 6 after the point; answers hold strings.",
+		Description: "A decimal number with at most 12 digits before and 6 after the point; answers use strings.",
 		OneOf:       []*huma.Schema{{Type: huma.TypeString, Nullable: true}, {Type: huma.TypeNumber}},
 		Examples:    []any{"2.50"},
 	}

@@ -15,18 +15,18 @@ import (
 type deliveryDocument struct {
 	ID             uuid.UUID         `json:"id"`
 	Kind           string            `json:"kind" enum:"callback,test,partner,email"`
-	EndpointID     uuid.UUID         `json:"endpointId" doc:"The callback endpoint; for kind partner the partner postback; for kind email the partnership, the request or the failing endpoint that it tells of."`
-	PartnerID      *uuid.UUID        `json:"partnerId" doc:"null unless the kind is partner."`
+	EndpointID     uuid.UUID         `json:"endpointId" doc:"The callback endpoint; for kind partner the partner postback; for kind email the partnership, request or failing endpoint that the mail is about."`
+	PartnerID      *uuid.UUID        `json:"partnerId" doc:"null unless kind is partner."`
 	PartnerName    string            `json:"partnerName"`
 	ConversionID   *uuid.UUID        `json:"conversionId"`
-	Sequence       int64             `json:"sequence" doc:"Of the conversion's transition; for kind email the offer's version, 0 for a request, a time in microseconds for a failing endpoint."`
-	Status         string            `json:"status" doc:"The conversion's status in this news."`
+	Sequence       int64             `json:"sequence" doc:"The number of the conversion's transition; for kind email the offer's version, 0 for a request, a time in microseconds for a failing endpoint."`
+	Status         string            `json:"status" doc:"The conversion's status in this message."`
 	State          string            `json:"state" enum:"waiting,delivered,failed,superseded"`
 	AttemptCount   int32             `json:"attemptCount"`
-	NextAttemptAt  *time.Time        `json:"nextAttemptAt" doc:"Null while it waits for an earlier news of the same conversion."`
+	NextAttemptAt  *time.Time        `json:"nextAttemptAt" doc:"null while it waits for an earlier message about the same conversion."`
 	LastStatusCode *int32            `json:"lastStatusCode"`
 	LastError      string            `json:"lastError"`
-	IsTest         bool              `json:"isTest" doc:"Sent for a test; tried once."`
+	IsTest         bool              `json:"isTest" doc:"Sent by a test; tried only once."`
 	CreatedAt      time.Time         `json:"createdAt"`
 	FinishedAt     *time.Time        `json:"finishedAt"`
 	Attempts       []attemptDocument `json:"attempts"`
@@ -35,11 +35,11 @@ type deliveryDocument struct {
 type attemptDocument struct {
 	Number     int32     `json:"number"`
 	At         time.Time `json:"at"`
-	StatusCode int32     `json:"statusCode" doc:"0 when there was no answer; for kind email the mail server's reply."`
+	StatusCode int32     `json:"statusCode" doc:"0 if there was no answer; for kind email the mail server's reply code."`
 	LatencyMs  int32     `json:"latencyMs"`
 	Error      string    `json:"error"`
-	URL        string    `json:"url" doc:"As it was called; only for kinds partner and email, whose address is found for each attempt."`
-	Answer     string    `json:"answer" doc:"The first 64 KiB of the answer; less where a page holds many attempts."`
+	URL        string    `json:"url" doc:"The address used; only for kinds partner and email, whose address is looked up for each attempt."`
+	Answer     string    `json:"answer" doc:"The first 64 KiB of the answer; less if a page has many attempts."`
 }
 
 // deliveriesOfMember tell of a conversion of the member.
@@ -153,17 +153,17 @@ type resendDeliveriesInput struct {
 		ConversionID *uuid.UUID `json:"conversionId,omitempty"`
 		EndpointID   *uuid.UUID `json:"endpointId,omitempty"`
 		Kind         *string    `json:"kind,omitempty" enum:"callback,test,partner,email"`
-		State        *string    `json:"state,omitempty" enum:"waiting,delivered,failed,superseded" doc:"failed, unless it is given."`
-		CreatedFrom  string     `json:"createdFrom,omitempty" doc:"From this day on, a date, or at or after this time of RFC 3339."`
-		CreatedTo    string     `json:"createdTo,omitempty" doc:"Up to and with this day, a date, or before this time of RFC 3339."`
-		TZ           string     `json:"tz,omitempty" doc:"IANA name of the zone of dates; default: the tenant's."`
+		State        *string    `json:"state,omitempty" enum:"waiting,delivered,failed,superseded" doc:"Default: failed."`
+		CreatedFrom  string     `json:"createdFrom,omitempty" doc:"Start of the period: a date (included) or an RFC 3339 time."`
+		CreatedTo    string     `json:"createdTo,omitempty" doc:"End of the period: a date (included) or an RFC 3339 time (excluded)."`
+		TZ           string     `json:"tz,omitempty" doc:"IANA time zone for dates; default: the tenant's."`
 	}
 }
 
 type resendDeliveriesOutput struct {
 	Body struct {
-		Count int  `json:"count" doc:"How many messages go out again."`
-		More  bool `json:"more" doc:"At most 1000 go at once: send the request again for the rest."`
+		Count int  `json:"count" doc:"Number of messages that are resent."`
+		More  bool `json:"more" doc:"true if there are more: at most 1000 are resent at once, so repeat the request."`
 	}
 }
 

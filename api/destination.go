@@ -17,7 +17,7 @@ func (c *checks) destination(field, value, before string, schemes []string) stri
 		return value
 	}
 	if len(value) > maxURLLength {
-		c.add(field, "must be of at most %d characters", maxURLLength)
+		c.add(field, "must have at most %d characters", maxURLLength)
 	} else if err := domain.CheckDestination(value, schemes); err != nil {
 		c.add(field, "%s", err)
 	}

@@ -23,10 +23,10 @@ import (
 // every write.
 
 const (
-	notProven   errNotReady = "does not prove that it syncs every write: set sync_interval: always on every server, and OFFERFLOW_NATS_MONITOR_URL to the monitoring addresses of all of them, with commas between"
+	notProven   errNotReady = "does not prove that it syncs every write: set sync_interval: always on every server, and OFFERFLOW_NATS_MONITOR_URL to the monitoring addresses of all of them, separated by commas"
 	notSynced   errNotReady = "does not sync every write: set sync_interval: always on every server"
-	noQuorum    errNotReady = "has no majority of its replicas: it takes no messages"
-	asyncWrites errNotReady = "a stream has persist_mode async: it would lose what was acknowledged"
+	noQuorum    errNotReady = "has no majority of its replicas: it accepts no messages"
+	asyncWrites errNotReady = "a stream has persist_mode async: it could lose acknowledged messages"
 )
 
 // streamReady says whether what is published now is safe.
@@ -152,7 +152,7 @@ func provesSync(ctx context.Context, monitorURLs string, holder streamHolder) er
 		case failed != nil:
 			err = fmt.Errorf("%w: %w", notProven, failed)
 		case (holder.id != "" && found.ServerID != holder.id) || (holder.name != "" && found.ServerName != holder.name):
-			err = fmt.Errorf("%w: OFFERFLOW_NATS_MONITOR_URL is another server's", notProven)
+			err = fmt.Errorf("%w: OFFERFLOW_NATS_MONITOR_URL belongs to another server", notProven)
 		case !found.JetStream.Config.SyncAlways:
 			return notSynced
 		default:

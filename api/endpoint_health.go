@@ -12,12 +12,12 @@ import (
 
 // endpointHealth is how an address does that we call. The tenant is told the same by mail (rule 51).
 type endpointHealth struct {
-	FailingSince   *time.Time `json:"failingSince" doc:"The first failed attempt since the last message that was delivered; null while it works."`
-	FailedAttempts int64      `json:"failedAttempts" doc:"Failed attempts since then."`
+	FailingSince   *time.Time `json:"failingSince" doc:"Time of the first failed attempt since the last delivered message; null while it works."`
+	FailedAttempts int64      `json:"failedAttempts" doc:"Number of failed attempts since then."`
 	LastFailedAt   *time.Time `json:"lastFailedAt"`
-	LastStatusCode int32      `json:"lastStatusCode" doc:"Of the last failed attempt; 0 when there was no answer."`
+	LastStatusCode int32      `json:"lastStatusCode" doc:"Status code of the last failed attempt; 0 if there was no answer."`
 	LastError      string     `json:"lastError"`
-	FailedForGood  int64      `json:"failedForGood" doc:"Messages that were given up, ever, those that were sent again since included: GET /api/v1/deliveries?filter.state=failed lists what still is."`
+	FailedForGood  int64      `json:"failedForGood" doc:"Number of messages ever given up, including those resent later: GET /api/v1/deliveries?filter.state=failed lists those still failed."`
 	LastLostAt     *time.Time `json:"lastFailedForGoodAt"`
 }
 

@@ -44,7 +44,7 @@ func (s *Server) acceptShare(ctx context.Context, in *ByID) (*partnershipOutput,
 	return s.decideShare(ctx, in, func(tx pgx.Tx, p *dbgen.Partnership, offer *domain.Offer) error {
 		switch {
 		case p.EndedAt != nil:
-			return conflict("The partnership has ended: the offer has to be shared anew.")
+			return conflict("The partnership has ended. Share the offer again.")
 		case !offer.IsRequested:
 			return nil
 		}
@@ -73,7 +73,7 @@ func (s *Server) accept(ctx context.Context, tx pgx.Tx, p *dbgen.Partnership, of
 type declineShareInput struct {
 	ByID
 	Body *struct {
-		Reason string `json:"reason,omitempty" doc:"For both sides to read."`
+		Reason string `json:"reason,omitempty" doc:"Both sides can read it."`
 	}
 }
 
@@ -87,7 +87,7 @@ func (s *Server) declineShare(ctx context.Context, in *declineShareInput) (*part
 	var c checks
 	switch {
 	case utf8.RuneCountInString(reason) > maxEndReason:
-		c.add("reason", "must be of at most %d characters", maxEndReason)
+		c.add("reason", "must have at most %d characters", maxEndReason)
 	case strings.ContainsRune(reason, 0):
 		c.add("reason", "contains a character that cannot be stored")
 	}
@@ -114,7 +114,7 @@ func (s *Server) decideShare(ctx context.Context, in *ByID, decide func(pgx.Tx, 
 			return err
 		}
 		if principal(ctx).TenantID != p.PublisherTenantID {
-			return conflict("This tenant shared the offer: the publisher accepts or declines it. To take it back, end the partnership.")
+			return conflict("Only the publisher can accept or decline this share. To withdraw it, end the partnership.")
 		}
 		if err := decide(tx, p, offer); err != nil {
 			return err

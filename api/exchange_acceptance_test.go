@@ -193,7 +193,7 @@ func TestRule55MailsOfARequestedShare(t *testing.T) {
 		"partners@example.com: Games Inc wants to share Dice with you",
 		"ops@example.com: Coins declined your offer Dice",
 		"ops@example.com: Coins accepted your offer Dice",
-		"partners@example.com: Games Inc took back its offer Dice",
+		"partners@example.com: Games Inc withdrew its offer Dice",
 		"partners@example.com: Games Inc ended the partnership on Dice",
 	}, told)
 	require.Contains(t, box.Mails()[0].Text, "https://offerflow.example/api/v1/exchange/partnerships/"+first.PartnershipID)

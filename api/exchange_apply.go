@@ -17,8 +17,8 @@ import (
 
 // offerShares says that an offer is shared, and what of an edit can be applied to its shares.
 type offerShares struct {
-	Count  int64    `json:"count" doc:"Partnerships that have not ended."`
-	Fields []string `json:"fields" doc:"What the edit changed and the shares can take: POST /api/v1/exchange/offers/{id}/apply takes it as it is."`
+	Count  int64    `json:"count" doc:"Number of partnerships that have not ended."`
+	Fields []string `json:"fields" doc:"The changed fields that can be applied to the shares: send them to POST /api/v1/exchange/offers/{id}/apply."`
 }
 
 // sharesOf offers to apply an edit of an offer to its shares; nil where it has none, or none of it applies.
@@ -58,13 +58,13 @@ func (appliedFields) Schema(huma.Registry) *huma.Schema {
 type applyToSharesInput struct {
 	ByID
 	Body struct {
-		Fields appliedFields `json:"fields" doc:"Names of fields, whose values are the offer's as it stands; or an object of values, as PATCH of a shared offer takes them, events by their eventId."`
+		Fields appliedFields `json:"fields" doc:"Names of fields, whose current values are taken from the offer; or an object of values like the PATCH of a shared offer, with events named by eventId."`
 	}
 }
 
 type applyToSharesOutput struct {
 	Body struct {
-		JobID uuid.UUID `json:"jobId" doc:"GET /api/v1/jobs/{id} shows how far it is."`
+		JobID uuid.UUID `json:"jobId" doc:"GET /api/v1/jobs/{id} shows the progress."`
 	}
 }
 
@@ -84,7 +84,7 @@ func (s *Server) applyToShares(ctx context.Context, in *applyToSharesInput) (*ap
 			return err
 		}
 		if side != domain.SideOwner {
-			return conflict("This offer is a shared one itself: edit it, or apply the offer that it was made from.")
+			return conflict("This is a shared offer: edit it, or apply its source offer.")
 		}
 		patch, errs := domain.SharesPatch(source, json.RawMessage(in.Body.Fields))
 		if len(errs) > 0 {
@@ -102,7 +102,7 @@ func (s *Server) applyToShares(ctx context.Context, in *applyToSharesInput) (*ap
 			return err
 		}
 		if total == 0 {
-			return conflict("This offer has no shares that could be edited.")
+			return conflict("This offer has no shares to edit.")
 		}
 		if err := queries.SetJobTotal(ctx, tx, total, tenantID, out.Body.JobID); err != nil {
 			return err

@@ -61,8 +61,8 @@ func (s *Server) viewShared(ctx context.Context, tx pgx.Tx, id uuid.UUID) (offer
 
 type editSharedOfferInput struct {
 	ByID
-	IfMatch string `header:"If-Match" doc:"The version that the edit was made from, as GET shows it."`
-	Propose bool   `query:"propose" doc:"Leaves the offer as it is, and proposes the edit to the other side: 202 with its id."`
+	IfMatch string `header:"If-Match" doc:"The version that the edit was made from, as returned by GET."`
+	Propose bool   `query:"propose" doc:"Do not change the offer; propose the edit to the other side: 202 with the proposal's id."`
 	Body    offerDocument
 }
 
@@ -77,7 +77,7 @@ type editSharedOfferOutput struct {
 type editedOffer struct {
 	OfferView
 	Warnings   []string   `json:"warnings"`
-	ProposalID *uuid.UUID `json:"proposalId,omitempty" doc:"With 202, which has nothing else but warnings: GET …/proposals lists it."`
+	ProposalID *uuid.UUID `json:"proposalId,omitempty" doc:"Only with 202, besides warnings: GET …/proposals lists the proposal."`
 }
 
 // MarshalJSON leaves the offer out of the answer to a proposal.
@@ -160,13 +160,13 @@ func (s *Server) patchShared(ctx context.Context, tx pgx.Tx, before *domain.Offe
 
 // offerChange is one entry of a shared offer's change log: the same for both sides.
 type offerChange struct {
-	Version int64           `json:"version" doc:"The one that the edit made."`
+	Version int64           `json:"version" doc:"The version that the edit created."`
 	At      time.Time       `json:"at"`
-	By      string          `json:"by" doc:"The tenant, and who of it: a token by its name, the operator, a schedule."`
+	By      string          `json:"by" doc:"The tenant and the actor: a token's name, the operator, or a schedule."`
 	Side    domain.Side     `json:"side" enum:"advertiser,publisher"`
-	Field   string          `json:"field" doc:"As the document has it; an event's is offerEvents[<id>].<name>."`
-	Old     json.RawMessage `json:"old" doc:"null where there was nothing."`
-	New     json.RawMessage `json:"new" doc:"null where there is nothing any more."`
+	Field   string          `json:"field" doc:"The field's name in the document; for an event offerEvents[<id>].<name>."`
+	Old     json.RawMessage `json:"old" doc:"null if there was no value."`
+	New     json.RawMessage `json:"new" doc:"null if the value was removed."`
 }
 
 var offerChangeListing = listing[offerChange]{

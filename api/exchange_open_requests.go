@@ -15,11 +15,11 @@ type ConversionRequest = conversionRequest
 // reviewAsked is a request in the list of all: what was asked, and how the conversion stands.
 type reviewAsked struct {
 	ConversionRequest
-	State           string        `json:"state" enum:"open,answered" doc:"open until the conversion moves."`
-	Side            domain.Side   `json:"side" enum:"advertiser,publisher" doc:"This tenant's: the advertiser reviews, the publisher asked."`
+	State           string        `json:"state" enum:"open,answered" doc:"open until the conversion changes."`
+	Side            domain.Side   `json:"side" enum:"advertiser,publisher" doc:"This tenant's side: the advertiser reviews, the publisher requested."`
 	OtherTenantName string        `json:"otherTenantName"`
 	OfferID         uuid.UUID     `json:"offerId"`
-	Status          domain.Status `json:"status" enum:"Pending,Success,Rejected" doc:"How the conversion stands now."`
+	Status          domain.Status `json:"status" enum:"Pending,Success,Rejected" doc:"The conversion's current status."`
 }
 
 // A request says how far its conversion had come. In both books that number goes up with each transition, in

@@ -19,13 +19,13 @@ import (
 type partnershipDocument struct {
 	ID              uuid.UUID    `json:"id"`
 	OfferID         uuid.UUID    `json:"offerId" doc:"The shared offer, the same for both sides."`
-	SourceOfferID   *uuid.UUID   `json:"sourceOfferId,omitempty" doc:"What it was made from: for the advertiser's side only."`
+	SourceOfferID   *uuid.UUID   `json:"sourceOfferId,omitempty" doc:"The source offer; only for the advertiser's side."`
 	OfferName       string       `json:"offerName"`
-	Side            domain.Side  `json:"side" enum:"advertiser,publisher" doc:"This tenant's."`
+	Side            domain.Side  `json:"side" enum:"advertiser,publisher" doc:"This tenant's side."`
 	OtherTenantID   uuid.UUID    `json:"otherTenantId"`
 	OtherTenantName string       `json:"otherTenantName"`
 	State           string       `json:"state" enum:"requested,active,ended"`
-	Status          string       `json:"status" enum:"requested,active,ended" doc:"The same, by the name that a share's answer has."`
+	Status          string       `json:"status" enum:"requested,active,ended" doc:"The same as state, under the name used in a share's answer."`
 	CreatedAt       time.Time    `json:"createdAt"`
 	EndedAt         *time.Time   `json:"endedAt"`
 	EndedSide       *domain.Side `json:"endedSide" enum:"advertiser,publisher"`
@@ -113,7 +113,7 @@ func (s *Server) getPartnership(ctx context.Context, in *ByID) (*partnershipOutp
 type endPartnershipInput struct {
 	ByID
 	Body struct {
-		Reason string `json:"reason" doc:"For both sides to read."`
+		Reason string `json:"reason" doc:"Both sides can read it."`
 	}
 }
 
@@ -128,7 +128,7 @@ func (s *Server) endPartnership(ctx context.Context, in *endPartnershipInput) (*
 	case reason == "":
 		c.add("reason", "is required")
 	case utf8.RuneCountInString(reason) > maxEndReason:
-		c.add("reason", "must be of at most %d characters", maxEndReason)
+		c.add("reason", "must have at most %d characters", maxEndReason)
 	}
 	if err := c.err(); err != nil {
 		return nil, err

@@ -19,14 +19,14 @@ import (
 
 // exchangeProfile is how a tenant shows itself to the others.
 type exchangeProfile struct {
-	Listed      bool   `json:"listed" doc:"Whether the directory names this tenant, so that offers can be shared with it."`
+	Listed      bool   `json:"listed" doc:"Whether the directory lists this tenant, so that offers can be shared with it."`
 	Description string `json:"description"`
-	Contact     string `json:"contact" doc:"Email address. Notices of the other side's edits go to it; where it is empty, to the tenant's own."`
+	Contact     string `json:"contact" doc:"Email address for notices of the other side's edits; default: the tenant's own."`
 	// AcceptSharesFirst and BlockedTenantIDs are rule 55's.
-	AcceptSharesFirst bool        `json:"acceptSharesFirst" doc:"Whether an offer that is shared with this tenant waits until it is accepted."`
-	BlockedTenantIDs  []uuid.UUID `json:"blockedTenantIds" doc:"Tenants that may share nothing with this one, and do not find it in the directory. What they shared before goes on."`
+	AcceptSharesFirst bool        `json:"acceptSharesFirst" doc:"Whether new shares wait until this tenant accepts them."`
+	BlockedTenantIDs  []uuid.UUID `json:"blockedTenantIds" doc:"Tenants that cannot share offers with this one or find it in the directory. Existing shares continue."`
 	// PassMacros of a tenant that never set them are empty.
-	PassMacros []string `json:"passMacros" doc:"What advertisers' destinations are told of this tenant's clicks: of pub_click_id, pub_session_id, source, pub_sub_1 to pub_sub_15. gk_click_id always is."`
+	PassMacros []string `json:"passMacros" doc:"Which parameters of this tenant's clicks are passed to advertisers' destinations: pub_click_id, pub_session_id, source, pub_sub_1 to pub_sub_15. gk_click_id is always passed."`
 }
 
 type exchangeProfileOutput struct{ Body exchangeProfile }
@@ -117,7 +117,7 @@ func changedProfile(profile exchangeProfile, body exchangeProfileBody, tenantID 
 	profile.Listed = body.Listed.or(profile.Listed)
 	profile.Description = strings.TrimSpace(body.Description.or(profile.Description))
 	if utf8.RuneCountInString(profile.Description) > maxDescription {
-		c.add("description", "must be of at most %d characters", maxDescription)
+		c.add("description", "must have at most %d characters", maxDescription)
 	}
 	profile.Contact = c.email("contact", body.Contact.or(profile.Contact))
 	if body.PassMacros.given {
@@ -161,12 +161,12 @@ func (c *checks) passMacros(names []string) []string {
 
 // directoryEntry is a listed tenant as all others see it.
 type directoryEntry struct {
-	TenantID    uuid.UUID `json:"tenantId" doc:"What a share names as publisherTenantId."`
+	TenantID    uuid.UUID `json:"tenantId" doc:"The value for publisherTenantId of a share."`
 	Name        string    `json:"name"`
 	Product     string    `json:"product" enum:"publisher,aff-network,advertiser"`
 	Description string    `json:"description"`
 	Contact     string    `json:"contact"`
-	Currency    string    `json:"currency" doc:"An offer can be shared between tenants of one currency."`
+	Currency    string    `json:"currency" doc:"Offers can be shared only between tenants with the same currency."`
 	UpdatedAt   time.Time `json:"updatedAt"`
 }
 

@@ -27,22 +27,22 @@ type proposalDocument struct {
 	OfferID       uuid.UUID            `json:"offerId"`
 	PartnershipID uuid.UUID            `json:"partnershipId"`
 	Side          domain.Side          `json:"side" enum:"advertiser,publisher" doc:"Who proposed it."`
-	By            string               `json:"by" doc:"The tenant, and who of it: a token by its name, or the operator."`
+	By            string               `json:"by" doc:"The tenant and the actor: a token's name, or the operator."`
 	At            time.Time            `json:"at"`
-	Version       int64                `json:"version" doc:"The one that it was made from."`
+	Version       int64                `json:"version" doc:"The version that it was made from."`
 	State         domain.ProposalState `json:"state" enum:"open,accepted,declined,withdrawn"`
-	Changes       []proposedChange     `json:"changes" doc:"What it changes, as the change log would have it."`
+	Changes       []proposedChange     `json:"changes" doc:"The changes, in the form of the change log."`
 	DecidedAt     *time.Time           `json:"decidedAt"`
 	DecidedBy     string               `json:"decidedBy"`
-	Reason        string               `json:"reason" doc:"Of declining it, for both sides to read."`
-	MadeVersion   *int64               `json:"madeVersion" doc:"The version that accepting it made."`
+	Reason        string               `json:"reason" doc:"Why it was declined; both sides can read it."`
+	MadeVersion   *int64               `json:"madeVersion" doc:"The version created by accepting it."`
 }
 
 // proposedChange is one field of a proposal.
 type proposedChange struct {
 	Field string          `json:"field"`
-	Old   json.RawMessage `json:"old" doc:"null where there was nothing."`
-	New   json.RawMessage `json:"new" doc:"null where there is to be nothing."`
+	Old   json.RawMessage `json:"old" doc:"null if there was no value."`
+	New   json.RawMessage `json:"new" doc:"null if the value is removed."`
 }
 
 func proposalOf(row *dbgen.OfferProposal) (proposalDocument, error) {
@@ -82,9 +82,9 @@ func (s *Server) propose(ctx context.Context, tx pgx.Tx, before *domain.Offer, p
 	case err != nil:
 		return uuid.Nil, nil, err
 	case len(refused) > 0:
-		return uuid.Nil, nil, forbidden("These fields are not edited.", refused...)
+		return uuid.Nil, nil, forbidden("These fields are read-only.", refused...)
 	case len(changes) == 0:
-		return uuid.Nil, nil, badField("body", "changes nothing of the offer")
+		return uuid.Nil, nil, badField("body", "does not change the offer")
 	}
 	id, err := s.keepProposal(ctx, tx, share, before.Version, patch, minted, changes)
 	return id, warnings, err
@@ -142,7 +142,7 @@ func (s *Server) keepProposal(
 	case !errors.Is(err, pgx.ErrNoRows):
 		return uuid.Nil, err
 	case open >= maxOpenProposals:
-		return uuid.Nil, conflict(fmt.Sprintf("%d proposals for this offer are open already. Withdraw one, or wait for the other side.", open))
+		return uuid.Nil, conflict(fmt.Sprintf("This offer already has %d open proposals. Withdraw one, or wait for the other side.", open))
 	}
 	if _, err := queries.InsertProposal(ctx, tx, row); err != nil { // under the offer's lock: there is no other
 		return uuid.Nil, err
@@ -220,7 +220,7 @@ func (s *Server) acceptProposal(ctx context.Context, in *ProposalByID) (*proposa
 type declineProposalInput struct {
 	ProposalByID
 	Body struct {
-		Reason string `json:"reason,omitempty" doc:"For both sides to read."`
+		Reason string `json:"reason,omitempty" doc:"Both sides can read it."`
 	}
 }
 
@@ -230,7 +230,7 @@ func (s *Server) declineProposal(ctx context.Context, in *declineProposalInput) 
 	reason := strings.TrimSpace(in.Body.Reason)
 	switch {
 	case utf8.RuneCountInString(reason) > maxEndReason:
-		c.add("reason", "must be of at most %d characters", maxEndReason)
+		c.add("reason", "must have at most %d characters", maxEndReason)
 	case strings.ContainsRune(reason, 0):
 		c.add("reason", "contains a character that cannot be stored")
 	}
@@ -277,7 +277,7 @@ func decidable(proposal *proposalDocument, share *activities.Share, state domain
 	own := proposal.Side == share.Side
 	switch {
 	case own && state == domain.ProposalAccepted:
-		return "", conflict("This tenant proposed it: the other side accepts or declines it.")
+		return "", conflict("This tenant made the proposal: only the other side can accept or decline it.")
 	case own:
 		state = domain.ProposalWithdrawn
 	}
@@ -379,7 +379,7 @@ func (s *Server) overtaken(ctx context.Context, tx pgx.Tx, offerID uuid.UUID, fi
 	if err != nil {
 		return err
 	}
-	p := conflict("The offer has changed since this was proposed: it cannot be accepted as it stands. Decline it, or have it proposed again.")
+	p := conflict("The offer has changed since this proposal was made, so it cannot be accepted. Decline it, or ask for a new proposal.")
 	p.Errors = fields
 	return p.showing(etag(current.Version), current)
 }

@@ -19,13 +19,13 @@ import (
 type reconciliationDocument struct {
 	ID          uuid.UUID                  `json:"id"`
 	At          time.Time                  `json:"at"`
-	From        string                     `json:"from" format:"date" doc:"The first of the days that were summed up, in the advertiser's time zone."`
-	To          string                     `json:"to" format:"date" doc:"The last of them."`
-	IsEqual     bool                       `json:"isEqual" doc:"Nothing differed."`
-	Days        []reconciledDay            `json:"days" doc:"As found, before anything was repaired. Test conversions are left out."`
-	Differences []reconciliationDifference `json:"differences" doc:"At most 500; where more differ, the next entry names those behind."`
-	Found       int32                      `json:"found" doc:"How many differed."`
-	Repaired    int32                      `json:"repaired" doc:"How many of them replaying the sync has mended."`
+	From        string                     `json:"from" format:"date" doc:"The first day compared, in the advertiser's time zone."`
+	To          string                     `json:"to" format:"date" doc:"The last day compared."`
+	IsEqual     bool                       `json:"isEqual" doc:"true if nothing differed."`
+	Days        []reconciledDay            `json:"days" doc:"As found before repairs. Test conversions are excluded."`
+	Differences []reconciliationDifference `json:"differences" doc:"At most 500; if more differ, the next entry has the rest."`
+	Found       int32                      `json:"found" doc:"Number of conversions that differed."`
+	Repaired    int32                      `json:"repaired" doc:"Number of conversions repaired by replaying the sync."`
 }
 
 // reconciledDay is what both books held of one day and status.
@@ -44,7 +44,7 @@ type reconciledDay struct {
 
 type reconciliationDifference struct {
 	ConversionID uuid.UUID           `json:"conversionId"`
-	What         []domain.Difference `json:"what" doc:"missing in the publisher's book, unknown to the advertiser's; status, reason, sequence, revenue or other values that are not the same; advertiserHistory, publisherHistory, advertiserLedger, publisherLedger: the conversion is not what its own book's transitions or ledger say."`
+	What         []domain.Difference `json:"what" doc:"missing from the publisher's book; unknown to the advertiser's book; different status, reason, sequence, revenue or other values; advertiserHistory, publisherHistory, advertiserLedger, publisherLedger: the conversion does not match its own book's transitions or ledger."`
 	Repaired     bool                `json:"repaired"`
 }
 

@@ -393,7 +393,7 @@ func TestRule59WhatIsNotTheirsToSend(t *testing.T) {
 	var problem Problem
 	f.advertiser.call(http.MethodPost, "/api/v1/tools/test-conversion", map[string]any{"offerId": f.partnership.OfferID}, 400, &problem)
 	require.Equal(t, "offerId", problem.Errors[0].Field)
-	require.Contains(t, problem.Errors[0].Reason, "test the offer that it was made from")
+	require.Contains(t, problem.Errors[0].Reason, "test the source offer instead")
 
 	var key string
 	row := f.publisher.decisions.Store.SystemPool().QueryRow(t.Context(), "SELECT key FROM advertisers WHERE exchange_tenant_id = $1", f.partnership.AdvertiserTenantID)

@@ -24,14 +24,14 @@ type conversionRequest struct {
 	Action        domain.Action `json:"action" enum:"approve,reject,reverse"`
 	Reason        string        `json:"reason"`
 	At            time.Time     `json:"at"`
-	By            string        `json:"by" doc:"The publisher, and who of it: a token by its name, or the operator."`
+	By            string        `json:"by" doc:"The publisher and the actor: a token's name, or the operator."`
 }
 
 type requestReviewInput struct {
 	ByID
 	Body struct {
 		Action string `json:"action" enum:"approve,reject,reverse"`
-		Reason string `json:"reason" doc:"For the advertiser to read."`
+		Reason string `json:"reason" doc:"Text for the advertiser."`
 	}
 }
 
@@ -51,11 +51,11 @@ func (s *Server) requestReview(ctx context.Context, in *requestReviewInput) (*re
 			return err
 		}
 		if share.Side != domain.SidePublisher {
-			return conflict("This conversion is yours to decide: review it.")
+			return conflict("This tenant decides this conversion: review it instead.")
 		}
 		action := domain.Action(in.Body.Action)
 		if _, _, err := domain.Move(asAdvertiser(conversion), action, s.now()); err != nil {
-			return conflict("There is nothing to ask for: " + err.Error() + ".")
+			return conflict("This action is not possible: " + err.Error() + ".")
 		}
 		by, err := actorInWords(ctx, tx)
 		if err != nil {
@@ -78,7 +78,7 @@ func checkRequestReason(text string) (string, error) {
 	case reason == "":
 		c.add("reason", "is required")
 	case utf8.RuneCountInString(reason) > maxNoteLength:
-		c.add("reason", "must be of at most %d characters", maxNoteLength)
+		c.add("reason", "must have at most %d characters", maxNoteLength)
 	case strings.ContainsRune(reason, 0):
 		c.add("reason", "contains a character that cannot be stored")
 	}
@@ -147,7 +147,7 @@ func askedAlready(ctx context.Context, tx pgx.Tx, request *conversionRequest, se
 	if err != nil {
 		return err
 	}
-	return conflict("The same was asked by request " + id.String() + ", and the conversion has not changed since.")
+	return conflict("The same action was already requested by request " + id.String() + ", and the conversion has not changed since.")
 }
 
 var conversionRequestListing = listing[conversionRequest]{

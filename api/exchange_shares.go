@@ -17,16 +17,16 @@ import (
 
 type shareOfferInput struct {
 	Body struct {
-		OfferID           uuid.UUID `json:"offerId" doc:"An offer of this tenant's own."`
-		PublisherTenantID uuid.UUID `json:"publisherTenantId" doc:"A tenant of the directory."`
+		OfferID           uuid.UUID `json:"offerId" doc:"One of this tenant's own offers."`
+		PublisherTenantID uuid.UUID `json:"publisherTenantId" doc:"A tenant listed in the directory."`
 	}
 }
 
 type shareOfferOutput struct {
 	Body struct {
-		SharedOfferID uuid.UUID `json:"sharedOfferId" doc:"The offer that both sides have from now on."`
+		SharedOfferID uuid.UUID `json:"sharedOfferId" doc:"The shared offer of both sides."`
 		PartnershipID uuid.UUID `json:"partnershipId"`
-		Status        string    `json:"status" enum:"active,requested" doc:"requested: the publisher accepts it before it is live, since its profile asks for that, or since the same offer was shared with it before and that has ended."`
+		Status        string    `json:"status" enum:"active,requested" doc:"requested: the publisher must accept it first, because its profile requires that or because an earlier share of the same offer has ended."`
 	}
 }
 
@@ -102,7 +102,7 @@ func (s *Server) share(ctx context.Context, id, offerID, publisherID uuid.UUID) 
 	if before, err := s.shareMade(ctx, id); err != nil || before != nil {
 		return before, err // the same request, which ran at the same time
 	}
-	p := conflict("The offer is shared with this publisher already. End that partnership first, or edit the offer of it.")
+	p := conflict("The offer is already shared with this publisher. End that partnership first, or edit the shared offer.")
 	p.Errors = []domain.FieldError{{Field: "publisherTenantId", Reason: "has this offer already"}}
 	return nil, p
 }
@@ -121,12 +121,12 @@ func (s *Server) shareSource(ctx context.Context, offerID uuid.UUID) (source sha
 			return err
 		}
 		if source.tenant.Product == domain.ProductPublisher {
-			return forbidden("This tenant's product is publisher: offers are shared with it, not by it.",
+			return forbidden("A tenant whose product is publisher cannot share offers; it can only receive them.",
 				domain.FieldError{Field: "offerId", Reason: "is a publisher's"})
 		}
 		source.side, err = dbgen.New().OfferSide(ctx, tx, tenantID, offerID)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return badField("offerId", "there is no such offer")
+			return badField("offerId", "no offer has this id")
 		}
 		if err == nil {
 			source.offer, err = currentOffer(ctx, tx, offerID)

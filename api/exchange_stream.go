@@ -23,7 +23,7 @@ import (
 
 var liveStreamsOpen = promauto.NewGauge(prometheus.GaugeOpts{
 	Name: "offerflow_live_streams",
-	Help: "Live streams that are open in this process.",
+	Help: "Open live streams of this process.",
 })
 
 // LiveLimits bound the live streams of a process. Zero values stand for the usual ones.
@@ -90,9 +90,9 @@ func (l *liveStreams) enter(ctx context.Context, tenantID uuid.UUID, limits Live
 	case l.ended:
 		return nil, nil, tooManyStreams("This process is stopping.")
 	case l.open >= limits.PerProcess:
-		return nil, nil, tooManyStreams("As many live streams are open here as may be.")
+		return nil, nil, tooManyStreams("This process has the maximum number of open live streams.")
 	case l.tenants[tenantID] >= limits.PerTenant:
-		return nil, nil, tooManyStreams(fmt.Sprintf("The tenant has %d live streams open, as many as it may.", limits.PerTenant))
+		return nil, nil, tooManyStreams(fmt.Sprintf("The tenant already has the maximum of %d open live streams.", limits.PerTenant))
 	}
 	if l.tenants == nil {
 		l.tenants, l.ends = map[uuid.UUID]int{}, map[*context.CancelFunc]struct{}{}
@@ -289,7 +289,7 @@ const eventStreamType = "text/event-stream"
 
 // liveMissed is the event of a client that names one which is not kept any more.
 const liveMissed = "id: %d\nevent: " + liveReset + "\ndata: " +
-	`{"detail":"What came after the event that you named is not kept. Read offers and conversions anew; what comes from now on follows."}` + "\n\n"
+	`{"detail":"Events after the one that you sent are no longer kept. Reload offers and conversions; new events follow."}` + "\n\n"
 
 // begin tells when to come again and where the stream begins, so that a client that is lost before
 // its first event misses nothing either.
@@ -324,11 +324,11 @@ func describeLiveStream(r *router, path string) {
 	operation := r.api.OpenAPI().Paths[path].Get
 	id := &huma.Schema{Type: huma.TypeString, Pattern: "^[0-9]*$"}
 	operation.Parameters = append(operation.Parameters,
-		&huma.Param{Name: "Last-Event-ID", In: "header", Schema: id, Description: "The id of the last event that was received: the stream goes on behind it. Without it only what is new is sent."},
+		&huma.Param{Name: "Last-Event-ID", In: "header", Schema: id, Description: "The id of the last event received: the stream continues after it. Without it only new events are sent."},
 		&huma.Param{Name: "last_event_id", In: "query", Schema: id, Description: "The same, for clients that cannot set headers."})
 	operation.Responses["200"] = &huma.Response{
-		Description: "Server-sent events: change, conversion, status, request; reset where events are missing that are not kept any more. The data of each is one JSON document.",
+		Description: "Server-sent events: change, conversion, status, request; reset if events were missed that are no longer kept. The data of each event is one JSON document.",
 		Content:     map[string]*huma.MediaType{eventStreamType: {Schema: &huma.Schema{Type: huma.TypeString}}},
 	}
-	operation.Responses["503"].Description = "Too many live streams are open, or the stream server does not answer: try again after Retry-After."
+	operation.Responses["503"].Description = "Too many live streams are open, or NATS does not answer: try again after Retry-After."
 }

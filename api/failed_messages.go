@@ -21,25 +21,25 @@ import (
 // failedMessage is a message or an item of work that failed for good.
 type failedMessage struct {
 	ID            uuid.UUID  `json:"id"`
-	TenantID      *uuid.UUID `json:"tenantId" doc:"null: of several tenants, or nobody can tell whose; only the operator sees those."`
-	Source        string     `json:"source" doc:"What gave it up: the name of a consumer (clicks, postbacks, callbacks, …), outbox, held, release or exchange."`
-	Subject       string     `json:"subject" doc:"Where it is sent again; empty: it is no message, and the sweep takes it up again."`
-	About         *uuid.UUID `json:"about" doc:"The id of the postback or the conversion that it is about."`
+	TenantID      *uuid.UUID `json:"tenantId" doc:"null if it belongs to several tenants or its tenant is unknown; only the operator sees these."`
+	Source        string     `json:"source" doc:"Where it failed: the name of a consumer (clicks, postbacks, callbacks, …), outbox, held, release or exchange."`
+	Subject       string     `json:"subject" doc:"The subject to which it is resent; empty if it is not a message and the sweep retries it."`
+	About         *uuid.UUID `json:"about" doc:"The id of the postback or conversion concerned."`
 	Error         string     `json:"error"`
-	Attempts      int64      `json:"attempts" doc:"How often it was tried in all."`
-	State         string     `json:"state" enum:"failed,resent" doc:"One that fails again is failed again."`
+	Attempts      int64      `json:"attempts" doc:"Total number of attempts."`
+	State         string     `json:"state" enum:"failed,resent" doc:"A resent message that fails again is failed again."`
 	FirstFailedAt time.Time  `json:"firstFailedAt"`
 	FailedAt      time.Time  `json:"failedAt"`
 	ResentAt      *time.Time `json:"resentAt"`
 	ResentBy      string     `json:"resentBy"`
-	ResentByName  string     `json:"resentByName" doc:"resentBy with the token's name in place of its id."`
+	ResentByName  string     `json:"resentByName" doc:"resentBy, with the token's name instead of its id."`
 }
 
 type failedMessageOutput struct {
 	Body struct {
 		FailedMessage
-		Payload json.RawMessage `json:"payload" doc:"The message. Secrets in it are hashed or sealed, as they are everywhere."`
-		Raw     []byte          `json:"raw,omitempty" doc:"The message's bytes in base64, where it is no JSON."`
+		Payload json.RawMessage `json:"payload" doc:"The message. Secrets in it are hashed or encrypted."`
+		Raw     []byte          `json:"raw,omitempty" doc:"The message's bytes in base64, if it is not JSON."`
 	}
 }
 
@@ -129,21 +129,21 @@ const resendAtMost = 1000
 
 type resendFailedInput struct {
 	Body struct {
-		Source *string `json:"source,omitempty" doc:"Only what this gave up."`
+		Source *string `json:"source,omitempty" doc:"Only messages that failed here."`
 	}
 }
 
 type resendAllFailedInput struct {
 	Body struct {
-		Source   *string    `json:"source,omitempty" doc:"Only what this gave up."`
+		Source   *string    `json:"source,omitempty" doc:"Only messages that failed here."`
 		TenantID *uuid.UUID `json:"tenantId,omitempty"`
 	}
 }
 
 type resentOutput struct {
 	Body struct {
-		Count int  `json:"count" doc:"How many were sent again."`
-		More  bool `json:"more" doc:"At most 1000 go at once: send the request again for the rest."`
+		Count int  `json:"count" doc:"Number of messages that were resent."`
+		More  bool `json:"more" doc:"true if there are more: at most 1000 are resent at once, so repeat the request."`
 	}
 }
 
@@ -173,7 +173,9 @@ func (s *Server) resendAllFailedMessages(ctx context.Context, in *resendAllFaile
 	return s.resendAny(ctx, nil, in.Body.Source, in.Body.TenantID, resendAtMost)
 }
 
-func errNotWaiting() *Problem { return conflict("It was sent again, and has not failed since.") }
+func errNotWaiting() *Problem {
+	return conflict("The message was already resent and has not failed since.")
+}
 
 func (s *Server) resendOwn(ctx context.Context, id *uuid.UUID, source *string, atMost int32) (*resentOutput, error) {
 	q, tenantID := dbgen.New(), principal(ctx).TenantID

@@ -45,7 +45,7 @@ type filter struct {
 	isID bool
 }
 
-var knownFilters = regexp.MustCompile(`is not a filter here; there are: ([A-Za-z0-9, ]+)`)
+var knownFilters = regexp.MustCompile(`is not a filter here; use one of: ([A-Za-z0-9, ]+)`)
 
 // filtersOf asks a list or a report itself which filters it has, and which of them take ids.
 func (r *rich) filtersOf(o operation, nouns []string) (filters []filter) {

@@ -72,11 +72,11 @@ func (g *hostGuard) check(c *gin.Context) {
 	case g.hosts.Allows(c.Request.Host):
 	case g.isListed:
 		writeProblem(c, newProblem(http.StatusMisdirectedRequest, fmt.Sprintf(
-			"This Offerflow is not reached as %.100q here. The operator lists its names in OFFERFLOW_ALLOWED_HOSTS.", c.Request.Host)))
+			"The host name %.100q is not allowed. The operator can add it to OFFERFLOW_ALLOWED_HOSTS.", c.Request.Host)))
 	default:
 		g.warns.Do(func() {
-			slog.Warn("a request came under a name that is neither loopback nor OFFERFLOW_PUBLIC_URL's. List the names of this Offerflow "+
-				"in OFFERFLOW_ALLOWED_HOSTS: all others are then refused before the API and the documentation", "host", truncated(c.Request.Host, 100))
+			slog.Warn("a request used a host name that is neither loopback nor that of OFFERFLOW_PUBLIC_URL. List all host names of this installation "+
+				"in OFFERFLOW_ALLOWED_HOSTS: the API and its documentation then refuse all others", "host", truncated(c.Request.Host, 100))
 		})
 	}
 }

@@ -114,7 +114,7 @@ func (s *Server) idempotent(options route) gin.HandlerFunc {
 }
 
 func stillRunning() *Problem {
-	return conflict("The first request with this Idempotency-Key is still being answered.").retryAfter(runningFor)
+	return conflict("The first request with this Idempotency-Key is still in progress.").retryAfter(runningFor)
 }
 
 func (s *Server) keyedRequest(c *gin.Context, key string) (*keyed, error) {
@@ -137,11 +137,11 @@ func (s *Server) keyedRequest(c *gin.Context, key string) (*keyed, error) {
 func (s *Server) keyedStream(c *gin.Context, key string) (*keyed, error) {
 	for _, r := range key {
 		if r < ' ' || r > '~' {
-			return nil, badField("Idempotency-Key", "must be of printable ASCII characters")
+			return nil, badField("Idempotency-Key", "must contain only printable ASCII characters")
 		}
 	}
 	if len(key) > maxKeyLength {
-		return nil, badField("Idempotency-Key", fmt.Sprintf("must be of at most %d characters", maxKeyLength))
+		return nil, badField("Idempotency-Key", fmt.Sprintf("must have at most %d characters", maxKeyLength))
 	}
 	p := principal(c.Request.Context())
 	return &keyed{
@@ -256,7 +256,7 @@ func (k *keyed) kept(ctx context.Context, tx pgx.Tx) (*recorder, uuid.UUID, erro
 		return nil, uuid.Nil, err
 	}
 	if !bytes.Equal(row.RequestHash, k.hash) {
-		return nil, uuid.Nil, newProblem(http.StatusUnprocessableEntity, "This Idempotency-Key was used for another request.")
+		return nil, uuid.Nil, newProblem(http.StatusUnprocessableEntity, "This Idempotency-Key was already used for a different request.")
 	}
 	if row.StatusCode == nil {
 		id, err := uuid.Parse(*row.Answer)

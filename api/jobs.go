@@ -18,22 +18,22 @@ import (
 type jobView struct {
 	ID           uuid.UUID           `json:"id"`
 	Action       string              `json:"action" enum:"approve,reject,reverse,upload,apply,erase"`
-	State        string              `json:"state" enum:"receiving,running,paused,done" doc:"receiving while an upload is on its way."`
+	State        string              `json:"state" enum:"receiving,running,paused,done" doc:"receiving during an upload."`
 	Total        int64               `json:"total"`
-	Done         int64               `json:"done" doc:"Items that are decided, without those that failed."`
-	Changed      int64               `json:"changed" doc:"Those of them that changed something; the others were so already, or are held."`
-	Failed       int64               `json:"failed" doc:"Items that could not be done; the rest went on."`
-	Totals       reviewTotals        `json:"totals" doc:"Over what changed so far."`
+	Done         int64               `json:"done" doc:"Number of processed items, without failures."`
+	Changed      int64               `json:"changed" doc:"Number of processed items that changed something; the others already had that state, or are held."`
+	Failed       int64               `json:"failed" doc:"Number of items that failed; the others continued."`
+	Totals       reviewTotals        `json:"totals" doc:"Totals of the changes so far."`
 	Filter       map[string][]string `json:"filter,omitempty"`
-	Fields       map[string]any      `json:"fields,omitempty" doc:"What is applied to each share of an offer."`
+	Fields       map[string]any      `json:"fields,omitempty" doc:"The fields applied to each share of an offer."`
 	Reason       string              `json:"reason"`
 	OverrideCaps bool                `json:"overrideCaps"`
 	CreatedBy    string              `json:"createdBy"`
 	CreatedAt    time.Time           `json:"createdAt"`
 	FinishedAt   *time.Time          `json:"finishedAt"`
-	CreatorName  string              `json:"createdByName" doc:"createdBy with the token's name in place of its id."`
-	WorkflowID   string              `json:"workflowId" doc:"Of the workflow that does it."`
-	WorkflowURL  *string             `json:"workflowUrl" doc:"That in the Temporal UI; null where its address is not configured."`
+	CreatorName  string              `json:"createdByName" doc:"createdBy, with the token's name instead of its id."`
+	WorkflowID   string              `json:"workflowId" doc:"Id of the job's workflow."`
+	WorkflowURL  *string             `json:"workflowUrl" doc:"The workflow's page in the Temporal UI; null if OFFERFLOW_TEMPORAL_UI_URL is not set."`
 }
 
 func jobOf(j *dbgen.Job) jobView {
@@ -52,12 +52,12 @@ func jobOf(j *dbgen.Job) jobView {
 
 // jobFailure is an item that could not be done.
 type jobFailure struct {
-	Number       int64      `json:"number" doc:"Its place in the job; of an upload the line in the file."`
+	Number       int64      `json:"number" doc:"Its position in the job; for an upload the line in the file."`
 	ConversionID *uuid.UUID `json:"conversionId"`
 	OfferID      *uuid.UUID `json:"offerId,omitempty" doc:"The shared offer that could not be edited."`
-	Line         string     `json:"line,omitempty" doc:"An upload's line as it came; of an erasure, what is erased."`
-	Field        string     `json:"field,omitempty" doc:"The column that is wrong."`
-	Error        string     `json:"error" doc:"A reason of the closed list, or what is wrong with the line."`
+	Line         string     `json:"line,omitempty" doc:"The line of the upload as sent; for an erasure, what is erased."`
+	Field        string     `json:"field,omitempty" doc:"The column with the error."`
+	Error        string     `json:"error" doc:"A reason code, or the error in the line."`
 }
 
 // shownFailures in a job's own answer; its items list them all.
@@ -137,12 +137,12 @@ type jobItemView struct {
 	Number       int64          `json:"number"`
 	State        string         `json:"state" enum:"waiting,changed,unchanged,failed"`
 	ConversionID *uuid.UUID     `json:"conversionId"`
-	ClickID      *uuid.UUID     `json:"clickId" doc:"Its click, where one is known: GET /api/v1/clicks/{id} is the trace."`
-	OfferID      *uuid.UUID     `json:"offerId,omitempty" doc:"The shared offer that was to be edited."`
-	PostbackID   *uuid.UUID     `json:"postbackId" doc:"The postback that an upload's line was decided as."`
-	Outcome      domain.Outcome `json:"outcome,omitempty" doc:"Of that postback, as it stands now: a held one has its end later."`
+	ClickID      *uuid.UUID     `json:"clickId" doc:"Its click, if known: GET /api/v1/clicks/{id} shows the trace."`
+	OfferID      *uuid.UUID     `json:"offerId,omitempty" doc:"The shared offer to be edited."`
+	PostbackID   *uuid.UUID     `json:"postbackId" doc:"The postback id of the upload's line."`
+	Outcome      domain.Outcome `json:"outcome,omitempty" doc:"The postback's current outcome; a held one changes later."`
 	Reason       domain.Reason  `json:"reason,omitempty"`
-	Detail       string         `json:"detail,omitempty" doc:"What was decided, in words."`
+	Detail       string         `json:"detail,omitempty" doc:"The decision in words."`
 	Line         string         `json:"line,omitempty"`
 	Field        string         `json:"field,omitempty"`
 	Error        string         `json:"error,omitempty"`

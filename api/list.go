@@ -20,9 +20,9 @@ import (
 type ListInput struct {
 	Page     int    `query:"page" minimum:"0" maximum:"1000000" default:"0" doc:"Number of the page, from 0."`
 	PageSize int    `query:"page_size" minimum:"1" maximum:"100" default:"10"`
-	OrderBy  string `query:"orderby" doc:"The field to order by."`
-	OrderAsc bool   `query:"order_asc" doc:"Ascending; else descending."`
-	TZ       string `query:"tz" doc:"IANA name of the zone in which dates of filters are days; default: the tenant's."`
+	OrderBy  string `query:"orderby" doc:"The field to sort by."`
+	OrderAsc bool   `query:"order_asc" doc:"true for ascending order; default: descending."`
+	TZ       string `query:"tz" doc:"IANA time zone for dates in filters; default: the tenant's."`
 
 	filters map[string][]string
 	// batches has the list read in batches, for CSV.
@@ -54,16 +54,16 @@ type page[T any] struct {
 	PageIndex          int     `json:"pageIndex"`
 	PageSize           int     `json:"pageSize"`
 	TotalCount         int64   `json:"totalCount"`
-	TotalCountIsCapped bool    `json:"totalCountIsCapped" doc:"There are more than were counted."`
+	TotalCountIsCapped bool    `json:"totalCountIsCapped" doc:"There are more items than were counted."`
 	TotalPages         int64   `json:"totalPages"`
-	Next               *string `json:"next" doc:"What to send as cursor for the items behind these, where the list takes one; null at the end."`
+	Next               *string `json:"next" doc:"Send this as cursor to get the following items, if the list accepts one; null at the end."`
 	// What a list was bounded by in time: how it read the dates that were asked for.
-	From     *time.Time `json:"from,omitempty" doc:"The first instant that was asked for, where the list was asked for by time."`
-	To       *time.Time `json:"to,omitempty" doc:"The end of what was asked for; exclusive."`
-	Timezone string     `json:"timezone,omitempty" doc:"The zone in which dates were read as days."`
+	From     *time.Time `json:"from,omitempty" doc:"The start of the requested period, if there is one."`
+	To       *time.Time `json:"to,omitempty" doc:"The end of the requested period; exclusive."`
+	Timezone string     `json:"timezone,omitempty" doc:"The time zone used for dates."`
 	Items    []T        `json:"items"`
 	// Warnings are the wall's.
-	Warnings []string `json:"warnings,omitempty" doc:"What the list lacks, and what to say in the request to see it."`
+	Warnings []string `json:"warnings,omitempty" doc:"What is missing from the list, and what to send to include it."`
 }
 
 // pageOutput is a list's output.
@@ -159,7 +159,7 @@ func list[T any](ctx context.Context, tx pgx.Tx, at time.Time, l listing[T], in 
 	if in.after != nil {
 		where, args, offset = where+" AND "+l.id+behind(in)+"$"+strconv.Itoa(len(args)+1), append(args, *in.after), 0
 	} else if l.cursor != nil && offset >= maxCounted {
-		return out, badField("page", fmt.Sprintf("reaches the first %d rows: read on with the cursor that is next in the answer", maxCounted))
+		return out, badField("page", fmt.Sprintf("reaches only the first %d rows: to read further, send the answer's next as cursor", maxCounted))
 	}
 	query := fmt.Sprintf("SELECT %s FROM %s%s%s LIMIT %d OFFSET %d", l.columns, l.from, where, order, in.PageSize, offset)
 	rows, err := tx.Query(ctx, query, args...)
@@ -208,7 +208,7 @@ func (l listing[T]) conditions(dates *calendar, in ListInput, args []any) (strin
 	for _, name := range sortedKeys(in.filters) {
 		field, ok := l.field(name)
 		if !ok {
-			errs = append(errs, domain.FieldError{Field: filterPrefix + name, Reason: "is not a filter here; there are: " + l.names(true)})
+			errs = append(errs, domain.FieldError{Field: filterPrefix + name, Reason: "is not a filter here; use one of: " + l.names(true)})
 			continue
 		}
 		condition, more, err := field.condition(dates, in.filters[name], len(args)+1)
@@ -231,7 +231,7 @@ func (l listing[T]) ordering(in ListInput) (string, error) {
 	}
 	field, ok := l.field(name)
 	if !ok || field.unordered {
-		return "", badField("orderby", "is not a field to order by; there are: "+l.names(false))
+		return "", badField("orderby", "is not a field to sort by; use one of: "+l.names(false))
 	}
 	direction, nulls := "DESC", " NULLS LAST"
 	if in.OrderAsc {

@@ -33,7 +33,7 @@ func (f listField) condition(dates *calendar, values []string, number int) (stri
 		return f.timeCondition(dates, values[0], number)
 	case fieldSearch:
 		if len(values) != 1 {
-			return "", nil, fmt.Errorf("must be one text")
+			return "", nil, fmt.Errorf("must be a single text")
 		}
 		return "strpos(lower(" + f.column + "), lower(" + p + "::text)) > 0", []any{storable(values[0])}, nil
 	default:

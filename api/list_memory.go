@@ -38,7 +38,7 @@ func (l memoryListing[T]) query(in ListInput) (memoryQuery[T], error) {
 	for _, name := range sortedKeys(in.filters) {
 		filter, ok := byName(l.filters, name)
 		if !ok {
-			errs = append(errs, domain.FieldError{Field: filterPrefix + name, Reason: "is not a filter here; there are: " + strings.Join(sortedKeys(l.filters), ", ")})
+			errs = append(errs, domain.FieldError{Field: filterPrefix + name, Reason: "is not a filter here; use one of: " + strings.Join(sortedKeys(l.filters), ", ")})
 			continue
 		}
 		admits, err := filter(in.filters[name])
@@ -51,7 +51,7 @@ func (l memoryListing[T]) query(in ListInput) (memoryQuery[T], error) {
 	if in.OrderBy != "" {
 		order, ok := byName(l.orders, in.OrderBy)
 		if !ok {
-			errs = append(errs, domain.FieldError{Field: "orderby", Reason: "is not a field to order by; there are: " + strings.Join(sortedKeys(l.orders), ", ")})
+			errs = append(errs, domain.FieldError{Field: "orderby", Reason: "is not a field to sort by; use one of: " + strings.Join(sortedKeys(l.orders), ", ")})
 			return q, errs.Err()
 		}
 		direction := -1
@@ -106,7 +106,7 @@ func among[T any, V comparable](what string, parse func(string) (V, error), of f
 func searched[T any](of func(T) []string) memoryFilter[T] {
 	return func(texts []string) (func(T) bool, error) {
 		if len(texts) != 1 {
-			return nil, fmt.Errorf("must be one text")
+			return nil, fmt.Errorf("must be a single text")
 		}
 		wanted := strings.ToLower(texts[0])
 		return func(item T) bool {

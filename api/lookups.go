@@ -61,8 +61,8 @@ func addedLookups(ctx context.Context, tx pgx.Tx, kind string) ([]domain.LookupI
 type createAgeInput struct {
 	Body struct {
 		Name   string `json:"name"`
-		MinAge *int32 `json:"minAge,omitempty" doc:"Inclusive; none is unbounded."`
-		MaxAge *int32 `json:"maxAge,omitempty" doc:"Inclusive; none is unbounded."`
+		MinAge *int32 `json:"minAge,omitempty" doc:"Inclusive; omit for no bound."`
+		MaxAge *int32 `json:"maxAge,omitempty" doc:"Inclusive; omit for no bound."`
 	}
 }
 
@@ -125,7 +125,7 @@ func (s *Server) addLookup(
 		}
 		sameName := func(other domain.LookupItem) bool { return strings.EqualFold(other.Name, item.Name) }
 		if slices.ContainsFunc(slices.Concat(builtIn, added), sameName) {
-			return conflict("There is one of this name already.")
+			return conflict("This name already exists.")
 		}
 		if err := insert(ctx, tx); err != nil {
 			return err

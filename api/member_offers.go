@@ -21,13 +21,13 @@ type memberOffer struct {
 	OfferName     string        `json:"offerName"`
 	OfferType     string        `json:"offerType"`
 	OfferStatus   string        `json:"offerStatus" doc:"Active, Pending or Expired, for new clicks."`
-	Progress      string        `json:"progress" enum:"InProgress,Finished,Expired" doc:"Expired: the last session is over and something was left undone."`
-	StartedAt     time.Time     `json:"startedAt" doc:"The first click."`
+	Progress      string        `json:"progress" enum:"InProgress,Finished,Expired" doc:"Expired: the last session is over and an event was not completed."`
+	StartedAt     time.Time     `json:"startedAt" doc:"Time of the first click."`
 	LastClickAt   time.Time     `json:"lastClickAt"`
 	SessionEndsAt time.Time     `json:"sessionEndsAt"`
-	LastClickID   uuid.UUID     `json:"lastClickId" doc:"GET /api/v1/clicks/{id} is its trace."`
-	WorkflowID    string        `json:"workflowId" doc:"Of the last click's workflow."`
-	WorkflowURL   *string       `json:"workflowUrl" doc:"That in the Temporal UI; null where its address is not configured."`
+	LastClickID   uuid.UUID     `json:"lastClickId" doc:"GET /api/v1/clicks/{id} shows its trace."`
+	WorkflowID    string        `json:"workflowId" doc:"Id of the last click's workflow."`
+	WorkflowURL   *string       `json:"workflowUrl" doc:"The workflow's page in the Temporal UI; null if OFFERFLOW_TEMPORAL_UI_URL is not set."`
 	Events        []memberEvent `json:"events" doc:"In display order."`
 }
 
@@ -39,16 +39,16 @@ type memberEvent struct {
 	DisplayOrder    int           `json:"displayOrder"`
 	ShowOnOfferWall bool          `json:"showOnOfferWall"`
 	Status          string        `json:"status" enum:"not_started,pending,success,rejected"`
-	Reason          domain.Reason `json:"reason" doc:"Why it was rejected; else empty."`
-	Reward          *Decimal      `json:"reward" doc:"In points: what was or will be credited, else what the offer promises now; null where that depends on the sale."`
-	ReleaseAt       *time.Time    `json:"releaseAt" doc:"When a pending one is credited; null while a person must decide."`
-	HeldUntil       *time.Time    `json:"heldUntil" doc:"It has come early and waits until then for the event before it."`
+	Reason          domain.Reason `json:"reason" doc:"Why it was rejected; otherwise empty."`
+	Reward          *Decimal      `json:"reward" doc:"In points: what was or will be credited, otherwise what the offer now promises; null if that depends on the sale."`
+	ReleaseAt       *time.Time    `json:"releaseAt" doc:"When a pending reward is credited; null if a person must decide."`
+	HeldUntil       *time.Time    `json:"heldUntil" doc:"Set for an early event: until then it waits for its predecessor."`
 	CompletedAt     *time.Time    `json:"completedAt"`
 	ConversionID    *uuid.UUID    `json:"conversionId"`
-	ClickID         *uuid.UUID    `json:"clickId" doc:"The conversion's click, which may be an earlier one than the offer's last."`
-	WorkflowID      *string       `json:"workflowId" doc:"Of the conversion's workflow, as in the list of conversions."`
+	ClickID         *uuid.UUID    `json:"clickId" doc:"The conversion's click, which may be earlier than the last click on the offer."`
+	WorkflowID      *string       `json:"workflowId" doc:"Id of the conversion's workflow, as in the list of conversions."`
 	WorkflowURL     *string       `json:"workflowUrl"`
-	Completions     int           `json:"completions" doc:"How often it was credited: more than once only for one that may be repeated."`
+	Completions     int           `json:"completions" doc:"How often it was credited; more than once only if it may be repeated."`
 
 	workflowID string
 }

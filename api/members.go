@@ -51,8 +51,8 @@ func (in *memberListInput) Resolve(ctx huma.Context) []error {
 }
 
 type memberBalance struct {
-	Points        Decimal `json:"points" doc:"Credited, reversals taken off."`
-	PendingPoints Decimal `json:"pendingPoints" doc:"Rewards of Pending conversions."`
+	Points        Decimal `json:"points" doc:"Credited points less reversals."`
+	PendingPoints Decimal `json:"pendingPoints" doc:"Points of Pending conversions."`
 }
 
 type memberBalanceOutput struct{ Body memberBalance }
@@ -73,7 +73,7 @@ type memberEntry struct {
 	At           time.Time `json:"at"`
 	Points       Decimal   `json:"points" doc:"Negative for a reversal."`
 	ConversionID uuid.UUID `json:"conversionId"`
-	Sequence     int64     `json:"sequence" doc:"The conversion's transition that posted it."`
+	Sequence     int64     `json:"sequence" doc:"The number of the conversion's transition that posted it."`
 	OfferID      uuid.UUID `json:"offerId"`
 	OfferName    string    `json:"offerName"`
 	OfferEventID uuid.UUID `json:"offerEventId"`

@@ -97,7 +97,7 @@ func recovery(c *gin.Context) {
 			"panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 		if !c.Writer.Written() {
 			writeProblem(c, newProblem(http.StatusInternalServerError,
-				"Something went wrong here. The log has it under request "+requestIDOf(c.Request.Context())+"."))
+				"Internal error. The server's log has the details under request "+requestIDOf(c.Request.Context())+"."))
 		}
 	}()
 	c.Next()
@@ -113,9 +113,9 @@ func readBody(limit int64) gin.HandlerFunc {
 		var tooLarge *http.MaxBytesError
 		switch {
 		case errors.As(err, &tooLarge):
-			writeProblem(c, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("At most %d bytes are taken here.", limit)))
+			writeProblem(c, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body may have at most %d bytes.", limit)))
 		case err != nil:
-			writeProblem(c, newProblem(http.StatusBadRequest, "The body did not arrive whole."))
+			writeProblem(c, newProblem(http.StatusBadRequest, "The body did not arrive completely."))
 		case !utf8.Valid(body):
 			// Decoding would put U+FFFD in place of what was meant.
 			writeProblem(c, badField("body", "is not valid UTF-8"))

@@ -110,11 +110,11 @@ type lookups struct {
 var (
 	lookupsMade = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_lookups_total",
-		Help: "Look-ups in the database of ids and tokens that memory did not know.",
+		Help: "Database look-ups of ids and tokens that are not in memory.",
 	}, []string{"of"})
 	lookupsRefused = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_lookups_refused_total",
-		Help: "Look-ups that were refused because a client, or all together, asked for too many that find nothing.",
+		Help: "Look-ups refused because a client, or all clients, made too many that found nothing.",
 	}, []string{"of"})
 )
 
@@ -130,7 +130,7 @@ func newLookups(of string, budget *missBudget, remembered time.Duration) *lookup
 var errNoTarget = errors.New("no such link")
 
 // errTooManyMisses is returned when what does not exist is asked for faster than it may be looked up.
-var errTooManyMisses error = busyError("too many look-ups of what does not exist")
+var errTooManyMisses error = busyError("too many look-ups of unknown ids")
 
 func (l *lookups) isUnknown(key string, now time.Time) bool {
 	at, ok := l.unknown.of(missesRemembered).Get(key)

@@ -34,9 +34,9 @@ func editRefusal(err error) error {
 	var foreign *activities.ForeignFields
 	switch {
 	case errors.Is(err, activities.ErrPartnershipEnded):
-		return conflict("The partnership has ended: its offer is not edited any more.")
+		return conflict("The partnership has ended: its offer can no longer be edited.")
 	case errors.Is(err, activities.ErrNotAccepted):
-		return conflict("The publisher has not accepted this share yet: its offer is edited once it has.")
+		return conflict("The publisher has not accepted this share yet: its offer can be edited after that.")
 	case errors.As(err, &foreign):
 		return otherSides(foreign.Fields)
 	}
@@ -44,7 +44,7 @@ func editRefusal(err error) error {
 }
 
 func otherSides(fields domain.FieldErrors) *Problem {
-	return forbidden("Of this offer, these fields are the other side's to edit.", fields...)
+	return forbidden("Only the other side may edit these fields.", fields...)
 }
 
 // finish writes down what the edit changed, for both sides, once the version is written.

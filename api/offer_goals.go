@@ -13,17 +13,17 @@ import (
 
 // goalView is one goal of an offer in the manage list.
 type goalView struct {
-	ID             uuid.UUID             `json:"id" doc:"What goal_id names."`
-	Slug           string                `json:"slug" doc:"What goal_name names."`
+	ID             uuid.UUID             `json:"id" doc:"The value for goal_id."`
+	Slug           string                `json:"slug" doc:"The value for goal_name."`
 	Name           string                `json:"name"`
-	EventID        string                `json:"eventId" doc:"What cnv_event_id names; empty on a SingleEvent offer."`
+	EventID        string                `json:"eventId" doc:"The value for cnv_event_id; empty on a SingleEvent offer."`
 	Status         domain.GoalStatus     `json:"status" enum:"active,deleted"`
 	DisplayOrder   int                   `json:"displayOrder"`
 	IsDefault      bool                  `json:"isDefault"`
-	AdvertiserID   uuid.UUID             `json:"advertiserId" doc:"What adv_id names."`
+	AdvertiserID   uuid.UUID             `json:"advertiserId" doc:"The value for adv_id."`
 	AdvertiserName string                `json:"advertiserName"`
 	TrackingSystem string                `json:"trackingSystem"`
-	TrackingType   string                `json:"trackingType" enum:"plain,encrypted" doc:"Which conversion addresses are accepted: plain and opaque ones, or opaque ones only."`
+	TrackingType   string                `json:"trackingType" enum:"plain,encrypted" doc:"Which postback addresses are accepted: plain and opaque ones, or only opaque ones."`
 	OpaqueCodes    opaqueCodes           `json:"opaqueCodes"`
 	RecordAs       domain.RecordAs       `json:"recordAs" enum:"conversion,click"`
 	IsEndPoint     bool                  `json:"isEndPoint"`
@@ -32,11 +32,11 @@ type goalView struct {
 	OncePerSession bool                  `json:"oncePerSession"`
 	NeedsApproval  bool                  `json:"requiresApproval"`
 	ConversionType domain.ConversionType `json:"conversionType" enum:"FlatRate,RevShare" doc:"Whether payout and revenue are money, or percent of the sale."`
-	Payout         *Decimal              `json:"payout" doc:"To a partner, before tiers, structures and what was agreed with one."`
+	Payout         *Decimal              `json:"payout" doc:"A partner's payout before tiers, structures and custom payouts."`
 	Revenue        *Decimal              `json:"revenue"`
-	Reference      string                `json:"reference" doc:"Passed on as {goal_ref}."`
-	ClickCount     int64                 `json:"clickCount" doc:"How many postbacks were recorded as a click only."`
-	SessionCount   int64                 `json:"sessionCount" doc:"How many members' clicks those came from."`
+	Reference      string                `json:"reference" doc:"Sent to partners as {goal_ref}."`
+	ClickCount     int64                 `json:"clickCount" doc:"Number of postbacks recorded as clicks."`
+	SessionCount   int64                 `json:"sessionCount" doc:"Number of members' clicks that these postbacks came from."`
 }
 
 // What conversion addresses an offer accepts (rule 65).

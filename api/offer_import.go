@@ -35,9 +35,9 @@ const (
 
 type importInput struct {
 	Body struct {
-		ConcurrencyRequestID uuid.UUID       `json:"concurrencyRequestId" format:"uuid" doc:"The sender's id of the import: sent again, it answers the same and changes nothing."`
-		Operation            string          `json:"operation" enum:"Synchronize,Insert" doc:"Synchronize pauses the imported offers that are not in the list; Insert leaves them."`
-		Offers               []offerDocument `json:"offers" minItems:"1" maxItems:"1000" doc:"Each an externalId with its offerData, the offer document; or both in one object."`
+		ConcurrencyRequestID uuid.UUID       `json:"concurrencyRequestId" format:"uuid" doc:"The sender's id of the import. A repeated id returns the same answer and changes nothing."`
+		Operation            string          `json:"operation" enum:"Synchronize,Insert" doc:"Synchronize pauses imported offers that are missing from the list; Insert does not."`
+		Offers               []offerDocument `json:"offers" minItems:"1" maxItems:"1000" doc:"Each has an externalId and offerData, the offer document; its fields may also be beside externalId."`
 	}
 }
 
@@ -136,8 +136,8 @@ func (i *offerImport) begin(ctx context.Context, hash []byte) (done bool, err er
 	case err != nil:
 		return false, err
 	case !bytes.Equal(before.Hash, hash):
-		p := newProblem(http.StatusUnprocessableEntity, "This concurrencyRequestId was used for another import.")
-		p.Errors = []domain.FieldError{{Field: "concurrencyRequestId", Reason: "was used for another import"}}
+		p := newProblem(http.StatusUnprocessableEntity, "This concurrencyRequestId was already used for a different import.")
+		p.Errors = []domain.FieldError{{Field: "concurrencyRequestId", Reason: "was already used for a different import"}}
 		return false, p
 	default:
 		return true, json.Unmarshal(before.Answer, &i.answer)
@@ -163,7 +163,7 @@ func (i *offerImport) end(ctx context.Context, hash []byte) error {
 func (i *offerImport) take(ctx context.Context, n int, item offerDocument) error {
 	externalID, document, err := splitFeedItem(item)
 	if err == nil && i.listed[externalID] {
-		err = badField("externalId", "stands in the list twice")
+		err = badField("externalId", "is in the list twice")
 	}
 	i.listed[externalID] = true
 	if externalID == "" {
@@ -191,7 +191,7 @@ func (i *offerImport) take(ctx context.Context, n int, item offerDocument) error
 	}
 	if err != nil {
 		if i.synchronizes && externalID == fmt.Sprintf("offers[%d]", n) {
-			messages = append(messages, "No offer was paused: this item may be any of those that seem absent")
+			messages = append(messages, "No offer was paused: this item may be one of those that seem to be missing")
 		}
 		i.answer.FailedOffers = append(i.answer.FailedOffers, importedOffer{ExternalID: externalID, Messages: messages})
 	}
@@ -308,7 +308,7 @@ func splitFeedItem(item []byte) (externalID string, document []byte, err error) 
 		}
 		members = nil
 		if err := json.Unmarshal(data, &members); err != nil || members == nil {
-			return externalID, nil, badField("offerData", "must be an object, or a list of one")
+			return externalID, nil, badField("offerData", "must be an object, or a list with one object")
 		}
 	}
 	if link := take(members, "offerLink"); link != nil {

@@ -57,8 +57,8 @@ func (s *Server) createLink(ctx context.Context, in *createLinkInput) (*linkOutp
 func mayLink(ctx context.Context, tx pgx.Tx, offerID uuid.UUID) error {
 	side, err := dbgen.New().OfferSide(ctx, tx, principal(ctx).TenantID, offerID)
 	if err == nil && side == domain.SideAdvertiser {
-		err = forbidden("This offer is shared: its links are the publisher's to make, whose members click them. The offer that it was made from has links of this tenant's own.",
-			domain.FieldError{Field: "id", Reason: "is an offer whose links are the publisher's"})
+		err = forbidden("This is a shared offer: only the publisher creates its links, since the publisher's members click them. Use the source offer for links of this tenant.",
+			domain.FieldError{Field: "id", Reason: "is a shared offer whose links belong to the publisher"})
 	}
 	return err
 }
@@ -66,14 +66,14 @@ func mayLink(ctx context.Context, tx pgx.Tx, offerID uuid.UUID) error {
 func checkLink(ctx context.Context, tx pgx.Tx, in *createLinkInput, offer *domain.Offer) error {
 	lookups, bad := &offerLookups{ctx: ctx, tx: tx, tenantID: principal(ctx).TenantID}, checks{}
 	if id := in.Body.PartnerID; id != nil && !lookups.exists(dbgen.New().OfferPartnerExists)(*id) {
-		bad.add("partnerId", "there is no such partner")
+		bad.add("partnerId", "no partner has this id")
 	}
 	if id := in.Body.PlacementID; id != nil && !lookups.exists(dbgen.New().OfferPlacementExists)(*id) {
-		bad.add("placementId", "there is no such placement")
+		bad.add("placementId", "no placement has this id")
 	}
 	if order := in.Body.CreativeOrder; order != nil &&
 		!slices.ContainsFunc(offer.Creatives, func(c domain.Creative) bool { return c.Order == int(*order) }) {
-		bad.add("creativeOrder", "the offer has no creative of this order")
+		bad.add("creativeOrder", "the offer has no creative with this order")
 	}
 	if lookups.err != nil {
 		return lookups.err
@@ -123,7 +123,7 @@ type linkView struct {
 	LinkBasics
 	PartnerID   *uuid.UUID `json:"partnerId"`
 	PlacementID *uuid.UUID `json:"placementId"`
-	IsDefault   bool       `json:"isDefault" doc:"The offer's own, made with it."`
+	IsDefault   bool       `json:"isDefault" doc:"The offer's own link, created with it."`
 }
 
 type listLinksInput struct {

@@ -65,41 +65,41 @@ const (
 // goalFields are those of an event, and of a SingleEvent offer's only goal.
 func goalFields() map[string]*huma.Schema {
 	return map[string]*huma.Schema{
-		"revenue":           said(orNull(figureSchema(mostMoney)), "Money, or percent of the sale where conversionType is RevShare."),
+		"revenue":           said(orNull(figureSchema(mostMoney)), "Money, or percent of the sale if conversionType is RevShare."),
 		"reward":            said(orNull(figureSchema(mostMoney)), "Points, or percent of the sale."),
 		"hasRevenue":        said(flagSchema(), "Required of an event."),
 		"hasReward":         said(flagSchema(), "Required of an event."),
 		"useDefaultRatio":   said(flagSchema(), "reward is revenue by the tenant's ratio. Required of an event."),
-		"pendingTime":       said(orNull(figureSchema(mostDays)), "Days. Required; null is none."),
+		"pendingTime":       said(orNull(figureSchema(mostDays)), "Days. Required; null means none."),
 		"dailyCap":          orNull(intSchema(1, mostCap)),
 		"weeklyCap":         orNull(intSchema(1, mostCap)),
 		"monthlyCap":        orNull(intSchema(1, mostCap)),
 		"allTimeCap":        orNull(intSchema(1, mostCap)),
-		"allowRepetitions":  said(flagSchema(), "The same member may convert again; false unless given."),
-		"slug":              said(textSchema(100), "Unique within the offer; usable as goal_name. Made from the name where it is left out."),
-		"isPrivate":         said(flagSchema(), "Hidden from partners, and pays them nothing."),
+		"allowRepetitions":  said(flagSchema(), "The same member may convert again; default: false."),
+		"slug":              said(textSchema(100), "Unique within the offer; usable as goal_name. Default: made from the name."),
+		"isPrivate":         said(flagSchema(), "Hidden from partners, without payout."),
 		"isEndPoint":        said(flagSchema(), "Ends the session. Never on the default goal."),
 		"requiresApproval":  said(flagSchema(), "Waits for a person."),
 		"oncePerSession":    flagSchema(),
 		"recordAs":          wordsSchema(domain.RecordAsConversion, domain.RecordAsClick),
-		"reference":         said(textSchema(255), "Passed on as {goal_ref}."),
+		"reference":         said(textSchema(255), "Sent to partners as {goal_ref}."),
 		"payout":            said(orNull(figureSchema(mostMoney)), "To the partner."),
 		"payoutStructureId": orNull(idSchema()),
 		"payoutTiers":       said(&huma.Schema{Type: huma.TypeObject, AdditionalProperties: figureSchema(mostMoney)}, "Payouts by the id of a partner tier."),
 		"revenueTiers":      said(&huma.Schema{Type: huma.TypeObject, AdditionalProperties: figureSchema(mostMoney)}, "Revenues by the id of a partner tier."),
-		"dedupeSeconds":     said(figureSchema(mostSecond), "10 unless given."),
+		"dedupeSeconds":     said(figureSchema(mostSecond), "Default: 10."),
 	}
 }
 
 func eventSchema() *huma.Schema {
 	fields := goalFields()
 	for name, schema := range map[string]*huma.Schema{
-		"id":                       said(idSchema(), "Ours; minted where it is left out."),
+		"id":                       said(idSchema(), "Our id; generated if omitted."),
 		"name":                     textSchema(255),
-		"eventId":                  said(textSchema(255), "The advertiser's name of it: the postback's cnv_event_id must equal it byte for byte. Unique in the offer."),
+		"eventId":                  said(textSchema(255), "The advertiser's name of the event: the postback's cnv_event_id must equal it byte for byte. Unique in the offer."),
 		"showOnOfferWall":          flagSchema(),
 		"displayOrder":             said(intSchema(1, 10_000), "Presentation only."),
-		"sequenceNumber":           said(orNull(&huma.Schema{Type: huma.TypeInteger}), "Order of completion. Required; null is independent."),
+		"sequenceNumber":           said(orNull(&huma.Schema{Type: huma.TypeInteger}), "Order of completion. Required; null means independent."),
 		"minTimeFromPreviousEvent": said(orNull(figureSchema(24*mostDays)), "Hours."),
 		"deadlineDays":             said(orNull(figureSchema(mostDays)), "Days after the click."),
 		"status":                   wordsSchema(domain.GoalStatusActive, domain.GoalStatusDeleted),
@@ -124,8 +124,8 @@ func offerRequestSchema() *huma.Schema {
 		"advertiserCampaignName": said(textSchema(255), "Required with shouldSendCostData."),
 		"headline":               textSchema(1_000),
 		"shortDescription":       textSchema(20_000),
-		"keyPoints":              said(textSchema(50_000), "HTML, which is cleaned."),
-		"offerDetails":           said(textSchema(50_000), "HTML, which is cleaned."),
+		"keyPoints":              said(textSchema(50_000), "HTML, which is sanitised."),
+		"offerDetails":           said(textSchema(50_000), "HTML, which is sanitised."),
 		"termsAndDisclaimers":    textSchema(20_000),
 		"creatives": listSchema(1, 50, objectSchema([]string{"order", "url"}, map[string]*huma.Schema{
 			"order": intSchema(0, 10_000), "url": urlSchema(), "metadata": orNull(textSchema(20_000)),
@@ -135,16 +135,16 @@ func offerRequestSchema() *huma.Schema {
 		"advertiserId":         idSchema(),
 		"isFeatured":           flagSchema(),
 		"isPaused":             flagSchema(),
-		"offerEvents":          said(listSchema(0, 200, eventSchema()), "Required on MultiEvent, where the goal's own fields stand here and caps of the offer are refused."),
+		"offerEvents":          said(listSchema(0, 200, eventSchema()), "Required on MultiEvent offers. They have the goals' fields here and must not have offer-level caps."),
 		"rewardType":           said(wordsSchema("Automatic", "Manual"), "Required on SingleEvent. Manual waits for a person."),
 		"goalStatus":           wordsSchema(domain.GoalStatusActive, domain.GoalStatusDeleted),
 		"budgetType":           wordsSchema(domain.BudgetTypeDaily, domain.BudgetTypeTotal),
-		"budget":               said(figureSchema(999_999_999_999), "Cap on the revenue of conversions; more than 0."),
-		"launchDate":           said(&huma.Schema{Type: huma.TypeString}, "ISO 8601; not delivered before."),
+		"budget":               said(figureSchema(999_999_999_999), "Maximum revenue of conversions; greater than 0."),
+		"launchDate":           said(&huma.Schema{Type: huma.TypeString}, "ISO 8601; the offer is not active before."),
 		"expirationDate":       said(orNull(&huma.Schema{Type: huma.TypeString}), "ISO 8601, after launchDate."),
 		"ageId":                idSchema(),
 		"categoryIds":          listSchema(0, 6_000, idSchema()),
-		"countryIds":           codes("Lookup ids, or ISO 3166 alpha-2, alpha-3 or numeric codes; empty is everywhere."),
+		"countryIds":           codes("Lookup ids, or ISO 3166 alpha-2, alpha-3 or numeric codes; empty means everywhere."),
 		"stateIds":             codes("Lookup ids, or ISO 3166-2 codes."),
 		"zipCodes":             listSchema(0, 20_000, textSchema(16)),
 		"genderIds":            codes("Lookup ids, or names."),
@@ -152,15 +152,15 @@ func offerRequestSchema() *huma.Schema {
 		"showForUnknownGender": flagSchema(),
 		"deviceType": said(&huma.Schema{OneOf: []*huma.Schema{
 			wordsSchema("IOS", "Android", "MacOS", "Browser", "All"), listSchema(0, 5, wordsSchema("IOS", "Android", "MacOS", "Browser", "All")),
-		}}, "One or a list; any case."),
+		}}, "One value or a list; not case-sensitive."),
 		"initialEpc":                  figureSchema(mostMoney),
 		"isEpcLocked":                 flagSchema(),
 		"enforceEncryptedTracking":    flagSchema(),
-		"sessionDays":                 said(figureSchema(mostDays), "Window where no deadline is set; 30 unless given."),
-		"outOfOrderGraceMinutes":      said(figureSchema(10_080), "60 unless given."),
+		"sessionDays":                 said(figureSchema(mostDays), "Attribution window of events without a deadline; default: 30."),
+		"outOfOrderGraceMinutes":      said(figureSchema(10_080), "Default: 60."),
 		"trustCompletionTime":         flagSchema(),
 		"overCapPolicy":               wordsSchema(domain.OverCapPolicyReject, domain.OverCapPolicyPending),
-		"fallbackUrl":                 said(&huma.Schema{Type: huma.TypeString}, "Where clicks go that cannot convert."),
+		"fallbackUrl":                 said(&huma.Schema{Type: huma.TypeString}, "Destination of clicks that cannot convert."),
 		"minClickToConversionSeconds": figureSchema(mostSecond),
 	} {
 		fields[name] = schema
@@ -169,7 +169,7 @@ func offerRequestSchema() *huma.Schema {
 		"trackingSystemLink", "trackingSystem", "name", "headline", "offerDetails", "creatives", "offerType", "conversionType", "advertiserId", "isPaused",
 		"budgetType", "budget", "launchDate", "ageId", "categoryIds", "countryIds", "initialEpc", "isEpcLocked",
 	}, fields)
-	return said(schema, "Names are matched without regard to case; unknown fields are left out and listed in the warnings. What GET shows can be sent back.")
+	return said(schema, "Field names are not case-sensitive; unknown fields are ignored and listed in the warnings. The answer of GET can be sent back.")
 }
 
 // takesOffer describes the body of a route that takes an offer document; a part of one where it only

@@ -16,12 +16,12 @@ import (
 type offerView struct {
 	domain.OfferDocument
 	Status       string        `json:"status" enum:"Active,Pending,Expired"`
-	RedirectLink string        `json:"redirectLink" doc:"The offer's own tracking link; of a shared offer the publisher's."`
+	RedirectLink string        `json:"redirectLink" doc:"The offer's own tracking link; for a shared offer the publisher's."`
 	Counters     offerCounters `json:"counters"`
 	CreatedAt    time.Time     `json:"createdAt"`
 	UpdatedAt    time.Time     `json:"updatedAt"`
-	Side         domain.Side   `json:"side" enum:"owner,advertiser,publisher" doc:"This tenant's: owner of an offer that is not shared."`
-	Warnings     []string      `json:"warnings,omitempty" doc:"What it asks of a visitor's place while nothing tells it."`
+	Side         domain.Side   `json:"side" enum:"owner,advertiser,publisher" doc:"This tenant's side; owner if the offer is not shared."`
+	Warnings     []string      `json:"warnings,omitempty" doc:"Warnings about targeting that needs a location that is unknown."`
 	// PartnershipID is left out of an offer that is not shared.
 	PartnershipID *uuid.UUID `json:"partnershipId,omitempty"`
 

@@ -196,7 +196,7 @@ func (c *OfferCache) miss(ctx context.Context, from asker, id uuid.UUID, p proof
 		}
 		t, ok := c.known(link)
 		if !ok {
-			slog.Error("link refers to what does not exist", "link", link.ID)
+			slog.Error("link refers to a missing offer or partner", "link", link.ID)
 			return target{}, errNoTarget
 		}
 		return t, nil

@@ -94,7 +94,7 @@ func pages[Row, Key any](size int, after Key, read func(Key) ([]Row, error), eac
 func (c *OfferCache) putTenant(row dbgen.Tenant) {
 	zone, err := zoneOf(row)
 	if err != nil { // checked when it was saved: it has left the zone database since
-		slog.Error("time zone is not known here, UTC counts", "tenant", row.TenantID, "error", err)
+		slog.Error("unknown time zone; using UTC", "tenant", row.TenantID, "error", err)
 		zone = domain.Zone{Current: time.UTC}
 	}
 	checks := map[string]string{}

@@ -128,7 +128,7 @@ func (c *OfferCache) Run(ctx context.Context) {
 			err = c.Load(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
-			slog.Warn("offers are not fresh, trying again", "error", err)
+			slog.Warn("offers are out of date; retrying", "error", err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(retryRefresh):

@@ -34,7 +34,7 @@ func (d *offerDocument) UnmarshalJSON(data []byte) error {
 func (offerDocument) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		Type: huma.TypeObject, AdditionalProperties: true,
-		Description: "The offer document, as GET shows it. Names are matched without regard to case; unknown fields are listed in the warnings.",
+		Description: "The offer document, as returned by GET. Field names are not case-sensitive; unknown fields are listed in the warnings.",
 	}
 }
 
@@ -158,7 +158,7 @@ func (s *Server) offerChanged(ctx context.Context, tx pgx.Tx, action string, bef
 type updateOfferInput struct {
 	Product string    `path:"product"`
 	ID      uuid.UUID `path:"id" format:"uuid"`
-	IfMatch string    `header:"If-Match" doc:"The version that the document was made from, as GET shows it."`
+	IfMatch string    `header:"If-Match" doc:"The version that the document was made from, as returned by GET."`
 	Body    offerDocument
 }
 
@@ -168,7 +168,7 @@ type updateOfferOutput struct {
 		OfferView
 		Warnings []string `json:"warnings"`
 		// Shares is left out of an offer that has none, or when nothing of the edit is for them.
-		Shares *offerShares `json:"shares,omitempty" doc:"The offer is shared: the edit can be applied to its shares in one step."`
+		Shares *offerShares `json:"shares,omitempty" doc:"Present if the offer is shared: the edit can be applied to its shares in one step."`
 	}
 }
 
@@ -349,10 +349,10 @@ func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + 
 func checkIfMatch(header string, current int64, show func() (any, error)) error {
 	header = strings.TrimSpace(header)
 	if header == "" || header == "*" {
-		p := newProblem(http.StatusPreconditionRequired, "Send If-Match with the version that the change was made from.")
+		p := newProblem(http.StatusPreconditionRequired, "Send If-Match with the version that you edited.")
 		reason := "is required"
 		if header == "*" {
-			reason = "must be a version: * would overwrite what others changed since"
+			reason = "must be a version: * would overwrite later changes by others"
 		}
 		p.Errors = []domain.FieldError{{Field: "If-Match", Reason: reason}}
 		return p

@@ -35,19 +35,19 @@ func (line *route) refusals(method, path string) []int {
 
 // reasons are what the refusals mean here.
 var reasons = map[int]string{
-	http.StatusBadRequest:            "The request is wrong: errors names the fields.",
-	http.StatusUnauthorized:          "There is no token, or it is unknown, revoked or expired.",
+	http.StatusBadRequest:            "The request is not valid: errors names the fields.",
+	http.StatusUnauthorized:          "The token is missing, unknown, revoked or expired.",
 	http.StatusForbidden:             "The token's scope, or the tenant's product or side, may not do this.",
-	http.StatusNotFound:              "There is nothing here, or it is another tenant's.",
-	http.StatusConflict:              "It does not fit what there is now, or the first request with this Idempotency-Key is still being answered.",
-	http.StatusPreconditionFailed:    "It has changed since the version of If-Match: current is what stands now, and ETag its version.",
+	http.StatusNotFound:              "Not found, or it belongs to another tenant.",
+	http.StatusConflict:              "The request conflicts with the current state, or the first request with this Idempotency-Key is still in progress.",
+	http.StatusPreconditionFailed:    "The document has changed since the version in If-Match: current has the current document, and ETag its version.",
 	http.StatusRequestEntityTooLarge: "The body is too large.",
-	http.StatusUnsupportedMediaType:  "The body is of another type.",
-	http.StatusUnprocessableEntity:   "The Idempotency-Key was used for another request, or a figure is too large to be booked.",
+	http.StatusUnsupportedMediaType:  "The body has an unsupported type.",
+	http.StatusUnprocessableEntity:   "The Idempotency-Key was used for a different request, or an amount is too large to be booked.",
 	http.StatusPreconditionRequired:  "If-Match is missing, or is *.",
 	http.StatusTooManyRequests:       "Too many unknown tokens came from this address: try again after Retry-After.",
-	http.StatusInternalServerError:   "Something went wrong here.",
-	http.StatusServiceUnavailable:    "A part that this needs does not answer: try again after Retry-After.",
+	http.StatusInternalServerError:   "Internal error.",
+	http.StatusServiceUnavailable:    "A dependency does not answer: try again after Retry-After.",
 }
 
 // documented is a route's operation in the OpenAPI document; nil where it is hidden.
@@ -91,7 +91,7 @@ func (r *router) describeCSV(op *huma.Operation) {
 		ok.Content = map[string]*huma.MediaType{}
 	}
 	ok.Content[csvType] = &huma.MediaType{
-		Schema: &huma.Schema{Type: huma.TypeString, Description: "A line of names, then all rows that the filters leave."},
+		Schema: &huma.Schema{Type: huma.TypeString, Description: "A line of column names, then all rows that match the filters."},
 	}
 }
 
@@ -116,7 +116,7 @@ func describeFields(op *huma.Operation, fields map[string]listField) {
 	}
 	for _, param := range op.Parameters {
 		if param.Name == "orderby" {
-			param.Description = "The field to order by: " + strings.Join(ordered, ", ") + "."
+			param.Description = "The field to sort by: " + strings.Join(ordered, ", ") + "."
 		}
 	}
 }
@@ -132,14 +132,14 @@ func (f listField) parameter(name string) *huma.Param {
 	param := &huma.Param{Name: filterPrefix + name, In: "query"}
 	switch f.kind {
 	case fieldTime, fieldFrom, fieldTo:
-		param.Schema = &huma.Schema{Type: huma.TypeString, Description: "A date, which is a whole day of the zone, or a time of RFC 3339."}
+		param.Schema = &huma.Schema{Type: huma.TypeString, Description: "A date, meaning the whole day, or an RFC 3339 time."}
 		param.Description = map[fieldKind]string{
 			fieldTime: "On this day, or exactly at this time.", fieldFrom: "From this day on, or at or after this time.",
 			fieldTo: "Up to and with this day, or before this time.",
 		}[f.kind]
 	case fieldSearch:
 		param.Schema = &huma.Schema{Type: huma.TypeString}
-		param.Description = "Has this text anywhere, in any case."
+		param.Description = "Contains this text; not case-sensitive."
 	default:
 		if one == nil {
 			one = &huma.Schema{Type: huma.TypeString}
@@ -148,7 +148,7 @@ func (f listField) parameter(name string) *huma.Param {
 			}
 		}
 		param.Schema, param.Explode = &huma.Schema{Type: huma.TypeArray, Items: one}, &exploded
-		param.Description = "Any of these."
+		param.Description = "Matches any of these values."
 	}
 	return param
 }

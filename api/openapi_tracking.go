@@ -52,10 +52,10 @@ func jsonOf[T any]() map[string]reflect.Type {
 // The answers of the kinds of tracking routes.
 var (
 	saysClick = says(
-		answers(http.StatusFound, "To the destination, or along the fallback chain.", nil, "Location"),
+		answers(http.StatusFound, "Redirects to the destination, or along the fallback chain.", nil, "Location"),
 		answers(http.StatusBadRequest, "A parameter that identifies something is too long.", plainText),
-		answers(http.StatusNotFound, "There is no such link, or nowhere to go: a page.", htmlPage),
-		answers(http.StatusServiceUnavailable, "Not on disk, or a prefetch (no body): ask again.", plainText, "Retry-After"))
+		answers(http.StatusNotFound, "The link is unknown, or no destination exists: a page.", htmlPage),
+		answers(http.StatusServiceUnavailable, "The click was not stored, or the request is a prefetch (no body): try again.", plainText, "Retry-After"))
 	saysPostback = says(
 		answers(http.StatusOK, "accepted, duplicate or rejected.", answerIn),
 		answers(http.StatusAccepted, "held or queued.", answerIn),
@@ -63,21 +63,21 @@ var (
 		answers(http.StatusUnauthorized, "refused: bad_signature, ip_not_allowed, key_required.", answerIn),
 		answers(http.StatusNotFound, "refused: unknown_click.", answerIn),
 		answers(http.StatusUnprocessableEntity, "refused: missing_event, unknown_event, goal_mismatch, encryption_required.", answerIn),
-		answers(http.StatusServiceUnavailable, "Not on disk: send it again after Retry-After.", plainText, "Retry-After"))
+		answers(http.StatusServiceUnavailable, "Not stored: send it again after Retry-After.", plainText, "Retry-After"))
 	// saysKeyed adds what a GET with the id of an earlier postback gets.
 	saysKeyed = says(
-		answers(http.StatusNotFound, "refused: unknown_click; or there is no such postback.",
+		answers(http.StatusNotFound, "refused: unknown_click; or the postback is unknown.",
 			map[string]reflect.Type{"application/json": reflect.TypeFor[PostbackAnswer](), problemType: reflect.TypeFor[Problem]()}),
-		answers(http.StatusServiceUnavailable, "Not on disk: send it again after Retry-After; or too many answers were asked for.",
+		answers(http.StatusServiceUnavailable, "Not stored: send it again after Retry-After; or too many requests for answers.",
 			map[string]reflect.Type{"text/plain": nil, problemType: reflect.TypeFor[Problem]()}, "Retry-After"))
 	saysTune = says(
 		answers(http.StatusOK, "success=true; or success=false; err_msg=<reason>; and JSON with format=json.",
 			map[string]reflect.Type{"text/plain": nil, "application/json": reflect.TypeFor[tuneAnswer](), "image/gif": nil, "text/html": nil}),
-		answers(http.StatusServiceUnavailable, "Not on disk: send it again after Retry-After.",
+		answers(http.StatusServiceUnavailable, "Not stored: send it again after Retry-After.",
 			map[string]reflect.Type{"text/plain": nil, "image/gif": nil, "text/html": nil}, "Retry-After"))
 	saysPixel = says(
-		answers(http.StatusOK, "An image, or an empty page; whatever becomes of it.", pixelIn),
-		answers(http.StatusServiceUnavailable, "Not on disk: the same, to be loaded again.", pixelIn, "Retry-After"))
+		answers(http.StatusOK, "An image or an empty page, whatever the outcome.", pixelIn),
+		answers(http.StatusServiceUnavailable, "Not stored: the same image or page; load it again.", pixelIn, "Retry-After"))
 )
 
 // describeRaw fills in a raw route's operation.

@@ -52,7 +52,7 @@ func (s *Server) heedOwnNews(c *gin.Context) {
 	defer cancel()
 	for _, id := range news.offers {
 		if err := s.Tracking.Offers().loadNow(ctx, id); err != nil {
-			slog.DebugContext(ctx, "offer not loaded at once", "offer", id, "error", err)
+			slog.DebugContext(ctx, "offer not loaded immediately", "offer", id, "error", err)
 		}
 	}
 }

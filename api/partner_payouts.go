@@ -23,9 +23,9 @@ const (
 // PayoutTerms are one version of a custom payout: what counts from its start until the next one's.
 type PayoutTerms struct {
 	Version int64  `json:"version"`
-	Status  string `json:"status" enum:"active,deleted" doc:"deleted: from its start on the partner gets what everybody gets."`
+	Status  string `json:"status" enum:"active,deleted" doc:"deleted: from its start the partner gets the general payout."`
 	FigureBody
-	StartsAt time.Time `json:"startsAt" doc:"By the time a postback was received; never in the past (rule 68)."`
+	StartsAt time.Time `json:"startsAt" doc:"Applies to postbacks received from this time on; never in the past (rule 68)."`
 }
 
 // PartnerPayoutDocument is what one partner gets for one event, in its newest version.
@@ -35,7 +35,7 @@ type PartnerPayoutDocument struct {
 	OfferID   uuid.UUID `json:"offerId"`
 	EventID   uuid.UUID `json:"eventId" doc:"Our id of the event."`
 	PayoutTerms
-	CreatedAt time.Time `json:"createdAt" doc:"When this version was made."`
+	CreatedAt time.Time `json:"createdAt" doc:"When this version was created."`
 	CreatedBy string    `json:"createdBy"`
 }
 
@@ -54,12 +54,12 @@ type payoutVersion struct {
 type partnerPayoutOutput struct{ Body partnerPayoutHistory }
 
 type partnerPayoutBody struct {
-	PartnerID Optional[uuid.UUID] `json:"partnerId,omitempty" doc:"Required when made; stays."`
-	OfferID   Optional[uuid.UUID] `json:"offerId,omitempty" doc:"Required when made; stays."`
-	EventID   Optional[uuid.UUID] `json:"eventId,omitempty" doc:"Our id of one of the offer's events; left out, its default goal. Stays."`
-	Flat      Optional[Decimal]   `json:"flat,omitempty" doc:"In the tenant's currency; null is none."`
-	Percent   Optional[Decimal]   `json:"percent,omitempty" doc:"Of the sale; null is none."`
-	StartsAt  Optional[time.Time] `json:"startsAt,omitempty" doc:"Never in the past; left out, now."`
+	PartnerID Optional[uuid.UUID] `json:"partnerId,omitempty" doc:"Required on creation; cannot be changed."`
+	OfferID   Optional[uuid.UUID] `json:"offerId,omitempty" doc:"Required on creation; cannot be changed."`
+	EventID   Optional[uuid.UUID] `json:"eventId,omitempty" doc:"Our id of one of the offer's events; default: its default goal. Cannot be changed."`
+	Flat      Optional[Decimal]   `json:"flat,omitempty" doc:"In the tenant's currency; null means none."`
+	Percent   Optional[Decimal]   `json:"percent,omitempty" doc:"Percent of the sale; null means none."`
+	StartsAt  Optional[time.Time] `json:"startsAt,omitempty" doc:"Never in the past; default: now."`
 	Status    Optional[string]    `json:"status,omitempty" enum:"active,deleted"`
 
 	ShownOnly
@@ -93,7 +93,7 @@ func (s *Server) createPartnerPayout(ctx context.Context, in *createPartnerPayou
 		return s.audit(ctx, tx, "create", "partner payout", row.ID.String(), nil, out.Body.PartnerPayoutDocument)
 	})
 	if db.UniqueViolation(err) != "" {
-		return nil, conflict("This partner has a custom payout for this event already: change that one.")
+		return nil, conflict("This partner already has a custom payout for this event: change that one.")
 	}
 	return out, err
 }
@@ -141,7 +141,7 @@ func (s *Server) updatePartnerPayout(ctx context.Context, in *updatePartnerPayou
 		return s.audit(ctx, tx, "update", "partner payout", row.ID.String(), before.PartnerPayoutDocument, out.Body.PartnerPayoutDocument)
 	})
 	if db.UniqueViolation(err) != "" {
-		return nil, conflict("The custom payout was changed at the same moment. Look at it again.")
+		return nil, conflict("Another request changed the custom payout at the same time. Read it again.")
 	}
 	return out, err
 }
@@ -161,7 +161,7 @@ func namePartnerPayout(ctx context.Context, tx pgx.Tx, row *dbgen.PartnerPayout,
 	if row.PartnerID = body.PartnerID.or(uuid.Nil); row.PartnerID == uuid.Nil {
 		c.add("partnerId", "is required")
 	} else if !lookups.exists(dbgen.New().OfferPartnerExists)(row.PartnerID) {
-		c.add("partnerId", "there is no such partner")
+		c.add("partnerId", "no partner has this id")
 	}
 	if row.OfferID = body.OfferID.or(uuid.Nil); row.OfferID == uuid.Nil {
 		c.add("offerId", "is required")
@@ -172,7 +172,7 @@ func namePartnerPayout(ctx context.Context, tx pgx.Tx, row *dbgen.PartnerPayout,
 		return err
 	}
 	if offer == nil {
-		c.add("offerId", "there is no such offer")
+		c.add("offerId", "no offer has this id")
 		return c.err()
 	}
 	if err := mayPay(ctx, tx, row.OfferID); err != nil {
@@ -198,8 +198,8 @@ func namePartnerPayout(ctx context.Context, tx pgx.Tx, row *dbgen.PartnerPayout,
 func mayPay(ctx context.Context, tx pgx.Tx, offerID uuid.UUID) error {
 	side, err := dbgen.New().OfferSide(ctx, tx, principal(ctx).TenantID, offerID)
 	if err == nil && side == domain.SideAdvertiser {
-		err = forbidden("This offer is shared: its payouts are the publisher's, whose partners send its members. The offer that it was made from has payouts of this tenant's own.",
-			domain.FieldError{Field: "offerId", Reason: "is an offer whose payouts are the publisher's"})
+		err = forbidden("This is a shared offer: only the publisher sets payouts for it, since the publisher's partners send the members. Use the source offer for payouts of this tenant.",
+			domain.FieldError{Field: "offerId", Reason: "is a shared offer whose payouts belong to the publisher"})
 	}
 	return err
 }
@@ -224,7 +224,7 @@ func stays(row dbgen.PartnerPayout, body partnerPayoutBody) error {
 		given Optional[uuid.UUID]
 	}{{"partnerId", row.PartnerID, body.PartnerID}, {"offerId", row.OfferID, body.OfferID}, {"eventId", row.EventID, body.EventID}} {
 		if one.given.or(one.is) != one.is {
-			c.add(one.field, "cannot be changed: make another custom payout")
+			c.add(one.field, "cannot be changed: create another custom payout")
 		}
 	}
 	return c.err()
@@ -258,7 +258,7 @@ func changePartnerPayout(row *dbgen.PartnerPayout, body partnerPayoutBody, at ti
 	if start := body.StartsAt.value; start != nil && !start.Equal(row.StartsAt) {
 		row.StartsAt = start.UTC().Truncate(time.Microsecond)
 		if row.StartsAt.Before(at.Add(-clockSkew)) {
-			c.add("startsAt", "must not be in the past: a custom payout never reaches back (rule 68)")
+			c.add("startsAt", "must not be in the past (rule 68)")
 		}
 	}
 	if figure := (domain.Figure{Flat: row.FlatMicros, Percent: row.PercentMicros}); !row.IsDeleted && len(c.errs) == 0 {

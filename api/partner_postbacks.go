@@ -18,17 +18,17 @@ import (
 type partnerPostbackDocument struct {
 	ID             uuid.UUID       `json:"id"`
 	PartnerID      uuid.UUID       `json:"partnerId"`
-	EventID        *uuid.UUID      `json:"eventId" doc:"Our id of the event; null is every event of every offer. Both kinds are called."`
+	EventID        *uuid.UUID      `json:"eventId" doc:"Our id of the event; null means every event of every offer. If both kinds match, both are called."`
 	URL            string          `json:"url"`
 	Method         string          `json:"method" enum:"GET,POST"`
-	Events         []string        `json:"events" doc:"What the partner is told of."`
+	Events         []string        `json:"events" doc:"The transitions that are sent to the partner."`
 	Status         string          `json:"status" enum:"active,paused"`
 	DisabledAt     *time.Time      `json:"disabledAt" doc:"Set when the URL answered 410; a PUT enables it again."`
 	DisabledReason string          `json:"disabledReason"`
 	CreatedAt      time.Time       `json:"createdAt"`
 	UpdatedAt      time.Time       `json:"updatedAt"`
-	Warnings       []string        `json:"warnings" doc:"What is probably wrong with the URL."`
-	Health         *endpointHealth `json:"health" doc:"How it does; null where it never failed."`
+	Warnings       []string        `json:"warnings" doc:"Probable mistakes in the URL."`
+	Health         *endpointHealth `json:"health" doc:"Its health; null if it has never failed."`
 }
 
 type partnerPostbackOutput struct{ Body partnerPostbackDocument }
@@ -36,9 +36,9 @@ type partnerPostbackOutput struct{ Body partnerPostbackDocument }
 // partnerPostbackBody is a POST's and a PUT's. What a PUT leaves out stays as it is; null sets the
 // default.
 type partnerPostbackBody struct {
-	PartnerID Optional[uuid.UUID] `json:"partnerId,omitempty" doc:"Required when made, and stays."`
-	EventID   Optional[uuid.UUID] `json:"eventId,omitempty" doc:"Our id of an event (offerEvents[].id); none is global."`
-	URL       Optional[string]    `json:"url,omitempty" doc:"https on port 443 or 8443, at a public address; macros behind its host. Required when made."`
+	PartnerID Optional[uuid.UUID] `json:"partnerId,omitempty" doc:"Required on creation; cannot be changed."`
+	EventID   Optional[uuid.UUID] `json:"eventId,omitempty" doc:"Our id of an event (offerEvents[].id); without it the URL is called for all events."`
+	URL       Optional[string]    `json:"url,omitempty" doc:"https on port 443 or 8443, at a public address; macros only after the host. Required on creation."`
 	Method    Optional[string]    `json:"method,omitempty" doc:"GET (the default), or POST, which carries the query as a form."`
 	Events    Optional[[]string]  `json:"events,omitempty" doc:"Any of success (the default), pending, rejected, reversed."`
 	Status    Optional[string]    `json:"status,omitempty" doc:"active (the default) or paused."`
@@ -119,7 +119,7 @@ func (s *Server) updatePartnerPostback(ctx context.Context, in *updatePartnerPos
 			return err
 		}
 		if row.Url != vetted {
-			return conflict("Another request has just changed the URL. Send this one again.")
+			return conflict("Another request has just changed the URL. Send your request again.")
 		}
 		if err := checkPartnerPostback(ctx, tx, &row); err != nil {
 			return err
@@ -168,11 +168,11 @@ func applyPartnerPostback(row *dbgen.PartnerPostback, body partnerPostbackBody) 
 	if id := body.PartnerID.or(row.PartnerID); id == uuid.Nil {
 		c.add("partnerId", "is required")
 	} else if id != row.PartnerID {
-		c.add("partnerId", "stays as it was: make another one")
+		c.add("partnerId", "cannot be changed: create another partner postback")
 	}
 	row.EventID = body.EventID.orPointer(row.EventID)
 	if row.Url = body.URL.or(row.Url); len(row.Url) > maxURLLength {
-		c.add("url", "must be of at most %d characters", maxURLLength)
+		c.add("url", "must have at most %d characters", maxURLLength)
 	}
 	row.Method = c.oneOf("method", body.Method.or(row.Method), domain.PartnerMethods)
 	row.Status = c.oneOf("status", body.Status.or(row.Status), []string{"active", "paused"})
@@ -181,7 +181,7 @@ func applyPartnerPostback(row *dbgen.PartnerPostback, body partnerPostbackBody) 
 	}
 	for _, event := range row.Events {
 		if !slices.Contains(domain.PartnerEvents, event) {
-			c.add("events", "must be of success, pending, rejected, reversed")
+			c.add("events", "must be any of success, pending, rejected, reversed")
 			break
 		}
 	}
@@ -205,13 +205,13 @@ func (c *checks) oneOf(field, value string, words []string) string {
 func checkPartnerPostback(ctx context.Context, tx pgx.Tx, row *dbgen.PartnerPostback) error {
 	var c checks
 	if _, err := dbgen.New().GetPartner(ctx, tx, row.TenantID, row.PartnerID); errors.Is(err, pgx.ErrNoRows) {
-		c.add("partnerId", "there is no such partner")
+		c.add("partnerId", "no partner has this id")
 	} else if err != nil {
 		return err
 	}
 	if row.EventID != nil {
 		if _, err := dbgen.New().OfferOfEvent(ctx, tx, row.TenantID, *row.EventID); errors.Is(err, pgx.ErrNoRows) {
-			c.add("eventId", "there is no such event")
+			c.add("eventId", "the offer has no such event")
 		} else if err != nil {
 			return err
 		}
@@ -263,7 +263,7 @@ func (s *Server) listPartnerPostbacks(ctx context.Context, in *ListInput) (*page
 
 type previewPartnerPostbackInput struct {
 	Body struct {
-		PartnerPostbackID *uuid.UUID `json:"partnerPostbackId,omitempty" doc:"One that is saved; or url, method and partnerId of one that is not."`
+		PartnerPostbackID *uuid.UUID `json:"partnerPostbackId,omitempty" doc:"A saved partner postback; or send url, method and partnerId of an unsaved one."`
 		PartnerID         *uuid.UUID `json:"partnerId,omitempty"`
 		URL               string     `json:"url,omitempty"`
 		Method            string     `json:"method,omitempty" enum:"GET,POST"`
@@ -275,10 +275,10 @@ type previewPartnerPostbackOutput struct {
 	Body struct {
 		Method      string `json:"method"`
 		URL         string `json:"url"`
-		ContentType string `json:"contentType" doc:"Empty without a body."`
+		ContentType string `json:"contentType" doc:"Empty if there is no body."`
 		Body        string `json:"body"`
-		WouldFire   bool   `json:"wouldFire" doc:"Whether news of the conversion as it stands is sent there."`
-		Why         string `json:"why" doc:"Why it is not; empty when it is."`
+		WouldFire   bool   `json:"wouldFire" doc:"Whether the conversion's current state would be sent."`
+		Why         string `json:"why" doc:"Why it would not be sent; otherwise empty."`
 	}
 }
 
@@ -292,7 +292,7 @@ func (s *Server) previewPartnerPostback(ctx context.Context, in *previewPartnerP
 		}
 		conversion, err := dbgen.New().GetConversion(ctx, tx, principal(ctx).TenantID, in.Body.ConversionID)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return badField("conversionId", "there is no such conversion")
+			return badField("conversionId", "no conversion has this id")
 		}
 		if err != nil {
 			return err
@@ -318,7 +318,7 @@ func previewed(ctx context.Context, tx pgx.Tx, in *previewPartnerPostbackInput) 
 	if id := body.PartnerPostbackID; id != nil {
 		row, err := dbgen.New().GetPartnerPostback(ctx, tx, tenantID, *id)
 		if errors.Is(err, pgx.ErrNoRows) {
-			err = badField("partnerPostbackId", "there is no such partner postback")
+			err = badField("partnerPostbackId", "no partner postback has this id")
 		}
 		return row, err
 	}
@@ -346,19 +346,19 @@ func whyUntold(postback *dbgen.PartnerPostback, c *dbgen.Conversion, mayHear boo
 	reversed := c.RejectionReason == domain.ReasonReversed
 	switch {
 	case c.PartnerID == nil || *c.PartnerID != postback.PartnerID:
-		return "it is not this partner's conversion"
+		return "the conversion belongs to another partner"
 	case !mayHear:
 		return "its goal is private (rule 66)"
 	case postback.EventID != nil && *postback.EventID != c.EventID:
-		return "it is of another event"
+		return "the conversion has another event"
 	case !domain.PartnerWanted(postback.Events, domain.ConversionNews{Status: c.Status, RewardWasSent: reversed}):
-		return "the partner is not told of this status"
+		return "this status is not in the postback's events"
 	case postback.Status != "active":
 		return "the postback is paused"
 	case postback.DisabledAt != nil:
 		return "the postback is disabled"
 	case c.IsTest:
-		return "it is a test: partners hear of it only when the test asks for it"
+		return "it is a test conversion: partners are called only if the test requests it"
 	default:
 		return ""
 	}

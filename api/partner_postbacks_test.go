@@ -52,7 +52,7 @@ func TestRule54PartnerPostbacksAreKept(t *testing.T) {
 	require.Equal(t, []string{"success"}, made.Events)
 	require.Equal(t, "active", made.Status)
 	require.Nil(t, made.EventID)
-	require.Equal(t, []string{"{revenue} is not a known macro and stays empty"}, made.Warnings)
+	require.Equal(t, []string{"{revenue} is not a known macro and becomes empty"}, made.Warnings)
 	b.me.get(partnerPostbackPath+"/"+made.ID).into(200, &got)
 	require.Equal(t, made, got)
 
@@ -130,7 +130,7 @@ func TestRule54APreviewSendsNothing(t *testing.T) {
 	pending := b.postback(b.partnersClick(partner), eventBuy)
 	ask(map[string]any{"partnerPostbackId": id, "conversionId": pending.ConversionID})
 	require.False(t, preview.WouldFire)
-	require.Equal(t, "the partner is not told of this status", preview.Why)
+	require.Equal(t, "this status is not in the postback's events", preview.Why)
 	require.Contains(t, preview.URL, "s=Pending")
 
 	b.asTenant(b.tenantID.String(), `INSERT INTO offer_versions (tenant_id, offer_id, version, document, created_at, created_by)
@@ -139,7 +139,7 @@ func TestRule54APreviewSendsNothing(t *testing.T) {
 	ask(map[string]any{"partnerPostbackId": id, "conversionId": converted.ConversionID})
 	require.Equal(t, previewView{Why: "its goal is private (rule 66)"}, preview)
 	ask(map[string]any{"partnerPostbackId": id, "conversionId": b.converted("bob", eventInstall)})
-	require.Equal(t, "it is not this partner's conversion", preview.Why)
+	require.Equal(t, "the conversion belongs to another partner", preview.Why)
 	require.Empty(t, preview.URL)
 
 	b.me.post(partnerPostbackPath+"/preview", map[string]any{"partnerPostbackId": id, "conversionId": uuid.New()}).refused(http.StatusBadRequest, "conversionId")

@@ -21,7 +21,7 @@ type partnerTierDocument struct {
 type partnerTierOutput struct{ Body partnerTierDocument }
 
 type partnerTierBody struct {
-	Name Optional[string] `json:"name,omitempty" doc:"Required when made."`
+	Name Optional[string] `json:"name,omitempty" doc:"Required on creation."`
 
 	ShownOnly
 }

@@ -15,7 +15,7 @@ import (
 type PartnerConversion struct {
 	ID              uuid.UUID      `json:"id"`
 	Status          domain.Status  `json:"status" enum:"Pending,Success,Rejected"`
-	RejectionReason *domain.Reason `json:"rejectionReason" doc:"null unless Rejected, and where no more is told than that."`
+	RejectionReason *domain.Reason `json:"rejectionReason" doc:"null unless the status is Rejected, or if the reason is not disclosed."`
 	ClickID         uuid.UUID      `json:"clickId"`
 	OfferID         uuid.UUID      `json:"offerId"`
 	OfferName       string         `json:"offerName"`
@@ -26,14 +26,14 @@ type PartnerConversion struct {
 	PubClickID      string         `json:"pubClickId"`
 	Payout          Decimal        `json:"payout"`
 	Currency        string         `json:"currency"`
-	Amount          *Decimal       `json:"amount" doc:"The sale, as the advertiser told it."`
+	Amount          *Decimal       `json:"amount" doc:"The sale amount, as sent by the advertiser."`
 	CreatedAt       time.Time      `json:"createdAt"`
 	UserCompletedAt time.Time      `json:"userCompletedAt"`
 	ReleaseAt       *time.Time     `json:"releaseAt"`
 	DecidedAt       *time.Time     `json:"decidedAt"`
 	SequenceNumber  int64          `json:"sequenceNumber"`
 	IsTest          bool           `json:"isTest"`
-	PubSubs         []string       `json:"pubSubs" doc:"pub_sub_1 and on, as the link had them."`
+	PubSubs         []string       `json:"pubSubs" doc:"pub_sub_1, pub_sub_2 and so on, as sent with the link."`
 }
 
 // partnerTransition is a step in a conversion's life, without who took it and what they wrote.
@@ -183,13 +183,13 @@ type partnerClick struct {
 	PubGeoState   string         `json:"pubGeoState"`
 	PubPostalCode string         `json:"pubPostalCode"`
 	PubDevice     string         `json:"pubDevice"`
-	PubSubs       []string       `json:"pubSubs" doc:"pub_sub_1 and on."`
+	PubSubs       []string       `json:"pubSubs" doc:"pub_sub_1, pub_sub_2 and so on."`
 	Country       string         `json:"country"`
 	Device        string         `json:"device"`
 	OS            string         `json:"os"`
 	Browser       string         `json:"browser"`
-	IsRefused     bool           `json:"isRefused" doc:"It cannot convert."`
-	RefusedReason *domain.Reason `json:"refusedReason" doc:"null where no more is told than that."`
+	IsRefused     bool           `json:"isRefused" doc:"Whether the click cannot convert."`
+	RefusedReason *domain.Reason `json:"refusedReason" doc:"null if the reason is not disclosed."`
 	IsTest        bool           `json:"isTest"`
 	SessionEndsAt time.Time      `json:"sessionEndsAt"`
 }

@@ -34,7 +34,7 @@ type partnerOffer struct {
 	GenderIDs            []string          `json:"genderIds"`
 	ShowForUnknownGender bool              `json:"showForUnknownGender"`
 	DeviceType           []string          `json:"deviceType"`
-	Goals                []partnerGoal     `json:"goals" doc:"What the partner is paid for."`
+	Goals                []partnerGoal     `json:"goals" doc:"The goals that the partner is paid for."`
 }
 
 // partnerGoal is one goal of an offer that partners may see.
@@ -51,7 +51,7 @@ type partnerGoal struct {
 // partnerFigure is what a goal pays now to who asks.
 type partnerFigure struct {
 	FigureBody
-	Varies bool `json:"varies" doc:"By the conversion's parameters; the figures are those where no rule matches."`
+	Varies bool `json:"varies" doc:"Whether the payout depends on the conversion's parameters; the figures apply if no rule matches."`
 }
 
 type partnerOfferOutput struct{ Body partnerOffer }

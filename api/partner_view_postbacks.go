@@ -11,16 +11,16 @@ import (
 // partnersPostback is a URL of the asking partner's.
 type partnersPostback struct {
 	ID             uuid.UUID  `json:"id"`
-	EventID        *uuid.UUID `json:"eventId" doc:"Our id of the event; null is every event of every offer. Both kinds are called."`
+	EventID        *uuid.UUID `json:"eventId" doc:"Our id of the event; null means every event of every offer. If both kinds match, both are called."`
 	URL            string     `json:"url"`
 	Method         string     `json:"method" enum:"GET,POST"`
-	Events         []string   `json:"events" doc:"What it is told of."`
+	Events         []string   `json:"events" doc:"The transitions that are sent."`
 	Status         string     `json:"status" enum:"active,paused"`
 	DisabledAt     *time.Time `json:"disabledAt" doc:"Set when the URL answered 410."`
 	DisabledReason string     `json:"disabledReason"`
 	CreatedAt      time.Time  `json:"createdAt"`
 	UpdatedAt      time.Time  `json:"updatedAt"`
-	Warnings       []string   `json:"warnings" doc:"What is probably wrong with the URL."`
+	Warnings       []string   `json:"warnings" doc:"Probable mistakes in the URL."`
 }
 
 type partnersPostbackOutput struct{ Body partnersPostback }
@@ -66,16 +66,16 @@ func partnersPostbackOf(d *partnerPostbackDocument) partnersPostback {
 // partnersDelivery is a call of one of the asking partner's URLs, and what became of it.
 type partnersDelivery struct {
 	ID             uuid.UUID         `json:"id"`
-	EndpointID     uuid.UUID         `json:"endpointId" doc:"Which of the URLs: its id in the list of them."`
+	EndpointID     uuid.UUID         `json:"endpointId" doc:"Id of the partner postback that was called."`
 	ConversionID   *uuid.UUID        `json:"conversionId"`
-	Sequence       int64             `json:"sequence" doc:"Of the conversion's transition."`
-	Status         string            `json:"status" doc:"The conversion's status in this news."`
+	Sequence       int64             `json:"sequence" doc:"The number of the conversion's transition."`
+	Status         string            `json:"status" doc:"The conversion's status in this message."`
 	State          string            `json:"state" enum:"waiting,delivered,failed,superseded"`
 	AttemptCount   int32             `json:"attemptCount"`
-	NextAttemptAt  *time.Time        `json:"nextAttemptAt" doc:"Null while it waits for an earlier news of the same conversion."`
+	NextAttemptAt  *time.Time        `json:"nextAttemptAt" doc:"null while it waits for an earlier message about the same conversion."`
 	LastStatusCode *int32            `json:"lastStatusCode"`
 	LastError      string            `json:"lastError"`
-	IsTest         bool              `json:"isTest" doc:"Sent for a test; tried once."`
+	IsTest         bool              `json:"isTest" doc:"Sent by a test; tried only once."`
 	CreatedAt      time.Time         `json:"createdAt"`
 	FinishedAt     *time.Time        `json:"finishedAt"`
 	Attempts       []attemptDocument `json:"attempts"`

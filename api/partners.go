@@ -37,11 +37,11 @@ type partnerOutput struct{ Body partnerDocument }
 
 // partnerBody is a POST's and a PUT's. What a PUT leaves out stays as it is; null clears it.
 type partnerBody struct {
-	Name        Optional[string]    `json:"name,omitempty" doc:"Required when made."`
+	Name        Optional[string]    `json:"name,omitempty" doc:"Required on creation."`
 	Email       Optional[string]    `json:"email,omitempty"`
 	Status      Optional[string]    `json:"status,omitempty" enum:"active,paused,blocked"`
-	Caps        Optional[capsBody]  `json:"caps,omitempty" doc:"Taken as a whole: a cap that is left out is none."`
-	FallbackURL Optional[string]    `json:"fallbackUrl,omitempty" doc:"Where clicks of this partner go that cannot convert."`
+	Caps        Optional[capsBody]  `json:"caps,omitempty" doc:"Replaces all caps: an omitted cap is removed."`
+	FallbackURL Optional[string]    `json:"fallbackUrl,omitempty" doc:"Destination of this partner's clicks that cannot convert."`
 	TierID      Optional[uuid.UUID] `json:"tierId,omitempty"`
 
 	ShownOnly
@@ -151,7 +151,7 @@ func checkTier(ctx context.Context, tx pgx.Tx, row dbgen.Partner) error {
 	}
 	known, err := dbgen.New().PartnerTierExists(ctx, tx, row.TenantID, *row.TierID)
 	if err == nil && !known {
-		err = badField("tierId", "there is no such tier")
+		err = badField("tierId", "no tier has this id")
 	}
 	return err
 }

@@ -11,10 +11,10 @@ import (
 // appliedRuleView is why a conversion's revenue or payout is what it was decided to be (rules 24, 39).
 type appliedRuleView struct {
 	Kind    domain.AppliedKind `json:"kind" enum:"private,custom,structure,tier,event"`
-	ID      uuid.UUID          `json:"id" doc:"Of the custom payout, the payout structure, the partner tier or the event."`
+	ID      uuid.UUID          `json:"id" doc:"Id of the custom payout, the payout structure, the partner tier or the event."`
 	Name    string             `json:"name"`
-	Version int64              `json:"version" doc:"Of the custom payout or the payout structure; of a tier or an event, the offer's."`
-	Rule    int                `json:"rule" doc:"Which rule of the structure matched, from 1; 0 is its default."`
+	Version int64              `json:"version" doc:"Version of the custom payout or the payout structure; for a tier or an event the offer's version."`
+	Rule    int                `json:"rule" doc:"The number of the structure's matching rule, from 1; 0 is its default."`
 	// RuleName is what the rule was called then.
 	RuleName string `json:"ruleName"`
 	FigureBody

@@ -18,8 +18,8 @@ import (
 
 // FigureBody is what is paid: money, percent of the sale, or both together (rule 39).
 type FigureBody struct {
-	Flat    *Decimal `json:"flat" required:"false" doc:"In the tenant's currency; null is none."`
-	Percent *Decimal `json:"percent" required:"false" doc:"Of the sale; null is none. Without a sale it is nothing."`
+	Flat    *Decimal `json:"flat" required:"false" doc:"In the tenant's currency; null means none."`
+	Percent *Decimal `json:"percent" required:"false" doc:"Percent of the sale; null means none. Pays nothing without a sale amount."`
 }
 
 func figureBodyOf(figure domain.Figure) FigureBody {
@@ -61,21 +61,21 @@ func (v *payoutValue) UnmarshalJSON(data []byte) error {
 // Schema satisfies huma.SchemaProvider.
 func (payoutValue) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
-		Description: "A text or a number; answers hold texts.",
+		Description: "A text or a number; answers use texts.",
 		OneOf:       []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeNumber}},
 	}
 }
 
 type payoutConditionBody struct {
-	Parameter string        `json:"parameter" doc:"pub_sub_1 to 15, cnv_sub_1 to 5, cnv_amount, country, or custom. and the name of another parameter of the postback."`
-	Operator  string        `json:"operator" doc:"Of texts: = in like. Of numbers: = < <= > >= between."`
-	Type      string        `json:"type" required:"false" doc:"text or number; left out, number for cnv_amount and inequalities, else text."`
-	Values    []payoutValue `json:"values" nullable:"false" doc:"One value; any number for in; from and to for between, both included."`
+	Parameter string        `json:"parameter" doc:"pub_sub_1 to 15, cnv_sub_1 to 5, cnv_amount, country, or custom.<name> for another parameter of the postback."`
+	Operator  string        `json:"operator" doc:"For text: = in like. For numbers: = < <= > >= between."`
+	Type      string        `json:"type" required:"false" doc:"text or number; default: number for cnv_amount and inequalities, otherwise text."`
+	Values    []payoutValue `json:"values" nullable:"false" doc:"One value; any number of values for in; from and to for between, both included."`
 }
 
 type payoutRuleBody struct {
 	Name       string                `json:"name" required:"false"`
-	Conditions []payoutConditionBody `json:"conditions" nullable:"false" doc:"All of them must hold."`
+	Conditions []payoutConditionBody `json:"conditions" nullable:"false" doc:"All conditions must hold."`
 	FigureBody
 }
 
@@ -83,7 +83,7 @@ type payoutRuleBody struct {
 // default (rule 40).
 type payoutStructureDocument struct {
 	ID        uuid.UUID        `json:"id"`
-	Version   int64            `json:"version" doc:"Grows with each change; conversions name the version that paid them."`
+	Version   int64            `json:"version" doc:"Increases with each change; conversions record the version that paid them."`
 	Name      string           `json:"name"`
 	Rules     []payoutRuleBody `json:"rules"`
 	Default   FigureBody       `json:"default"`
@@ -94,9 +94,9 @@ type payoutStructureDocument struct {
 type payoutStructureOutput struct{ Body payoutStructureDocument }
 
 type payoutStructureBody struct {
-	Name    Optional[string]           `json:"name,omitempty" doc:"Required when made."`
-	Rules   Optional[[]payoutRuleBody] `json:"rules,omitempty" doc:"Taken as a whole, in their order."`
-	Default Optional[FigureBody]       `json:"default,omitempty" doc:"Required when made: where no rule matches."`
+	Name    Optional[string]           `json:"name,omitempty" doc:"Required on creation."`
+	Rules   Optional[[]payoutRuleBody] `json:"rules,omitempty" doc:"Replaces all rules; evaluated in this order."`
+	Default Optional[FigureBody]       `json:"default,omitempty" doc:"Required on creation. Applies if no rule matches."`
 
 	ShownOnly
 	Version   any `json:"version,omitempty" readOnly:"true"`

@@ -35,10 +35,10 @@ var reportKeys = []string{"period", "offer", "advertiser", "partner", "placement
 var reportUnits = []domain.ReportUnit{domain.ReportHour, domain.ReportDay, domain.ReportWeek, domain.ReportMonth}
 
 type performanceInput struct {
-	From    string   `query:"from" doc:"Required: from this day on, a date, or at or after this time of RFC 3339."`
-	To      string   `query:"to" doc:"Required: up to and with this day, a date, or before this time of RFC 3339. At most 400 days after from."`
+	From    string   `query:"from" doc:"Required. Start of the period: a date (included) or an RFC 3339 time."`
+	To      string   `query:"to" doc:"Required. End of the period: a date (included) or an RFC 3339 time (excluded). At most 400 days after from."`
 	GroupBy []string `query:"group_by" doc:"Up to 5 of offer, advertiser, partner, placement, creative, country, device, event, one of hour, day, week, month, and pub_sub_1 to pub_sub_15."`
-	TZ      string   `query:"tz" doc:"IANA name of the zone of days and dates; default: the tenant's."`
+	TZ      string   `query:"tz" doc:"IANA time zone for days and dates; default: the tenant's."`
 
 	filters map[string][]string
 }
@@ -87,7 +87,7 @@ func (reportKey) Schema(huma.Registry) *huma.Schema {
 type performanceRow struct {
 	Hour           reportKey         `json:"hour,omitzero"`
 	Day            reportKey         `json:"day,omitzero"`
-	Week           reportKey         `json:"week,omitzero" doc:"Its Monday."`
+	Week           reportKey         `json:"week,omitzero" doc:"The week's Monday."`
 	Month          reportKey         `json:"month,omitzero"`
 	OfferID        reportKey         `json:"offerId,omitzero"`
 	OfferName      reportKey         `json:"offerName,omitzero"`
@@ -100,25 +100,25 @@ type performanceRow struct {
 	CreativeOrder  reportKey         `json:"creativeOrder,omitzero"`
 	Country        reportKey         `json:"country,omitzero"`
 	Device         reportKey         `json:"device,omitzero"`
-	OfferEventID   reportKey         `json:"offerEventId,omitzero" doc:"null in the row of the clicks, which belong to no event."`
+	OfferEventID   reportKey         `json:"offerEventId,omitzero" doc:"null in the row of clicks, which have no event."`
 	EventID        reportKey         `json:"eventId,omitzero" doc:"The advertiser's name of the event."`
 	EventName      reportKey         `json:"eventName,omitzero"`
-	Subs           map[string]string `json:"subs,omitempty" doc:"By names such as pub_sub_1."`
+	Subs           map[string]string `json:"subs,omitempty" doc:"Keyed by name, such as pub_sub_1."`
 
-	Clicks        int64 `json:"clicks" doc:"Those that were sent on."`
-	UniqueClicks  int64 `json:"uniqueClicks" doc:"Different visitors per offer: the member, else address and browser."`
-	RefusedClicks int64 `json:"refusedClicks" doc:"Those that went along the fallback chain."`
+	Clicks        int64 `json:"clicks" doc:"Clicks redirected to the destination."`
+	UniqueClicks  int64 `json:"uniqueClicks" doc:"Distinct visitors per offer, by member, or by IP address and browser without one."`
+	RefusedClicks int64 `json:"refusedClicks" doc:"Clicks that followed the fallback chain."`
 	// RefusedByReason is never null.
-	RefusedByReason     map[domain.Reason]int64 `json:"refusedByReason" nullable:"false" doc:"refusedClicks by reason (offer_inactive, capped, fraud_bot and so on). Of clicks from before reasons were counted, which are not kept any more, the reason is not known."`
+	RefusedByReason     map[domain.Reason]int64 `json:"refusedByReason" nullable:"false" doc:"refusedClicks by reason (offer_inactive, capped, fraud_bot and so on). Old clicks, from before reasons were counted, have no reason."`
 	Conversions         reportConversions       `json:"conversions"`
 	CVR                 *Decimal                `json:"cvr" doc:"Successful conversions per click; null without clicks."`
 	EPC                 *Decimal                `json:"epc" doc:"Revenue per click; null without clicks."`
-	Revenue             Decimal                 `json:"revenue" doc:"Of successful conversions, as all that follow but for the pending ones."`
-	Cost                Decimal                 `json:"cost" doc:"What is owed to publishers for offers that are shared with them; no part of revenue."`
+	Revenue             Decimal                 `json:"revenue" doc:"Of successful conversions, like all following figures except the pending ones."`
+	Cost                Decimal                 `json:"cost" doc:"What is owed to publishers for shared offers; not part of revenue."`
 	Payout              Decimal                 `json:"payout"`
 	RewardPoints        Decimal                 `json:"rewardPoints"`
-	RewardCost          *Decimal                `json:"rewardCost" doc:"The points in money, by the tenant's ratio as it is now; null where there are points and no ratio."`
-	Margin              *Decimal                `json:"margin" doc:"Revenue less cost, payout and rewardCost; null where that is."`
+	RewardCost          *Decimal                `json:"rewardCost" doc:"The points in money, by the tenant's current ratio; null if there are points but no ratio."`
+	Margin              *Decimal                `json:"margin" doc:"Revenue less cost, payout and rewardCost; null if rewardCost is null."`
 	PendingRevenue      Decimal                 `json:"pendingRevenue"`
 	PendingCost         Decimal                 `json:"pendingCost"`
 	PendingPayout       Decimal                 `json:"pendingPayout"`
@@ -255,7 +255,7 @@ func (q *reportQuery) filter(c *checks, filters map[string][]string) {
 				q.Countries = append(q.Countries, cmp.Or(domain.CountryCode(value), strings.ToUpper(storable(value))))
 			}
 		default:
-			c.add(filterPrefix+name, "is not a filter here; there are: advertiserId, country, offerId, partnerId")
+			c.add(filterPrefix+name, "is not a filter here; use one of: advertiserId, country, offerId, partnerId")
 		}
 	}
 }
@@ -319,7 +319,7 @@ func (q *reportQuery) run(ctx context.Context, tx pgx.Tx) (performanceReport, er
 	report := performanceReport{From: q.Since, To: q.Until, Timezone: q.zone.String(), GroupBy: q.groupBy, Items: []performanceRow{}}
 	rows, err := q.rows(ctx, tx)
 	if errors.Is(err, errTooManyRows) {
-		return report, badField("group_by", fmt.Sprintf("gives more than %d rows: ask for fewer dimensions or a shorter time", maxReportRows))
+		return report, badField("group_by", fmt.Sprintf("gives more than %d rows: use fewer dimensions or a shorter period", maxReportRows))
 	}
 	if err != nil {
 		return report, err

@@ -14,7 +14,7 @@ import (
 type placementDocument struct {
 	ID        uuid.UUID      `json:"id"`
 	Name      string         `json:"name"`
-	Theme     map[string]any `json:"theme" doc:"How the hosted wall looks there."`
+	Theme     map[string]any `json:"theme" doc:"Appearance of the hosted wall on this placement."`
 	CreatedAt time.Time      `json:"createdAt"`
 }
 
@@ -22,8 +22,8 @@ type placementOutput struct{ Body placementDocument }
 
 // placementBody is a POST's and a PUT's. What a PUT leaves out stays as it is; null clears it.
 type placementBody struct {
-	Name  Optional[string]         `json:"name,omitempty" doc:"Required when made."`
-	Theme Optional[map[string]any] `json:"theme,omitempty" doc:"How the hosted wall looks there."`
+	Name  Optional[string]         `json:"name,omitempty" doc:"Required on creation."`
+	Theme Optional[map[string]any] `json:"theme,omitempty" doc:"Appearance of the hosted wall on this placement."`
 
 	ShownOnly
 }
@@ -108,7 +108,7 @@ func changePlacement(doc *placementDocument, body placementBody) (json.RawMessag
 		return nil, err
 	}
 	if len(theme) > maxThemeBytes {
-		c.add("theme", "must be of at most %d bytes", maxThemeBytes)
+		c.add("theme", "must have at most %d bytes", maxThemeBytes)
 	}
 	return theme, c.err()
 }

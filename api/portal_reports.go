@@ -40,24 +40,24 @@ func (r *portalReport[T]) table() *csvTable { return r.asCSV }
 type partnerReportRow struct {
 	Hour          reportKey         `json:"hour,omitzero"`
 	Day           reportKey         `json:"day,omitzero"`
-	Week          reportKey         `json:"week,omitzero" doc:"Its Monday."`
+	Week          reportKey         `json:"week,omitzero" doc:"The week's Monday."`
 	Month         reportKey         `json:"month,omitzero"`
 	OfferID       reportKey         `json:"offerId,omitzero"`
 	OfferName     reportKey         `json:"offerName,omitzero"`
 	CreativeOrder reportKey         `json:"creativeOrder,omitzero"`
 	Country       reportKey         `json:"country,omitzero"`
 	Device        reportKey         `json:"device,omitzero"`
-	OfferEventID  reportKey         `json:"offerEventId,omitzero" doc:"null in the row of the clicks, which belong to no event."`
+	OfferEventID  reportKey         `json:"offerEventId,omitzero" doc:"null in the row of clicks, which have no event."`
 	EventID       reportKey         `json:"eventId,omitzero" doc:"The advertiser's name of the event."`
 	EventName     reportKey         `json:"eventName,omitzero"`
-	Subs          map[string]string `json:"subs,omitempty" doc:"By names such as pub_sub_1."`
+	Subs          map[string]string `json:"subs,omitempty" doc:"Keyed by name, such as pub_sub_1."`
 
-	Clicks        int64             `json:"clicks" doc:"Those that were sent on."`
-	UniqueClicks  int64             `json:"uniqueClicks" doc:"Different visitors per offer: the member, else address and browser."`
+	Clicks        int64             `json:"clicks" doc:"Clicks redirected to the destination."`
+	UniqueClicks  int64             `json:"uniqueClicks" doc:"Distinct visitors per offer, by member, or by IP address and browser without one."`
 	RefusedClicks int64             `json:"refusedClicks"`
-	Conversions   reportConversions `json:"conversions" doc:"Without those of private goals."`
+	Conversions   reportConversions `json:"conversions" doc:"Excludes conversions of private goals."`
 	CVR           *Decimal          `json:"cvr" doc:"Successful conversions per click; null without clicks."`
-	Payout        Decimal           `json:"payout" doc:"Of successful conversions: what the partner earned."`
+	Payout        Decimal           `json:"payout" doc:"What the partner earned from successful conversions."`
 	PendingPayout Decimal           `json:"pendingPayout"`
 	Currency      string            `json:"currency"`
 }
@@ -66,22 +66,22 @@ type partnerReportRow struct {
 type advertiserReportRow struct {
 	Hour          reportKey `json:"hour,omitzero"`
 	Day           reportKey `json:"day,omitzero"`
-	Week          reportKey `json:"week,omitzero" doc:"Its Monday."`
+	Week          reportKey `json:"week,omitzero" doc:"The week's Monday."`
 	Month         reportKey `json:"month,omitzero"`
 	OfferID       reportKey `json:"offerId,omitzero"`
 	OfferName     reportKey `json:"offerName,omitzero"`
 	CreativeOrder reportKey `json:"creativeOrder,omitzero"`
 	Country       reportKey `json:"country,omitzero"`
 	Device        reportKey `json:"device,omitzero"`
-	OfferEventID  reportKey `json:"offerEventId,omitzero" doc:"null in the row of the clicks, which belong to no event."`
+	OfferEventID  reportKey `json:"offerEventId,omitzero" doc:"null in the row of clicks, which have no event."`
 	EventID       reportKey `json:"eventId,omitzero" doc:"The advertiser's name of the event."`
 	EventName     reportKey `json:"eventName,omitzero"`
 
-	Clicks       int64             `json:"clicks" doc:"Those that were sent on."`
-	UniqueClicks int64             `json:"uniqueClicks" doc:"Different visitors per offer: the member, else address and browser."`
+	Clicks       int64             `json:"clicks" doc:"Clicks redirected to the destination."`
+	UniqueClicks int64             `json:"uniqueClicks" doc:"Distinct visitors per offer, by member, or by IP address and browser without one."`
 	Conversions  reportConversions `json:"conversions"`
 	CVR          *Decimal          `json:"cvr" doc:"Successful conversions per click; null without clicks."`
-	Cost         Decimal           `json:"cost" doc:"Of successful conversions: what the advertiser owes for them."`
+	Cost         Decimal           `json:"cost" doc:"What the advertiser owes for successful conversions."`
 	PendingCost  Decimal           `json:"pendingCost"`
 	Currency     string            `json:"currency"`
 }
@@ -185,7 +185,7 @@ func (v *reportView[T]) check(in *performanceInput) error {
 	}
 	for _, name := range sortedKeys(in.filters) {
 		if !strings.EqualFold(name, "offerId") && !strings.EqualFold(name, "country") {
-			c.add(filterPrefix+name, "is not a filter here; there are: country, offerId")
+			c.add(filterPrefix+name, "is not a filter here; use one of: country, offerId")
 		}
 	}
 	return c.err()

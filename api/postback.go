@@ -70,7 +70,7 @@ func (t *Tracking) take(c *gin.Context, form *conversionForm) { t.takeUnless(c, 
 func (t *Tracking) takeUnless(c *gin.Context, form *conversionForm, wrong *domain.FieldError) {
 	body, err := readPostback(c)
 	if err != nil {
-		form.busy(c, "The body did not arrive whole, please send again.")
+		form.busy(c, "The body did not arrive completely, please send again.")
 		return
 	}
 	source := inbound.ParseSource(c.ClientIP())
@@ -85,7 +85,7 @@ func (t *Tracking) takeUnless(c *gin.Context, form *conversionForm, wrong *domai
 		return
 	}
 	if errors.Is(err, errCrowded) {
-		form.busy(c, "Too many postbacks of this click wait for their decision, please send again.")
+		form.busy(c, "Too many postbacks of this click are waiting for their decision, please send again.")
 		return
 	}
 	if err != nil {
@@ -147,7 +147,7 @@ func (t *Tracking) decide(ctx context.Context, form *conversionForm, postback *d
 
 // queued is the answer for a postback that is on disk and not decided yet.
 func queued(id uuid.UUID) domain.Answer {
-	return domain.Answer{PostbackID: id, Outcome: domain.OutcomeQueued, Detail: "Received, and not decided yet: GET /track/" + id.String() + " tells later."}
+	return domain.Answer{PostbackID: id, Outcome: domain.OutcomeQueued, Detail: "Received but not decided yet: GET /track/" + id.String() + " returns the answer later."}
 }
 
 // awaitAnswer is the decision, or otherwise when it takes too long or the sender has gone.
@@ -167,11 +167,11 @@ func awaitAnswer(ctx context.Context, decided <-chan domain.Answer, otherwise do
 var (
 	postbacksLate = promauto.NewCounter(prometheus.CounterOpts{
 		Name: "offerflow_postbacks_late_total",
-		Help: "Postbacks of any form that were answered queued because their decision took longer than their sender waits.",
+		Help: "Postbacks of any format answered queued because their decision took longer than their sender waits.",
 	})
 	postbacksUnavailable = promauto.NewCounter(prometheus.CounterOpts{
 		Name: "offerflow_postbacks_unavailable_total",
-		Help: "Postbacks of any form that were answered 503 because they could not be put on disk.",
+		Help: "Postbacks of any format answered 503 because they could not be stored.",
 	})
 )
 
@@ -198,7 +198,7 @@ func (t *Tracking) answerLater(c *gin.Context, id uuid.UUID) {
 	}
 	leave, ok := t.asked.enter(c.Request.Context(), c)
 	if !ok {
-		writeProblem(c, newProblem(http.StatusServiceUnavailable, "Too many answers are asked for. Ask again after Retry-After.").retryAfter(2*time.Second))
+		writeProblem(c, newProblem(http.StatusServiceUnavailable, "Too many requests for answers. Try again after Retry-After.").retryAfter(2*time.Second))
 		return
 	}
 	defer leave()
@@ -292,11 +292,11 @@ func fillCompletion(p *domain.Postback, read *sentValues) domain.FieldErrors {
 	at, zoned, ok := domain.ParseSentTime(text)
 	name := cmp.Or(read.said["cnv_completed_at"], "cnv_completed_at")
 	if !ok {
-		return domain.FieldErrors{{Field: name, Reason: "is neither RFC 3339 nor Unix time in seconds or milliseconds, and was left out"}}
+		return domain.FieldErrors{{Field: name, Reason: "is neither RFC 3339 nor Unix time in seconds or milliseconds and was ignored"}}
 	}
 	p.CompletedAt = &at
 	if !zoned {
-		return domain.FieldErrors{{Field: name, Reason: "says no time zone and was read as UTC"}}
+		return domain.FieldErrors{{Field: name, Reason: "has no time zone and was taken as UTC"}}
 	}
 	return nil
 }

@@ -17,23 +17,23 @@ import (
 // postbackView is one postback as it was received, and what became of it.
 type postbackView struct {
 	ID       uuid.UUID         `json:"id"`
-	Time     time.Time         `json:"time" doc:"When it was received."`
+	Time     time.Time         `json:"time" doc:"When the postback was received."`
 	SourceIP string            `json:"sourceIp"`
 	Method   string            `json:"method"`
 	Path     string            `json:"path"`
-	Query    map[string]string `json:"query" doc:"All parameters as sent, by query, form or JSON; secrets replaced."`
+	Query    map[string]string `json:"query" doc:"All parameters as sent in query, form or JSON; secrets are replaced."`
 	Outcome  domain.Outcome    `json:"outcome"`
 	Reason   domain.Reason     `json:"reason"`
-	Detail   string            `json:"detail" doc:"Why, in words: which field, what is missing, until when. It is what the sender was told, and for the tenant what a stranger must not hear, such as names of events."`
+	Detail   string            `json:"detail" doc:"The reason in words: which field, what is missing, until when. It may contain more than the sender was told, such as names of events."`
 	// Warnings is never null.
-	Warnings      domain.FieldErrors `json:"warnings" nullable:"false" doc:"What of it could not be read and was left out."`
+	Warnings      domain.FieldErrors `json:"warnings" nullable:"false" doc:"Values that could not be parsed and were ignored."`
 	AdvertiserID  *uuid.UUID         `json:"advertiserId"`
 	ClickID       *uuid.UUID         `json:"clickId"`
 	ConversionID  *uuid.UUID         `json:"conversionId"`
-	RecordedAs    domain.RecordAs    `json:"recordedAs" doc:"click where it was only counted (rule 70); else empty."`
-	Status        domain.Status      `json:"status" doc:"The conversion's status as it was at the decision."`
+	RecordedAs    domain.RecordAs    `json:"recordedAs" doc:"click if it was only counted (rule 70); otherwise empty."`
+	Status        domain.Status      `json:"status" doc:"The conversion's status at the decision."`
 	ReleaseAt     *time.Time         `json:"releaseAt"`
-	Authenticated bool               `json:"authenticated" doc:"Passed the advertiser's security."`
+	Authenticated bool               `json:"authenticated" doc:"Whether the sender passed the advertiser's security."`
 	DecidedAt     time.Time          `json:"decidedAt"`
 }
 
@@ -111,8 +111,8 @@ var unclaimedListing = listing[postbackView]{
 
 type postbackLogInput struct {
 	ListInput
-	From string `query:"from" doc:"Received from this day on, a date, or at or after this time of RFC 3339."`
-	To   string `query:"to" doc:"Received up to and with this day, a date, or before this time of RFC 3339."`
+	From string `query:"from" doc:"Start of the period by receipt: a date (included) or an RFC 3339 time."`
+	To   string `query:"to" doc:"End of the period by receipt: a date (included) or an RFC 3339 time (excluded)."`
 }
 
 // Resolve satisfies huma.Resolver. from and to are short for the filters of the same names.

@@ -48,7 +48,7 @@ func readPairs(r *http.Request, body []byte) (sentPairs, *domain.FieldError) {
 	case err != nil:
 		return sent, &domain.FieldError{Field: "body", Reason: err.Error()}
 	case len(sent.query)+len(sent.body) > maxPostbackPairs:
-		return sent, &domain.FieldError{Field: "query", Reason: "holds, with the body, more than 200 parameters"}
+		return sent, &domain.FieldError{Field: "query", Reason: "has, together with the body, more than 200 parameters"}
 	}
 	return sent, nil
 }

@@ -138,7 +138,7 @@ func countedKey(p *domain.Postback) string {
 
 var refusalsShed = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "offerflow_refusals_shed_total",
-	Help: "Postbacks answered 503 because they would have been refused or come to nothing, by the budget that was spent; disk: they could not be written.",
+	Help: "Postbacks answered 503 because they would have been refused or changed nothing, by the budget used up; disk: they could not be stored.",
 }, []string{"budget"})
 
 func init() {
@@ -155,7 +155,7 @@ func (e errSpent) Error() string { return "too many refused postbacks, by " + st
 // shed answers what a budget has nothing left for.
 func shed(c *gin.Context, form *conversionForm, budget errSpent) {
 	refusalsShed.WithLabelValues(string(budget)).Inc()
-	form.busy(c, "Too many postbacks from here are refused, please send again later.")
+	form.busy(c, "Too many postbacks from this sender were refused, please send again later.")
 }
 
 // refuse is the answer to a postback that the edge refuses, once that is on disk for the log.

@@ -23,9 +23,9 @@ type Problem struct {
 	Title  string              `json:"title" example:"Bad Request"`
 	Status int                 `json:"status" example:"400"`
 	Detail string              `json:"detail,omitempty"`
-	Errors []domain.FieldError `json:"errors,omitempty" doc:"What is wrong, field by field."`
+	Errors []domain.FieldError `json:"errors,omitempty" doc:"The errors by field."`
 	// Current is of a 412 alone.
-	Current any `json:"current,omitempty" doc:"What stands now, whole, where the change was made from an earlier version."`
+	Current any `json:"current,omitempty" doc:"The whole current document, if the change was made from an earlier version."`
 
 	headers http.Header
 }
@@ -61,7 +61,7 @@ func badField(field, reason string) *Problem {
 }
 
 // notFound is 404, for what does not exist and for what is another tenant's alike.
-func notFound() *Problem { return newProblem(http.StatusNotFound, "There is nothing here.") }
+func notFound() *Problem { return newProblem(http.StatusNotFound, "Not found.") }
 
 // conflict is 409.
 func conflict(detail string) *Problem { return newProblem(http.StatusConflict, detail) }
@@ -93,7 +93,7 @@ func forbidden(detail string, fields ...domain.FieldError) *Problem {
 
 // unavailable is 503: the same request may succeed a little later.
 func unavailable() *Problem {
-	return newProblem(http.StatusServiceUnavailable, "A part that this needs does not answer. Try again.").retryAfter(time.Second)
+	return newProblem(http.StatusServiceUnavailable, "A dependency of this request does not answer. Try again.").retryAfter(time.Second)
 }
 
 // cutRetry is what Retry-After says of a request that took too long: the same one may pass on a quieter
@@ -143,23 +143,23 @@ func asProblem(ctx context.Context, err error) *Problem {
 	case errors.Is(err, domain.ErrRange), db.OutOfRange(err):
 		slog.WarnContext(ctx, "a figure is out of range", "request_id", requestIDOf(ctx), "error", err)
 		return newProblem(http.StatusUnprocessableEntity,
-			"A figure or a sum is larger than can be booked (9223372036854.775807). Ask for less at a time, or correct the figures it is made of.")
+			"An amount or sum is too large to be booked (maximum 9223372036854.775807). Request a smaller part, or correct the amounts.")
 	case db.TimedOut(err):
 		slog.WarnContext(ctx, "a statement took too long", "request_id", requestIDOf(ctx), "error", err)
 		return newProblem(http.StatusServiceUnavailable,
-			"This took longer than is allowed. Ask for less at a time: a shorter period, fewer groups or a narrower filter.").retryAfter(cutRetry)
+			"The request took too long. Use a shorter period, fewer groups or a narrower filter.").retryAfter(cutRetry)
 	case db.Locked(err):
-		slog.WarnContext(ctx, "a lock was waited for too long", "request_id", requestIDOf(ctx), "error", err)
-		return newProblem(http.StatusServiceUnavailable, "Something else is changing the same thing. Try again.").retryAfter(time.Second)
+		slog.WarnContext(ctx, "waited too long for a lock", "request_id", requestIDOf(ctx), "error", err)
+		return newProblem(http.StatusServiceUnavailable, "Another request is changing the same data. Try again.").retryAfter(time.Second)
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil, // the client has gone
 		errors.As(err, &busy):
 		return unavailable()
 	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), db.Unavailable(err):
-		slog.WarnContext(ctx, "request failed for now", "request_id", requestIDOf(ctx), "error", err)
+		slog.WarnContext(ctx, "request failed temporarily", "request_id", requestIDOf(ctx), "error", err)
 		return unavailable()
 	}
 	slog.ErrorContext(ctx, "request failed", "request_id", requestIDOf(ctx), "error", err)
-	return newProblem(http.StatusInternalServerError, "Something went wrong here. The log has it under request "+requestIDOf(ctx)+".")
+	return newProblem(http.StatusInternalServerError, "Internal error. The server's log has the details under request "+requestIDOf(ctx)+".")
 }
 
 // writeProblem answers a raw route.

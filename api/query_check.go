@@ -67,11 +67,11 @@ func queryPair(pair string) (name, value, reason string) {
 	sentName, sentValue, _ := strings.Cut(pair, "=")
 	name, err := url.QueryUnescape(sentName)
 	if err != nil {
-		return truncated(strings.ToValidUTF8(sentName, "\uFFFD"), 64), "", "is not percent-encoded as a query must be"
+		return truncated(strings.ToValidUTF8(sentName, "\uFFFD"), 64), "", "is not correctly percent-encoded"
 	}
 	name = truncated(strings.ToValidUTF8(name, "\uFFFD"), 64)
 	if value, err = url.QueryUnescape(sentValue); err != nil {
-		return name, "", "is not percent-encoded as a query must be: write % as %25"
+		return name, "", "is not correctly percent-encoded: write % as %25"
 	}
 	if strings.Contains(pair, ";") {
 		return name, "", "has a semicolon: write it as %3B, and & between parameters"
@@ -90,17 +90,17 @@ func unknownParameter(op *huma.Operation, open bool, name string) string {
 		return ""
 	case filter || len(name) >= len(filterPrefix) && strings.EqualFold(name[:len(filterPrefix)-1], "filter"):
 		if takesFilters {
-			return "is not how a filter is written: filter.<Field>="
+			return "is not a valid filter: write filter.<Field>="
 		}
-		return "no filters are taken here"
+		return "this route has no filters"
 	case open:
 		return likeParameter(names, name)
 	case op.Method == http.MethodGet && (len(names) == 0 || name == "page" || name == "page_size"):
 		return "" // nothing is selected that could be widened; the answer comes whole
 	case len(names) == 0:
-		return "is not a parameter here; there are none"
+		return "is unknown; this route has no query parameters"
 	}
-	return "is not a parameter here; there are: " + strings.Join(names, ", ")
+	return "is unknown; the parameters are: " + strings.Join(names, ", ")
 }
 
 // queryParameters are the names that an operation takes in its query, and whether it takes filters.
@@ -119,7 +119,7 @@ func queryParameters(op *huma.Operation) (names []string, takesFilters bool) {
 func likeParameter(names []string, name string) string {
 	for _, known := range names {
 		if !strings.HasPrefix(known, "pub_") && plainName(known) == plainName(name) { // a click's are read in any case
-			return "is not a parameter here; write it as " + known
+			return "is unknown; write it as " + known
 		}
 	}
 	return ""

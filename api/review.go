@@ -26,20 +26,20 @@ const (
 type reviewInput struct {
 	Body struct {
 		Action       string         `json:"action" enum:"approve,reject,reverse"`
-		IDs          []string       `json:"ids,omitempty" doc:"Up to 100 are answered when they are done; more, up to 50000, are a job."`
-		Filter       map[string]any `json:"filter,omitempty" doc:"In place of ids: the fields by which conversions are listed, and their bounds: user_completed_at_from and _to, created_at_, decided_at_, tz. A value, or a list of which any may be. Always a job."`
-		Reason       string         `json:"reason,omitempty" doc:"Free text, kept in the history. Required with overrideCaps."`
-		OverrideCaps bool           `json:"overrideCaps,omitempty" doc:"Approve although a cap or the budget is exhausted."`
-		DryRun       bool           `json:"dryRun,omitempty" doc:"Change nothing; say what would happen. Caps and budget are looked at only when it is done."`
+		IDs          []string       `json:"ids,omitempty" doc:"Up to 100 are answered when all are done; more, up to 50000, run as a job."`
+		Filter       map[string]any `json:"filter,omitempty" doc:"Instead of ids: the filter fields of the list of conversions, and the periods user_completed_at_from and _to, created_at_, decided_at_, with tz. Each is a value, or a list combined with OR. Always runs as a job."`
+		Reason       string         `json:"reason,omitempty" doc:"Free text, stored in the history. Required with overrideCaps."`
+		OverrideCaps bool           `json:"overrideCaps,omitempty" doc:"Approve even if a cap or the budget is exhausted."`
+		DryRun       bool           `json:"dryRun,omitempty" doc:"Change nothing and return what would happen. Caps and budget are checked only in the real run."`
 	}
 }
 
 // reviewResult is how one conversion stands after a review, or would stand.
 type reviewResult struct {
 	ID              uuid.UUID      `json:"id"`
-	Status          *domain.Status `json:"status" doc:"null where there is no such conversion."`
+	Status          *domain.Status `json:"status" doc:"null if the conversion does not exist."`
 	RejectionReason *domain.Reason `json:"rejectionReason"`
-	Changed         bool           `json:"changed" doc:"false where it was so already, or could not be done."`
+	Changed         bool           `json:"changed" doc:"false if it already had that state, or the action failed."`
 	Error           string         `json:"error,omitempty"`
 }
 
@@ -47,8 +47,8 @@ type reviewResult struct {
 // Test conversions count, but move no money.
 type reviewTotals struct {
 	Count   int     `json:"count"`
-	Revenue Decimal `json:"revenue" doc:"Without what is cost."`
-	Cost    Decimal `json:"cost" doc:"Of the conversions of shared offers whose advertiser the tenant is."`
+	Revenue Decimal `json:"revenue" doc:"Excludes cost."`
+	Cost    Decimal `json:"cost" doc:"For conversions of shared offers whose advertiser is this tenant."`
 	Payout  Decimal `json:"payout"`
 	Reward  Decimal `json:"reward" doc:"In points."`
 }
@@ -56,16 +56,16 @@ type reviewTotals struct {
 // reviewSplit parts what a dry run would change by what would become of it anyway. The three add up to the
 // totals.
 type reviewSplit struct {
-	WaitsForPerson reviewTotals `json:"waitsForPerson" doc:"Pending until a person acts: no timer releases these."`
-	ReleasesItself releasing    `json:"releasesItself" doc:"Pending, and would become Success without anybody when their pending time is over."`
-	Decided        reviewTotals `json:"decided" doc:"Not Pending any more: Success that would be reversed, Rejected that would be approved."`
+	WaitsForPerson reviewTotals `json:"waitsForPerson" doc:"Pending until a person acts; no timer releases them."`
+	ReleasesItself releasing    `json:"releasesItself" doc:"Pending, and released automatically when their pending period ends."`
+	Decided        reviewTotals `json:"decided" doc:"No longer Pending: Success that would be reversed, Rejected that would be approved."`
 }
 
 // releasing are totals, and when the timers would release what they are about.
 type releasing struct {
 	ReviewTotals
-	FirstAt *time.Time `json:"firstAt" doc:"When the first of them would be released; null where there is none."`
-	LastAt  *time.Time `json:"lastAt" doc:"When the last of them would be."`
+	FirstAt *time.Time `json:"firstAt" doc:"When the first of them would be released; null if there is none."`
+	LastAt  *time.Time `json:"lastAt" doc:"When the last of them would be released."`
 }
 
 func (s *reviewSplit) add(c *dbgen.Conversion) {
@@ -91,10 +91,10 @@ func (s *reviewSplit) add(c *dbgen.Conversion) {
 type reviewOutput struct {
 	Status int
 	Body   struct {
-		JobID   *uuid.UUID     `json:"jobId,omitempty" doc:"With 202: GET /api/v1/jobs/{id} shows how far it is."`
-		Results []reviewResult `json:"results,omitempty" doc:"In the order of ids, each once. Of a dry run of a job the first 100 that could not be done."`
+		JobID   *uuid.UUID     `json:"jobId,omitempty" doc:"With 202: GET /api/v1/jobs/{id} shows the progress."`
+		Results []reviewResult `json:"results,omitempty" doc:"In the order of ids, each once. For a dry run of a job: the first 100 that would fail."`
 		Totals  *reviewTotals  `json:"totals,omitempty"`
-		Split   *reviewSplit   `json:"split,omitempty" doc:"Of a dry run: the totals, by whether the conversions wait for a person or would release themselves."`
+		Split   *reviewSplit   `json:"split,omitempty" doc:"For a dry run: the totals, divided by whether the conversions wait for a person or are released automatically."`
 	}
 }
 
@@ -154,13 +154,13 @@ func checkReview(ctx context.Context, in *reviewInput) (*reviewRequest, error) {
 	}
 	switch {
 	case body.Filter != nil && len(body.IDs) > 0:
-		c.add("filter", "stands in place of ids, not beside them")
+		c.add("filter", "cannot be combined with ids")
 	case body.Filter != nil:
 		request.filters, request.tz = c.reviewFilter(body.Filter)
 	case len(body.IDs) == 0:
 		c.add("ids", "is required, or filter")
 	case len(body.IDs) > maxReviewedIDs:
-		c.add("ids", "must be at most %d; a filter takes more", maxReviewedIDs)
+		c.add("ids", "must be at most %d; use a filter for more", maxReviewedIDs)
 	default:
 		request.ids = c.uniqueIDs("ids", body.IDs)
 	}
@@ -168,7 +168,7 @@ func checkReview(ctx context.Context, in *reviewInput) (*reviewRequest, error) {
 	case request.note == "" && request.overrideCaps:
 		c.add("reason", "is required with overrideCaps") // rule 25
 	case utf8.RuneCountInString(request.note) > maxNoteLength:
-		c.add("reason", "must be of at most %d characters", maxNoteLength)
+		c.add("reason", "must have at most %d characters", maxNoteLength)
 	case strings.ContainsRune(request.note, 0): // the database would refuse it again and again
 		c.add("reason", "contains a character that cannot be stored")
 	}

@@ -90,7 +90,7 @@ func (c *checks) reviewFilter(filter map[string]any) (filters map[string][]strin
 		}
 	}
 	if len(filters) == 0 && c.err() == nil {
-		c.add("filter", "must name a field: all conversions at once are never meant")
+		c.add("filter", "must have at least one field")
 	}
 	return filters, tz
 }
@@ -165,7 +165,7 @@ func (s *Server) takeItems(ctx context.Context, tx pgx.Tx, jobID uuid.UUID, requ
 		return 0, err
 	}
 	if tag.RowsAffected() > maxJobItems {
-		return 0, badField("filter", fmt.Sprintf("finds more than %d conversions; name a span of time", maxJobItems))
+		return 0, badField("filter", fmt.Sprintf("matches more than %d conversions; add a period", maxJobItems))
 	}
 	return tag.RowsAffected(), nil
 }

@@ -163,8 +163,8 @@ func reviewError(ctx context.Context, id uuid.UUID, err error) string {
 	if errors.As(err, &application) && application.Type() == "NoConversion" {
 		return errorNoConversion
 	}
-	slog.WarnContext(ctx, "review failed for now", "conversion", id, "request_id", requestIDOf(ctx), "error", err)
-	return "not done yet, or not known to be done: ask again"
+	slog.WarnContext(ctx, "review failed temporarily", "conversion", id, "request_id", requestIDOf(ctx), "error", err)
+	return "outcome unknown; retry the request"
 }
 
 // movesOfReview finds what a review's request changed: Settle wrote it, with its audit entry, in

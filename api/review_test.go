@@ -141,7 +141,7 @@ func TestReviewAgainUnderOneKey(t *testing.T) {
 	var partly reviewed
 	keyed.post(reviewPath, body).into(http.StatusOK, &partly)
 	require.Equal(t, 1, partly.Totals.Count)
-	require.Contains(t, append(partly.statuses(), ""), "Pending: not done yet, or not known to be done: ask again")
+	require.Contains(t, append(partly.statuses(), ""), "Pending: outcome unknown; retry the request")
 
 	// What is not final is not kept: the same request goes on with the rest.
 	var whole reviewed

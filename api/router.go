@@ -276,7 +276,7 @@ func raw(r *router, method, path, id string, who access, summary string, handler
 
 var idempotencyParameter = &huma.Param{
 	Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: huma.TypeString},
-	Description: "The same key with the same request gives the first answer again, without a second effect.",
+	Description: "A repeated request with the same key returns the first answer and has no second effect.",
 }
 
 var pathParameter = regexp.MustCompile(`\{(\w+)\}`)

@@ -27,8 +27,8 @@ type scheduledChangeDocument struct {
 	CreatedAt time.Time `json:"createdAt"`
 	CreatedBy string    `json:"createdBy"`
 	// Side and By say whose it is, as both sides of a shared offer read it.
-	Side       domain.Side `json:"side" enum:"owner,advertiser,publisher" doc:"Who scheduled it: owner where the offer is not shared."`
-	By         string      `json:"by" doc:"Who of which side scheduled it; of an offer that is not shared the same as createdBy."`
+	Side       domain.Side `json:"side" enum:"owner,advertiser,publisher" doc:"Who scheduled it; owner if the offer is not shared."`
+	By         string      `json:"by" doc:"The side and actor that scheduled it; the same as createdBy if the offer is not shared."`
 	FinishedAt *time.Time  `json:"finishedAt"`
 }
 
@@ -38,9 +38,9 @@ type scheduleChangeInput struct {
 	ByID
 	Body struct {
 		Field   string     `json:"field" enum:"revenue,reward"`
-		EventID *uuid.UUID `json:"eventId,omitempty" format:"uuid" doc:"The goal's id; of a SingleEvent offer it may be left out."`
-		Value   Decimal    `json:"value" doc:"The new figure, or percent when the offer is RevShare."`
-		At      time.Time  `json:"at" doc:"A whole hour, at most a year ahead."`
+		EventID *uuid.UUID `json:"eventId,omitempty" format:"uuid" doc:"The goal's id; optional for a SingleEvent offer."`
+		Value   Decimal    `json:"value" doc:"The new value; percent if the offer is RevShare."`
+		At      time.Time  `json:"at" doc:"A full hour, at most a year ahead."`
 	}
 }
 
@@ -112,7 +112,7 @@ func (s *Server) planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *sc
 		return dbgen.ScheduledChange{}, err
 	}
 	if waiting >= domain.MaxScheduled {
-		return dbgen.ScheduledChange{}, badField("field", "has the largest number of changes that may wait already, 5")
+		return dbgen.ScheduledChange{}, badField("field", "already has the maximum of 5 pending changes")
 	}
 	by, err := actorInWords(ctx, tx) // of a shared offer the other side reads it
 	if err != nil {
@@ -169,7 +169,7 @@ func (s *Server) cancelChange(ctx context.Context, in *scheduledChangeByID) (*st
 			if _, err := viewScheduledChange(ctx, tx, in.ID, in.ChangeID); err != nil {
 				return err
 			}
-			return forbidden("The other side scheduled this change: only it cancels it.", domain.FieldError{Field: "changeId", Reason: "is the other side's"})
+			return forbidden("The other side scheduled this change: only it can cancel it.", domain.FieldError{Field: "changeId", Reason: "belongs to the other side"})
 		}
 		if err != nil {
 			return err

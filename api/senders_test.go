@@ -178,7 +178,7 @@ func TestRule71TwoSources(t *testing.T) {
 	click := e.keys.NewID(keyring.KindClick, e.at).String()
 	e.post("/track?gk_click_id="+click+"&cnv_amount=5", "application/json", `{"cnv_amount":9.99,"CNV_SUB_1":"x"}`)
 	require.Equal(t, domain.ReasonMalformed, e.last(t).Refused)
-	require.Equal(t, "cnv_amount is given more than once with different values.", e.last(t).Detail)
+	require.Equal(t, "cnv_amount has several different values.", e.last(t).Detail)
 	w := e.post("/track?gk_click_id="+click+"&cnv_amount=5&cnv_sub_1=a", "application/json", `{"CNV_AMOUNT":5.00,"cnv_sub_1":"x"}`)
 	require.Equal(t, []any{domain.ReasonNone, "5", []string{"a"}}, []any{e.last(t).Refused, e.last(t).Amount, e.last(t).Subs})
 	require.Equal(t, domain.FieldErrors{{Field: "cnv_sub_1", Reason: firstCounts}}, e.last(t).Warnings)
@@ -217,14 +217,14 @@ func TestRule71WrongAddresses(t *testing.T) {
 		code         int
 		key, detail  string
 	}{
-		{"GET", "/track/key/more", 400, "key", "path is no address of postbacks."},
-		{"POST", "//track//key//more/", 400, "key", "path is no address of postbacks."},
-		{"GET", "/Track", 400, "", "path is no address of postbacks."},
+		{"GET", "/track/key/more", 400, "key", "path is not a postback address."},
+		{"POST", "//track//key//more/", 400, "key", "path is not a postback address."},
+		{"GET", "/Track", 400, "", "path is not a postback address."},
 		{"PUT", "/track/key", 400, "key", "method must be GET or POST."},
-		{"GET", "/aff_lsr/x", 200, "", "path is no address of postbacks."},
-		{"GET", "/aff_lsrs", 200, "", "path is no address of postbacks."},
+		{"GET", "/aff_lsr/x", 200, "", "path is not a postback address."},
+		{"GET", "/aff_lsrs", 200, "", "path is not a postback address."},
 		{"PATCH", "/aff_goal", 200, "", "method must be GET or POST."},
-		{"GET", "/SPsecretcode/more", 200, "", "path is no address of postbacks."},
+		{"GET", "/SPsecretcode/more", 200, "", "path is not a postback address."},
 	} {
 		before := len(e.posted)
 		w := e.serve(httptest.NewRequest(c.method, c.path+query, nil))

@@ -29,25 +29,25 @@ func (f *SentField) ours() string {
 var (
 	// PostbackFields are those of our own form.
 	PostbackFields = []SentField{
-		{Name: "gk_click_id", Limit: 128, Strict: true, Doc: "The click id that the destination was given. Required."},
+		{Name: "gk_click_id", Limit: 128, Strict: true, Doc: "The click id that was passed to the destination. Required."},
 		{Name: "cnv_event_id", Limit: 255, Strict: true, Doc: "The event's `eventId`, byte for byte; for MultiEvent offers it, `goal_id` or `goal_name` is required."},
 		{Name: "goal_id", Limit: 64, Strict: true, Doc: "The goal by its id."},
 		{Name: "goal_name", Limit: 255, Strict: true, Doc: "The goal by its slug."},
-		{Name: "adv_id", Limit: 64, Strict: true, Doc: "The advertiser whose `goal_name` is meant."},
-		{Name: "cnv_amount", Limit: 255, Strict: true, Money: true, Doc: "The sale; required for revenue share. A decimal with a point, without grouping or currency."},
-		{Name: "cnv_currency", Limit: 16, Strict: true, Money: true, Doc: "The amount's currency; the tenant's where it is left out."},
-		{Name: "cnv_conversion_id", Limit: 255, Strict: true, Doc: "The advertiser's own id of this conversion: tells a retry from a repeat."},
+		{Name: "adv_id", Limit: 64, Strict: true, Doc: "The advertiser of the goal in `goal_name`."},
+		{Name: "cnv_amount", Limit: 255, Strict: true, Money: true, Doc: "The sale amount; required for revenue share. A decimal number with a point, without grouping or currency."},
+		{Name: "cnv_currency", Limit: 16, Strict: true, Money: true, Doc: "The amount's currency; default: the tenant's."},
+		{Name: "cnv_conversion_id", Limit: 255, Strict: true, Doc: "The advertiser's own id of this conversion; distinguishes a retry from a repeat."},
 		{Name: "cnv_status", Limit: 255, Strict: true, Doc: "The advertiser's verdict: `approved`, `pending` or `rejected` (also `declined`, `cancelled`, `reversed`, `chargeback`)."},
-		{Name: "cnv_completed_at", Limit: 64, Doc: "When it was completed: RFC 3339, or Unix time in seconds or milliseconds."},
-		{Name: "cnv_conversion_ip_address", Limit: 64, Doc: "Kept in the log."},
-		{Name: "cnv_email", Limit: 320, Doc: "Kept in the log without the name before the @."},
-		{Name: "cnv_user_id", Limit: 255, Doc: "Kept in the log."},
-		{Name: "cnv_sub_1", Limit: 1024, Doc: "Kept, and given to callbacks."},
-		{Name: "cnv_sub_2", Limit: 1024, Doc: "Kept, and given to callbacks."},
-		{Name: "cnv_sub_3", Limit: 1024, Doc: "Kept, and given to callbacks."},
-		{Name: "cnv_sub_4", Limit: 1024, Doc: "Kept, and given to callbacks."},
-		{Name: "cnv_sub_5", Limit: 1024, Doc: "Kept, and given to callbacks."},
-		{Name: "security_token", Limit: 1024, Doc: "Where the advertiser has one; replaced by a keyed hash before anything is stored."},
+		{Name: "cnv_completed_at", Limit: 64, Doc: "Completion time: RFC 3339, or Unix time in seconds or milliseconds."},
+		{Name: "cnv_conversion_ip_address", Limit: 64, Doc: "Logged."},
+		{Name: "cnv_email", Limit: 320, Doc: "Logged without the name before the @."},
+		{Name: "cnv_user_id", Limit: 255, Doc: "Logged."},
+		{Name: "cnv_sub_1", Limit: 1024, Doc: "Stored, and sent in callbacks."},
+		{Name: "cnv_sub_2", Limit: 1024, Doc: "Stored, and sent in callbacks."},
+		{Name: "cnv_sub_3", Limit: 1024, Doc: "Stored, and sent in callbacks."},
+		{Name: "cnv_sub_4", Limit: 1024, Doc: "Stored, and sent in callbacks."},
+		{Name: "cnv_sub_5", Limit: 1024, Doc: "Stored, and sent in callbacks."},
+		{Name: "security_token", Limit: 1024, Doc: "Required if the advertiser has one; replaced by a keyed hash before anything is stored."},
 	}
 	// TunePostbackFields are those that TUNE's forms and all pixels know beside PostbackFields.
 	TunePostbackFields = []SentField{
@@ -60,12 +60,12 @@ var (
 		{Name: "adv_sub3", Means: "cnv_sub_3", Limit: 1024, Doc: "As cnv_sub_3."},
 		{Name: "adv_sub4", Means: "cnv_sub_4", Limit: 1024, Doc: "As cnv_sub_4."},
 		{Name: "adv_sub5", Means: "cnv_sub_5", Limit: 1024, Doc: "As cnv_sub_5."},
-		{Name: "offer_id", Limit: 128, Strict: true, Doc: "The offer, only where there is no click id."},
-		{Name: "aff_id", Limit: 128, Strict: true, Doc: "The partner, only where there is no click id."},
+		{Name: "offer_id", Limit: 128, Strict: true, Doc: "The offer; used only without a click id."},
+		{Name: "aff_id", Limit: 128, Strict: true, Doc: "The partner; used only without a click id."},
 		{Name: "format", Limit: 16, Doc: "`json` for an answer in JSON (postbacks only)."},
 	}
 	// TuneGoalFields are those of /aff_goal beside TunePostbackFields.
-	TuneGoalFields = []SentField{{Name: "a", Limit: 16, Doc: "`l` for the pixel, `lsr` or none for the postback."}}
+	TuneGoalFields = []SentField{{Name: "a", Limit: 16, Doc: "`l` for the pixel, `lsr` or nothing for the postback."}}
 )
 
 // Lengths of what a publisher may send with a click (rule 72).
@@ -80,7 +80,7 @@ var (
 	// ClickFields are those of /c/{linkId} and of every other form of a click. One that identifies
 	// something and is too long is refused, of which the member is told; any other is left out.
 	ClickFields = append([]SentField{
-		{Name: "pub_member_id", Limit: maxMemberID, Strict: true, Doc: "The publisher's id of the member, taken exactly as it is."},
+		{Name: "pub_member_id", Limit: maxMemberID, Strict: true, Doc: "The publisher's id of the member, stored exactly as sent."},
 		{Name: "pub_click_id", Limit: maxClickID, Strict: true, Doc: "The publisher's own id of the click."},
 		{Name: "pub_session_id", Limit: maxClickID, Strict: true, Doc: "The publisher's own id of the session."},
 		{Name: "pub_gender", Limit: maxClickParam, Doc: "What is known of the member: targeting goes by this and the following."},
@@ -89,14 +89,14 @@ var (
 		{Name: "pub_geo_state", Limit: maxClickParam, Doc: "ISO 3166-2, or its last part."},
 		{Name: "pub_postal_code", Limit: maxClickParam, Doc: "Within the country."},
 		{Name: "pub_device", Limit: maxClickParam, Doc: "IOS, Android, MacOS or Browser."},
-		{Name: "source", Limit: maxClickID, Strict: true, Doc: "Where the traffic comes from; given back as {source}."},
-		{Name: "viewId", Limit: maxClickParam, Doc: "The view that the offer's details made."},
+		{Name: "source", Limit: maxClickID, Strict: true, Doc: "The traffic source; returned as {source}."},
+		{Name: "viewId", Limit: maxClickParam, Doc: "The viewId of the offer-details answer."},
 		{Name: "creativeOrder", Limit: maxClickParam, Doc: "The order of the creative that the member saw."},
 	}, pubSubFields()...)
 	// TuneClickFields are those of /aff_c beside ClickFields.
 	TuneClickFields = []SentField{
 		{Name: "offer_id", Limit: 128, Strict: true, Doc: "The offer. Required."},
-		{Name: "aff_id", Limit: 128, Strict: true, Doc: "The partner; without it, the offer's own link was clicked."},
+		{Name: "aff_id", Limit: 128, Strict: true, Doc: "The partner; without it the click belongs to the offer's own link."},
 		{Name: "aff_click_id", Means: "pub_click_id", Limit: maxClickID, Strict: true, Doc: "As pub_click_id."},
 		{Name: "aff_sub", Means: "pub_sub_1", Limit: maxClickID, Strict: true, Doc: "As pub_sub_1."},
 		{Name: "aff_sub2", Means: "pub_sub_2", Limit: maxClickID, Strict: true, Doc: "As pub_sub_2."},
@@ -105,13 +105,13 @@ var (
 		{Name: "aff_sub5", Means: "pub_sub_5", Limit: maxClickID, Strict: true, Doc: "As pub_sub_5."},
 	}
 	// WallClickFields are the fields that /api/v1/offer-wall/offer-link-redirect takes in addition to ClickFields.
-	WallClickFields = []SentField{{Name: "offerId", Limit: 128, Strict: true, Doc: "The offer; the view's where it is left out."}}
+	WallClickFields = []SentField{{Name: "offerId", Limit: 128, Strict: true, Doc: "The offer; default: the view's."}}
 )
 
 func pubSubFields() []SentField {
 	fields := make([]SentField, pubSubs)
 	for n := range fields {
-		fields[n] = SentField{Name: pubSubName(n), Limit: maxClickID, Strict: true, Doc: "The publisher's own; given back as a macro of the same name."}
+		fields[n] = SentField{Name: pubSubName(n), Limit: maxClickID, Strict: true, Doc: "The publisher's own value; returned as a macro of the same name."}
 	}
 	return fields
 }

@@ -64,11 +64,11 @@ type sentValues struct {
 
 // Reasons of errors and warnings.
 const (
-	twiceReason    = "is given more than once with different values"
+	twiceReason    = "has several different values"
 	tooLongReason  = "is too long"
-	leftOutTooLong = "is too long and was left out"
-	firstCounts    = "is given more than once with different values; the first counts"
-	wasLeftOut     = ", and was left out"
+	leftOutTooLong = "is too long and was ignored"
+	firstCounts    = "has several different values; the first counts"
+	wasLeftOut     = ", and was ignored"
 )
 
 // readFields reads pairs by a form's fields. The query's pairs come before the body's: the query is what

@@ -34,7 +34,7 @@ type readiness struct {
 	// nothing tells them.
 	Degraded []string `json:"degraded"`
 	// Dependencies are for the operator: a stranger need not know what this process is made of.
-	Dependencies []dependency `json:"dependencies,omitempty" doc:"Each part by itself. With the operator's token only."`
+	Dependencies []dependency `json:"dependencies,omitempty" doc:"Details of each dependency; only with the operator's token."`
 }
 
 // The words of readiness. A degraded process takes requests.

@@ -15,7 +15,7 @@ import (
 )
 
 type settingsDocument struct {
-	Timezone string `json:"timezone" doc:"The zone that counts now, for caps and budgets."`
+	Timezone string `json:"timezone" doc:"The current time zone of caps and budgets."`
 	// NextTimezone takes over at NextTimezoneAt, a midnight there.
 	NextTimezone   *string    `json:"nextTimezone" doc:"Takes over at nextTimezoneAt."`
 	NextTimezoneAt *time.Time `json:"nextTimezoneAt"`
@@ -24,9 +24,9 @@ type settingsDocument struct {
 	FallbackURL    string     `json:"fallbackUrl"`
 	GoalsEnabled   bool       `json:"goalsEnabled"`
 
-	PostbackSecurity string `json:"postbackSecurity" enum:"keyed,open" doc:"keyed: a postback counts only by an address that the advertiser alone knows, or with its token, signature or address list; pixels wait for a person. open: a click id is enough."`
+	PostbackSecurity string `json:"postbackSecurity" enum:"keyed,open" doc:"keyed: a postback counts only if sent to the advertiser's secret address, or with its token, signature or IP allowlist; pixels wait for a person. open: a click id is enough."`
 	// DestinationSchemes is never null.
-	DestinationSchemes []string          `json:"destinationSchemes" nullable:"false" doc:"Apps' schemes that destinations may have, beside market, intent, itms, itms-apps and itms-appss."`
+	DestinationSchemes []string          `json:"destinationSchemes" nullable:"false" doc:"App schemes allowed in destinations, besides market, intent, itms, itms-apps and itms-appss."`
 	FraudChecks        map[string]string `json:"fraudChecks" doc:"What each check does with a finding: off, refuse or hold."`
 }
 
@@ -34,17 +34,17 @@ type settingsOutput struct{ Body settingsDocument }
 
 // settingsBody is a PUT's: what it leaves out stays as it is; null sets the default.
 type settingsBody struct {
-	Timezone     Optional[string]  `json:"timezone,omitempty" doc:"IANA name. A new zone starts at its next local midnight."`
-	RewardRatio  Optional[Decimal] `json:"rewardRatio,omitempty" doc:"Points per currency unit; null is none."`
-	FallbackURL  Optional[string]  `json:"fallbackUrl,omitempty" doc:"Where clicks go that cannot convert."`
+	Timezone     Optional[string]  `json:"timezone,omitempty" doc:"IANA name. A new time zone starts at its next local midnight."`
+	RewardRatio  Optional[Decimal] `json:"rewardRatio,omitempty" doc:"Points per currency unit; null means none."`
+	FallbackURL  Optional[string]  `json:"fallbackUrl,omitempty" doc:"Destination of clicks that cannot convert."`
 	GoalsEnabled *bool             `json:"goalsEnabled,omitempty" doc:"Off: only default goals convert."`
 
-	PostbackSecurity *string `json:"postbackSecurity,omitempty" enum:"keyed,open" doc:"open lets whoever sees a click id post its conversion."`
+	PostbackSecurity *string `json:"postbackSecurity,omitempty" enum:"keyed,open" doc:"With open, anyone who sees a click id can post its conversion."`
 
-	DestinationSchemes Optional[[]string] `json:"destinationSchemes,omitempty" doc:"Apps' schemes that destinations may have; null is none."`
+	DestinationSchemes Optional[[]string] `json:"destinationSchemes,omitempty" doc:"App schemes allowed in destinations; null means none."`
 
 	FraudChecks Optional[map[string]string] `json:"fraudChecks,omitempty" doc:"What the named checks do with a finding: off, refuse or hold."`
-	Currency    *string                     `json:"currency,omitempty" doc:"As it is: it was set for good with the tenant."`
+	Currency    *string                     `json:"currency,omitempty" doc:"Must be the current value: the currency cannot be changed."`
 
 	// Sent back as they were shown, they keep a planned change.
 	NextTimezone   Optional[string] `json:"nextTimezone,omitempty" readOnly:"true"`
@@ -169,13 +169,13 @@ func (c *checks) changeFraudChecks(row *dbgen.Tenant, given map[string]string) e
 	for _, check := range sortedKeys(given) {
 		switch action := given[check]; {
 		case fraudDefaults[check] == "":
-			c.add("fraudChecks."+check, "is not a check; there are: %s", strings.Join(sortedKeys(fraudDefaults), ", "))
+			c.add("fraudChecks."+check, "is not a check; the checks are: %s", strings.Join(sortedKeys(fraudDefaults), ", "))
 		case action != fraudOff && action != fraudRefuse && action != fraudHold:
 			c.add("fraudChecks."+check, "must be off, refuse or hold")
 		case action != fraudDefaults[check] && fraudRun[check] == nil:
-			c.add("fraudChecks."+check, "cannot be switched on: nothing runs this check yet")
+			c.add("fraudChecks."+check, "cannot be enabled: this check does not exist yet")
 		case fraudRun[check] != nil && !slices.Contains(fraudRun[check], action):
-			c.add("fraudChecks."+check, "must be %s: nothing does more for this check yet", strings.Join(fraudRun[check], " or "))
+			c.add("fraudChecks."+check, "must be %s: this check supports nothing else yet", strings.Join(fraudRun[check], " or "))
 		default:
 			kept[check] = action
 		}
@@ -202,7 +202,7 @@ func (c *checks) changeZone(row *dbgen.Tenant, name string, at time.Time) {
 func (c *checks) timezone(field, name string) string {
 	name = strings.TrimSpace(name)
 	if _, err := time.LoadLocation(name); err != nil || name == "" || name == "Local" {
-		c.add(field, "is not a time zone of the IANA list, such as Europe/Berlin")
+		c.add(field, "is not an IANA time zone such as Europe/Berlin")
 	}
 	return name
 }

@@ -13,7 +13,7 @@ import (
 // conversion that somebody misses: it is refused like any other that cannot be read, and in the log.
 func (t *Tracking) strays(engine *gin.Engine) {
 	engine.NoRoute(func(c *gin.Context) {
-		wrong := domain.FieldError{Field: "path", Reason: "is no address of postbacks"}
+		wrong := domain.FieldError{Field: "path", Reason: "is not a postback address"}
 		if form := strayForm(c); form != nil {
 			t.takeUnless(c, form, &wrong)
 			return

@@ -23,18 +23,18 @@ type createTenantInput struct {
 		Name        string   `json:"name"`
 		Product     string   `json:"product" enum:"publisher,aff-network,advertiser"`
 		Email       string   `json:"email"`
-		Timezone    *string  `json:"timezone,omitempty" doc:"IANA name of the zone of caps and budgets; UTC by default."`
-		Currency    *string  `json:"currency,omitempty" doc:"ISO 4217, for good; USD by default."`
+		Timezone    *string  `json:"timezone,omitempty" doc:"IANA time zone of caps and budgets; default: UTC."`
+		Currency    *string  `json:"currency,omitempty" doc:"ISO 4217; cannot be changed later. Default: USD."`
 		RewardRatio *Decimal `json:"rewardRatio,omitempty" doc:"Points per currency unit."`
 
-		PostbackSecurity *string `json:"postbackSecurity,omitempty" enum:"keyed,open" doc:"keyed by default: a postback needs more than a click id, which members see."`
+		PostbackSecurity *string `json:"postbackSecurity,omitempty" enum:"keyed,open" doc:"Default: keyed, where a postback needs more than a click id, which members can see."`
 	}
 }
 
 type createTenantOutput struct {
 	Body struct {
 		ID       uuid.UUID `json:"id"`
-		APIToken string    `json:"apiToken" doc:"A token of scope management, shown this once."`
+		APIToken string    `json:"apiToken" doc:"A token of scope management, shown only once."`
 	}
 }
 

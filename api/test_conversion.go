@@ -23,12 +23,12 @@ import (
 type testConversionInput struct {
 	Body struct {
 		OfferID              uuid.UUID         `json:"offerId"`
-		EventID              string            `json:"eventId,omitempty" doc:"The advertiser's name of the event, or our id of it; without it the default goal."`
-		PartnerID            *uuid.UUID        `json:"partnerId,omitempty" doc:"As if this partner's link had been clicked."`
-		PubMemberID          string            `json:"pub_member_id,omitempty" doc:"None, unless it is given."`
+		EventID              string            `json:"eventId,omitempty" doc:"The advertiser's name of the event, or our id; default: the default goal."`
+		PartnerID            *uuid.UUID        `json:"partnerId,omitempty" doc:"Test as if this partner's link was clicked."`
+		PubMemberID          string            `json:"pub_member_id,omitempty" doc:"Default: none."`
 		Params               map[string]string `json:"params,omitempty" doc:"More parameters of the tracking link, such as pub_click_id or pub_sub_1."`
-		Amount               string            `json:"amount,omitempty" doc:"cnv_amount of the postback; 10.00 unless it is given."`
-		CompletePredecessors bool              `json:"completePredecessors,omitempty" doc:"First complete the events that come before this one."`
+		Amount               string            `json:"amount,omitempty" doc:"cnv_amount of the postback; default: 10.00."`
+		CompletePredecessors bool              `json:"completePredecessors,omitempty" doc:"Complete the preceding events first."`
 		PartnerPostbacks     bool              `json:"partnerPostbacks,omitempty" doc:"Call the partner's URLs too."`
 	}
 }
@@ -36,26 +36,26 @@ type testConversionInput struct {
 type testConversionOutput struct{ Body testConversionResult }
 
 type testConversionResult struct {
-	OK           bool       `json:"ok" doc:"Every step was."`
+	OK           bool       `json:"ok" doc:"true if every step is ok."`
 	Steps        []testStep `json:"steps"`
 	ClickID      *uuid.UUID `json:"clickId"`
 	PostbackID   *uuid.UUID `json:"postbackId"`
 	ConversionID *uuid.UUID `json:"conversionId"`
-	DeliveryID   *uuid.UUID `json:"deliveryId" doc:"The callback's."`
+	DeliveryID   *uuid.UUID `json:"deliveryId" doc:"Id of the callback's delivery."`
 }
 
 // testStep is one part of the way, and what was found there.
 type testStep struct {
 	Step       string         `json:"step" enum:"offer,event,sequence,click,postback,conversion,callback,partnerPostback"`
 	State      string         `json:"state" enum:"ok,failed,skipped,underWay"`
-	OK         bool           `json:"ok" doc:"false where it failed or is still under way."`
+	OK         bool           `json:"ok" doc:"false if the step failed or is still in progress."`
 	Detail     string         `json:"detail"`
 	Reason     domain.Reason  `json:"reason,omitempty"`
 	EventID    string         `json:"eventId,omitempty" doc:"The advertiser's name of the event."`
 	PostbackID *uuid.UUID     `json:"postbackId,omitempty"`
 	Outcome    domain.Outcome `json:"outcome,omitempty"`
 	DeliveryID *uuid.UUID     `json:"deliveryId,omitempty"`
-	StatusCode *int32         `json:"statusCode,omitempty" doc:"What the endpoint answered."`
+	StatusCode *int32         `json:"statusCode,omitempty" doc:"The endpoint's status code."`
 	// Predecessors are what completePredecessors would complete first.
 	Predecessors []string `json:"predecessors,omitempty" doc:"The events that must be completed first."`
 }
@@ -97,7 +97,7 @@ type conversionTest struct {
 
 func (s *Server) testConversion(ctx context.Context, in *testConversionInput) (*testConversionOutput, error) {
 	if s.Tracking == nil {
-		return nil, newProblem(http.StatusServiceUnavailable, "This process takes no clicks.").retryAfter(time.Minute)
+		return nil, newProblem(http.StatusServiceUnavailable, "This process does not accept clicks.").retryAfter(time.Minute)
 	}
 	p := principal(ctx)
 	test := &conversionTest{server: s, in: in, tenantID: p.TenantID, forAdvertiser: p.Scope == scopeAdvertiser, out: testConversionResult{Steps: []testStep{}}}
@@ -115,7 +115,7 @@ func (s *Server) testConversion(ctx context.Context, in *testConversionInput) (*
 		}
 		test.add(testStep{
 			Step: "callback", State: testUnderWay,
-			Detail: "The test's " + testWithin.String() + " are over: GET /api/v1/clicks/{clickId} shows the rest.",
+			Detail: "The test's " + testWithin.String() + " are over. GET /api/v1/clicks/{clickId} shows the rest.",
 		})
 	}
 	test.out.OK = true
@@ -162,7 +162,7 @@ func (t *conversionTest) readParams() error {
 		case to == nil:
 			c.add(field, "is not a parameter of tracking links")
 		case len(value) > limit:
-			c.add(field, "must be of at most %d bytes", limit)
+			c.add(field, "must have at most %d bytes", limit)
 		default:
 			*to = domain.StoredText(value)
 		}
@@ -189,7 +189,7 @@ func (t *conversionTest) load(ctx context.Context) error {
 		t.offer, err = t.tested(ctx, tx)
 		var refused *Problem
 		if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
-			return badField("offerId", "there is no such offer")
+			return badField("offerId", "no offer has this id")
 		}
 		if err != nil {
 			return err
@@ -202,7 +202,7 @@ func (t *conversionTest) load(ctx context.Context) error {
 		t.keyed = t.offer.TenantID == t.tenantID && tenant.PostbackSecurity == string(domain.PostbackSecurityKeyed)
 		link, err := queries.DefaultLink(ctx, tx, t.tenantID, body.OfferID)
 		if errors.Is(err, pgx.ErrNoRows) { // the advertiser's side of a shared offer
-			return badField("offerId", "the offer is shared: clicks on it are the publisher's, who can test it; test the offer that it was made from")
+			return badField("offerId", "this is a shared offer: only the publisher can test it; test the source offer instead")
 		}
 		if err != nil {
 			return err
@@ -217,7 +217,7 @@ func (t *conversionTest) load(ctx context.Context) error {
 		}
 		partner, err := queries.GetPartner(ctx, tx, t.tenantID, *body.PartnerID)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return badField("partnerId", "there is no such partner")
+			return badField("partnerId", "no partner has this id")
 		}
 		t.partner = &partner
 		return err
@@ -246,20 +246,20 @@ func (t *conversionTest) checkOffer() {
 	offers, partner := t.server.Tracking.Offers(), t.in.Body.PartnerID
 	switch status := t.offer.Status(at); {
 	case status != domain.OfferStatusActive:
-		step.Reason, step.Detail = domain.ReasonOfferInactive, "The offer is "+strings.ToLower(status)+t.whyInactive(at)+": new clicks take the fallback chain."
+		step.Reason, step.Detail = domain.ReasonOfferInactive, "The offer is "+strings.ToLower(status)+t.whyInactive(at)+": new clicks follow the fallback chain."
 	case !t.offer.CanBeCompleted():
-		step.Reason, step.Detail = domain.ReasonOfferInactive, "All goals of the offer are deleted: new clicks take the fallback chain."
+		step.Reason, step.Detail = domain.ReasonOfferInactive, "All goals of the offer are deleted: new clicks follow the fallback chain."
 	case t.partner != nil && t.partner.Status != partnerActive:
-		step.Reason, step.Detail = domain.ReasonPartnerBlocked, "The partner is "+t.partner.Status+": its clicks take the fallback chain."
+		step.Reason, step.Detail = domain.ReasonPartnerBlocked, "The partner is "+t.partner.Status+": its clicks follow the fallback chain."
 	case offers.isOfferCapped(t.offer.ID, at):
-		step.Reason, step.Detail = domain.ReasonCapped, "A cap or the budget of the offer is used up: new clicks take the fallback chain."
+		step.Reason, step.Detail = domain.ReasonCapped, "A cap or the budget of the offer is used up: new clicks follow the fallback chain."
 	case partner != nil && offers.isPartnerCapped(*partner, at):
-		step.Reason, step.Detail = domain.ReasonCapped, "A cap of the partner is used up: its clicks take the fallback chain."
+		step.Reason, step.Detail = domain.ReasonCapped, "A cap of the partner is used up: its clicks follow the fallback chain."
 	default:
-		step.State, step.Detail = testOK, "Clicks are taken"+t.targeted()+"."
+		step.State, step.Detail = testOK, "Clicks are accepted"+t.targeted()+"."
 	}
 	if step.State == testFailed {
-		step.Detail += " The test goes on as a click made before."
+		step.Detail += " The test continues like a click made earlier."
 	}
 	t.add(step)
 }
@@ -292,7 +292,7 @@ func (t *conversionTest) targeted() string {
 	if len(names) == 0 {
 		return ""
 	}
-	return " from those in its target by " + joined(names) + "; the test is not judged by it" + t.unplaced()
+	return " from those in its target by " + joined(names) + "; targeting is not applied to the test" + t.unplaced()
 }
 
 // unplaced says of whom the country or the state is not known, where the offer asks for them.
@@ -302,10 +302,10 @@ func (t *conversionTest) unplaced() (notes string) {
 		return ""
 	}
 	if missing := places.missing(); missing != "" {
-		return ". Country unknown: clicks are refused unless their link says pub_geo_country, since " + missing
+		return ". Country unknown: clicks are refused unless their link has pub_geo_country: " + missing
 	}
-	notes = ". Countries are told by " + places.source() + "; a private address such as 127.0.0.1 has none: " +
-		"set pub_geo_country in the link to try it from there"
+	notes = ". Countries come from " + places.source() + "; a private address such as 127.0.0.1 has none: " +
+		"set pub_geo_country in the link to test from there"
 	if missing := places.missingStates(); missing != "" && len(targeting.States) > 0 {
 		notes += ". State unknown: " + missing
 	}
@@ -330,7 +330,7 @@ func (t *conversionTest) findEvent() (goOn bool) {
 	case t.event.Status == domain.GoalStatusDeleted:
 		step.Detail = "The event is deleted."
 	case !t.offer.Open(t.event, t.goalsEnabled):
-		step.Detail = "Goals are switched off in the settings: only the default one converts."
+		step.Detail = "Goals are disabled in the settings: only the default goal converts."
 	default:
 		step.State, step.Reason, step.Detail = testOK, domain.ReasonNone, t.event.Name
 	}
@@ -364,17 +364,17 @@ func (t *conversionTest) planEvents() (goOn bool) {
 	switch {
 	case len(before) > 0 && !t.in.Body.CompletePredecessors:
 		step.Reason = domain.ReasonOutOfSequence
-		step.Detail = "It must come after " + joined(step.Predecessors) + ": with completePredecessors: true the test completes them first."
+		step.Detail = "It must come after " + joined(step.Predecessors) + ". Send completePredecessors: true to complete them first."
 	case late != nil:
 		step.Reason = domain.ReasonDeadlinePassed
-		step.Detail = "By the minimum times " + late.Name + " can be completed only after its window has ended: nobody ever can."
+		step.Detail = "By the minimum times " + late.Name + " can be completed only after its attribution window has ended, so no member can complete it."
 	default:
-		step.State, step.Detail = testOK, "Nothing must come before."
+		step.State, step.Detail = testOK, "No other event must be completed first."
 		if len(before) > 0 {
 			step.Detail = "Completed first: " + joined(step.Predecessors) + "."
 		}
 		if back := t.server.now().Sub(t.plan.ClickedAt); back >= time.Second {
-			step.Detail += " The click is dated back by " + back.Truncate(time.Second).String() + ", as the minimum times ask for."
+			step.Detail += " The click is backdated by " + back.Truncate(time.Second).String() + " to meet the minimum times."
 		}
 	}
 	t.add(step)

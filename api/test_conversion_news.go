@@ -25,7 +25,7 @@ func (t *conversionTest) showCallback(ctx context.Context) (goOn bool, err error
 	case endpoint.DisabledAt != nil:
 		step.Detail = "The callback endpoint is disabled: it answered 410 Gone. PUT it again to enable it."
 	case !domain.Wanted(endpoint.Events, domain.ConversionNews{Status: t.answer.Status}):
-		step.State, step.Detail = testSkipped, "The endpoint asks for no news of "+string(t.answer.Status)+": it hears of the Success."
+		step.State, step.Detail = testSkipped, "The endpoint does not subscribe to "+string(t.answer.Status)+": it only gets the Success."
 	default:
 		if step, err = t.attempted(ctx, step, endpoint.ID); err != nil {
 			return false, err
@@ -57,7 +57,7 @@ func (t *conversionTest) attempted(ctx context.Context, step testStep, endpointI
 	})
 	switch {
 	case found == nil:
-		step.State, step.Detail = testUnderWay, "The news has not reached the deliveries yet."
+		step.State, step.Detail = testUnderWay, "The delivery has not been created yet."
 		return step, nil
 	case !sent:
 		step.State, step.Detail = testUnderWay, "The endpoint has not answered yet: GET /api/v1/deliveries?filter.id="+found.ID.String()+" shows its answer."
@@ -112,7 +112,7 @@ func (t *conversionTest) tellPartner(ctx context.Context) (endpoints []uuid.UUID
 		}
 		values, mayHear, err := delivery.PartnerMacros(ctx, tx, t.tenantID, conversion.ID, conversion.Status)
 		if err != nil || !mayHear {
-			why = "The goal is private: partners never hear of it (rule 66)."
+			why = "The goal is private: partners are never told about it (rule 66)."
 			return err
 		}
 		body, err := json.Marshal(values)
@@ -123,7 +123,7 @@ func (t *conversionTest) tellPartner(ctx context.Context) (endpoints []uuid.UUID
 		if err != nil {
 			return err
 		}
-		why = "The partner has no active postback that is told of " + string(conversion.Status) + "."
+		why = "The partner has no active postback for " + string(conversion.Status) + "."
 		var ids []uuid.UUID
 		for _, row := range rows {
 			if row.Kind != "partner" || row.DisabledAt != nil || !domain.PartnerWanted(row.Events, domain.ConversionNews{Status: conversion.Status}) {

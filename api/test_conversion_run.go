@@ -32,12 +32,12 @@ func (t *conversionTest) makeClick(ctx context.Context) (goOn bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	step := testStep{Step: "click", State: testOK, Detail: "On disk, and a row."}
+	step := testStep{Step: "click", State: testOK, Detail: "The click is on disk and in the database."}
 	t.out.ClickID = &t.click.ID
 	if err := t.server.Tracking.PublishClick(ctx, &t.click, &t.offer.TenantID); err != nil {
-		step.State, step.Detail = testFailed, "The stream took no click: members are answered 503 at the moment."
+		step.State, step.Detail = testFailed, "The stream did not accept the click: members currently get 503."
 	} else if !t.await(ctx, t.clickHasRow) {
-		step.State, step.Detail = testUnderWay, "On disk, but no worker has made a row of it yet: is one running, and does it keep up?"
+		step.State, step.Detail = testUnderWay, "On disk, but no worker has stored it in the database yet. Check that a worker is running and keeps up."
 	}
 	t.add(step)
 	return step.State == testOK, nil
@@ -84,7 +84,7 @@ func (t *conversionTest) sendPostbacks(ctx context.Context) (goOn bool, err erro
 		if err != nil {
 			t.add(testStep{
 				Step: "postback", State: testFailed, EventID: planned.Event.EventID,
-				Detail: "The stream took no postback: senders are answered 503 at the moment.",
+				Detail: "The stream did not accept the postback: senders currently get 503.",
 			})
 			return false, nil
 		}
@@ -96,7 +96,7 @@ func (t *conversionTest) sendPostbacks(ctx context.Context) (goOn bool, err erro
 		case domain.OutcomeAccepted:
 			step.State, step.Detail = testOK, "Accepted"+t.proof()+"."
 		case domain.OutcomeQueued:
-			step.State, step.Detail = testUnderWay, "On disk, but not decided yet: GET /track/"+postback.ID.String()+" shows the answer."
+			step.State, step.Detail = testUnderWay, "On disk but not decided yet: GET /track/"+postback.ID.String()+" shows the answer."
 		}
 		t.add(step)
 		t.answer, t.out.PostbackID, t.out.ConversionID = answer, &postback.ID, answer.ConversionID
@@ -130,7 +130,7 @@ func (t *conversionTest) proof() string {
 		needs = append(needs, "a signature")
 	}
 	if len(t.advertiser.IpAllowlist) > 0 {
-		needs = append(needs, "an address of the list")
+		needs = append(needs, "an IP address on the allowlist")
 	}
 	if t.offer.EnforceEncryptedTracking {
 		needs = append(needs, "an opaque URL")
@@ -141,14 +141,14 @@ func (t *conversionTest) proof() string {
 	if len(needs) == 0 {
 		return ""
 	}
-	return "; the advertiser's own postbacks need " + joined(needs) + ", which this test was spared"
+	return "; the advertiser's own postbacks need " + joined(needs) + ", which this test did not need"
 }
 
 // showConversion says how the conversion stands.
 func (t *conversionTest) showConversion(ctx context.Context) (goOn bool, err error) {
 	step := testStep{Step: "conversion", State: testOK, EventID: t.event.EventID}
 	if t.answer.ConversionID == nil {
-		step.State, step.Detail = testSkipped, "The goal is recorded as a click only: it is counted, and no conversion comes of it (rule 70)."
+		step.State, step.Detail = testSkipped, "The goal is recorded as a click: it is counted, without a conversion (rule 70)."
 		t.add(step)
 		return false, nil
 	}
@@ -158,14 +158,14 @@ func (t *conversionTest) showConversion(ctx context.Context) (goOn bool, err err
 		return err == nil, err
 	})
 	if !seen {
-		step.State, step.Detail = testUnderWay, "Decided, but not in this tenant's book yet."
+		step.State, step.Detail = testUnderWay, "Decided, but not copied to this tenant's book yet."
 		t.add(step)
 		return false, nil
 	}
-	step.Detail = fmt.Sprintf("%s: revenue %s %s, payout %s %s, reward %s points; in no ledger, cap or report.",
+	step.Detail = fmt.Sprintf("%s: revenue %s %s, payout %s %s, reward %s points; not counted in ledger, caps or reports.",
 		row.Status, row.RevenueMicros, row.Currency, row.PayoutMicros, row.Currency, row.RewardMicros)
 	if t.forAdvertiser {
-		step.Detail = fmt.Sprintf("%s: cost %s %s; in no ledger, cap or report.", row.Status, row.RevenueMicros, row.Currency)
+		step.Detail = fmt.Sprintf("%s: cost %s %s; not counted in ledger, caps or reports.", row.Status, row.RevenueMicros, row.Currency)
 	}
 	switch {
 	case row.Status == domain.StatusPending && row.ReleaseAt != nil:

@@ -21,15 +21,15 @@ type createTokenInput struct {
 		Name         string     `json:"name"`
 		Scope        string     `json:"scope" enum:"management,finance,readonly,partner,advertiser"`
 		ExpiresAt    *time.Time `json:"expiresAt,omitempty"`
-		PartnerID    *uuid.UUID `json:"partnerId,omitempty" doc:"Required by scope partner."`
-		AdvertiserID *uuid.UUID `json:"advertiserId,omitempty" doc:"Required by scope advertiser."`
+		PartnerID    *uuid.UUID `json:"partnerId,omitempty" doc:"Required for scope partner."`
+		AdvertiserID *uuid.UUID `json:"advertiserId,omitempty" doc:"Required for scope advertiser."`
 	}
 }
 
 type createTokenOutput struct {
 	Body struct {
 		ID    uuid.UUID `json:"id"`
-		Token string    `json:"token" doc:"Shown this once."`
+		Token string    `json:"token" doc:"Shown only once."`
 	}
 }
 
@@ -66,9 +66,9 @@ func (s *Server) createToken(ctx context.Context, in *createTokenInput) (*create
 	if db.ForeignKeyViolation(err) != "" {
 		// Only the one that the scope takes is set.
 		if row.PartnerID != nil {
-			return nil, badField("partnerId", "there is no such partner")
+			return nil, badField("partnerId", "no partner has this id")
 		}
-		return nil, badField("advertiserId", "there is no such advertiser")
+		return nil, badField("advertiserId", "no advertiser has this id")
 	}
 	return out, err
 }
@@ -81,10 +81,10 @@ func newTokenRow(in *createTokenInput, at time.Time) (dbgen.InsertTokenParams, e
 		PartnerID: body.PartnerID, AdvertiserID: body.AdvertiserID, ExpiresAt: body.ExpiresAt,
 	}
 	if (body.Scope == scopePartner) != (body.PartnerID != nil) {
-		c.add("partnerId", "goes with scope partner, and only with it")
+		c.add("partnerId", "is for scope partner only, and required there")
 	}
 	if (body.Scope == scopeAdvertiser) != (body.AdvertiserID != nil) {
-		c.add("advertiserId", "goes with scope advertiser, and only with it")
+		c.add("advertiserId", "is for scope advertiser only, and required there")
 	}
 	if body.ExpiresAt != nil && !body.ExpiresAt.After(row.CreatedAt) {
 		c.add("expiresAt", "is in the past")

@@ -18,15 +18,15 @@ import (
 // clickTrace is everything that came of one click, on one page.
 type clickTrace struct {
 	Click       clickInTrace        `json:"click"`
-	View        *clickOrigin        `json:"view" doc:"The look at the offer's details that it came from; null where it came from none that is known."`
-	Findings    []finding           `json:"findings" doc:"Why it was refused or doubted."`
+	View        *clickOrigin        `json:"view" doc:"The view of the offer's details that led to the click; null if unknown."`
+	Findings    []finding           `json:"findings" doc:"Why the click was refused or is suspicious."`
 	Postbacks   []tracedPostback    `json:"postbacks" doc:"The first 1000, oldest first."`
-	GoalClicks  []goalClick         `json:"goalClicks" doc:"The first 1000 postbacks of goals that are recorded as a click only, oldest first."`
+	GoalClicks  []goalClick         `json:"goalClicks" doc:"The first 1000 postbacks of goals recorded as clicks, oldest first."`
 	Conversions []conversionHistory `json:"conversions"`
 	Ledger      []ledgerLineView    `json:"ledger"`
 	Deliveries  []deliveryDocument  `json:"deliveries"`
-	WorkflowID  *string             `json:"workflowId" doc:"Of the click's workflow; null where it has none: a refused one."`
-	WorkflowURL *string             `json:"workflowUrl" doc:"That in the Temporal UI; null where its address is not configured."`
+	WorkflowID  *string             `json:"workflowId" doc:"Id of the click's workflow; null if it has none (a refused click)."`
+	WorkflowURL *string             `json:"workflowUrl" doc:"The workflow's page in the Temporal UI; null if OFFERFLOW_TEMPORAL_UI_URL is not set."`
 }
 
 // finding is one reason against a click or one of its conversions.
@@ -34,13 +34,13 @@ type finding struct {
 	At           time.Time     `json:"at"`
 	Stage        string        `json:"stage" enum:"click,conversion"`
 	Reason       domain.Reason `json:"reason"`
-	Detail       string        `json:"detail" doc:"The reason in words; where something is missing, what, and what to do."`
+	Detail       string        `json:"detail" doc:"The reason in words, what is missing and what to do."`
 	ConversionID *uuid.UUID    `json:"conversionId"`
 }
 
 type tracedPostback struct {
 	PostbackView
-	DecideBy *time.Time `json:"decideBy" doc:"When the grace of a held one ends (rule 14)."`
+	DecideBy *time.Time `json:"decideBy" doc:"When a held postback's grace ends (rule 14)."`
 }
 
 type traceOutput struct{ Body clickTrace }

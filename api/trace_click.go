@@ -16,9 +16,9 @@ import (
 type clickView struct {
 	ID            uuid.UUID     `json:"id"`
 	ClickedAt     time.Time     `json:"clickedAt"`
-	LinkID        *uuid.UUID    `json:"linkId" doc:"null for the advertiser of a shared offer: which of the publisher's links it was says whose it was."`
+	LinkID        *uuid.UUID    `json:"linkId" doc:"null for the advertiser of a shared offer, since the publisher's link would reveal its partner."`
 	OfferID       uuid.UUID     `json:"offerId"`
-	OfferVersion  int64         `json:"offerVersion" doc:"The version that order and timing go by."`
+	OfferVersion  int64         `json:"offerVersion" doc:"The offer's version that determines order and timing."`
 	AdvertiserID  uuid.UUID     `json:"advertiserId"`
 	PartnerID     *uuid.UUID    `json:"partnerId"`
 	PlacementID   *uuid.UUID    `json:"placementId"`
@@ -32,8 +32,8 @@ type clickView struct {
 	PubGeoState   string        `json:"pubGeoState"`
 	PubPostalCode string        `json:"pubPostalCode"`
 	PubDevice     string        `json:"pubDevice"`
-	PubSubs       []string      `json:"pubSubs" doc:"pub_sub_1 and on."`
-	Source        string        `json:"source" doc:"Of the traffic, as the link says it."`
+	PubSubs       []string      `json:"pubSubs" doc:"pub_sub_1, pub_sub_2 and so on."`
+	Source        string        `json:"source" doc:"The traffic source, as sent with the link."`
 	ViewID        string        `json:"viewId"`
 	IP            string        `json:"ip"`
 	UserAgent     string        `json:"userAgent"`
@@ -42,15 +42,15 @@ type clickView struct {
 	Device        string        `json:"device"`
 	OS            string        `json:"os"`
 	Browser       string        `json:"browser"`
-	RefusedReason domain.Reason `json:"refusedReason" doc:"Why it cannot convert; empty when it can."`
+	RefusedReason domain.Reason `json:"refusedReason" doc:"Why the click cannot convert; empty if it can."`
 	IsTest        bool          `json:"isTest"`
-	SessionEndsAt time.Time     `json:"sessionEndsAt" doc:"When nothing more can come of it."`
+	SessionEndsAt time.Time     `json:"sessionEndsAt" doc:"When the click can no longer convert."`
 }
 
 // clickInTrace is a click with what its member did before.
 type clickInTrace struct {
 	ClickView
-	IsUnique bool `json:"isUnique" doc:"The member's only click on the offer within the session window before it; true without a member."`
+	IsUnique bool `json:"isUnique" doc:"Whether it is the member's only click on the offer in the session window before it; true without a member."`
 }
 
 func clickOf(c *dbgen.Click) clickView {

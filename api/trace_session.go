@@ -18,7 +18,7 @@ import (
 type goalClick struct {
 	PostbackID uuid.UUID `json:"postbackId"`
 	GoalID     uuid.UUID `json:"goalId"`
-	GoalSlug   string    `json:"goalSlug" doc:"As at the click; empty for a goal that was added since."`
+	GoalSlug   string    `json:"goalSlug" doc:"As it was at the click; empty for a goal added later."`
 	Time       time.Time `json:"time" doc:"When the postback was received."`
 }
 

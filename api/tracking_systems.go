@@ -15,8 +15,8 @@ import (
 const anyAdvertiser = "{advertiserKey}"
 
 type trackingSystemInput struct {
-	Name    string    `path:"name" doc:"One of lookups/trackingSystems, in any case."`
-	OfferID uuid.UUID `query:"offerId" format:"uuid" doc:"Fills in the offer's link, its advertiser's address and its events."`
+	Name    string    `path:"name" doc:"One of lookups/trackingSystems, not case-sensitive."`
+	OfferID uuid.UUID `query:"offerId" format:"uuid" doc:"Fills in this offer's link, its advertiser's address and its events."`
 }
 
 type trackingSystemOutput struct{ Body trackingSystemDocument }
@@ -25,24 +25,24 @@ type trackingSystemOutput struct{ Body trackingSystemDocument }
 type trackingSystemDocument struct {
 	Name           string              `json:"name"`
 	ClickParameter string              `json:"clickParameter" doc:"The parameter of the provider's links that carries the click id."`
-	TrackingLink   string              `json:"trackingLink" doc:"A destination as an offer takes it: the offer's own with the click id in its place, or an example; what is to be replaced is in capitals."`
-	PostbackURL    string              `json:"postbackUrl" doc:"To copy into the provider's console, with the advertiser's key where the token may see it, its own macros in their places. Not escaped: macros are as the provider wants them."`
-	InstallURL     string              `json:"installPostbackUrl,omitempty" doc:"The same for installs, where the provider's macro does not give their event's name; left out where it does, and of an offer without an install."`
+	TrackingLink   string              `json:"trackingLink" doc:"A destination for trackingSystemLink: the offer's own with the click id inserted, or an example with the parts to replace in capitals."`
+	PostbackURL    string              `json:"postbackUrl" doc:"URL to copy into the provider's console, with the provider's macros, and the advertiser's key if the token may see it. Not escaped, since macros are as the provider expects them."`
+	InstallURL     string              `json:"installPostbackUrl,omitempty" doc:"The URL for installs, if the provider's macro does not give their event name; omitted if it does, or if the offer has no install event."`
 	Method         string              `json:"method"`
-	Parameters     []trackingParameter `json:"parameters" doc:"Our parameters, and the provider's macros that fill them."`
-	PerEvent       bool                `json:"perEvent" doc:"Whether the provider takes a URL for each event; else its macro names the event, and must give the event's eventId."`
-	Certainty      domain.Certainty    `json:"certainty" enum:"documented,reported,unconfirmed" doc:"How the names are known: from the provider's documentation, from others', or not for sure."`
+	Parameters     []trackingParameter `json:"parameters" doc:"Our parameters and the provider's macros for them."`
+	PerEvent       bool                `json:"perEvent" doc:"Whether the provider has a URL for each event; if not, its macro must give the event's eventId."`
+	Certainty      domain.Certainty    `json:"certainty" enum:"documented,reported,unconfirmed" doc:"How the names are known: from the provider's documentation, from third parties, or unconfirmed."`
 	Notes          string              `json:"notes"`
-	Rejections     *rejectionPostback  `json:"rejections,omitempty" doc:"How the provider posts what it has rejected, as fraud for instance; left out where that is not known of it."`
-	RedirectLink   string              `json:"redirectLink,omitempty" doc:"The offer's own link, which members click."`
-	Events         []trackingEvent     `json:"events,omitempty" doc:"The offer's events, with the URL for each."`
+	Rejections     *rejectionPostback  `json:"rejections,omitempty" doc:"How the provider posts its rejections, for example of fraud; omitted if unknown."`
+	RedirectLink   string              `json:"redirectLink,omitempty" doc:"The offer's own tracking link for members."`
+	Events         []trackingEvent     `json:"events,omitempty" doc:"The offer's events, each with its URL."`
 }
 
 // rejectionPostback maps a provider's reject reasons onto a verdict (rule 77).
 type rejectionPostback struct {
-	InstallURL  string           `json:"installPostbackUrl,omitempty" doc:"The same for installs, where the provider's macro does not give their event's name."`
-	PostbackURL string           `json:"postbackUrl" doc:"To set where the provider posts what it rejects: whatever its reason, the conversion is rejected or taken back."`
-	ReasonMacro string           `json:"reasonMacro,omitempty" doc:"The provider's macro of its reason, which is kept in cnv_sub_5."`
+	InstallURL  string           `json:"installPostbackUrl,omitempty" doc:"The URL for installs, if the provider's macro does not give their event name."`
+	PostbackURL string           `json:"postbackUrl" doc:"The provider's URL for rejections: whatever the reason, the conversion is rejected or reversed."`
+	ReasonMacro string           `json:"reasonMacro,omitempty" doc:"The provider's macro for its reason, which is stored in cnv_sub_5."`
 	Certainty   domain.Certainty `json:"certainty" enum:"documented,reported,unconfirmed" doc:"How this is known."`
 }
 
@@ -56,7 +56,7 @@ type trackingEvent struct {
 	EventID      string    `json:"eventId"`
 	Name         string    `json:"name"`
 	PostbackURL  string    `json:"postbackUrl"`
-	RejectionURL string    `json:"rejectionPostbackUrl,omitempty" doc:"For what the provider rejects of this event."`
+	RejectionURL string    `json:"rejectionPostbackUrl,omitempty" doc:"The URL for rejections of this event."`
 }
 
 // getTrackingSystem shows an attribution provider's preset, filled in for an offer when one is named.
@@ -106,7 +106,7 @@ func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemD
 	offer, err := currentOffer(ctx, tx, offerID)
 	var refused *Problem
 	if errors.As(err, &refused) {
-		return badField("offerId", "there is no such offer")
+		return badField("offerId", "no offer has this id")
 	}
 	if err != nil {
 		return err
@@ -116,6 +116,10 @@ func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemD
 	switch {
 	case err == nil && advertiser.ExchangeTenantID == nil:
 		form.WithToken = advertiser.SecurityTokenHash != nil
+		if advertiser.SigningSecretSealed != nil {
+			doc.Notes = "The postbacks of this advertiser must be signed, which " + system.Name +
+				" cannot do: they will be refused. Remove the signing secret and use a token or an IP allowlist. " + doc.Notes
+		}
 		if url := s.postbackURLOf(&advertiser); url != "" && seesKeys(ctx) {
 			form.Address = url
 		}

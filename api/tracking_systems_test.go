@@ -399,7 +399,35 @@ func TestTrackingSystemRefusals(t *testing.T) {
 	s.call(http.MethodGet, "/api/v1/tracking-systems/sharesale", nil, 200, &preset)
 	require.Equal(t, "Sharesale", preset.Name)
 	require.Equal(t, "unconfirmed", preset.Certainty)
-	require.Contains(t, preset.Notes, "must be checked")
+	require.Contains(t, preset.Notes, "check them in the provider's console")
 	require.Empty(t, preset.RedirectLink)
 	require.Empty(t, preset.Events)
+}
+
+// No provider signs postbacks: the preset of an advertiser with a signing secret says that they are refused.
+func TestAPresetSaysThatAProviderCannotSign(t *testing.T) {
+	t.Parallel()
+	s := newShopfront(t)
+	var advertiser struct{ ID string }
+	s.call(http.MethodPost, "/api/v1/advertisers", map[string]any{"name": "A"}, 201, &advertiser)
+	var made struct {
+		ID string `json:"Id"`
+	}
+	s.call(http.MethodPost, offersPathOfPublisher, s.multiEventOffer(advertiser.ID, "Adjust", "https://app.adjust.com/abc?label={gk_click_id}"), 201, &made)
+	path := "/api/v1/tracking-systems/Adjust?offerId=" + made.ID
+	var preset shownPreset
+	s.call(http.MethodGet, path, nil, 200, &preset)
+	require.NotContains(t, preset.Notes, "signed")
+	s.call(http.MethodPost, "/api/v1/advertisers/"+advertiser.ID+"/signing-secret/rotate", map[string]any{}, 200, nil)
+	s.call(http.MethodGet, path, nil, 200, &preset)
+	require.Contains(t, preset.Notes, "must be signed, which Adjust cannot do")
+}
+
+// A test callback without an endpoint says which call sets one.
+func TestATestCallbackNeedsAnEndpoint(t *testing.T) {
+	t.Parallel()
+	s := newShopfront(t)
+	var problem struct{ Detail string }
+	s.call(http.MethodPost, "/api/v1/callback-endpoint/test", nil, 404, &problem)
+	require.Contains(t, problem.Detail, "PUT /api/v1/callback-endpoint")
 }

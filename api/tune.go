@@ -145,7 +145,7 @@ func (t *Tracking) readAddress(c *gin.Context, form *conversionForm, values map[
 		content, _ := t.keys.OpenOpaque(string(form.opaque), c.Param("code"))
 		offerID, goalID, ok := form.opaque.Read(content)
 		if !ok {
-			return uuid.Nil, domain.FieldErrors{{Field: "code", Reason: "is not one that was given out"}}
+			return uuid.Nil, domain.FieldErrors{{Field: "code", Reason: "is not an issued code"}}
 		}
 		p.Address = &domain.Address{OfferID: &offerID, Opaque: true, OfAdvertiser: !form.opaque.IsPixel()}
 		if goalID != uuid.Nil {

@@ -9,10 +9,10 @@ import (
 // opaqueCodes are the addresses by which conversions of one goal are taken without saying what they
 // are of (rule 65): what an advertiser copies once. The default goal has those of its offer, too.
 type opaqueCodes struct {
-	Postback      string `json:"postback" doc:"Address of the goal's opaque postback: add transaction_id. A secret: shown to management, else empty."`
-	Pixel         string `json:"pixel" doc:"Address of the goal's opaque pixel."`
-	OfferPostback string `json:"offerPostback,omitempty" doc:"The offer's own, on its default goal."`
-	OfferPixel    string `json:"offerPixel,omitempty" doc:"The offer's own, on its default goal."`
+	Postback      string `json:"postback" doc:"The goal's opaque postback address: add transaction_id. A secret: shown to management tokens, otherwise empty."`
+	Pixel         string `json:"pixel" doc:"The goal's opaque pixel address."`
+	OfferPostback string `json:"offerPostback,omitempty" doc:"The offer's own address; only on its default goal."`
+	OfferPixel    string `json:"offerPixel,omitempty" doc:"The offer's own address; only on its default goal."`
 }
 
 // opaqueCodesOf are one goal's, for whose offer it is: a publisher's side of a shared one gets none,

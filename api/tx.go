@@ -90,7 +90,7 @@ func (s *Server) system(ctx context.Context, fn func(ctx context.Context, tx pgx
 func mayOnlyRead(ctx context.Context, err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "25006" && principal(ctx).Scope == scopeReadonly {
-		return forbidden("This leaves something behind, which a token of scope readonly may not do.")
+		return forbidden("A token of scope readonly may not change anything.")
 	}
 	return err
 }

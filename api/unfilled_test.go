@@ -44,11 +44,11 @@ func TestRule71WhatSaysNothingIsLeftOut(t *testing.T) {
 			require.Len(t, p.Warnings, 1, where)
 			require.Equal(t, field, p.Warnings[0].Field, where)
 			require.Contains(t, p.Warnings[0].Reason, value+", which", where)
-			require.Contains(t, p.Warnings[0].Reason, "left out", where)
+			require.Contains(t, p.Warnings[0].Reason, "was ignored", where)
 		}
 		p := send(url.Values{form.clickName: {"{transaction_id}"}, "cnv_event_id": {"buy"}})
 		require.Equal(t, domain.ReasonMalformed, p.Refused, form.name)
-		require.Contains(t, p.Detail, form.clickName+" is required, and is the macro {transaction_id}, which the sender did not fill in", form.name)
+		require.Contains(t, p.Detail, form.clickName+" is required, and is the macro {transaction_id}, which the sender did not replace", form.name)
 		p = send(url.Values{form.clickName: {click.String()}, "cnv_event_id": {"N/A"}, "security_token": {"null"}})
 		require.Empty(t, p.Refused, form.name)
 		require.Equal(t, "N/A", p.EventID, "%s: whether an event is called so, the decision knows", form.name)

@@ -43,14 +43,14 @@ func takesCSV(r *router, path string) {
 	operation := r.api.OpenAPI().Paths[path].Post
 	operation.Parameters = append(operation.Parameters, &huma.Param{
 		Name: "dryRun", In: "query", Schema: &huma.Schema{Type: huma.TypeBoolean},
-		Description: "Decide nothing, and name every line that would fail: 200 with what is wrong with each line by itself. " +
-			"What depends on other conversions, on windows, caps and budget is decided only when it is done.",
+		Description: "Check the file without deciding anything: 200 with the errors of each line. " +
+			"Checks that depend on other conversions, windows, caps or budget run only in the real upload.",
 	})
-	operation.Responses["200"] = &huma.Response{Description: "The dry run: nothing was decided.", Content: map[string]*huma.MediaType{"application/json": {
+	operation.Responses["200"] = &huma.Response{Description: "The result of the dry run.", Content: map[string]*huma.MediaType{"application/json": {
 		Schema: r.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[uploadCheckResult](), true, "UploadCheck"),
 	}}}
 	operation.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"text/csv": {
-		Schema: &huma.Schema{Type: huma.TypeString, Description: "ClickId,EventID,UserCompletedAt,Revenue,Reward,ConversionId: the first line names the columns, of which only ClickId must be there."},
+		Schema: &huma.Schema{Type: huma.TypeString, Description: "ClickId,EventID,UserCompletedAt,Revenue,Reward,ConversionId: the first line names the columns; only ClickId is required."},
 	}}}
 	operation.Responses["202"] = &huma.Response{Description: "The job.", Content: map[string]*huma.MediaType{"application/json": {
 		Schema: &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"jobId": {Type: huma.TypeString, Format: "uuid"}}},
@@ -83,7 +83,7 @@ func (s *Server) uploadConversions(c *gin.Context) {
 
 func (s *Server) upload(c *gin.Context) (answer *recorder, err error) {
 	if kind, _, _ := mime.ParseMediaType(c.ContentType()); strings.HasPrefix(kind, "multipart/") {
-		return nil, newProblem(http.StatusUnsupportedMediaType, "Send the file itself as the body, as text/csv.")
+		return nil, newProblem(http.StatusUnsupportedMediaType, "Send the file as the body, with Content-Type text/csv.")
 	}
 	u := &upload{server: s, c: c, jobID: newID()}
 	ctx := c.Request.Context()
@@ -180,7 +180,7 @@ func (u *upload) receive(ctx context.Context) error {
 }
 
 func tooManyLines() error {
-	return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("At most %d lines are taken.", maxJobItems))
+	return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The file may have at most %d lines.", maxJobItems))
 }
 
 func (u *upload) header() ([]string, error) {
@@ -189,7 +189,7 @@ func (u *upload) header() ([]string, error) {
 		return nil, bodyProblem(err)
 	}
 	if len(line) > domain.MaxUploadLine {
-		return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("A line is at most %d bytes long.", domain.MaxUploadLine))
+		return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("A line may have at most %d bytes.", domain.MaxUploadLine))
 	}
 	columns, err := domain.ParseUploadHeader(line)
 	if err != nil {
@@ -234,9 +234,9 @@ func (u *upload) line() (string, error) {
 func bodyProblem(err error) error {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("At most %d bytes are taken here.", uploadMaxBody))
+		return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body may have at most %d bytes.", uploadMaxBody))
 	}
-	return newProblem(http.StatusBadRequest, "The body did not arrive whole.")
+	return newProblem(http.StatusBadRequest, "The body did not arrive completely.")
 }
 
 // finish makes the job and, with a key, keeps its answer, in one transaction: the same file under the

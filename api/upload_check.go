@@ -38,17 +38,17 @@ type uploadCheck struct {
 // uploadCheckResult is the answer of a dry run.
 type uploadCheckResult struct {
 	DryRun   bool      `json:"dryRun"`
-	Lines    int64     `json:"lines" doc:"Lines that are not empty, without the first."`
+	Lines    int64     `json:"lines" doc:"Number of non-empty lines, without the header."`
 	Good     int64     `json:"good"`
 	Bad      int64     `json:"bad"`
-	BadLines []badLine `json:"badLines" doc:"Every line that would fail, in its order; the first 100,000."`
+	BadLines []badLine `json:"badLines" doc:"Every line that would fail, in order; the first 100,000."`
 }
 
 // badLine is a line that would fail, and why.
 type badLine struct {
-	Number int64  `json:"number" doc:"The line in the file, whose first is 1."`
-	Line   string `json:"line,omitempty" doc:"Its first 200 bytes, of the first 1,000 bad lines."`
-	Field  string `json:"field,omitempty" doc:"The column that is wrong."`
+	Number int64  `json:"number" doc:"The line number in the file, from 1."`
+	Line   string `json:"line,omitempty" doc:"The line's first 200 bytes; for the first 1,000 bad lines."`
+	Field  string `json:"field,omitempty" doc:"The column with the error."`
 	Error  string `json:"error"`
 }
 

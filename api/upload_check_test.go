@@ -60,9 +60,9 @@ func TestUploadDryRunNamesEveryBadLine(t *testing.T) {
 	}
 	for i, want := range []string{
 		"ClickId: must be a click id", "ClickId: unknown_click", "ClickId: unknown_click", "ClickId: unknown_click",
-		"EventID: unknown_event: ", "EventID: missing_event: The offer has several events, and EventID, which must say which, is the macro {event_name}",
-		"UserCompletedAt: is before the click, which was at ", "UserCompletedAt: is in the future", "UserCompletedAt: must be a time",
-		"Revenue: must be a number", "Reward: must be a number", ": has 2 columns, the first line has 6",
+		"EventID: unknown_event: ", "EventID: missing_event: The offer has several events, but EventID, which must name one of them, is the macro {event_name}",
+		"UserCompletedAt: is before the click, which was at ", "UserCompletedAt: is in the future", "UserCompletedAt: must be an RFC 3339 time",
+		"Revenue: must be a non-negative number", "Reward: must be a non-negative number", ": has 2 columns, the first line has 6",
 	} {
 		require.True(t, strings.HasPrefix(told[i], want), "%d: %s", i, told[i])
 	}

@@ -18,9 +18,9 @@ type verdictFinding struct {
 	ClickID       uuid.UUID     `json:"clickId"`
 	OfferID       uuid.UUID     `json:"offerId"`
 	At            time.Time     `json:"at" doc:"When the postback was received."`
-	Said          string        `json:"said" doc:"The status as it was sent."`
-	Authenticated bool          `json:"authenticated" doc:"Whether the sender passed the advertiser's security; if so, the status is one that nobody can read, or one of several conversions was meant."`
-	Status        domain.Status `json:"status" enum:"Pending,Success,Rejected" doc:"How the conversion stands now."`
+	Said          string        `json:"said" doc:"The status as sent."`
+	Authenticated bool          `json:"authenticated" doc:"Whether the sender passed the advertiser's security. If true, the status is unknown, or several conversions match."`
+	Status        domain.Status `json:"status" enum:"Pending,Success,Rejected" doc:"The conversion's current status."`
 }
 
 var verdictFindingListing = listing[verdictFinding]{

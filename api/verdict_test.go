@@ -72,7 +72,7 @@ func TestRule77NobodysWordTakesNothingBack(t *testing.T) {
 	r.query += "&status=rejected"
 	answer := g.sent(r)
 	require.Equal(t, []any{domain.OutcomeDuplicate, domain.StatusSuccess}, []any{answer.Outcome, answer.Status})
-	require.Equal(t, "The sender of status is not authenticated: nothing was changed, and a person is to look at it.", answer.Detail)
+	require.Equal(t, "The sender of status is not authenticated: nothing was changed, and a person must check it.", answer.Detail)
 
 	twice := request{method: "GET", path: r.path, query: r.query + "&STATUS=approved"}
 	require.Equal(t, domain.ReasonMalformed, g.sent(twice).Reason, "rule 71: two verdicts are none")

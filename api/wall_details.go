@@ -15,23 +15,23 @@ import (
 // WallStanding is where a member stands with an offer.
 type WallStanding struct {
 	WallProgress
-	IsOfferAvailable bool       `json:"isOfferAvailable" doc:"Whether the wall lists it for this member now: it is active, within its caps and for the member, who has something left to do."`
-	SessionID        *uuid.UUID `json:"sessionId" doc:"The member's last click on it while something can still come of it; else null."`
+	IsOfferAvailable bool       `json:"isOfferAvailable" doc:"Whether the wall now lists it for this member: it is active, below its caps, targets the member, and has an event left to complete."`
+	SessionID        *uuid.UUID `json:"sessionId" doc:"The member's last click on the offer while it can still convert; otherwise null."`
 }
 
 // wallDetails is an offer as one member looks at it.
 type wallDetails struct {
 	WallOffer
 	WallStanding
-	Warnings []string   `json:"warnings,omitempty" doc:"What the request leaves open, so that the offer is not available."`
-	ViewID   *uuid.UUID `json:"viewId" doc:"Of this look, for offer-link and for the click; null for a readonly token, which leaves nothing behind."`
+	Warnings []string   `json:"warnings,omitempty" doc:"Targeting fields that are missing in the request, so that the offer is not available."`
+	ViewID   *uuid.UUID `json:"viewId" doc:"Id of this view, for offer-link and for the click; null for a readonly token, which records no view."`
 }
 
 type wallDetailsInput struct {
 	WallMember
 	OfferID     uuid.UUID `query:"offerId" required:"true" format:"uuid"`
-	PlacementID uuid.UUID `query:"placementId" format:"uuid" doc:"Where the member looks at it; the link of this view is the placement's then."`
-	Creative    string    `query:"creativeOrder" doc:"The order of the creative that the member sees; else the first."`
+	PlacementID uuid.UUID `query:"placementId" format:"uuid" doc:"The placement that shows the offer; the view's link then belongs to it."`
+	Creative    string    `query:"creativeOrder" doc:"The order of the creative shown; default: the first."`
 }
 
 type wallDetailsOutput struct{ Body wallDetails }
@@ -40,7 +40,7 @@ type wallDetailsOutput struct{ Body wallDetails }
 func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDetailsOutput, error) {
 	to, err := s.onOwnWall(ctx, in.OfferID)
 	if errors.Is(err, errNoTarget) {
-		return nil, badField("offerId", "there is no such offer on the wall")
+		return nil, badField("offerId", "this offer is not on the wall")
 	}
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDe
 		}
 		out.Body.WallOffer, out.Body.WallStanding = view.standing(to)
 		if len(view.unplaced) > 0 {
-			out.Body.Warnings = []string{"country unknown: the offer is for certain countries or states; name the member's country in pub_geo_country"}
+			out.Body.Warnings = []string{"country unknown: the offer targets countries or states; send the member's country in pub_geo_country"}
 		}
 		if out.Body.SessionID, err = view.openSession(ctx, tx, in.OfferID); err != nil {
 			return err
@@ -97,7 +97,7 @@ func seenCreative(offer *domain.Offer, text string, usual *int32) (*int32, error
 	}
 	order, ok := creativeOf(offer, text)
 	if !ok {
-		return nil, badField("creativeOrder", "the offer has no creative of this order")
+		return nil, badField("creativeOrder", "the offer has no creative with this order")
 	}
 	return order, nil
 }
@@ -110,7 +110,7 @@ func wallPlacement(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*uuid.UUID, er
 	lookups := &offerLookups{ctx: ctx, tx: tx, tenantID: principal(ctx).TenantID}
 	exists := lookups.exists(dbgen.New().OfferPlacementExists)(id)
 	if lookups.err == nil && !exists {
-		return nil, badField("placementId", "there is no such placement")
+		return nil, badField("placementId", "no placement has this id")
 	}
 	return &id, lookups.err
 }

@@ -26,7 +26,7 @@ var passedOn = func() []string {
 
 // ClickTerms are what a link says of the click to come.
 type ClickTerms struct {
-	ClickID    string `query:"pub_click_id" doc:"This and the other pub_ parameters of a click, pub_sub_1 to pub_sub_15 too, go into the address as they are; what is not given of the member's gender, age, place and device is as the details were given it."`
+	ClickID    string `query:"pub_click_id" doc:"This and the other pub_ parameters of a click, including pub_sub_1 to pub_sub_15, are added to the URL unchanged. Omitted targeting fields (gender, age, location, device) default to those of the offer-details request."`
 	SessionID  string `query:"pub_session_id"`
 	Gender     string `query:"pub_gender"`
 	Age        string `query:"pub_age"`
@@ -56,16 +56,16 @@ func (in *ClickTerms) Resolve(ctx huma.Context) []error {
 }
 
 type wallLinkInput struct {
-	ViewID   uuid.UUID `query:"viewId" required:"true" format:"uuid" doc:"As the offer's details gave it."`
-	OfferID  uuid.UUID `query:"offerId" format:"uuid" doc:"The view's; need not be given."`
-	Member   string    `query:"pub_member_id" doc:"The view's; need not be given."`
-	Creative string    `query:"creativeOrder" doc:"The order of the creative that the member clicks; else the view's."`
+	ViewID   uuid.UUID `query:"viewId" required:"true" format:"uuid" doc:"From the answer of offer-details."`
+	OfferID  uuid.UUID `query:"offerId" format:"uuid" doc:"Optional; must match the view."`
+	Member   string    `query:"pub_member_id" doc:"Optional; must match the view."`
+	Creative string    `query:"creativeOrder" doc:"The order of the creative that the member clicks; default: the view's."`
 	ClickTerms
 }
 
 type wallLinkOutput struct {
 	Body struct {
-		URL string `json:"url" doc:"For the member to open. It makes the click, so that it is not to be opened ahead."`
+		URL string `json:"url" doc:"URL for the member to open. Opening it records the click, so do not prefetch it."`
 	}
 }
 
@@ -76,7 +76,7 @@ func (s *Server) wallLink(ctx context.Context, in *wallLinkInput) (*wallLinkOutp
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		view, err := dbgen.New().GetOfferView(ctx, tx, principal(ctx).TenantID, in.ViewID)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return badField("viewId", "there is no such view")
+			return badField("viewId", "no view has this id")
 		}
 		if err != nil {
 			return err

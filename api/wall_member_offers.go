@@ -21,8 +21,8 @@ import (
 type startedOffer struct {
 	WallOffer
 	WallStanding
-	Progress    string    `json:"progress" enum:"InProgress,Completed,Expired" doc:"Completed: all of its events. Expired: the last session is over, nothing waits, and something was left undone."`
-	StartedAt   time.Time `json:"startedAt" doc:"The first click."`
+	Progress    string    `json:"progress" enum:"InProgress,Completed,Expired" doc:"Completed: all events are. Expired: the last session is over, nothing is pending, and an event was not completed."`
+	StartedAt   time.Time `json:"startedAt" doc:"Time of the first click."`
 	LastClickAt time.Time `json:"lastClickAt"`
 }
 
@@ -56,7 +56,7 @@ func parseProgress(text string) (string, error) {
 type startedOffersInput struct {
 	WallMember
 	ListInput
-	PlacementID uuid.UUID `query:"placementId" format:"uuid" doc:"Where the member looks at the list: isOfferAvailable goes by it."`
+	PlacementID uuid.UUID `query:"placementId" format:"uuid" doc:"The placement that shows the list; used for isOfferAvailable."`
 }
 
 // Resolve satisfies huma.Resolver for both parts.

@@ -25,12 +25,12 @@ type WallOffer struct {
 	OfferDetails        string         `json:"offerDetails" doc:"HTML."`
 	TermsAndDisclaimers string         `json:"termsAndDisclaimers"`
 	CreativeFileURL     string         `json:"creativeFileUrl" doc:"The first creative's address."`
-	Creatives           []wallCreative `json:"creatives" doc:"All of them in their order. Say which one the member sees by creativeOrder; else it is the first."`
+	Creatives           []wallCreative `json:"creatives" doc:"All creatives in their order. Send creativeOrder to record which one the member saw; default: the first."`
 	OfferType           string         `json:"offerType" enum:"SingleEvent,MultiEvent"`
 	ConversionType      string         `json:"conversionType" enum:"FlatRate,RevShare"`
-	AllowRepetitions    bool           `json:"allowRepetitions" doc:"Whether any of the events may be done again."`
-	Reward              *Decimal       `json:"reward" doc:"In points, for all events once; null where it is a share of a sale."`
-	PendingTime         *json.Number   `json:"pendingTime" doc:"In days, the longest of the events'; null where none waits."`
+	AllowRepetitions    bool           `json:"allowRepetitions" doc:"Whether any of the events may be repeated."`
+	Reward              *Decimal       `json:"reward" doc:"In points, for completing all events once; null if it is a percentage of a sale."`
+	PendingTime         *json.Number   `json:"pendingTime" doc:"In days, the longest pending period of the events; null if there is none."`
 	IsFeatured          bool           `json:"isFeatured"`
 	Categories          []wallCategory `json:"categories"`
 	LaunchDate          time.Time      `json:"launchDate"`
@@ -55,12 +55,12 @@ type wallEvent struct {
 	EventID                  string       `json:"eventId"`
 	Name                     string       `json:"name"`
 	DisplayOrder             int          `json:"displayOrder"`
-	SequenceNumber           *int         `json:"sequenceNumber" doc:"Events of smaller numbers come first; null waits for nothing."`
+	SequenceNumber           *int         `json:"sequenceNumber" doc:"Events with smaller numbers must be completed first; null: independent of the others."`
 	MinTimeFromPreviousEvent *json.Number `json:"minTimeFromPreviousEvent" doc:"In hours."`
-	DeadlineDays             *json.Number `json:"deadlineDays" doc:"From the click."`
-	PendingTime              *json.Number `json:"pendingTime" doc:"In days, from completion to credit."`
+	DeadlineDays             *json.Number `json:"deadlineDays" doc:"In days from the click."`
+	PendingTime              *json.Number `json:"pendingTime" doc:"In days from completion to credit."`
 	AllowRepetitions         bool         `json:"allowRepetitions"`
-	Reward                   *Decimal     `json:"reward" doc:"In points; null where it is a share of the sale."`
+	Reward                   *Decimal     `json:"reward" doc:"In points; null if it is a percentage of the sale."`
 	WallProgress
 }
 
@@ -68,7 +68,7 @@ type wallEvent struct {
 type WallProgress struct {
 	IsUserCompleted bool       `json:"isUserCompleted"`
 	UserCompletedAt *time.Time `json:"userCompletedAt"`
-	RewardStatus    *string    `json:"rewardStatus" enum:"Pending,Completed,Rejected" doc:"null while there is nothing; of an offer that of what was completed so far."`
+	RewardStatus    *string    `json:"rewardStatus" enum:"Pending,Completed,Rejected" doc:"null if nothing is completed; for an offer the status of the events completed so far."`
 }
 
 func wallProgressOf(p domain.WallProgress) WallProgress {
@@ -84,7 +84,7 @@ func wallProgressOf(p domain.WallProgress) WallProgress {
 // into the click, so that both are judged alike (rule 45).
 type WallMember struct {
 	Member     string `query:"pub_member_id" required:"true" minLength:"1" doc:"The publisher's id of the member."`
-	Gender     string `query:"pub_gender" doc:"What is known of the member: targeting goes by this and the following."`
+	Gender     string `query:"pub_gender" doc:"Used for targeting, like the following fields."`
 	Age        string `query:"pub_age" doc:"In years."`
 	Country    string `query:"pub_geo_country" doc:"ISO 3166-1."`
 	State      string `query:"pub_geo_state" doc:"ISO 3166-2, or its last part."`

@@ -31,7 +31,7 @@ func (in *wallOffersInput) Resolve(ctx huma.Context) []error {
 // listedOffer is an offer in the list of the wall.
 type listedOffer struct {
 	WallOffer
-	EPC Decimal `json:"epc" doc:"What a click is expected to bring, in the tenant's currency. It is not for members."`
+	EPC Decimal `json:"epc" doc:"Expected revenue per click, in the tenant's currency. Do not show it to members."`
 }
 
 // wallCandidate is an offer that may be shown to a member.
@@ -102,7 +102,7 @@ func (s *Server) wallOffers(ctx context.Context, in *wallOffersInput) (*pageOutp
 	slices.SortFunc(view.unplaced, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	if n := len(slices.Compact(view.unplaced)); n > 0 {
 		out.Body.Warnings = []string{fmt.Sprintf(
-			"country unknown: %d offers for certain countries or states are left out; name the member's country in pub_geo_country", n)}
+			"country unknown: %d offers that target countries or states are omitted; send the member's country in pub_geo_country", n)}
 	}
 	return out, nil
 }

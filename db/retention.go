@@ -9,12 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// moveWithin bounds the wait for the lock under which a month is exchanged: whoever writes to the table
-// waits behind it. Where it is too short, the next try has a new chance.
+// moveWithin bounds the wait for the lock under which a partition is replaced: all writers of the table
+// wait behind it. If it is too short, the next run tries again.
 const moveWithin = "3s"
 
-// monthly says which rows of a table in monthly partitions stay when a month is let go of: $1 and $2 are
-// the month's bounds, $3 an instant.
+// monthly says which rows of a partitioned table stay when a month is dropped: $1 and $2 are the month's
+// bounds, $3 an instant.
 type monthly struct {
 	// stays are conditions, each a read of its own; those with $3 take the retention's instant.
 	stays []string
@@ -22,8 +22,8 @@ type monthly struct {
 	late string
 }
 
-// What is decided about for ever stays: clicks and postbacks of conversions. So do events that are held,
-// and clicks whose session is open. Conversions' ids are their times.
+// Clicks and postbacks of conversions stay forever. So do held events, and clicks whose session is open.
+// A conversion's id contains its time.
 var monthlies = map[string]monthly{
 	"clicks": {
 		stays: []string{
@@ -38,8 +38,9 @@ var monthlies = map[string]monthly{
 	},
 }
 
-// LetGo lets go of a month of clicks or postbacks, clicks_2026_01, but for what stays. Most of the work is
-// done beside the traffic: the rows that stay are copied, and take the month's place then.
+// LetGo drops a monthly partition of clicks or postbacks, such as clicks_2026_01, and keeps rows that are
+// still referenced. Most of the work runs beside the traffic: the remaining rows are copied to a small
+// partition, which then replaces the month's.
 func (s *Store) LetGo(ctx context.Context, table, month string, before time.Time) (kept int64, err error) {
 	rules := monthlies[table]
 	from, err := time.Parse("2006_01", strings.TrimPrefix(month, table+"_"))
@@ -69,7 +70,7 @@ func (s *Store) LetGo(ctx context.Context, table, month string, before time.Time
 		}
 	}
 	return kept, s.unlimited(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		// Nobody decides from here to the commit.
+		// No decision can run from here to the commit.
 		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '"+moveWithin+"'"); err != nil {
 			return err
 		}

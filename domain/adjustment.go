@@ -19,12 +19,12 @@ type Adjustment struct {
 // Errors of Adjust. Their texts are shown to people.
 var (
 	ErrNothingAdjusted = errors.New("has these figures already")
-	ErrAdjustRejected  = errors.New("a rejected conversion is worth nothing; approve it first")
+	ErrAdjustRejected  = errors.New("a rejected conversion cannot be adjusted; approve it first")
 	ErrNegativeFigure  = errors.New("figures must not be negative")
-	ErrNobodyToPay     = errors.New("nobody is to be paid: the click has no partner, or its goal is private")
+	ErrNobodyToPay     = errors.New("there is no payout: the click has no partner, or its goal is private")
 	// What a shared offer's advertiser cannot set (rule 57).
-	ErrPublishersPayout = errors.New("is the publisher's to set: the advertiser's one figure is revenue, its cost")
-	ErrPublishersReward = errors.New("is the publisher's to set")
+	ErrPublishersPayout = errors.New("is set by the publisher; the advertiser can only set revenue, its cost")
+	ErrPublishersReward = errors.New("is set by the publisher")
 )
 
 // Adjust is the figures of a live conversion after a person has set them anew (rules 24, 42), or

@@ -73,8 +73,8 @@ func TestRule78RefusalsSayWhatToDo(t *testing.T) {
 	for _, word := range []string{"/track/{advertiserKey}", "/SP", "/GP", "security_token", "signature", "list"} {
 		require.Contains(t, says(Postback{AdvertiserKey: SentWithoutKey}), word)
 	}
-	require.Contains(t, says(Postback{AdvertiserKey: SentByKey("another")}), "not that of this click's advertiser")
-	require.Contains(t, says(Postback{AdvertiserKey: SentByKey(oldKey), ReceivedAt: clickedAt.Add(25 * time.Hour)}), "was replaced, and counted until 2026-03-02T11:00:00Z")
+	require.Contains(t, says(Postback{AdvertiserKey: SentByKey("another")}), "does not belong to this click's advertiser")
+	require.Contains(t, says(Postback{AdvertiserKey: SentByKey(oldKey), ReceivedAt: clickedAt.Add(25 * time.Hour)}), "was replaced and worked until 2026-03-02T11:00:00Z")
 }
 
 func forgeable(p *play) { p.facts.Forgeable = true }
@@ -88,7 +88,7 @@ func TestRule78APixelWaitsForAPerson(t *testing.T) {
 			require.Equal(t, OutcomeAccepted, d.Outcome)
 			require.Equal(t, []any{StatusPending, true, false}, []any{d.New.Status, d.New.NeedsReview, d.New.Expected}, "rule 43: not earned yet")
 			require.Nil(t, d.New.ReleaseAt, "no timer approves it")
-			require.Contains(t, p.facts.Explain(&d).Detail, "a pixel can be forged")
+			require.Contains(t, p.facts.Explain(&d).Detail, "pixels can be forged")
 		})
 	}
 	p := newPlay(multiOffer(goal("A", approval)))
@@ -146,7 +146,7 @@ func TestBadSignatureSaysWhichItWas(t *testing.T) {
 		"no signature": {Security{HasSecret: true}, Postback{Signed: signed(func(s *Signed) { s.Signature = "" })}, "of_signature is missing"},
 		"no nonce":     {Security{HasSecret: true}, Postback{Signed: signed(func(s *Signed) { s.Nonce = "" })}, "of_nonce is missing"},
 		"no time":      {Security{HasSecret: true}, Postback{Signed: signed(func(s *Signed) { s.Timestamp = time.Time{} })}, "of_timestamp is missing"},
-		"stale":        {Security{HasSecret: true}, Postback{Signed: signed(func(s *Signed) { s.Timestamp = clickedAt.Add(-301 * time.Second) })}, "of_timestamp is stale: it says 2026-03-01T11:54:59Z"},
+		"stale":        {Security{HasSecret: true}, Postback{Signed: signed(func(s *Signed) { s.Timestamp = clickedAt.Add(-301 * time.Second) })}, "of_timestamp is stale: it is 2026-03-01T11:54:59Z"},
 		"wrong":        {Security{HasSecret: true}, Postback{Signed: signed(nil)}, "of_signature is wrong"},
 		"token first":  {Security{HasToken: true, HasSecret: true}, Postback{Signed: signed(nil)}, "security_token is missing"},
 	} {
@@ -155,5 +155,5 @@ func TestBadSignatureSaysWhichItWas(t *testing.T) {
 		require.Equal(t, ReasonBadSignature, proof.Refused, name)
 		require.Contains(t, proof.Detail, c.says, name)
 	}
-	require.Contains(t, NonceFault("n-123456"), `of_nonce "n-123456" was used before`)
+	require.Contains(t, NonceFault("n-123456"), `of_nonce "n-123456" was already used`)
 }

@@ -46,13 +46,13 @@ func ParseAmount(text string) (Micros, error) {
 func amountDigits(text string) (digits string, point int, err error) {
 	switch {
 	case strings.HasPrefix(text, "-"):
-		return "", 0, errors.New("it has a minus")
+		return "", 0, errors.New("it has a minus sign")
 	case strings.Contains(text, ","):
-		return "", 0, errors.New("it has a comma; decimals take a point, and thousands are not grouped")
+		return "", 0, errors.New("it has a comma; use a decimal point, and do not group thousands")
 	}
 	if at := strings.IndexFunc(text, func(c rune) bool { return c != '.' && (c < '0' || c > '9') }); at >= 0 {
 		_, size := utf8.DecodeRuneInString(text[at:])
-		return "", 0, fmt.Errorf("%q must not stand in it", text[at:at+size])
+		return "", 0, fmt.Errorf("it must not contain %q", text[at:at+size])
 	}
 	whole, fraction, _ := strings.Cut(text, ".")
 	switch {

@@ -32,7 +32,7 @@ type Facts struct {
 	GoalsOff bool
 	// PartnerCaps are those of the click's partner.
 	PartnerCaps Caps
-	// Partner is what was agreed with the click's partner about this event; nil: nothing, or nobody.
+	// Partner has the custom terms of the click's partner for this event; nil without terms or partner.
 	Partner *PartnerTerms
 	// Authenticated says that the advertiser's security was set and passed (rule 67), ByKey that the
 	// postback came by the advertiser's key, and Forgeable that a person must look at it (rule 78).

@@ -39,17 +39,17 @@ func CheckDestination(raw string, schemes []string) error {
 	case scheme == "http" || scheme == "https":
 		return checkURL(raw, true)
 	case !slices.Contains(appSchemes, scheme) && !slices.Contains(schemes, scheme), slices.Contains(forbiddenSchemes, scheme):
-		return errors.New("must be an absolute http or https address, a store's or an app's (market, intent, itms, itms-apps, itms-appss), " +
-			"or of a scheme that the settings list in destinationSchemes")
+		return errors.New("must be an absolute http or https URL, a store or app URL (market, intent, itms, itms-apps, itms-appss), " +
+			"or have a scheme that the settings list in destinationSchemes")
 	case strings.Trim(rest, "/") == "":
-		return errors.New("must say more than its scheme")
+		return errors.New("must have more than a scheme")
 	case strings.ContainsFunc(raw, func(c rune) bool { return c <= ' ' || c == 0x7f || strings.ContainsRune("\\<>\"", c) }):
-		return errors.New("must not hold spaces, control characters, backslashes, quotes or angle brackets")
+		return errors.New("must not contain spaces, control characters, backslashes, quotes or angle brackets")
 	}
 	host, _, _ := strings.Cut(strings.TrimPrefix(rest, "//"), "?")
 	host, _, _ = strings.Cut(host, "/")
 	if strings.HasPrefix(rest, "//") && strings.ContainsAny(host, "{}%@") {
-		return errors.New("must not hold macros or a user name in its host")
+		return errors.New("must not contain macros or a user name in its host")
 	}
 	return checkIntent(scheme, rest)
 }

@@ -54,7 +54,7 @@ func (f *Facts) sentence(d *Decision) sentence {
 			return sentence{anyone: f.doubtDetail()}
 		}
 		if d.Existing != nil && d.Existing.ClickID != f.Click.ID {
-			return sentence{anyone: "The same member has this event already, by another click."}
+			return sentence{anyone: "The same member has already completed this event through another click."}
 		}
 		return sentence{anyone: ReasonDuplicate.Sentence()}
 	default:
@@ -65,15 +65,15 @@ func (f *Facts) sentence(d *Decision) sentence {
 func (f *Facts) acceptedSentence(d *Decision) sentence {
 	switch {
 	case f.Forgeable && d.New != nil:
-		return sentence{anyone: "Pending until a person approves it: a pixel can be forged, so that none counts by itself where postbackSecurity is keyed."}
+		return sentence{anyone: "Pending until a person approves it: pixels can be forged, so with postbackSecurity keyed they need an approval."}
 	case d.Move == ActionApprove:
 		return sentence{anyone: "Approved by the advertiser's verdict."}
 	case d.Counted:
-		return sentence{anyone: "The goal is recorded as a click: it is counted, and no conversion is made."}
+		return sentence{anyone: "The goal is recorded as a click: it is counted, without a conversion."}
 	case d.New == nil || d.New.Status != StatusPending:
 		return sentence{}
 	case d.New.AwaitsVerdict:
-		return sentence{anyone: "Pending until a later verdict, or a person."}
+		return sentence{anyone: "Pending until a later verdict or a person decides."}
 	case d.New.OverCap:
 		s := sentence{anyone: "A cap is reached: pending until a person approves it."}
 		if d.Exhausted != nil {
@@ -92,16 +92,16 @@ func (f *Facts) doubtDetail() string {
 	name := f.Postback.named("cnv_status")
 	switch {
 	case f.Postback.Verdict() == VerdictUnknown:
-		return fmt.Sprintf("%s %q is no verdict that is known: nothing was changed, and a person is to look at it.", name, clip(f.Postback.Status))
+		return fmt.Sprintf("%s %q is not a known verdict: nothing was changed, and a person must check it.", name, clip(f.Postback.Status))
 	case f.believed():
-		return "Several conversions could be meant by " + name + ": nothing was changed, and a person is to look at it. Send cnv_conversion_id."
+		return "Several conversions match " + name + ": nothing was changed, and a person must check it. Send cnv_conversion_id."
 	default:
-		return "The sender of " + name + " is not authenticated: nothing was changed, and a person is to look at it."
+		return "The sender of " + name + " is not authenticated: nothing was changed, and a person must check it."
 	}
 }
 
 func (f *Facts) heldSentence(d *Decision) sentence {
-	s := sentence{anyone: fmt.Sprintf("Held until %s: an event that must come before it is not completed yet.", instantText(d.DecideBy))}
+	s := sentence{anyone: fmt.Sprintf("Held until %s: an event that must be completed first is missing.", instantText(d.DecideBy))}
 	if event := f.Current.EventByID(d.EventID); event != nil {
 		s.advertiser = f.waitsFor(f.timing(event))
 	}
@@ -179,7 +179,7 @@ func (f *Facts) Warn() FieldErrors {
 		return p.Warnings
 	}
 	if _, err := ParseAmount(p.Amount); err != nil {
-		return append(slices.Clone(p.Warnings), FieldError{Field: p.named("cnv_amount"), Reason: err.Error() + "; it was left out"})
+		return append(slices.Clone(p.Warnings), FieldError{Field: p.named("cnv_amount"), Reason: err.Error() + "; it was ignored"})
 	}
 	return p.Warnings
 }

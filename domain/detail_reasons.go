@@ -11,9 +11,9 @@ func (f *Facts) reasonSentence(d *Decision) sentence {
 	p := &f.Postback
 	switch d.Reason {
 	case ReasonMissingEvent:
-		said := "The offer has several events: " + p.named("cnv_event_id") + " must say which."
+		said := "The offer has several events: " + p.named("cnv_event_id") + " must name one of them."
 		if p.EventID != "" {
-			said = "The offer has several events, and " + p.named("cnv_event_id") + ", which must say which, " + NothingSaid(p.EventID) + "."
+			said = "The offer has several events, but " + p.named("cnv_event_id") + ", which must name one of them, " + NothingSaid(p.EventID) + "."
 		}
 		return sentence{
 			anyone:     said,
@@ -26,7 +26,7 @@ func (f *Facts) reasonSentence(d *Decision) sentence {
 	case ReasonMissingAmount:
 		return sentence{anyone: f.amountDetail()}
 	case ReasonCurrencyMismatch:
-		return sentence{anyone: fmt.Sprintf("%s is %q, and conversions are taken in %s.", p.named("cnv_currency"), clip(p.Currency), f.Currency)}
+		return sentence{anyone: fmt.Sprintf("%s is %q, but conversions must be in %s.", p.named("cnv_currency"), clip(p.Currency), f.Currency)}
 	case ReasonCapDaily, ReasonCapWeekly, ReasonCapMonthly, ReasonCapTotal, ReasonBudgetExhausted:
 		if d.Exhausted != nil {
 			return f.capSentence(d.Exhausted)
@@ -49,27 +49,27 @@ func (f *Facts) unknownEventSentence() sentence {
 		if sent.value == "" {
 			continue
 		}
-		s := sentence{anyone: fmt.Sprintf("%s %q is no event of this offer.", p.named(sent.field), clip(sent.value))}
+		s := sentence{anyone: fmt.Sprintf("%s %q is not an event of this offer.", p.named(sent.field), clip(sent.value))}
 		switch {
 		case f.Event() != nil:
-			s.anyone = fmt.Sprintf("The event that %s %q names takes no conversions any more.", p.named(sent.field), clip(sent.value))
+			s.anyone = fmt.Sprintf("The event of %s %q no longer accepts conversions.", p.named(sent.field), clip(sent.value))
 		case sent.of != nil:
 			s.advertiser = suggestion(sent.value, f.eventNames(sent.of))
 		}
 		return s
 	}
-	return sentence{anyone: "This goal takes no conversions."}
+	return sentence{anyone: "This goal does not accept conversions."}
 }
 
 // suggestion names what was probably meant, or where nothing is near what there is.
 func suggestion(sent string, names []string) string {
 	if near := Nearest(sent, names); len(near) > 0 {
-		return "The nearest: " + quoted(near) + "."
+		return "Closest match: " + quoted(near) + "."
 	}
 	if len(names) == 0 {
 		return ""
 	}
-	return "There are: " + quoted(names) + "."
+	return "The events are: " + quoted(names) + "."
 }
 
 func (e *Event) advertisersName() string { return e.EventID }
@@ -96,7 +96,7 @@ func (f *Facts) goalMismatchDetail() string {
 	case f.foreignName() && f.Event() == nil && len(sent) == 1:
 		return p.named("adv_id") + " is not the advertiser of this click's offer."
 	case len(sent) < 2: // the address names a goal, too
-		return "The goal that is sent is not the one of the address."
+		return "The goal that was sent is not the goal of the address."
 	default:
 		return strings.Join(sent, " and ") + " do not name the same goal of this offer."
 	}
@@ -108,13 +108,13 @@ func (f *Facts) amountDetail() string {
 	_, err := ParseAmount(p.Amount)
 	switch {
 	case p.Amount == "" && f.needsAmount():
-		return name + " is missing: the offer pays a share of the sale."
+		return name + " is missing: the offer pays a percentage of the sale."
 	case p.Amount == "":
-		return "What it is worth is more than can be booked: look at the offer's figures."
+		return "The conversion's value is too large to be booked: check the offer's figures."
 	case err != nil:
 		return fmt.Sprintf("%s %q %s.", name, clip(p.Amount), err)
 	default:
-		return fmt.Sprintf("%s %q makes it worth more than can be booked.", name, clip(p.Amount))
+		return fmt.Sprintf("%s %q makes the conversion's value too large to be booked.", name, clip(p.Amount))
 	}
 }
 
@@ -129,12 +129,12 @@ func (f *Facts) timeSentence(d *Decision) sentence {
 	case ReasonDeadlinePassed:
 		end := f.Click.ClickedAt.Add(t.offer.Window(t.event))
 		if !t.done.After(end) {
-			return sentence{anyone: "The event was completed in time, but that could be shown until " + instantText(end.Add(LateProof)) + " only."}
+			return sentence{anyone: "The event was completed in time, but the postback had to arrive by " + instantText(end.Add(LateProof)) + "."}
 		}
 		return sentence{anyone: "The event had to be completed by " + instantText(end) + "."}
 	case ReasonOutOfSequence:
 		if f.holdsTooMany() {
-			said := fmt.Sprintf("%d postbacks of this click wait for an earlier event already, as many as may: send it again once that is completed.", f.Held)
+			said := fmt.Sprintf("This click already has the maximum of %d held postbacks: send this one again once the earlier event is completed.", f.Held)
 			return sentence{anyone: said, advertiser: f.waitsFor(t)}
 		}
 		return sentence{anyone: ReasonOutOfSequence.Sentence(), advertiser: f.waitsFor(t)}
@@ -147,7 +147,7 @@ func (f *Facts) timeSentence(d *Decision) sentence {
 	case ReasonSessionClosed:
 		for _, c := range f.Session {
 			if c.ClosesSession && c.Status.Live() {
-				return sentence{anyone: "This click's session was closed by its end point, completed at " + instantText(c.CompletedAt) + "; a new click opens another."}
+				return sentence{anyone: "This click's session was closed by its end point, completed at " + instantText(c.CompletedAt) + "; a new click opens another session."}
 			}
 		}
 	}
@@ -156,12 +156,12 @@ func (f *Facts) timeSentence(d *Decision) sentence {
 
 // capSentence says which cap or budget had nothing left, and when it is reset.
 func (f *Facts) capSentence(e *Exhausted) sentence {
-	what, until := "cap", "is not reset, but may be raised."
+	what, until := "cap", "does not reset, but can be raised."
 	if e.Slot.Scope == CapScopeBudget {
 		what = "budget"
 	}
 	if e.ResetsAt != nil {
-		until = "is reset at " + instantText(*e.ResetsAt) + "."
+		until = "resets at " + instantText(*e.ResetsAt) + "."
 	}
 	s := sentence{anyone: strings.TrimSuffix(e.Slot.Reason.Sentence(), ".") + "; the " + what + " " + until}
 	s.advertiser, s.tenant = f.capOwner(e)
@@ -172,14 +172,14 @@ func (f *Facts) capSentence(e *Exhausted) sentence {
 func (f *Facts) capOwner(e *Exhausted) (advertiser, tenant string) {
 	switch e.Slot.Scope {
 	case CapScopePartner:
-		return "", fmt.Sprintf("It is the partner's cap of %d.", e.Slot.Ceiling)
+		return "", fmt.Sprintf("The partner's cap is %d.", e.Slot.Ceiling)
 	case CapScopeBudget:
-		return fmt.Sprintf("The budget is %s, and this conversion takes %s.", Micros(e.Slot.Ceiling), Micros(e.Slot.Amount)), ""
+		return fmt.Sprintf("The budget is %s, and this conversion needs %s.", Micros(e.Slot.Ceiling), Micros(e.Slot.Amount)), ""
 	default:
 		if event := f.Current.EventByID(e.Slot.ScopeID); event != nil && f.Current.OfferType != OfferTypeSingleEvent {
-			return fmt.Sprintf("It is the cap of %d of the event %q.", e.Slot.Ceiling, clip(event.EventID)), ""
+			return fmt.Sprintf("The cap is %d for the event %q.", e.Slot.Ceiling, clip(event.EventID)), ""
 		}
-		return fmt.Sprintf("It is the offer's cap of %d.", e.Slot.Ceiling), ""
+		return fmt.Sprintf("The offer's cap is %d.", e.Slot.Ceiling), ""
 	}
 }
 
@@ -187,42 +187,42 @@ func (f *Facts) capOwner(e *Exhausted) (advertiser, tenant string) {
 func (r Reason) Sentence() string { return reasonSentences[r] }
 
 var reasonSentences = map[Reason]string{ //nolint:gosec // it speaks of tokens and holds none
-	ReasonMalformed:          "What was sent cannot be read.",
+	ReasonMalformed:          "The request cannot be parsed.",
 	ReasonBadSignature:       "The security token or signature that this advertiser requires is missing or wrong.",
-	ReasonIPNotAllowed:       "The sender's address is not on this advertiser's list.",
+	ReasonIPNotAllowed:       "The sender's IP address is not on this advertiser's allowlist.",
 	ReasonKeyRequired:        keyRequiredDetail,
 	ReasonUnknownClick:       "No click with this id is known.",
-	ReasonMissingEvent:       "It does not say which event of the offer it is about.",
+	ReasonMissingEvent:       "The request does not name an event of the offer.",
 	ReasonUnknownEvent:       "The offer has no such event.",
-	ReasonGoalMismatch:       "The names of the goal that were sent do not name the same goal of this offer.",
-	ReasonEncryptionRequired: "This offer takes conversions by its opaque addresses (/SP, /GP) only.",
-	ReasonDuplicate:          "This event of this click was converted already.",
-	ReasonOutOfSequence:      "An event that must come before it was not completed in time.",
-	ReasonTooSoon:            "It came too soon after the event before it.",
-	ReasonMissingAmount:      "The offer pays a share of the sale, and the amount is missing or cannot be read.",
-	ReasonCurrencyMismatch:   "The sale is in another currency than conversions are taken in.",
-	ReasonCapDaily:           "The cap of the day is reached.",
-	ReasonCapWeekly:          "The cap of the week is reached.",
-	ReasonCapMonthly:         "The cap of the month is reached.",
-	ReasonCapTotal:           "The cap of all time is reached.",
-	ReasonBudgetExhausted:    "What is left of the offer's budget does not suffice for it.",
+	ReasonGoalMismatch:       "The goal parameters do not name the same goal of this offer.",
+	ReasonEncryptionRequired: "This offer accepts conversions only at its opaque addresses (/SP, /GP).",
+	ReasonDuplicate:          "This event of this click has already converted.",
+	ReasonOutOfSequence:      "An event that must be completed first was not completed in time.",
+	ReasonTooSoon:            "The event was completed too soon after the preceding event.",
+	ReasonMissingAmount:      "The offer pays a percentage of the sale, and the amount is missing or invalid.",
+	ReasonCurrencyMismatch:   "The sale's currency is not the tenant's.",
+	ReasonCapDaily:           "The daily cap is reached.",
+	ReasonCapWeekly:          "The weekly cap is reached.",
+	ReasonCapMonthly:         "The monthly cap is reached.",
+	ReasonCapTotal:           "The all-time cap is reached.",
+	ReasonBudgetExhausted:    "The remaining budget of the offer is too small for this conversion.",
 	ReasonDeadlinePassed:     "The time to complete the event is over.",
 	ReasonSessionClosed:      "This click's session was closed by its end point; a new click opens another.",
-	ReasonFraudVelocity:      "A fraud check refused it.",
-	ReasonFraudTime:          "It came sooner after the click than the offer allows.",
-	ReasonFraudAccount:       "A fraud check refused it.",
-	ReasonFraudGeo:           "A fraud check refused it.",
+	ReasonFraudVelocity:      "A fraud check refused the conversion.",
+	ReasonFraudTime:          "The click-to-conversion time is shorter than the offer allows.",
+	ReasonFraudAccount:       "A fraud check refused the conversion.",
+	ReasonFraudGeo:           "A fraud check refused the conversion.",
 	ReasonBlocked:            "The sender or its member is blocked.",
-	ReasonManual:             "A person rejected it.",
-	ReasonReversed:           "It was taken back.",
-	ReasonAdvertiser:         "The advertiser rejected it.",
+	ReasonManual:             "A person rejected the conversion.",
+	ReasonReversed:           "The conversion was reversed.",
+	ReasonAdvertiser:         "The advertiser rejected the conversion.",
 
-	ReasonOfferInactive:  "The offer took no clicks: it was paused, expired, not launched yet or had no goal to complete.",
+	ReasonOfferInactive:  "The offer did not accept clicks: it was paused, expired, not launched yet or had no goal to complete.",
 	ReasonOutOfTarget:    "The member was outside the offer's targeting: country, state, postal code, device, age, gender or placement.",
 	ReasonCapped:         "A cap or the budget of the offer or the partner was reached.",
 	ReasonPartnerBlocked: "The partner was not active.",
-	ReasonFraudBot:       "It was a known bot or link preview.",
-	ReasonFraudProxy:     "It came from a proxy or a data centre.",
+	ReasonFraudBot:       "The click came from a known bot or link preview.",
+	ReasonFraudProxy:     "The click came from a proxy or a data centre.",
 }
 
 // RefusalDetail explains the refusal of a postback that no decision was needed for: what the edge or the
@@ -232,11 +232,11 @@ func RefusalDetail(p *Postback, reason Reason) string {
 	case p.Detail != "":
 		return p.Detail
 	case reason == ReasonIPNotAllowed:
-		return fmt.Sprintf("The sender's address %s is not on this advertiser's list.", p.SourceIP)
+		return fmt.Sprintf("The sender's IP address %s is not on this advertiser's allowlist.", p.SourceIP)
 	case reason == ReasonUnknownClick && p.ClickID == nil:
-		return "No click of this offer and partner is known from this visitor: send the click id."
+		return "No click of this visitor on this offer and partner is known: send the click id."
 	case reason == ReasonUnknownClick:
-		return fmt.Sprintf("No click with the id %s is known: %s takes what {gk_click_id} was replaced by.", p.ClickID, p.named("gk_click_id"))
+		return fmt.Sprintf("No click with the id %s is known: %s must be the value of {gk_click_id}.", p.ClickID, p.named("gk_click_id"))
 	default:
 		return reason.Sentence()
 	}

@@ -26,28 +26,28 @@ func TestExplainDecisions(t *testing.T) {
 		says, hint string
 	}{
 		{"no event", ordered, func(p *play) Decision { return p.post(0, "") },
-			"The offer has several events: cnv_event_id must say which.", `They are: "A", "B", "C" and 2 more.`},
+			"The offer has several events: cnv_event_id must name one of them.", `They are: "A", "B", "C" and 2 more.`},
 		{"another event, by their name", ordered, func(p *play) Decision { return p.post(0, "x", theirs) },
-			`EVENT "x" is no event of this offer.`, `There are: "A", "B", "C" and 2 more.`},
+			`EVENT "x" is not an event of this offer.`, `The events are: "A", "B", "C" and 2 more.`},
 		{"nearly an event", multiOffer(goal("install"), goal("purchase"), goal("purchase_2")), func(p *play) Decision { return p.post(0, "Purchas") },
-			`cnv_event_id "Purchas" is no event of this offer.`, `The nearest: "purchase", "purchase_2".`},
+			`cnv_event_id "Purchas" is not an event of this offer.`, `Closest match: "purchase", "purchase_2".`},
 		{"a goal", ordered, func(p *play) Decision { return p.post(0, "", func(p *Postback) { p.GoalName = "edn" }) },
-			`goal_name "edn" is no event of this offer.`, `The nearest: "End".`},
-		{"a goal's id", ordered, func(p *play) Decision { return p.post(0, "", func(p *Postback) { p.GoalID = "7" }) }, `goal_id "7" is no event of this offer.`, ""},
+			`goal_name "edn" is not an event of this offer.`, `Closest match: "End".`},
+		{"a goal's id", ordered, func(p *play) Decision { return p.post(0, "", func(p *Postback) { p.GoalID = "7" }) }, `goal_id "7" is not an event of this offer.`, ""},
 		{"a deleted goal", multiOffer(goal("A", func(e *Event) { e.Status = GoalStatusDeleted }), goal("B")), func(p *play) Decision { return p.post(0, "A") },
-			`The event that cnv_event_id "A" names takes no conversions any more.`, ""},
+			`The event of cnv_event_id "A" no longer accepts conversions.`, ""},
 		{"two goals", ordered, func(p *play) Decision { return p.post(0, "A", func(p *Postback) { p.GoalName = "B" }) }, "cnv_event_id and goal_name do not name the same goal of this offer.", ""},
 		{"another advertiser's goal", ordered, func(p *play) Decision {
 			return p.post(0, "", func(p *Postback) { p.GoalName, p.AdvID = "A", idOf("other").String() })
 		}, "adv_id is not the advertiser of this click's offer.", ""},
 		{"held", ordered, func(p *play) Decision { return p.post(time.Hour, "B") },
-			"Held until 2026-03-01T14:00:00Z: an event that must come before it is not completed yet.", `Missing: "A".`},
+			"Held until 2026-03-01T14:00:00Z: an event that must be completed first is missing.", `Missing: "A".`},
 		{"out of order", ordered, func(p *play) Decision {
 			p.post(0, "B")
 			by := clickedAt.Add(time.Hour)
 			return p.decide(p.posted, by, &by)
 		},
-			"An event that must come before it was not completed in time.", `Missing: "A".`},
+			"An event that must be completed first was not completed in time.", `Missing: "A".`},
 		{"too soon", ordered, func(p *play) Decision { p.post(0, "A"); return p.post(time.Hour, "B") },
 			"Completed at 2026-03-01T13:00:00Z, 1h too soon: it counts from 2026-03-01T14:00:00Z on, 2h after 2026-03-01T12:00:00Z.", ""},
 		{"rule 17: too soon after itself", multiOffer(goal("A", repeats, gap("1"))), func(p *play) Decision {
@@ -56,19 +56,19 @@ func TestExplainDecisions(t *testing.T) {
 		}, "Completed at 2026-03-01T13:30:00Z, 30m too soon: it counts from 2026-03-01T14:00:00Z on, 1h after 2026-03-01T13:00:00Z.", ""},
 		{"too late", ordered, func(p *play) Decision { p.post(0, "A"); return p.post(25*time.Hour, "B") }, "The event had to be completed by 2026-03-02T12:00:00Z.", ""},
 		{"proof too late", changedOffer(multiOffer(goal("A", deadline("1"))), func(o *Offer) { o.TrustCompletionTime = true }),
-			func(p *play) Decision { return p.post(9*day, "A", completed(time.Hour)) }, "The event was completed in time, but that could be shown until 2026-03-09T12:00:00Z only.", ""},
+			func(p *play) Decision { return p.post(9*day, "A", completed(time.Hour)) }, "The event was completed in time, but the postback had to arrive by 2026-03-09T12:00:00Z.", ""},
 		{"after the end", ordered, func(p *play) Decision { p.post(time.Minute, "End"); return p.post(time.Hour, "C") },
-			"This click's session was closed by its end point, completed at 2026-03-01T12:01:00Z; a new click opens another.", ""},
-		{"twice", ordered, func(p *play) Decision { p.post(0, "A"); return p.post(0, "A") }, "This event of this click was converted already.", ""},
+			"This click's session was closed by its end point, completed at 2026-03-01T12:01:00Z; a new click opens another session.", ""},
+		{"twice", ordered, func(p *play) Decision { p.post(0, "A"); return p.post(0, "A") }, "This event of this click has already converted.", ""},
 		{"approval", ordered, func(p *play) Decision { return p.post(0, "C") }, "Pending until a person approves it.", ""},
 		{"pending", ordered, func(p *play) Decision { return p.post(0, "D") }, "Pending until 2026-03-03T12:00:00Z.", ""},
 		{"success", ordered, func(p *play) Decision { return p.post(0, "A") }, "", ""},
-		{"no amount", share, func(p *play) Decision { return p.post(0, "A") }, "cnv_amount is missing: the offer pays a share of the sale.", ""},
+		{"no amount", share, func(p *play) Decision { return p.post(0, "A") }, "cnv_amount is missing: the offer pays a percentage of the sale.", ""},
 		{"rule 35: names the field and what is wrong", share, func(p *play) Decision { return p.post(0, "A", amount("1,99"), theirs) },
-			`amount "1,99" is not an amount: it has a comma; decimals take a point, and thousands are not grouped.`, ""},
+			`amount "1,99" is not an amount: it has a comma; use a decimal point, and do not group thousands.`, ""},
 		{"too much to be booked", changedOffer(multiOffer(goal("A", func(e *Event) { e.Revenue = decimal("9000") })), revShare), func(p *play) Decision { return p.post(0, "A", amount("999999999999")) },
-			`cnv_amount "999999999999" makes it worth more than can be booked.`, ""},
-		{"currency", share, func(p *play) Decision { return p.post(0, "A", amount("1"), currency("EUR")) }, `cnv_currency is "EUR", and conversions are taken in USD.`, ""},
+			`cnv_amount "999999999999" makes the conversion's value too large to be booked.`, ""},
+		{"currency", share, func(p *play) Decision { return p.post(0, "A", amount("1"), currency("EUR")) }, `cnv_currency is "EUR", but conversions must be in USD.`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPlay(c.offer)
@@ -94,15 +94,15 @@ func TestExplainCaps(t *testing.T) {
 		anyone, its, tenants string
 	}{
 		{Slot{Scope: CapScopeEvent, ScopeID: idOf("A"), Period: PeriodDay, Ceiling: 5, Reason: ReasonCapDaily},
-			"The cap of the day is reached; the cap is reset at " + midnight + ".", `It is the cap of 5 of the event "A".`, ""},
+			"The daily cap is reached; the cap resets at " + midnight + ".", `The cap is 5 for the event "A".`, ""},
 		{Slot{Scope: CapScopeEvent, ScopeID: idOf("A"), Period: PeriodWeek, Ceiling: 6, Reason: ReasonCapWeekly},
-			"The cap of the week is reached; the cap is reset at " + monday + ".", `It is the cap of 6 of the event "A".`, ""},
+			"The weekly cap is reached; the cap resets at " + monday + ".", `The cap is 6 for the event "A".`, ""},
 		{Slot{Scope: CapScopePartner, ScopeID: idOf("partner"), Period: PeriodMonth, Ceiling: 7, Reason: ReasonCapMonthly},
-			"The cap of the month is reached; the cap is reset at " + month + ".", "", "It is the partner's cap of 7."},
+			"The monthly cap is reached; the cap resets at " + month + ".", "", "The partner's cap is 7."},
 		{Slot{Scope: CapScopeEvent, ScopeID: idOf("B"), Period: PeriodTotal, Ceiling: 8, Reason: ReasonCapTotal},
-			"The cap of all time is reached; the cap is not reset, but may be raised.", `It is the cap of 8 of the event "B".`, ""},
+			"The all-time cap is reached; the cap does not reset, but can be raised.", `The cap is 8 for the event "B".`, ""},
 		{Slot{Scope: CapScopeBudget, ScopeID: offer.ID, Period: PeriodDay, Amount: 2_500_000, Ceiling: 10_000_000, Reason: ReasonBudgetExhausted},
-			"What is left of the offer's budget does not suffice for it; the budget is reset at " + midnight + ".", "The budget is 10.00, and this conversion takes 2.50.", ""},
+			"The remaining budget of the offer is too small for this conversion; the budget resets at " + midnight + ".", "The budget is 10.00, and this conversion needs 2.50.", ""},
 	} {
 		p := newPlay(offer)
 		d := p.facts.OverCap(*p.post(0, "A").New, c.slot.Reason)
@@ -114,13 +114,13 @@ func TestExplainCaps(t *testing.T) {
 	}
 	single := newPlay(singleOffer()).facts
 	d := Decision{Outcome: OutcomeRejected, Reason: ReasonCapDaily, Exhausted: &Exhausted{Slot: Slot{Scope: CapScopeEvent, ScopeID: single.Current.Events[0].ID, Ceiling: 3, Reason: ReasonCapDaily}}}
-	require.Equal(t, "It is the offer's cap of 3.", single.Explain(&d).Hint)
+	require.Equal(t, "The offer's cap is 3.", single.Explain(&d).Hint)
 
 	pendingPolicy := changedOffer(multiOffer(goal("A")), func(o *Offer) { o.OverCapPolicy = OverCapPolicyPending })
 	p := newPlay(pendingPolicy)
 	d = p.facts.OverCap(*p.post(0, "A").New, ReasonCapDaily)
 	d.Exhausted = &Exhausted{Slot: Slot{Scope: CapScopePartner, Ceiling: 4}}
-	require.Equal(t, Explanation{"A cap is reached: pending until a person approves it.", "It is the partner's cap of 4."}, p.facts.Explain(&d))
+	require.Equal(t, Explanation{"A cap is reached: pending until a person approves it.", "The partner's cap is 4."}, p.facts.Explain(&d))
 }
 
 // A day of the tenant's that begins by a zone which takes over with it.
@@ -145,8 +145,8 @@ func TestEveryReasonHasASentence(t *testing.T) {
 		}
 		require.NotEmpty(t, RefusalDetail(&Postback{ClickID: &uuid.Nil}, reason), reason)
 	}
-	require.Equal(t, "The sender's address 192.0.2.1 is not on this advertiser's list.", RefusalDetail(&Postback{SourceIP: "192.0.2.1"}, ReasonIPNotAllowed))
-	require.Equal(t, "No click with the id 00000000-0000-0000-0000-000000000000 is known: transaction_id takes what {gk_click_id} was replaced by.",
+	require.Equal(t, "The sender's IP address 192.0.2.1 is not on this advertiser's allowlist.", RefusalDetail(&Postback{SourceIP: "192.0.2.1"}, ReasonIPNotAllowed))
+	require.Equal(t, "No click with the id 00000000-0000-0000-0000-000000000000 is known: transaction_id must be the value of {gk_click_id}.",
 		RefusalDetail(&Postback{ClickID: &uuid.Nil, Said: map[string]string{"gk_click_id": "transaction_id"}}, ReasonUnknownClick))
 	require.Equal(t, "Signed ten minutes ago.", RefusalDetail(&Postback{Detail: "Signed ten minutes ago."}, ReasonBadSignature), "what is known better is said")
 	require.ElementsMatch(t, reasons, slices.Compact(slices.Sorted(slices.Values(slices.Concat(PostbackReasons, ClickReasons)))), "the lists that filters and reports go by are whole")

@@ -8,7 +8,7 @@ import (
 )
 
 // Earnings is what an offer brought its tenant over the last EPCWindow, and when it last brought
-// anything. The zero value is an offer that nobody has clicked.
+// anything. The zero value is an offer without clicks.
 type Earnings struct {
 	// Clicks are those that were not refused, Conversions those that succeeded, and the Pending ones that are
 	// expected to; they count by their receipt.
@@ -42,7 +42,7 @@ func EarningsSince(at time.Time) time.Time {
 
 // EPC is what a click on the offer is expected to bring its tenant, in its currency, by which the wall
 // ranks (rule 43). A locked one is the offer's InitialEPC always. Else it is revenue per click, once
-// the window has EPCClicks clicks and one conversion, be it without revenue; until then the baseline.
+// the window has EPCClicks clicks and one conversion, even without revenue; until then the baseline.
 func (o *Offer) EPC(e Earnings, at time.Time) Micros {
 	if o.IsEPCLocked {
 		return o.InitialEPC

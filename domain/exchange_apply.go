@@ -34,7 +34,7 @@ func applyRefusal(name string) string {
 	case !owner.mayEdit(SideAdvertiser):
 		return owner.refusal()
 	case slices.Contains(notApplied, name):
-		return "is edited share by share"
+		return "must be edited in each share"
 	}
 	return ""
 }
@@ -54,7 +54,7 @@ func SharesPatch(source *Offer, fields json.RawMessage) (patch json.RawMessage, 
 	case root.kind == docObject && len(root.members) > 0:
 		return fields, checkSharesPatch(root)
 	}
-	return nil, FieldErrors{{Field: "fields", Reason: "must be a list of the names of fields, or an object of their values"}}
+	return nil, FieldErrors{{Field: "fields", Reason: "must be a list of field names, or an object of field values"}}
 }
 
 // namedPatch takes the values of named fields from an offer.
@@ -73,11 +73,11 @@ func namedPatch(source *Offer, names []docNode) (json.RawMessage, FieldErrors) {
 		reason := applyRefusal(node.text)
 		switch {
 		case node.kind != docString:
-			refuse("is no text")
+			refuse("must be a text")
 		case reason != "":
 			refuse(reason)
 		case isEvent && !flat.isMulti():
-			refuse("is an event's, and the offer has none")
+			refuse("is a field of events, and the offer has none")
 		case isEvent:
 			for at, id := range flat.events {
 				if events[at] == nil {
@@ -125,7 +125,7 @@ func checkSharesPatch(root docNode) (errs FieldErrors) {
 		for i, event := range member.value.items {
 			path := fmt.Sprintf("fields.offerEvents[%d]", i)
 			if id := event.member("eventId"); id.kind != docString || id.text == "" {
-				refuse(path+".eventId", "is required: it names the event in each share")
+				refuse(path+".eventId", "is required to identify the event in each share")
 			}
 			for _, field := range event.members {
 				if field.name != "eventId" {

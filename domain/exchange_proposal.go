@@ -55,14 +55,14 @@ func Overtaken(proposed, would []OfferChange) (overtaken FieldErrors) {
 		i := named(would, change.Field)
 		switch {
 		case i < 0:
-			overtaken = append(overtaken, FieldError{Field: change.Field, Reason: "has changed since: it is as proposed already, or is there no more"})
+			overtaken = append(overtaken, FieldError{Field: change.Field, Reason: "has changed since: it already has the proposed value, or no longer exists"})
 		case !sameJSON(change.Old, would[i].Old) || !sameJSON(change.New, would[i].New):
 			overtaken = append(overtaken, FieldError{Field: change.Field, Reason: "has changed since it was proposed"})
 		}
 	}
 	for _, change := range would {
 		if named(proposed, change.Field) < 0 {
-			overtaken = append(overtaken, FieldError{Field: change.Field, Reason: "would change too by now, which was not proposed"})
+			overtaken = append(overtaken, FieldError{Field: change.Field, Reason: "would now change too, which was not proposed"})
 		}
 	}
 	return overtaken

@@ -15,7 +15,7 @@ func CheckEdit(side Side, before, after *Offer) (changes []OfferChange, foreign 
 		if owner := OwnerOf(change.Field); !owner.mayEdit(side) && !followsPrivacy(change.Field, after) {
 			foreign = append(foreign, FieldError{Field: change.Field, Reason: owner.refusal()})
 		} else if side == SidePublisher && movesDefault(change.Field, before, after) {
-			foreign = append(foreign, FieldError{Field: change.Field, Reason: "only the advertiser edits which event is first: a postback may count for it"})
+			foreign = append(foreign, FieldError{Field: change.Field, Reason: "only the advertiser may change which event is first, because postbacks may count for it"})
 		}
 	}
 	return changes, foreign, nil
@@ -66,7 +66,7 @@ func IgnoredForeign(side Side, patch []byte, previous *Offer) (foreign FieldErro
 
 func (o FieldOwner) refusal() string {
 	if o == OwnerNobody {
-		return "is not edited"
+		return "is read-only"
 	}
 	return "only the " + string(o) + " edits this"
 }

@@ -34,7 +34,7 @@ func CheckShare(by, with ExchangeTenant, side Side, listed bool, offer *Offer, a
 	var errs FieldErrors
 	refuse := func(field, reason string) { errs = append(errs, FieldError{Field: field, Reason: reason}) }
 	if side != SideOwner {
-		refuse("offerId", "is shared already: share the offer that it was made from")
+		refuse("offerId", "is a shared offer: share its source offer instead")
 	} else if offer.Status(at) == OfferStatusExpired {
 		refuse("offerId", "has expired: set another expirationDate before you share it")
 	}
@@ -44,7 +44,7 @@ func CheckShare(by, with ExchangeTenant, side Side, listed bool, offer *Offer, a
 	case !listed:
 		refuse("publisherTenantId", "is not in the directory")
 	case with.Product == ProductAdvertiser:
-		refuse("publisherTenantId", "is an advertiser, without members to send")
+		refuse("publisherTenantId", "is an advertiser, which has no members")
 	case with.Currency != by.Currency:
 		refuse("publisherTenantId", "has its books in "+with.Currency+", this tenant in "+by.Currency+": money is never converted")
 	}

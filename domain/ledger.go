@@ -39,7 +39,7 @@ type Posting struct {
 	Revenue, Payout, Reward Micros
 	AdvertiserID            uuid.UUID
 	PartnerID               *uuid.UUID
-	// MemberID is nil where nobody can be credited.
+	// MemberID is nil if no member can be credited.
 	MemberID *string
 	// PublisherTenantID is whom an advertiser owes.
 	PublisherTenantID *uuid.UUID

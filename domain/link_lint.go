@@ -15,13 +15,13 @@ func LintLink(link string) []string {
 	add := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
 	template := CompileTemplate(link)
 	if !template.Has("gk_click_id", "transaction_id") {
-		add("has no click id macro, {gk_click_id} or {transaction_id}: no postback can be matched to its click")
+		add("has no click id macro ({gk_click_id} or {transaction_id}), so postbacks cannot be attributed to clicks")
 	}
 	lintMacros(template, add)
 	lintBraces(link, add)
 	lintQuery(link, add)
 	if len(link) >= 5 && strings.EqualFold(link[:5], "http:") {
-		add("is plain http: the click id can be read on the way")
+		add("uses http without TLS: the click id can be read in transit")
 	}
 	return warnings
 }
@@ -33,9 +33,9 @@ func lintMacros(template Template, add func(string, ...any)) {
 		switch {
 		case KnownMacro(name, true):
 		case KnownMacro(name, false):
-			add("{%s} is a macro of partner postbacks and stays empty in a destination", name)
+			add("{%s} is a macro of partner postbacks and is empty in a destination", name)
 		default:
-			add("{%s} is not a known macro and stays empty", name)
+			add("{%s} is not a known macro and becomes empty", name)
 		}
 	}
 }
@@ -49,7 +49,7 @@ func lintBraces(link string, add func(string, ...any)) {
 			continue
 		}
 		if link[i] == '{' || link[i] == '}' {
-			add("has a brace at character %d that is no part of a macro", i+1)
+			add("has a brace at character %d that is not part of a macro", i+1)
 			return
 		}
 		i++

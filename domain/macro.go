@@ -29,14 +29,14 @@ func makeMacros() []Macro {
 		list = append(list, Macro{fmt.Sprintf("pub_sub_%d", n), fmt.Sprintf("Sub id %d of the tracking link", n), true})
 	}
 	list = append(list,
-		Macro{"transaction_id", "Unique id of the click, by the older protocol's name", true},
-		Macro{"offer_id", "Id of the offer, by the older protocol's name", true},
-		Macro{"offer_name", "Name of the offer, by the older protocol's name", true},
-		Macro{"affiliate_id", "Id of the partner whose link was clicked; of a shared offer the publisher's tenant id", true},
-		Macro{"aff_sub", "Sub id 1, by the older protocol's name", true},
+		Macro{"transaction_id", "Unique id of the click, under TUNE's name", true},
+		Macro{"offer_id", "Id of the offer, under TUNE's name", true},
+		Macro{"offer_name", "Name of the offer, under TUNE's name", true},
+		Macro{"affiliate_id", "Id of the partner whose link was clicked; for a shared offer the publisher's tenant id", true},
+		Macro{"aff_sub", "Sub id 1, under TUNE's name", true},
 	)
 	for n := 2; n <= 5; n++ {
-		list = append(list, Macro{fmt.Sprintf("aff_sub%d", n), fmt.Sprintf("Sub id %d, by the older protocol's name", n), true})
+		list = append(list, Macro{fmt.Sprintf("aff_sub%d", n), fmt.Sprintf("Sub id %d, under TUNE's name", n), true})
 	}
 	return append(list,
 		Macro{"source", "Source of the traffic, from the tracking link", true},

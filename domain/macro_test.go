@@ -86,7 +86,7 @@ func TestLintLink(t *testing.T) {
 		{"parameter without a name", "https://x.example/?={gk_click_id}", "without a name"},
 		{"doubled equals sign", "https://x.example/?a=={gk_click_id}", "equals"},
 		{"trailing question mark", "https://x.example/{gk_click_id}?", "question mark"},
-		{"plain http", "http://x.example/?a={gk_click_id}", "plain http"},
+		{"plain http", "http://x.example/?a={gk_click_id}", "http without TLS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			warnings := LintLink(c.link)

@@ -19,7 +19,7 @@ const MicrosPerUnit = 1_000_000
 var ErrNumber = errors.New("not a decimal number with at most 12 digits before and 6 after the point")
 
 // ErrRange is returned where a figure or a sum is larger than can be booked. It is never taken for zero.
-var ErrRange = errors.New("the figure is larger than can be booked")
+var ErrRange = errors.New("the amount is too large to be booked")
 
 // ParseMicros reads a decimal string: an optional minus, at most 12 digits before and 6 after an
 // optional point. Exponents, signs other than a leading minus, spaces and separators are errors.

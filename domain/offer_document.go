@@ -224,7 +224,7 @@ func (f *docFields) creatives(o *Offer) {
 		if order := c.integer("order", true, 0, maxOrder); order != nil {
 			creative.Order = int(*order)
 			if orders[creative.Order] {
-				c.warn(c.at("order"), "is another creative's too")
+				c.warn(c.at("order"), "is also used by another creative")
 			}
 			orders[creative.Order] = true
 		}
@@ -254,7 +254,7 @@ func (f *docFields) budgetAndDates(o *Offer) {
 	for i := range o.Events {
 		if e := &o.Events[i]; o.ConversionType == ConversionTypeFlatRate && o.Budget > 0 &&
 			e.HasRevenue && e.Revenue != nil && *e.Revenue > o.Budget {
-			f.warn(f.at("budget"), "is less than the revenue of one conversion of %q: none can succeed", e.Name)
+			f.warn(f.at("budget"), "is less than the revenue of one conversion of %q, so none can succeed", e.Name)
 		}
 	}
 }

@@ -183,7 +183,7 @@ func TestParseOfferNamesAndWarnings(t *testing.T) {
 	require.NoError(t, errs.Err())
 	require.Equal(t, "Get 3 months", offer.Headline, "the documented spelling wins")
 	require.ElementsMatch(t, []string{
-		"HEADLINE: given more than once, ignored",
+		"HEADLINE: has several values and was ignored",
 		"foo: unknown field, ignored", "offerEvents[0].foo: unknown field, ignored",
 	}, warnings)
 

@@ -70,11 +70,11 @@ func (f *docFields) take(name string) (value docNode, present bool) {
 	for i, m := range f.members {
 		if strings.EqualFold(m.name, name) && (best < 0 || m.name == name || f.members[best].name != name) {
 			if best >= 0 {
-				f.warn(f.at(clip(f.members[best].name)), "given more than once, ignored")
+				f.warn(f.at(clip(f.members[best].name)), "has several values and was ignored")
 			}
 			best = i
 		} else if strings.EqualFold(m.name, name) {
-			f.warn(f.at(clip(m.name)), "given more than once, ignored")
+			f.warn(f.at(clip(m.name)), "has several values and was ignored")
 		}
 	}
 	if best < 0 {
@@ -102,7 +102,7 @@ func (f *docFields) needed(name string, required bool) (docNode, bool) {
 func (f *docFields) given(name string) (docNode, bool) {
 	value, present := f.take(name)
 	if !present {
-		f.fail(f.at(name), "is required, null where there is none")
+		f.fail(f.at(name), "is required; use null for none")
 	}
 	return value, present && value.kind != docNull
 }
@@ -145,9 +145,9 @@ func (f *docFields) markup(name string, required bool, limit int) string {
 	clean := strings.TrimSpace(f.sanitize(raw))
 	switch {
 	case required && raw != "" && clean == "":
-		f.fail(f.at(name), "holds nothing that may be shown")
+		f.fail(f.at(name), "has no allowed content")
 	case utf8.RuneCountInString(clean) > limit: // or it could not be sent back as it was answered
-		f.fail(f.at(name), "is longer than %d characters once it is sanitised", limit)
+		f.fail(f.at(name), "has more than %d characters after sanitising", limit)
 	}
 	return clean
 }
@@ -322,7 +322,7 @@ func (f *docFields) list(name string, required bool, least, most int) []docItem 
 	case node.kind != docList:
 		f.fail(path, "must be a list, not %s", node.kind)
 	case len(node.items) < least:
-		f.fail(path, "must hold at least one value")
+		f.fail(path, "must have at least one value")
 	case len(node.items) > most:
 		f.fail(path, "has more than %d values", most)
 	default:

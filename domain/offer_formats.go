@@ -29,17 +29,17 @@ func checkURL(raw string, macros bool) error {
 	parsed, err := url.Parse(raw)
 	switch {
 	case strings.ContainsAny(raw, " \t\r\n\\<>\""):
-		return errors.New("must not hold spaces, backslashes, quotes or angle brackets")
+		return errors.New("must not contain spaces, backslashes, quotes or angle brackets")
 	case !macros && strings.ContainsAny(raw, "{}"):
-		return errors.New("must not hold macros")
+		return errors.New("must not contain macros")
 	case err != nil:
 		return errors.New("must be an absolute http or https address")
 	case parsed.Scheme != "http" && parsed.Scheme != "https", parsed.Hostname() == "":
 		return errors.New("must be an absolute http or https address")
 	case parsed.User != nil:
-		return errors.New("must not hold a user name")
+		return errors.New("must not contain a user name")
 	case strings.ContainsAny(parsed.Host, "{}%"):
-		return errors.New("must not hold macros in its host")
+		return errors.New("must not contain macros in its host")
 	}
 	return nil
 }

@@ -37,13 +37,13 @@ func (f *docFields) goalSettings(kind ConversionType, statusName string) GoalSet
 		g.Status = GoalStatusDeleted
 	}
 	if f.terms.Shared && len(g.RevenueTiers) > 0 {
-		f.fail(f.at("revenueTiers"), "is not for shared offers: the advertiser's cost is one figure (rule 57)")
+		f.fail(f.at("revenueTiers"), "is not allowed on shared offers (rule 57)")
 	}
 	if g.IsPrivate {
 		f.zeroPayout(&g)
 	}
 	if g.IsEndPoint && g.RecordAs == RecordAsClick {
-		f.warn(f.at("isEndPoint"), "a goal that is recorded as a click makes no conversion, and so never ends a session (rule 70)")
+		f.warn(f.at("isEndPoint"), "a goal that is recorded as a click has no conversions, so it cannot end a session (rule 70)")
 	}
 	return g
 }
@@ -52,7 +52,7 @@ func (f *docFields) goalSettings(kind ConversionType, statusName string) GoalSet
 func (f *docFields) zeroPayout(g *GoalSettings) {
 	paid := g.Payout != nil && *g.Payout != 0
 	if paid || g.PayoutStructureID != nil || len(g.PayoutTiers) > 0 {
-		f.warn(f.at("isPrivate"), "a private goal pays nothing: its payout was set to zero (rule 39)")
+		f.warn(f.at("isPrivate"), "a private goal has no payout: it was set to zero (rule 39)")
 	}
 	if g.Payout != nil {
 		g.Payout = new(Micros)
@@ -93,7 +93,7 @@ func (f *docFields) tiers(name string, kind ConversionType) map[string]Micros {
 func (f *docFields) slug() string {
 	slug := strings.ToLower(f.text("slug", false, maxSlug))
 	if strings.ContainsFunc(slug, notSlug) {
-		f.fail(f.at("slug"), "must be of letters a to z, digits, - and _")
+		f.fail(f.at("slug"), "must contain only letters a to z, digits, - and _")
 		return ""
 	}
 	return slug

@@ -80,16 +80,16 @@ func (f *docFields) ownStatus(o *Offer) {
 	says := func(status string) bool {
 		return given.kind == docString && strings.EqualFold(strings.TrimSpace(given.text), status)
 	}
-	use := "an event's own is offerEvents[].status"
+	use := "use offerEvents[].status for an event"
 	if goal := o.Events[0].Status; o.OfferType == OfferTypeSingleEvent {
 		alone := root.find("goalStatus").kind == docNull || p.Events[0].Status != goal
 		if says(string(goal)) && (alone || goal == GoalStatusDeleted) {
 			return
 		}
-		use = "the goal's own is goalStatus"
+		use = "use goalStatus for the goal"
 	}
 	if is := o.Status(at); !says(is) && !says(p.Status(at)) {
-		f.fail(f.at("status"), "is shown and not set: the offer is %s by isPaused, launchDate and expirationDate; %s", is, use)
+		f.fail(f.at("status"), "is read-only: the offer is %s because of isPaused, launchDate and expirationDate; %s", is, use)
 	}
 }
 
@@ -97,7 +97,7 @@ func (f *docFields) multiEvent(o *Offer) {
 	o.RewardType = f.rewardType(false)
 	for _, name := range capFields {
 		if _, ok := f.optional(name); ok {
-			f.fail(f.at(name), "an offer-level cap is for SingleEvent offers: set it on the events (rule 34)")
+			f.fail(f.at(name), "offer-level caps are only for SingleEvent offers: set caps on the events (rule 34)")
 		}
 	}
 	for _, name := range singleFields {
@@ -110,14 +110,14 @@ func (f *docFields) multiEvent(o *Offer) {
 		o.Events = append(o.Events, f.fields(item.path, item.docNode).event(o.ConversionType))
 	}
 	if !f.terms.GoalsEnabled && len(items) > 1 {
-		f.warn(f.at("offerEvents"), "goals are switched off for this tenant: only the default goal converts, the others are hidden")
+		f.warn(f.at("offerEvents"), "goals are disabled for this tenant: only the default goal converts, the others are hidden")
 	}
 	hidden := f.hiddenEvents(o.Events)
 	unseen := slices.Repeat([]docItem{{path: f.at("offerEvents")}}, len(hidden))
 	o.Events, items = append(hidden, o.Events...), append(unseen, items...)
 	f.uniqueEvents(o.Events, items)
 	if len(hidden) > 0 && o.ConversionType != f.terms.Previous.ConversionType {
-		f.fail("conversionType", "cannot be changed while goals are switched off: the figures of the hidden ones would mean something else")
+		f.fail("conversionType", "cannot be changed while goals are disabled, because the hidden goals' figures would change their meaning")
 	}
 	if goal := o.DefaultEvent(); goal != nil && goal.IsEndPoint {
 		i := slices.IndexFunc(o.Events, func(e Event) bool { return e.DisplayOrder == goal.DisplayOrder })
@@ -166,7 +166,7 @@ func (f *docFields) event(kind ConversionType) Event {
 	f.rest()
 	if e.DeadlineDays != nil && e.MinTimeFromPreviousEvent != nil &&
 		e.MinTimeFromPreviousEvent.Hours() > e.DeadlineDays.Days() {
-		f.warn(f.at("deadlineDays"), "is shorter than minTimeFromPreviousEvent: the event can never be completed")
+		f.warn(f.at("deadlineDays"), "is shorter than minTimeFromPreviousEvent, so the event can never be completed")
 	}
 	return e
 }
@@ -183,7 +183,7 @@ func (f *docFields) eventID() string {
 	case ok && trimmed == "":
 		f.fail(f.at("eventId"), "must not be empty")
 	case text != trimmed:
-		f.warn(f.at("eventId"), "is kept without the blanks around it")
+		f.warn(f.at("eventId"), "was stored without surrounding spaces")
 	}
 	return trimmed
 }
@@ -221,7 +221,7 @@ func (f *docFields) figures(e *Event, kind ConversionType) {
 	case ratio == nil && e.Reward == nil:
 		f.fail(f.at("reward"), "is required when hasReward is true and the tenant has no reward ratio (rule 36)")
 	case ratio == nil:
-		f.warn(f.at("useDefaultRatio"), "the tenant has no reward ratio: the reward given stands in for it")
+		f.warn(f.at("useDefaultRatio"), "the tenant has no reward ratio, so the given reward is used")
 	case e.Revenue != nil:
 		if _, err := e.Revenue.Times(*ratio); err != nil {
 			f.fail(f.at("revenue"), "times the tenant's reward ratio is out of range")
@@ -258,19 +258,19 @@ func (f *docFields) uniqueEvents(events []Event, items []docItem) {
 	for i, e := range events {
 		at := items[i].path
 		if e.ID != uuid.Nil && ids[e.ID] {
-			f.fail(at+".id", "is another event's too")
+			f.fail(at+".id", "is also used by another event")
 		}
 		if e.EventID != "" && names[e.EventID] {
-			f.fail(at+".eventId", "is another event's too: it must be unique in the offer")
+			f.fail(at+".eventId", "is also used by another event: it must be unique in the offer")
 		}
 		if e.Slug != "" && slugs[e.Slug] {
-			f.fail(at+".slug", "is another event's too: it must be unique in the offer (rule 62)")
+			f.fail(at+".slug", "is also used by another event: it must be unique in the offer (rule 62)")
 		}
 		switch {
 		case e.DisplayOrder > len(events):
 			f.fail(at+".displayOrder", "must be from 1 to %d, the number of events", len(events))
 		case e.DisplayOrder > 0 && orders[e.DisplayOrder]:
-			f.fail(at+".displayOrder", "is another event's too")
+			f.fail(at+".displayOrder", "is also used by another event")
 		}
 		ids[e.ID], names[e.EventID], slugs[e.Slug], orders[e.DisplayOrder] = true, true, true, true
 	}

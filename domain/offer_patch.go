@@ -96,7 +96,7 @@ func (r *docReader) patchedEvents(known docNode, patch docNode) (list docNode, n
 		path := fmt.Sprintf("offerEvents[%d]", i)
 		event, id, ok := r.patchedEvent(path, known, item)
 		if ok && named[id] {
-			r.fail(path+".id", "is another element's too")
+			r.fail(path+".id", "is also used by another element")
 		} else if ok && id != "" {
 			named[id] = true
 		}

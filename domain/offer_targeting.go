@@ -19,7 +19,7 @@ func (f *docFields) targeting() Targeting {
 	t.Devices = f.devices()
 	for _, state := range t.States {
 		if country, _, _ := strings.Cut(state, "-"); len(t.Countries) > 0 && !slices.Contains(t.Countries, country) {
-			f.warn(f.at("stateIds"), "%s is in none of the targeted countries: nobody can match it", state)
+			f.warn(f.at("stateIds"), "%s is in none of the targeted countries, so no member can match it", state)
 		}
 	}
 	f.warnOfPlaces(&t)
@@ -34,7 +34,7 @@ func (f *docFields) warnOfPlaces(t *Targeting) {
 }
 
 // PlaceWarnings are about what an offer asks of a visitor's place where nothing tells it, and why nothing does:
-// without them the offer would refuse every click and stay off every wall, and nobody would know why.
+// without them the offer would refuse every click and be on no wall, without an explanation.
 func PlaceWarnings(t *Targeting, noCountries, noStates string) (warnings FieldErrors) {
 	warn := func(field string, codes []string, why string) {
 		if len(codes) > 0 && why != "" {
@@ -42,7 +42,7 @@ func PlaceWarnings(t *Targeting, noCountries, noStates string) (warnings FieldEr
 		}
 	}
 	if noCountries != "" {
-		noCountries = "the country of a visitor is known only where the link says it in pub_geo_country, all other clicks are refused: " + noCountries
+		noCountries = "a visitor's country is known only if the link has pub_geo_country; all other clicks are refused: " + noCountries
 	}
 	warn("countryIds", t.Countries, noCountries)
 	warn("stateIds", t.States, noCountries)
@@ -70,7 +70,7 @@ func (r *docReader) categoryKnown(id uuid.UUID) bool {
 }
 
 // mustBeText is for codes that came as numbers: 00501 is 501 by then, and 008 is no number at all.
-const mustBeText = "must be text in quotes: a number has lost its leading zeros"
+const mustBeText = "must be text in quotes, because numbers lose leading zeros"
 
 // ids are a list of known ids without repeats; empty, never nil.
 func (f *docFields) ids(name string, required bool, known func(uuid.UUID) bool) []uuid.UUID {

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// PartnerEvents are what a partner may be told of. Unlike a tenant (rule 50) it hears of nothing
+// PartnerEvents are the transitions that can be sent to a partner. Unlike a tenant (rule 50) it gets nothing
 // that was not asked for: most partners count each call as a conversion, whatever stands in it.
 var PartnerEvents = []string{"success", "pending", "rejected", "reversed"}
 
@@ -44,7 +44,7 @@ func PartnerToldAlready(lane []LaneNews) bool {
 	return told
 }
 
-// PartnerNews is all that a partner may be told of one of its conversions: no revenue, no reward,
+// PartnerNews is everything that a partner may see of one of its conversions: no revenue, no reward,
 // no margin (rule 66).
 type PartnerNews struct {
 	ConversionID uuid.UUID
@@ -122,8 +122,8 @@ func (r PartnerRequest) ContentType() string {
 }
 
 var (
-	errMacroInHost = errors.New("must hold no macro before its path: the address must be known when it is saved")
-	errFragment    = errors.New("must hold no #: what follows it is never sent")
+	errMacroInHost = errors.New("must not have a macro before the path, because the host is checked when it is saved")
+	errFragment    = errors.New("must not contain #, because the part after it is never sent")
 )
 
 // CheckPartnerURL refuses a template whose host would depend on a conversion (rule 53), or that
@@ -157,15 +157,15 @@ func LintPartnerURL(template string, events []string) []string {
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		if !KnownMacro(name, false) {
-			add("{%s} is not a known macro and stays empty", name)
+			add("{%s} is not a known macro and becomes empty", name)
 		}
 	}
 	lintBraces(template, add)
 	if len(names) == 0 {
-		add("has no macro: every call of it is the same")
+		add("has no macro, so every call is the same")
 	}
 	if len(events) > 1 && !compiled.Has("status") {
-		add("is called for several statuses and does not say which: {status} is missing")
+		add("is called for several statuses but does not contain {status}")
 	}
 	return warnings
 }

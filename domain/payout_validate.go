@@ -37,7 +37,7 @@ func (s *PayoutStructure) Normalize() FieldErrors {
 func (g Figure) Check(prefix string) FieldErrors {
 	var errs FieldErrors
 	if g.Flat == nil && g.Percent == nil {
-		errs = append(errs, FieldError{prefix + "flat", "give flat, percent or both; 0 pays nothing"})
+		errs = append(errs, FieldError{prefix + "flat", "set flat, percent or both; 0 pays nothing"})
 	}
 	for _, one := range []struct {
 		name   string
@@ -55,11 +55,11 @@ func (g Figure) Check(prefix string) FieldErrors {
 func (r *PayoutRule) normalize(at string) FieldErrors {
 	var errs FieldErrors
 	if r.Name = strings.TrimSpace(r.Name); utf8.RuneCountInString(r.Name) > maxPayoutName {
-		errs = append(errs, FieldError{at + ".name", fmt.Sprintf("must be of at most %d characters", maxPayoutName)})
+		errs = append(errs, FieldError{at + ".name", fmt.Sprintf("must have at most %d characters", maxPayoutName)})
 	}
 	switch {
 	case len(r.Conditions) == 0:
-		errs = append(errs, FieldError{at + ".conditions", "must hold at least one; what has none is the default"})
+		errs = append(errs, FieldError{at + ".conditions", "must have at least one; use the default instead of a rule without conditions"})
 	case len(r.Conditions) > maxPayoutConditions:
 		return append(errs, FieldError{at + ".conditions", fmt.Sprintf("has more than %d conditions", maxPayoutConditions)})
 	}
@@ -158,11 +158,11 @@ func (c *PayoutCondition) normalizeType() string {
 func (c *PayoutCondition) checkCount() string {
 	switch n := len(c.Values); {
 	case c.Operator == OperatorBetween && n != 2:
-		return "must hold two values, from and to"
+		return "must have two values, from and to"
 	case c.Operator == OperatorIn && (n < 1 || n > maxPayoutValues):
-		return fmt.Sprintf("must hold from 1 to %d values", maxPayoutValues)
+		return fmt.Sprintf("must have 1 to %d values", maxPayoutValues)
 	case c.Operator != OperatorBetween && c.Operator != OperatorIn && n != 1:
-		return "must hold one value"
+		return "must have one value"
 	default:
 		return ""
 	}
@@ -171,9 +171,9 @@ func (c *PayoutCondition) checkCount() string {
 func (c *PayoutCondition) normalizeValue(value *string) string {
 	switch {
 	case *value == "":
-		return "must not be empty: a parameter that is missing satisfies no condition"
+		return "must not be empty, because a missing parameter satisfies no condition"
 	case len(*value) > maxPayoutText:
-		return fmt.Sprintf("must be of at most %d bytes", maxPayoutText)
+		return fmt.Sprintf("must have at most %d bytes", maxPayoutText)
 	case c.Type == ValueTypeNumber:
 		if _, err := ParseMicros(*value); err != nil {
 			return "is " + err.Error()
@@ -181,7 +181,7 @@ func (c *PayoutCondition) normalizeValue(value *string) string {
 	case c.Parameter == parameterCountry && c.Operator != OperatorLike:
 		country, ok := ParseCountry(*value)
 		if !ok {
-			return "is not a country of ISO 3166"
+			return "is not an ISO 3166 country"
 		}
 		*value = country.Code
 	}

@@ -37,7 +37,7 @@ func CutParams(params map[string]string) map[string]string {
 	for i, name := range names {
 		value := cutToJSON(params[name], maxCutValue)
 		if size += jsonSize(name) + jsonSize(value); size > maxCutParams {
-			cut[cutNote] = fmt.Sprintf("%d of %d parameters are not kept", len(names)-i, len(names))
+			cut[cutNote] = fmt.Sprintf("%d of %d parameters were not stored", len(names)-i, len(names))
 			break
 		}
 		cut[name] = value

@@ -24,7 +24,7 @@ func TestParametersOfARefusedPostbackAreCut(t *testing.T) {
 	}
 	cut := CutParams(many)
 	require.Equal(t, "x", cut["gk_click_id"])
-	require.Contains(t, cut[cutNote], "of 201 parameters are not kept")
+	require.Contains(t, cut[cutNote], "of 201 parameters were not stored")
 	one := CutParams(map[string]string{"blob": strings.Repeat("é", 10_000)})
 	require.NotEmpty(t, one["blob"])
 

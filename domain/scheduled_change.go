@@ -28,9 +28,9 @@ const (
 func CheckScheduled(at, now time.Time) string {
 	switch {
 	case at.Minute() != 0 || at.Second() != 0 || at.Nanosecond() != 0:
-		return "must be a whole hour"
+		return "must be a full hour"
 	case !at.After(now):
-		return "must lie ahead"
+		return "must be in the future"
 	case at.After(now.Add(ScheduledAhead)):
 		return "must be at most a year ahead"
 	default:
@@ -45,7 +45,7 @@ func (o *Offer) WithFigure(eventID uuid.UUID, field ScheduledField, value Micros
 	changed.Events = slices.Clone(o.Events)
 	event := changed.EventByID(eventID)
 	if event == nil {
-		return Offer{}, FieldErrors{{"eventId", "there is no such event"}}.Err()
+		return Offer{}, FieldErrors{{"eventId", "the offer has no such event"}}.Err()
 	}
 	bounds, target := revenueRange(o.ConversionType), &event.Revenue
 	if field == ScheduledReward {

@@ -18,9 +18,9 @@ func TestCheckScheduled(t *testing.T) {
 	}{
 		{time.Date(2026, 5, 13, 13, 0, 0, 0, time.UTC), ""},
 		{time.Date(2026, 5, 13, 19, 0, 0, 0, india), ""}, // 13:30 UTC, a whole hour there
-		{time.Date(2026, 5, 13, 13, 30, 0, 0, time.UTC), "whole hour"},
-		{time.Date(2026, 5, 13, 13, 0, 0, 1, time.UTC), "whole hour"},
-		{time.Date(2026, 5, 13, 12, 0, 0, 0, time.UTC), "lie ahead"},
+		{time.Date(2026, 5, 13, 13, 30, 0, 0, time.UTC), "full hour"},
+		{time.Date(2026, 5, 13, 13, 0, 0, 1, time.UTC), "full hour"},
+		{time.Date(2026, 5, 13, 12, 0, 0, 0, time.UTC), "in the future"},
 		{time.Date(2027, 5, 13, 12, 0, 0, 0, time.UTC), ""},
 		{time.Date(2027, 6, 13, 12, 0, 0, 0, time.UTC), "a year"},
 	} {

@@ -30,9 +30,9 @@ const longestPattern = 8
 func CheckSecret(secret string, atLeast int) string {
 	switch {
 	case len(secret) < atLeast:
-		return fmt.Sprintf("must be of at least %d bytes", atLeast)
+		return fmt.Sprintf("must have at least %d bytes", atLeast)
 	case isPattern(secret):
-		return "must not be one short pattern over and over: make one with openssl rand -hex 32"
+		return "must not be a short repeated pattern: generate one with openssl rand -hex 32"
 	default:
 		return ""
 	}
@@ -55,7 +55,7 @@ func CheckRange(prefix netip.Prefix) string {
 		widest = widestIPv6
 	}
 	if prefix.Bits() < widest {
-		return fmt.Sprintf("must be no wider than /%d: it would take in too much of the internet", widest)
+		return fmt.Sprintf("must not be wider than /%d, since it would allow too much of the internet", widest)
 	}
 	return ""
 }

@@ -82,7 +82,7 @@ func (s *Security) key(p *Postback) (right bool, wrong string) {
 	case p.ReceivedAt.Before(*s.PreviousKeyUntil):
 		return true, ""
 	default:
-		return false, fmt.Sprintf("The key in the address was replaced, and counted until %s: use the advertiser's new postbackUrl.", instantText(*s.PreviousKeyUntil))
+		return false, fmt.Sprintf("The key in the address was replaced and worked until %s: use the advertiser's new postbackUrl.", instantText(*s.PreviousKeyUntil))
 	}
 }
 
@@ -94,9 +94,9 @@ func sameText(a, b string) bool {
 func (p *Postback) byOpaqueAddress() bool { return p.Address != nil && p.Address.OfAdvertiser }
 
 const (
-	keyRequiredDetail = "A click id alone proves nothing. Post to the advertiser's own address (its postbackUrl, /track/{advertiserKey}) " +
-		"or to an opaque address of the offer (/SP, /GP), or send the advertiser's security_token or signature, or post from an address on its list."
-	wrongKeyDetail = "The key in the address is not that of this click's advertiser: use that advertiser's postbackUrl, /track/{advertiserKey}."
+	keyRequiredDetail = "A click id alone is not enough. Post to the advertiser's own address (its postbackUrl, /track/{advertiserKey}) " +
+		"or to an opaque address of the offer (/SP, /GP), or send the advertiser's security_token or signature, or post from an IP address on its allowlist."
+	wrongKeyDetail = "The key in the address does not belong to this click's advertiser: use that advertiser's postbackUrl, /track/{advertiserKey}."
 )
 
 // tokenFault says what is wrong with the security token.
@@ -118,9 +118,9 @@ func (p *Postback) signatureFault() string {
 	case s.Nonce == "":
 		return "of_nonce is missing, or is not 8 to 128 letters, digits and - . _ ~."
 	case s.Timestamp.IsZero():
-		return "of_timestamp is missing, or is no time that can be read: send Unix seconds."
+		return "of_timestamp is missing or invalid: send Unix seconds."
 	case !s.Fresh(p.ReceivedAt):
-		return fmt.Sprintf("of_timestamp is stale: it says %s, and the request came at %s. More than %d seconds between them are too many: check the sender's clock.",
+		return fmt.Sprintf("of_timestamp is stale: it is %s, and the request arrived at %s. The maximum difference is %d seconds: check the sender's clock.",
 			instantText(s.Timestamp), instantText(p.ReceivedAt), int(SignatureSkew.Seconds()))
 	default:
 		return "of_signature is wrong: it is not the HMAC-SHA256 of this request under the advertiser's signing secret."
@@ -129,7 +129,7 @@ func (p *Postback) signatureFault() string {
 
 // NonceFault says that another signed request has used the nonce of this one.
 func NonceFault(nonce string) string {
-	return fmt.Sprintf("of_nonce %q was used before, by another request: each signed request needs a new one.", clip(nonce))
+	return fmt.Sprintf("of_nonce %q was already used by another request: each signed request needs a new one.", clip(nonce))
 }
 
 func (s *Security) allowed(sourceIP string) bool {

@@ -257,7 +257,7 @@ func TestRule14AClickHoldsSoMany(t *testing.T) {
 	require.Equal(t, []any{OutcomeRejected, ReasonOutOfSequence}, []any{d.Outcome, d.Reason})
 	facts := p.facts
 	facts.Postback, facts.Held = p.posted, len(p.held)
-	require.Equal(t, Explanation{`100 postbacks of this click wait for an earlier event already, as many as may: send it again once that is completed.`, `Missing: "A", "B".`}, facts.Explain(&d))
+	require.Equal(t, Explanation{`This click already has the maximum of 100 held postbacks: send this one again once the earlier event is completed.`, `Missing: "A", "B".`}, facts.Explain(&d))
 	require.Len(t, p.held, MaxHeldPerClick)
 	p.decideHeld(clickedAt.Add(2 * time.Minute))
 	require.Len(t, p.held, MaxHeldPerClick, "what is held already is not counted against itself")

@@ -229,7 +229,7 @@ func (s TrackingSystem) NamesEvent(e *Event) bool {
 func (s TrackingSystem) Advice() string {
 	check := map[Certainty]string{
 		CertaintyReported:    "Not all macro names are from the provider's own documentation: check them in its console.",
-		CertaintyUnconfirmed: "The names of the parameter and the macros could not be confirmed: they must be checked in the provider's own console before use.",
+		CertaintyUnconfirmed: "The names of the parameter and the macros are not confirmed: check them in the provider's console before use.",
 	}[s.Certainty]
 	return strings.TrimSpace(s.Notes + " " + check)
 }

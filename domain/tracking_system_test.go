@@ -34,7 +34,7 @@ func TestEveryTrackingSystemHasAPreset(t *testing.T) {
 		require.Contains(t, []Certainty{CertaintyDocumented, CertaintyReported, CertaintyUnconfirmed}, system.Certainty, name)
 		require.NotEmpty(t, system.Advice(), name)
 		if system.Certainty == CertaintyUnconfirmed {
-			require.Contains(t, system.Advice(), "must be checked in the provider's own console", name)
+			require.Contains(t, system.Advice(), "check them in the provider's console before use", name)
 		}
 	}
 	_, ok := TrackingSystemByName("Nobody")

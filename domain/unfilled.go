@@ -94,7 +94,7 @@ func isMacroName(name string) bool {
 // NothingSaid is what is wrong with a value that says nothing.
 func NothingSaid(value string) string {
 	if IsUnfilledMacro(value) {
-		return "is the macro " + clip(value) + ", which the sender did not fill in"
+		return "is the macro " + clip(value) + ", which the sender did not replace"
 	}
-	return "is " + clip(value) + ", which says nothing"
+	return "is " + clip(value) + ", which means no value"
 }

@@ -47,5 +47,5 @@ func TestRule71EventThatSaysNothing(t *testing.T) {
 	d := p.post(0, "{event_name}")
 	f := p.facts
 	f.Postback = p.posted
-	require.Equal(t, "The offer has several events, and cnv_event_id, which must say which, is the macro {event_name}, which the sender did not fill in.", f.Explain(&d).Detail)
+	require.Equal(t, "The offer has several events, but cnv_event_id, which must name one of them, is the macro {event_name}, which the sender did not replace.", f.Explain(&d).Detail)
 }

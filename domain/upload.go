@@ -51,12 +51,12 @@ func ParseUploadHeader(line string) ([]string, error) {
 			return nil, fmt.Errorf("must name columns of %s, not %.40q", strings.Join(uploadColumns, ","), cell)
 		}
 		if slices.Contains(columns[:i], uploadColumns[at]) {
-			return nil, fmt.Errorf("names %s twice", uploadColumns[at])
+			return nil, fmt.Errorf("has the column %s twice", uploadColumns[at])
 		}
 		columns[i] = uploadColumns[at]
 	}
 	if !slices.Contains(columns, UploadClickID) {
-		return nil, fmt.Errorf("must name the column %s", UploadClickID)
+		return nil, fmt.Errorf("must have the column %s", UploadClickID)
 	}
 	return columns, nil
 }
@@ -114,7 +114,7 @@ func (l *UploadLine) take(column, text string) (err error) {
 		}
 		at, err := time.Parse(time.RFC3339Nano, text)
 		if err != nil {
-			return errors.New("must be a time of RFC 3339, or empty")
+			return errors.New("must be an RFC 3339 time or empty")
 		}
 		l.CompletedAt = &at
 	case UploadRevenue:
@@ -123,7 +123,7 @@ func (l *UploadLine) take(column, text string) (err error) {
 		l.Reward, err = uploadFigure(text)
 	case UploadConversionID:
 		if len(text) > maxUploadConversionID {
-			return fmt.Errorf("must be of at most %d bytes", maxUploadConversionID)
+			return fmt.Errorf("must have at most %d bytes", maxUploadConversionID)
 		}
 		l.ConversionID = text
 	}
@@ -152,7 +152,7 @@ func uploadFigure(text string) (*Micros, error) {
 	// As strict as the rest of the file: a person is there to mend it.
 	figure, err := ParseMicros(text)
 	if err != nil || strings.HasPrefix(text, "-") {
-		return nil, errors.New("must be a number that is not negative, with at most 12 digits before and 6 after the point, or empty")
+		return nil, errors.New("must be a non-negative number with at most 12 digits before and 6 after the point, or empty")
 	}
 	return &figure, nil
 }
@@ -181,7 +181,7 @@ func (f *Facts) UploadRefusal() *FieldError {
 	case reason != ReasonNone:
 		return &FieldError{Field: UploadEventID, Reason: string(reason) + ": " + f.Explain(&Decision{Outcome: OutcomeRefused, Reason: reason}).Whole()}
 	case event.RecordAs != RecordAsClick && f.needsAmount():
-		return &FieldError{Field: UploadRevenue, Reason: string(ReasonMissingAmount) + ": the offer pays a share of the sale, so that " +
+		return &FieldError{Field: UploadRevenue, Reason: string(ReasonMissingAmount) + ": the offer pays a percentage of the sale, so " +
 			UploadRevenue + " and " + UploadReward + " must be given"}
 	}
 	return nil

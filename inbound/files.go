@@ -6,12 +6,12 @@ import "log/slog"
 const ownFiles = 512
 
 // WithinFiles lowers the connections to what the process may open files for, and says so: a process
-// without files left accepts nobody and reaches neither database nor stream.
+// without files left accepts no connections and reaches neither database nor stream.
 func (l Limits) WithinFiles() Limits {
 	l = l.orUsual()
 	files := openFiles()
 	if most := connectionsFor(files); files > 0 && l.Connections > most {
-		slog.Warn("fewer connections than OFFERFLOW_MAX_CONNECTIONS are taken: raise the limit of open files (ulimit -n, LimitNOFILE)",
+		slog.Warn("fewer connections than OFFERFLOW_MAX_CONNECTIONS are accepted: raise the limit of open files (ulimit -n, LimitNOFILE)",
 			"connections", most, "wanted", l.Connections, "open_files", files)
 		l.Connections = most
 	}

@@ -14,11 +14,11 @@ import (
 var (
 	connectionsOpen = promauto.NewGauge(prometheus.GaugeOpts{
 		Name: "offerflow_connections",
-		Help: "Connections of clients that are open in this process.",
+		Help: "Open client connections of this process.",
 	})
 	connectionsRefused = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_connections_refused_total",
-		Help: "Connections that were closed at once, by the bound that was reached: address or all.",
+		Help: "Connections closed at once, by the limit reached: address or all.",
 	}, []string{"bound"})
 )
 

@@ -116,7 +116,7 @@ func ParsePrefixes(texts []string) ([]netip.Prefix, error) {
 		}
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, fmt.Errorf("%q is neither an address nor a range", text)
+			return nil, fmt.Errorf("%q is neither an IP address nor a range", text)
 		}
 		prefixes = append(prefixes, prefix.Masked())
 	}

@@ -73,7 +73,7 @@ func (k *Keyring) Genuine(kind Kind, id uuid.UUID) bool {
 	return k.HasKind(kind, id) || k.genuinePlain(id)
 }
 
-// HasKind is Genuine for ids that carry their kind: nobody but us has made one.
+// HasKind is Genuine for ids that carry their kind; only our keys can make one.
 func (k *Keyring) HasKind(kind Kind, id uuid.UUID) bool {
 	if id.Version() != 7 {
 		return false

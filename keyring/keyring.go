@@ -115,7 +115,7 @@ func decodeKey(text string) ([]byte, error) {
 		key, err = base64.StdEncoding.DecodeString(text)
 	}
 	if err != nil || len(key) < minKeyBytes {
-		return nil, fmt.Errorf("not %d or more bytes in hex or base64 (make one with: openssl rand -hex 32)", minKeyBytes)
+		return nil, fmt.Errorf("must be %d or more bytes in hex or base64 (generate one with: openssl rand -hex 32)", minKeyBytes)
 	}
 	return key, nil
 }

@@ -8,7 +8,7 @@ import (
 	"encoding/base64"
 )
 
-// opaqueMACBytes is the length of the MAC at the start of an opaque text: nobody guesses one.
+// opaqueMACBytes is the length of the MAC at the start of an opaque text, long enough not to be guessed.
 const opaqueMACBytes = 12
 
 // Opaque hides what a public address stands for. The same content under the same key always gives

@@ -22,11 +22,11 @@ type Resolver func(ctx context.Context, host string) ([]netip.Addr, error)
 // inside our network is nobody else's business. Those that the operator can change name the setting.
 var (
 	errURLMalformed = errors.New("not an absolute http(s) URL in plain ASCII")
-	errURLUserinfo  = errors.New("user name and password do not belong into the URL")
-	errURLScheme    = errors.New("only https on port 443 or 8443 is called: http and other ports only inside the ranges of OFFERFLOW_CALLBACK_ALLOW_CIDRS")
-	errURLNotPublic = errors.New("the host is not a public address: to have a private one called, the operator adds its range to " +
+	errURLUserinfo  = errors.New("the URL must not contain a user name or password")
+	errURLScheme    = errors.New("only https on port 443 or 8443 is allowed: http and other ports only inside the ranges of OFFERFLOW_CALLBACK_ALLOW_CIDRS")
+	errURLNotPublic = errors.New("the host is not a public address: to allow a private one, the operator must add its range to " +
 		"OFFERFLOW_CALLBACK_ALLOW_CIDRS (127.0.0.0/8,::1/128 for receivers on the server's own machine)")
-	errURLOwn        = errors.New("a part of Offerflow itself listens there, and is never called: name your receiver's own address and port")
+	errURLOwn        = errors.New("this is an address of Offerflow itself, which is never called: use your receiver's own address and port")
 	errURLUnresolved = errors.New("the host name does not resolve")
 )
 

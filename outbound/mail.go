@@ -46,7 +46,7 @@ func NewMailer(serverURL, from string) (*Mailer, error) {
 	}
 	sender, err := netmail.ParseAddress(from)
 	if err != nil {
-		return nil, fmt.Errorf("OFFERFLOW_MAIL_FROM is %q: type the sender of mails, like Offerflow <notices@example.com>", from)
+		return nil, fmt.Errorf("OFFERFLOW_MAIL_FROM is %q: write the sender of mails, like Offerflow <notices@example.com>", from)
 	}
 	return &Mailer{server: server, from: sender, roots: &tls.Config{MinVersion: tls.VersionTLS12}}, nil
 }
@@ -56,7 +56,7 @@ const (
 	errMailAddress     = "the recipient's address is not an email address"
 	errMailUnreachable = "the mail server could not be reached"
 	errMailRefusedUs   = "the mail server refuses us"
-	errMailBrokenOff   = "the mail server broke off"
+	errMailBrokenOff   = "the mail server closed the connection"
 )
 
 // Send makes one attempt and always returns an Answer. StatusCode is the server's reply to the message

@@ -34,18 +34,18 @@ const (
 	starttlsNever    = "never"
 )
 
-const smtpURLForm = "type smtps://user:password@mail.example.com or smtp://user:password@mail.example.com:587, " +
-	"other characters than letters, digits and -._~ in user and password as %XX"
+const smtpURLForm = "write smtps://user:password@mail.example.com or smtp://user:password@mail.example.com:587, " +
+	"with %XX for characters of user and password other than letters, digits and -._~"
 
 // The reasons why OFFERFLOW_SMTP_URL is refused. None repeats it: it holds a password.
 var (
 	errSMTPURL      = errors.New("OFFERFLOW_SMTP_URL is not the address of a mail server: " + smtpURLForm)
 	errSMTPUser     = errors.New("OFFERFLOW_SMTP_URL has a user without a password: " + smtpURLForm)
-	errSMTPPort     = errors.New("OFFERFLOW_SMTP_URL has a port that is none: type 1 to 65535, or leave it out for 587 (smtp) or 465 (smtps)")
+	errSMTPPort     = errors.New("OFFERFLOW_SMTP_URL has an invalid port: use 1 to 65535, or omit it for 587 (smtp) or 465 (smtps)")
 	errSMTPStarttls = errors.New("OFFERFLOW_SMTP_URL may end in ?starttls=required (smtp's default), ?starttls=optional or ?starttls=never, " +
-		"and in nothing else; smtps has TLS from the start and takes none of them")
-	errSMTPClear = errors.New("OFFERFLOW_SMTP_URL would send the password in the clear: " +
-		"type smtps:// or leave out ?starttls= (only a server on this machine may do without)")
+		"and in nothing else; smtps always uses TLS and accepts none of them")
+	errSMTPClear = errors.New("OFFERFLOW_SMTP_URL would send the password without TLS: " +
+		"use smtps:// or omit ?starttls= (only a server on this machine may do without TLS)")
 )
 
 func parseMailServer(raw string) (mailServer, error) {

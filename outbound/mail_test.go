@@ -239,13 +239,13 @@ func TestMailSettings(t *testing.T) {
 		require.Equal(t, want, mailer.server)
 	}
 	for url, want := range map[string]string{
-		"mail.example.com:587": "type smtps://", "http://mail.example.com": "type smtps://", "smtp://": "type smtps://", "smtp:mail": "type smtps://",
-		"smtp://mail.example.com/inbox": "type smtps://", "smtp://u:hunter2%zz@mail.example.com": "type smtps://", "smtp://u:hunter2@mail ex": "type smtps://",
-		"smtp://mail.example.com#x": "type smtps://", "smtp://u@mail.example.com": "without a password", "smtp://u:@mail.example.com": "without a password",
-		"smtp://:hunter2@mail.example.com": "without a password", "smtp://mail.example.com:0": "type 1 to 65535", "smtp://mail.example.com:": "type 1 to 65535",
-		"smtp://mail.example.com:99999": "type 1 to 65535", "smtp://mail.example.com?starttls=maybe": "?starttls=required",
+		"mail.example.com:587": "write smtps://", "http://mail.example.com": "write smtps://", "smtp://": "write smtps://", "smtp:mail": "write smtps://",
+		"smtp://mail.example.com/inbox": "write smtps://", "smtp://u:hunter2%zz@mail.example.com": "write smtps://", "smtp://u:hunter2@mail ex": "write smtps://",
+		"smtp://mail.example.com#x": "write smtps://", "smtp://u@mail.example.com": "without a password", "smtp://u:@mail.example.com": "without a password",
+		"smtp://:hunter2@mail.example.com": "without a password", "smtp://mail.example.com:0": "use 1 to 65535", "smtp://mail.example.com:": "use 1 to 65535",
+		"smtp://mail.example.com:99999": "use 1 to 65535", "smtp://mail.example.com?starttls=maybe": "?starttls=required",
 		"smtp://mail.example.com?tls=1": "?starttls=required", "smtps://mail.example.com?starttls=required": "?starttls=required",
-		"smtp://u:hunter2@mail.example.com?starttls=optional": "in the clear", "smtp://u:hunter2@10.0.0.5?starttls=never": "in the clear",
+		"smtp://u:hunter2@mail.example.com?starttls=optional": "without TLS", "smtp://u:hunter2@10.0.0.5?starttls=never": "without TLS",
 	} {
 		_, err := NewMailer(url, sender)
 		require.ErrorContains(t, err, want, url)

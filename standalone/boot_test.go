@@ -292,7 +292,7 @@ func TestLostSecretKeys(t *testing.T) {
 	p = launch(t, dir, nil)
 	<-p.ended
 	text := p.output.String()
-	for _, says := range []string{"lack the key", "put that key back", "the file " + file + " stands for it", "standalone adopt-keys"} {
+	for _, says := range []string{"lack the key", "put that key back", "the file " + file + " is used", "standalone adopt-keys"} {
 		if !strings.Contains(text, says) {
 			t.Errorf("said %q, without %q", text, says)
 		}

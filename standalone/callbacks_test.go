@@ -33,7 +33,7 @@ func TestCallbacksOfADefaultStandalone(t *testing.T) {
 	}
 	offerID, partnerID := offerAndPartner(t, tenant)
 
-	p.waitFor("countries are told by the embedded database of countries of 20", time.Minute)
+	p.waitFor("countries come from the embedded database of countries of 20", time.Minute)
 	t.Run("a receiver on this machine gets its callback", func(t *testing.T) {
 		got := make(chan string, 16)
 		receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -81,7 +81,7 @@ func TestCallbacksOfADefaultStandalone(t *testing.T) {
 					method := map[bool]string{true: http.MethodPut, false: http.MethodPost}[path == endpointPath]
 					err := tenant.Call(t.Context(), method, path, body, nil)
 					var refused *blackbox.StatusError
-					if !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || !strings.Contains(refused.Body, "Offerflow itself listens there") {
+					if !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || !strings.Contains(refused.Body, "an address of Offerflow itself") {
 						t.Errorf("%s %s: %v", path, address, err)
 					}
 				}
@@ -119,7 +119,7 @@ func TestCallbacksToThisMachineCanBeRefused(t *testing.T) {
 	p := bootChild(t, dir, func(cmd *exec.Cmd) {
 		cmd.Env = append(cmd.Env, "OFFERFLOW_CALLBACK_ALLOW_CIDRS=", "OFFERFLOW_GEOIP_FILE=off")
 	})
-	p.waitFor("countries are unknown: clicks on offers that have countries are refused", time.Minute)
+	p.waitFor("countries are unknown: clicks on offers with countries are refused", time.Minute)
 	tenant, err := blackbox.New(p.addresses["Offerflow"], secretOf(t, dir, "operator-token")).NewTenant(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)

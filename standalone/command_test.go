@@ -3,10 +3,13 @@ package main
 import (
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/cmd/offerflow/process"
 )
 
 func TestCommandLines(t *testing.T) {
@@ -37,6 +40,16 @@ func TestSettingsWithoutEffectAreToldOf(t *testing.T) {
 	}), "\n")
 	require.Contains(t, found, "OFFERFLOW_DATABASE_URL has no effect: standalone runs its own PostgreSQL, NATS and Temporal")
 	require.NotContains(t, found, "hunter2")
+}
+
+// The demo's mail server leaves it to the engine to make the data folder: PostgreSQL's user must be able to
+// enter it, or the database goes elsewhere.
+func TestTheDemosMailsMakeNoDataFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	box, err := openMailbox(&process.Config{}, dir)
+	require.NoError(t, err)
+	box.Close()
+	require.NoDirExists(t, dir)
 }
 
 // Its own settings are the ones that it reads, and the page names each with its default.

@@ -19,10 +19,12 @@ func openMailbox(config *process.Config, dataDir string) (*mailbox.Mailbox, erro
 		return nil, nil
 	}
 	dir := filepath.Join(dataDir, "mails")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
 	box, err := mailbox.Open(mailbox.Options{OnMail: func(mail mailbox.Mail) {
+		// Not before the first mail: the engine makes the data folder, with a mode that PostgreSQL's user can enter.
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			slog.Warn("a mail could not be kept", "error", err)
+			return
+		}
 		if err := os.WriteFile(filepath.Join(dir, mail.ID()+".eml"), mail.Raw, 0o600); err != nil {
 			slog.Warn("a mail could not be kept", "error", err)
 		}

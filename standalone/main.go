@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"os/signal"
 	"strconv"
 	"sync"
@@ -144,7 +145,7 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer, how how
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "ready after %.1f s, data in %s\n", time.Since(begin).Seconds(), s.Engine.DataDir)
+	fmt.Fprintf(out, "ready after %.1f s, data in %s\n", time.Since(begin).Seconds(), strings.Join(s.Engine.Folders(), " and "))
 	if play {
 		if err := demo.Play(ctx, out, s.URL, s.Config.OperatorToken, s.Engine.TemporalUIURL, mails); err != nil {
 			return errors.Join(err, s.Stop())

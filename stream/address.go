@@ -17,8 +17,8 @@ func CheckURL(servers string) error {
 		}
 		// A slash that is not escaped ends what one logs in with too early.
 		if u, err := parseServer(one); err != nil || u.Hostname() == "" || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
-			return errors.New("OFFERFLOW_NATS_URL cannot be used as the stream server's address: write it like nats://token@host:4222 or nats://user:password@host:4222, " +
-				"with %XX for characters of user, password and token other than letters, digits and -._~, and commas between the servers of a cluster")
+			return errors.New("OFFERFLOW_NATS_URL is not a valid NATS address: write it like nats://token@host:4222 or nats://user:password@host:4222, " +
+				"with %XX for characters of user, password and token other than letters, digits and -._~, and separate the servers of a cluster with commas")
 		}
 	}
 	return nil
@@ -50,10 +50,10 @@ func notConnected(servers string, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked),
 		errors.Is(err, nats.ErrAccountAuthExpired):
-		return fmt.Errorf("OFFERFLOW_NATS_URL: the stream server at %s refuses the token, or the user and password: write those that it knows, like nats://token@host:4222 (%w)", at, err)
+		return fmt.Errorf("OFFERFLOW_NATS_URL: NATS at %s refuses the token, or the user and password: write the right ones, like nats://token@host:4222 (%w)", at, err)
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout):
-		return fmt.Errorf("OFFERFLOW_NATS_URL: no stream server answers at %s: start NATS there, or set the right address (%w)", at, err)
+		return fmt.Errorf("OFFERFLOW_NATS_URL: NATS does not answer at %s: start it, or set the right address (%w)", at, err)
 	default:
-		return fmt.Errorf("OFFERFLOW_NATS_URL: the stream server at %s cannot be used: %w", at, err)
+		return fmt.Errorf("OFFERFLOW_NATS_URL: NATS at %s cannot be used: %w", at, err)
 	}
 }

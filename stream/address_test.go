@@ -16,7 +16,7 @@ func TestAddressesOfTheStreamServer(t *testing.T) {
 	}
 	for _, bad := range []string{"nats://hunter2/x@nats:4222", "nats://hunter2%zz@nats:4222", "nats://nats:port", "nats://"} {
 		err := CheckURL(bad)
-		require.ErrorContains(t, err, "OFFERFLOW_NATS_URL cannot be used", bad)
+		require.ErrorContains(t, err, "OFFERFLOW_NATS_URL is not a valid NATS address", bad)
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 }
@@ -25,8 +25,8 @@ func TestAddressesOfTheStreamServer(t *testing.T) {
 func TestWhatIsWrongWithTheStreamServer(t *testing.T) {
 	const address = "nats://hunter2@nats-1:4222,nats://user:hunter2@nats-2:4222"
 	for cause, says := range map[error]string{
-		nats.ErrAuthorization: "refuses the token, or the user and password", nats.ErrNoServers: "no stream server answers at nats-1:4222, nats-2:4222: start NATS there",
-		nats.ErrTimeout: "no stream server answers", errors.New("tls: unknown certificate"): "nats-1:4222, nats-2:4222 cannot be used: tls",
+		nats.ErrAuthorization: "refuses the token, or the user and password", nats.ErrNoServers: "NATS does not answer at nats-1:4222, nats-2:4222: start it",
+		nats.ErrTimeout: "NATS does not answer", errors.New("tls: unknown certificate"): "nats-1:4222, nats-2:4222 cannot be used: tls",
 	} {
 		err := notConnected(address, cause)
 		require.ErrorIs(t, err, cause)

@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The kinds of error that a handler may return. Anything else is taken as passing: the message
-// comes again after a delay that grows.
+// The kinds of error that a handler may return. Any other error counts as temporary: the message is
+// redelivered after an increasing delay.
 var (
-	// ErrBad marks a message that no retry can mend: it is kept among the failed ones, and terminated.
+	// ErrBad marks a permanent failure: the message is stored with the failed ones and terminated.
 	ErrBad = errors.New("bad message")
-	// ErrNotYet marks a message whose time has not come: it comes again shortly, without a warning.
+	// ErrNotYet marks a message that is too early: it is redelivered shortly, without a warning.
 	ErrNotYet = errors.New("not yet")
 )
 
-// Handler works on one message. Its work must be idempotent: a message may come again.
+// Handler handles one message. It must be idempotent: a message may be redelivered.
 type Handler func(ctx context.Context, msg jetstream.Msg) error
 
 // Consumer describes one durable consumer.
@@ -94,7 +94,7 @@ func (c *Conn) consume(ctx context.Context, consumer Consumer) error {
 		if ctx.Err() != nil {
 			break
 		}
-		slog.Warn("stream consumer waits", "consumer", consumer.Durable, "error", err)
+		slog.Warn("stream consumer is waiting", "consumer", consumer.Durable, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(reconnectWait):
@@ -193,28 +193,28 @@ func settle(ctx context.Context, consumer Consumer, held *held) {
 		ackCtx, cancel := context.WithTimeout(ctx, publishTimeout)
 		defer cancel()
 		if err := msg.DoubleAck(ackCtx); err != nil {
-			slog.Warn("acknowledgement lost, the message comes again", "consumer", consumer.Durable, "error", err)
+			slog.Warn("acknowledgement lost; the message will be redelivered", "consumer", consumer.Durable, "error", err)
 		}
 	case errors.Is(err, ErrBad):
 		giveUp(ctx, consumer, msg, err)
 	case errors.Is(err, ErrNotYet):
 		_ = msg.NakWithDelay(notYetAgain(msg, err))
 	default:
-		slog.Warn("message comes again", "consumer", consumer.Durable, "error", err)
+		slog.Warn("message will be redelivered", "consumer", consumer.Durable, "error", err)
 		_ = msg.NakWithDelay(retryDelay(msg))
 	}
 }
 
-// giveUp ends a message that no retry can mend, once it is kept.
+// giveUp terminates a permanently failed message once it is stored.
 func giveUp(ctx context.Context, consumer Consumer, msg jetstream.Msg, cause error) {
 	if consumer.Keep != nil {
 		if err := consumer.Keep(ctx, msg, cause); err != nil {
-			slog.Warn("a message that no retry can mend comes again, it could not be kept", "consumer", consumer.Durable, "error", err, "cause", cause)
+			slog.Warn("a permanently failed message will be redelivered because it could not be stored", "consumer", consumer.Durable, "error", err, "cause", cause)
 			_ = msg.NakWithDelay(retryDelay(msg))
 			return
 		}
 	} else {
-		slog.Error("message that no retry can mend", "consumer", consumer.Durable, "error", cause)
+		slog.Error("message failed permanently", "consumer", consumer.Durable, "error", cause)
 	}
 	_ = msg.TermWithReason(errorText(cause))
 }

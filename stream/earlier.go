@@ -41,7 +41,7 @@ func (c *Conn) runEarlier(ctx context.Context, consumer Consumer) error {
 		}
 		if err == nil {
 			consumer.Stream = found.CachedInfo().Config.Name
-			slog.Info("draining the earlier release's stream", "stream", consumer.Stream)
+			slog.Info("draining a stream of an earlier release", "stream", consumer.Stream)
 			if err = c.consume(ctx, consumer); errors.Is(err, jetstream.ErrStreamNotFound) {
 				return nil // drained, and deleted by migrate
 			}
@@ -86,7 +86,7 @@ func (c *Conn) retireEarlier(ctx context.Context, say func(done string)) error {
 		if err := c.JS.DeleteStream(ctx, one.earlier); err != nil {
 			return fmt.Errorf("stream %s: %w", one.earlier, err)
 		}
-		say("stream " + one.earlier + " of the earlier release deleted: it was drained")
+		say("stream " + one.earlier + " of the earlier release deleted, because it is empty")
 	}
 	return nil
 }

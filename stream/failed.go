@@ -54,7 +54,7 @@ var (
 	}, []string{"source"})
 
 	failedWaiting = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "offerflow_failed_messages_waiting", Help: "Messages and items that failed for good and wait to be sent again, by source and tenant; no tenant where it is nobody's.",
+		Name: "offerflow_failed_messages_waiting", Help: "Messages and items that failed for good and wait to be resent, by source and tenant; empty tenant if unknown.",
 	}, []string{"source", "tenant"})
 )
 
@@ -94,7 +94,7 @@ func (f *Failures) keepIn(ctx context.Context, tx dbgen.DBTX, failure Failure) e
 		return fmt.Errorf("keep a failed message of %s: %w", failure.Source, err)
 	}
 	failedTotal.WithLabelValues(failure.Source).Inc()
-	slog.ErrorContext(ctx, "failed for good, it waits to be sent again", "failed_message", kept, "source", failure.Source,
+	slog.ErrorContext(ctx, "failed for good; it waits to be resent", "failed_message", kept, "source", failure.Source,
 		"tenant", failure.TenantID, "about", failure.About, "error", text)
 	return nil
 }
@@ -126,7 +126,7 @@ func (f *Failures) Watch(ctx context.Context) error {
 				failedWaiting.WithLabelValues(row.Source, tenantLabel(row.TenantID)).Set(float64(row.Count))
 			}
 		} else if ctx.Err() == nil {
-			slog.WarnContext(ctx, "failed messages not counted", "error", err)
+			slog.WarnContext(ctx, "cannot count failed messages", "error", err)
 		}
 		select {
 		case <-ctx.Done():

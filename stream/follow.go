@@ -60,7 +60,7 @@ func (c *Conn) Follow(ctx context.Context, subject string, after uint64) (<-chan
 		return nil, unavailable(err)
 	}
 	followed := make(chan Followed)
-	// Stop may wait for a server that is away; nobody waits for it.
+	// Stop may block while the server is down, so do not wait for it.
 	context.AfterFunc(ctx, messages.Stop)
 	go func() {
 		defer c.forget(consumer)

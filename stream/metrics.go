@@ -11,24 +11,24 @@ import (
 
 var (
 	bytesKept = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "offerflow_stream_bytes", Help: "Bytes that a stream keeps, handled ones included.",
+		Name: "offerflow_stream_bytes", Help: "Bytes in a stream, including handled messages.",
 	}, []string{"stream"})
 
 	bytesLimit = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "offerflow_stream_max_bytes", Help: "The size from which a stream refuses.",
+		Name: "offerflow_stream_max_bytes", Help: "The size at which a stream refuses messages.",
 	}, []string{"stream"})
 
 	oldestUnhandled = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "offerflow_stream_oldest_unhandled_seconds", Help: "Age of the oldest message that is not handled; 0 where all are.",
+		Name: "offerflow_stream_oldest_unhandled_seconds", Help: "Age of the oldest unhandled message; 0 if there is none.",
 	}, []string{"stream"})
 
 	refusedTotal = promauto.NewCounterVec(prometheus.CounterOpts{
-		Name: "offerflow_stream_refused_total", Help: "Messages refused by a stream that is full of what is not handled.",
+		Name: "offerflow_stream_refused_total", Help: "Messages refused by a stream that is full of unhandled messages.",
 	}, []string{"stream"})
 
 	turnedAway = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_stream_turned_away_total",
-		Help: "Messages that come again later because too many about the same click, conversion or tenant wait already.",
+		Help: "Messages redelivered later because too many about the same click, conversion or tenant are waiting.",
 	}, []string{"consumer"})
 )
 

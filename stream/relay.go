@@ -37,7 +37,7 @@ func NewRelay(conn *Conn, store *db.Store) *Relay {
 	return &Relay{conn: conn, store: store, nudge: make(chan struct{}, 1)}
 }
 
-// Nudge says that a transaction with news was committed in this process.
+// Nudge says that a transaction with outbox rows was committed in this process.
 func (r *Relay) Nudge() {
 	select {
 	case r.nudge <- struct{}{}:
@@ -65,8 +65,8 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// move moves one batch, or none where another relay has the turn. After an error the session begins anew:
-// nobody knows whether it still has the turn.
+// move moves one batch, or none if another relay has the turn. After an error it opens a new session,
+// since the old one may have lost the turn.
 func (r *Relay) move(ctx context.Context) (moved int, err error) {
 	defer func() {
 		if err != nil {
@@ -99,8 +99,8 @@ func (r *Relay) move(ctx context.Context) (moved int, err error) {
 	return len(rows), queries.SystemEndRelaysTurn(ctx, r.session)
 }
 
-// leave removes what was published. What the stream refuses for good leaves with it and is kept among the
-// failed messages, or nothing behind it would ever go out.
+// leave deletes the published rows. Rows that the stream refuses permanently are moved to the failed
+// messages, so that they do not block the rows behind them.
 func (r *Relay) leave(ctx context.Context, rows []dbgen.SystemOutboxRow, refused []refusedRow) error {
 	ids, positions := make([]uuid.UUID, len(rows)), make([]int64, len(rows))
 	for i, row := range rows {

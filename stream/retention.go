@@ -11,12 +11,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// What was handled stays for a while, so that a restored database can be brought up to date (replay),
-// and then goes: by age, and whatever its age in a stream that fills. What is not handled stays.
+// Handled messages stay for a while, so that a restored database can be brought up to date (replay). Then
+// they are deleted by age, or earlier in a stream that fills up. Unhandled messages stay.
 
 const (
-	// watchEvery is how often each process looks at the streams. Nothing rests on it: a stream that
-	// fills sooner makes room when it refuses.
+	// watchEvery is how often each process checks the streams. It is not critical: a stream that fills
+	// sooner makes room when it refuses a message.
 	watchEvery = 5 * time.Second
 	// fullAt and freeTo are parts of a stream's size: from the one on, handled messages go whatever
 	// their age, until it is down to the other.
@@ -111,7 +111,7 @@ func (g *glance) lower(ctx context.Context, consumer *jetstream.ConsumerInfo) er
 	return nil
 }
 
-// trim lets go of what is handled and too old, or too much.
+// trim deletes handled messages that are too old or too many.
 func (c *Conn) trim(ctx context.Context, seen *glance, keep time.Duration) error {
 	upTo := seen.tooMuch()
 	if oldest := time.Now().Add(-keep); seen.state.Msgs > 0 && seen.state.FirstTime.Before(oldest.Add(-keep/ageSlack)) {
@@ -125,7 +125,7 @@ func (c *Conn) trim(ctx context.Context, seen *glance, keep time.Duration) error
 	return err
 }
 
-// purge lets go of what is handled before a place, and says whether anything went.
+// purge deletes handled messages before a position and says whether it deleted any.
 func (g *glance) purge(ctx context.Context, upTo uint64) (purged bool, err error) {
 	if upTo = min(upTo, g.next); upTo <= g.state.FirstSeq {
 		return false, nil
@@ -136,8 +136,8 @@ func (g *glance) purge(ctx context.Context, upTo uint64) (purged bool, err error
 	return true, nil
 }
 
-// tooMuch is the place up to which messages must go so that the stream is no longer full, as far as
-// its messages are of one size; 0 when it is not full.
+// tooMuch is the position up to which messages must be deleted so that the stream is no longer full,
+// assuming messages of equal size; 0 if it is not full.
 func (g *glance) tooMuch() uint64 {
 	if size := float64(g.config.MaxBytes); g.state.Msgs > 0 && size > 0 && float64(g.state.Bytes) >= fullAt*size {
 		part := (float64(g.state.Bytes) - freeTo*size) / float64(g.state.Bytes)
@@ -161,8 +161,8 @@ func (c *Conn) placeAt(ctx context.Context, name string, at time.Time) (uint64, 
 	return info.Delivered.Stream + 1, nil
 }
 
-// makeRoom lets go of what is handled in a stream that refused a message, and says whether it may
-// take one now. Those that are refused at once share one look.
+// makeRoom deletes handled messages of a stream that refused a message, and says whether it may accept
+// one now. Concurrent refusals share one check.
 func (c *Conn) makeRoom(ctx context.Context, subject string) bool {
 	name := streamOf(subject)
 	made, _, _ := c.room.Do(name, func() (any, error) { return c.clear(ctx, name), nil })
@@ -182,7 +182,7 @@ func (c *Conn) clear(ctx context.Context, name string) bool {
 		purged, err = seen.purge(ctx, seen.next)
 	}
 	if err != nil {
-		slog.Warn("a full stream cannot make room", "stream", name, "error", err)
+		slog.Warn("a full stream cannot be purged", "stream", name, "error", err)
 	}
 	return purged
 }
@@ -196,15 +196,15 @@ func streamOf(subject string) string {
 	return Live
 }
 
-// Watch lets go of what was handled for long enough and keeps the streams' gauges, until ctx is done.
-// Every process does it: a stream must not fill with what is handled while there is no worker.
+// Watch deletes messages that were handled long enough ago and updates the streams' gauges, until ctx is
+// done. Every process does this: a stream must not fill with handled messages while no worker runs.
 func (c *Conn) Watch(ctx context.Context, settings Settings) error {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
 		for _, one := range logStreams {
 			if err := c.watch(ctx, one, settings.Keep); err != nil && ctx.Err() == nil {
-				slog.Warn("a stream cannot be watched over", "stream", one.name, "error", err)
+				slog.Warn("a stream cannot be monitored", "stream", one.name, "error", err)
 			}
 		}
 		select {

@@ -42,7 +42,7 @@ const (
 
 var unsealedDropped = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "offerflow_unsealed_messages_dropped_total",
-	Help: "Messages that none of our processes sealed and that were dropped where they were read, by what they claimed to be: live, reply, offers.",
+	Help: "Messages without our seal, dropped by their reader, by kind: live, reply, offers.",
 }, []string{"of"})
 
 func init() {
@@ -65,7 +65,7 @@ func (c *Conn) isOurs(ctx context.Context, of, subject string, data []byte, seal
 	err := c.Verify(ctx, subject, data, seal, at)
 	if err != nil {
 		unsealedDropped.WithLabelValues(of).Inc()
-		slog.DebugContext(ctx, "a message is dropped", "of", of, "error", err)
+		slog.DebugContext(ctx, "unsealed message dropped", "of", of, "error", err)
 	}
 	return err == nil
 }

@@ -30,7 +30,7 @@ type Conn struct {
 	// such as live events; without it all of that is believed. Set once, before anything is read.
 	Verify func(ctx context.Context, subject string, data []byte, seal string, at time.Time) error
 
-	// room lets go of what is handled in a stream that refused.
+	// room deletes handled messages of a stream that refused one.
 	room   singleflight.Group
 	behind behind
 	// earlierGone holds the streams of the earlier release that are known not to be there.
@@ -43,7 +43,7 @@ func Connect(url, name string) (*Conn, error) {
 		nats.RetryOnFailedConnect(false), nats.Timeout(5*time.Second),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				slog.Warn("stream server lost", "error", err)
+				slog.Warn("connection to NATS lost", "error", err)
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { slog.Warn("stream connection", "error", err) }))
@@ -62,14 +62,14 @@ func Connect(url, name string) (*Conn, error) {
 func (c *Conn) Close() { _ = c.NATS.Drain() }
 
 // ErrUnavailable is returned when a message could not be put on disk: full stream, no server.
-var ErrUnavailable = errors.New("the stream takes no messages at the moment")
+var ErrUnavailable = errors.New("the stream does not accept messages at the moment")
 
 // publishTimeout bounds the wait for one durable write.
 const publishTimeout = 5 * time.Second
 
 // Publish writes one message durably. A message with the same id within the dedupe window is
-// written once; nothing rests on that. A stream that is full lets go of what is handled first, and
-// refuses only when that makes no room.
+// written once, but nothing depends on that. A full stream first deletes handled messages and refuses
+// only if that makes no room.
 func (c *Conn) Publish(ctx context.Context, subject, id string, data []byte) error {
 	return c.PublishSealed(ctx, subject, id, data, c.sealOf(subject, data))
 }

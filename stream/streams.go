@@ -14,7 +14,7 @@ import (
 )
 
 // The streams. Each is a log: a message stays for a while after it was handled, so that a restored
-// database can be brought up to date again, and goes by our own purge (retention.go).
+// database can be brought up to date. Our own purge deletes it (retention.go).
 //
 // A stream's retention cannot be changed on the server once it is a work queue, which clicks, starts
 // and postbacks were in the release before. So these have names and subjects of their own, and the
@@ -23,12 +23,12 @@ const (
 	Clicks    = "CLICKS_V2"
 	Starts    = "STARTS_V2"
 	Postbacks = "POSTBACKS_V2"
-	// Refused holds what the edge refused, apart from the postbacks that are to be decided: strangers
-	// fill it as they please, and genuine postbacks neither wait behind it nor share its room.
+	// Refused holds postbacks refused by the API, separately from those to be decided: anyone can fill it,
+	// and genuine postbacks neither wait behind it nor share its space.
 	Refused = "REFUSED"
 	Events  = "EVENTS"
-	// Live is what live streams show, apart from the events that work rests on: when it is full the
-	// oldest goes, and nothing waits for it.
+	// Live holds the events of live streams, separately from EVENTS: when it is full, the oldest are
+	// deleted, and nothing waits for it.
 	Live = "LIVE"
 
 	SubjectClicks = "offerflow.v2.clicks"
@@ -56,7 +56,7 @@ const (
 	subjectEvents = "offerflow.events.>"
 )
 
-// Settings are what an operator says of the streams.
+// Settings are the operator's settings of the streams.
 type Settings struct {
 	// Replicas is 1 for a single server, 3 in a cluster.
 	Replicas int
@@ -89,14 +89,14 @@ func (s Settings) WithDefaults() Settings {
 // leastBytes is room for a few of the largest packs beside what is handled.
 const leastBytes = 1 << 20
 
-// Validate names the settings that cannot be.
+// Validate lists invalid settings.
 func (s Settings) Validate() error {
 	var wrong []error
 	if s.Replicas != 1 && s.Replicas != 3 && s.Replicas != 5 {
 		wrong = append(wrong, fmt.Errorf("OFFERFLOW_NATS_REPLICAS is %d: use 1, or 3 or 5 in a cluster", s.Replicas))
 	}
 	if s.Keep < 0 {
-		wrong = append(wrong, fmt.Errorf("OFFERFLOW_STREAM_KEEP is %s: use 0 or more, like 24h", s.Keep))
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_STREAM_KEEP is %s: use 0s or more, like 24h", s.Keep))
 	}
 	for _, one := range logStreams {
 		if s.Bytes[one.name] < leastBytes {
@@ -176,8 +176,8 @@ func (c *Conn) Ensure(ctx context.Context, settings Settings) error {
 	return c.EnsureSaying(ctx, settings, func(string) {})
 }
 
-// EnsureSaying makes the streams, or alters them as the settings say, and tells each that it made or
-// altered: `migrate` calls it, and nobody else but who starts everything in one process.
+// EnsureSaying creates the streams, or alters them according to the settings, and reports each change.
+// Only `migrate` and standalone call it.
 func (c *Conn) EnsureSaying(ctx context.Context, settings Settings, say func(done string)) error {
 	for _, config := range settings.configs() {
 		var before, after jetstream.Stream
@@ -202,11 +202,11 @@ func (c *Conn) EnsureSaying(ctx context.Context, settings Settings, say func(don
 func notMade(config jetstream.StreamConfig, err error) error {
 	var refused *jetstream.APIError
 	if errors.As(err, &refused) && refused.ErrorCode == codeNoStorage {
-		return fmt.Errorf("stream %s needs %d MiB on the stream server's disk: make room there, or make the streams smaller (OFFERFLOW_STREAM_…_MIB): %w",
+		return fmt.Errorf("stream %s needs %d MiB on NATS's disk: free space there, or make the streams smaller (OFFERFLOW_STREAM_…_MIB): %w",
 			config.Name, config.MaxBytes>>20, err)
 	}
 	if errors.As(err, &refused) && refused.ErrorCode == codeNoReplicas {
-		return fmt.Errorf("OFFERFLOW_NATS_REPLICAS is %d, and the stream servers at OFFERFLOW_NATS_URL cannot hold stream %s as often: set 1 for a single server: %w",
+		return fmt.Errorf("OFFERFLOW_NATS_REPLICAS is %d, but the servers at OFFERFLOW_NATS_URL cannot hold so many replicas of stream %s: set 1 for a single server: %w",
 			config.Replicas, config.Name, err)
 	}
 	return unusable(config.Name, err)
@@ -215,7 +215,7 @@ func notMade(config jetstream.StreamConfig, err error) error {
 // unusable says why a stream could not be looked at.
 func unusable(name string, err error) error {
 	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
-		return fmt.Errorf("OFFERFLOW_NATS_URL: the stream server there has no JetStream: start it with deploy/nats.conf, or give the account JetStream (%w)", err)
+		return fmt.Errorf("OFFERFLOW_NATS_URL: NATS has no JetStream: start it with deploy/nats.conf, or enable JetStream for the account (%w)", err)
 	}
 	return fmt.Errorf("OFFERFLOW_NATS_URL: stream %s cannot be used: %w", name, err)
 }
@@ -234,7 +234,7 @@ func madeOrAltered(before jetstream.Stream, now jetstream.StreamConfig) string {
 		altered = append(altered, fmt.Sprintf("replicas: %d, was %d", now.Replicas, was.Replicas))
 	}
 	if was.MaxAge != now.MaxAge || was.Discard != now.Discard || !slices.Equal(was.Subjects, now.Subjects) {
-		altered = append(altered, "age, discarding or subjects as this release wants them")
+		altered = append(altered, "age, discard policy or subjects of this release")
 	}
 	if len(altered) == 0 {
 		return ""
@@ -254,7 +254,7 @@ func (c *Conn) Check(ctx context.Context, settings Settings) error {
 			return err
 		})
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return fmt.Errorf("stream %s is missing: run `offerflow migrate`, which makes the streams at OFFERFLOW_NATS_URL", want.Name)
+			return fmt.Errorf("stream %s is missing: run `offerflow migrate`, which creates the streams at OFFERFLOW_NATS_URL", want.Name)
 		}
 		if err != nil {
 			return unusable(want.Name, err)
@@ -289,7 +289,7 @@ func compare(want, got jetstream.StreamConfig) error {
 		{"age at which messages go unhandled", want.MaxAge, got.MaxAge},
 	} {
 		if one.want != one.got {
-			slog.Warn("a stream is not as this process's settings say; nothing is changed: set what is right, then run `offerflow migrate`",
+			slog.Warn("a stream differs from this process's settings; nothing was changed: correct the settings, then run `offerflow migrate`",
 				"stream", want.Name, "setting", one.setting, "here", one.want, "stream's", one.got)
 		}
 	}
@@ -304,7 +304,7 @@ func WaitOut(ctx context.Context, what string, try func() error) error {
 		if err == nil || !isPassing(err) || ctx.Err() != nil || time.Now().After(end) {
 			return err
 		}
-		slog.Warn("the stream server is not ready yet", "for", what, "error", err)
+		slog.Warn("NATS is not ready yet", "for", what, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(reconnectWait):

@@ -21,13 +21,13 @@ const (
 	clickMessages = 64
 	// startMessages in work at once.
 	startMessages = 8
-	// startsPerMessage in flight at once; what is in flight in all is the pace's to say.
+	// startsPerMessage in flight at once; pace limits the total.
 	startsPerMessage = 16
 )
 
-// handleClicks makes a packed message's clicks into rows, and hands them on to the starts. Rows keep
-// up with the traffic whatever the workflows do: a postback for a click that has a row and no
-// workflow yet starts it by itself.
+// handleClicks inserts a packed message's clicks as rows and passes them on to the stream of starts.
+// Rows keep up with the traffic however slow the workflows are: a postback starts the workflow of its
+// click if there is none yet.
 func (w *Worker) handleClicks(ctx context.Context, msg jetstream.Msg) error {
 	records, ok := stream.Records(msg.Data())
 	if !ok {
@@ -39,14 +39,14 @@ func (w *Worker) handleClicks(ctx context.Context, msg jetstream.Msg) error {
 	if err := w.rows.Put(ctx, records); err == nil {
 		return nil
 	}
-	// One bad message among many must not keep the others: each alone.
+	// One bad message among many must not block the others: write each one alone.
 	if err := w.writeRows(ctx, msg.Data()); !activities.Permanent(err) {
 		return err
 	}
 	return w.writeEach(ctx, consumerClicks, msg, w.writeRows)
 }
 
-// writeEach writes what a message packs one by one, so that a bad one keeps no other from its row.
+// writeEach writes a message's clicks one by one, so that a bad one does not block the others.
 func (w *Worker) writeEach(ctx context.Context, consumer string, msg jetstream.Msg, write func(ctx context.Context, packed []byte) error) error {
 	var records []json.RawMessage
 	if err := json.Unmarshal(msg.Data(), &records); err != nil {
@@ -64,7 +64,7 @@ func (w *Worker) writeEach(ctx context.Context, consumer string, msg jetstream.M
 	return nil
 }
 
-// writePack writes the rows of all messages in work, and yields to redirects while they come fast.
+// writePack writes the rows of all messages in progress, and yields to redirects while they are frequent.
 func (w *Worker) writePack(packed []byte) error {
 	began := time.Now()
 	err := w.writeRows(context.Background(), packed)
@@ -74,8 +74,8 @@ func (w *Worker) writePack(packed []byte) error {
 	return err
 }
 
-// writeRows writes rows and sees to it that their workflows are started: at once by the STARTS stream, or
-// later where that would only make a line longer that is long already.
+// writeRows writes rows and gets their workflows started: at once through the STARTS stream, or later if
+// that stream is already far behind.
 func (w *Worker) writeRows(ctx context.Context, packed []byte) error {
 	if w.AttributionStart == StartOnFirstPostback {
 		return w.clicks.Insert(ctx, packed)
@@ -89,7 +89,7 @@ func (w *Worker) writeRows(ctx context.Context, packed []byte) error {
 		return err
 	}
 	if err := w.Stream.Publish(ctx, stream.SubjectStarts, "", packed); err != nil {
-		slog.Warn("starts of workflows are owed, their stream refuses them", "error", err)
+		slog.Warn("workflow starts are postponed because their stream refuses them", "error", err)
 		owed, err := w.clicks.Owe(ctx, packed)
 		startsShed.WithLabelValues("refused").Add(float64(owed))
 		return err
@@ -97,7 +97,7 @@ func (w *Worker) writeRows(ctx context.Context, packed []byte) error {
 	return nil
 }
 
-// sheds says why the starts of workflows are not lined up now; "" when they are.
+// sheds is the reason why workflow starts are postponed now; "" if they are not.
 func (w *Worker) sheds() string {
 	switch {
 	case !w.engineGate.isOpen():
@@ -109,7 +109,7 @@ func (w *Worker) sheds() string {
 	}
 }
 
-// handleStarts makes each click of a packed message into its parked workflow.
+// handleStarts starts the parked workflow of each click of a packed message.
 func (w *Worker) handleStarts(ctx context.Context, msg jetstream.Msg) error {
 	var clicks []domain.Click
 	if err := json.Unmarshal(msg.Data(), &clicks); err != nil {
@@ -122,12 +122,12 @@ func (w *Worker) handleStarts(ctx context.Context, msg jetstream.Msg) error {
 	if err == nil || len(left) == len(clicks) {
 		return err // where none was started, the message itself comes again
 	}
-	slog.Warn("some starts of workflows are owed", "of", len(clicks), "owed", len(left), "error", err)
+	slog.Warn("some workflow starts are postponed", "of", len(clicks), "owed", len(left), "error", err)
 	return w.oweStarts(ctx, left)
 }
 
-// startAll parks the workflows of clicks and gives back those that are left, in their order. One that
-// fails does not keep the others.
+// startAll starts the parked workflows of clicks and returns the clicks that failed, in their order. A
+// failure does not stop the others.
 func (w *Worker) startAll(ctx context.Context, clicks []domain.Click) (left []*domain.Click, err error) {
 	failed := make([]bool, len(clicks))
 	var starts errgroup.Group
@@ -150,7 +150,7 @@ func (w *Worker) startAll(ctx context.Context, clicks []domain.Click) (left []*d
 	return left, err
 }
 
-// oweStarts has the workflows of clicks started later.
+// oweStarts records workflow starts to be done later.
 func (w *Worker) oweStarts(ctx context.Context, clicks []*domain.Click) error {
 	packed := []byte{'['}
 	for i, click := range clicks {

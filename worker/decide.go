@@ -26,7 +26,7 @@ type Postbacks struct {
 	Owed func()
 }
 
-// Answer decides a postback: refused where it belongs to no click, else by its click.
+// Answer decides a postback: refused if it has no click, otherwise by its click.
 func (p *Postbacks) Answer(ctx context.Context, postback *domain.Postback, redelivered bool) (domain.Answer, error) {
 	var before domain.Answer
 	var decided bool
@@ -36,11 +36,11 @@ func (p *Postbacks) Answer(ctx context.Context, postback *domain.Postback, redel
 			return domain.Answer{}, err
 		}
 		if decided && before.Outcome == domain.OutcomeRefused {
-			// Refused, perhaps, for a click that has arrived since: what was answered stands.
+			// The click may have arrived since, but the answer that was given stands.
 			return before, nil
 		}
-		// Decided otherwise it goes the usual way once more: that answers from the log, and starts what
-		// a crash after the decision may have kept from being started.
+		// Any other decision goes the usual way again: that answers from the log, and starts what a crash
+		// after the decision may have left unstarted.
 	}
 	if postback.Refused != domain.ReasonNone {
 		return p.Decisions.Refuse(ctx, *postback, postback.Refused)
@@ -96,8 +96,8 @@ func (p *Postbacks) decidedBefore(ctx context.Context, postback *domain.Postback
 // It is less than a sender waits for its answer.
 const clocksApart = 2 * time.Second
 
-// findClick waits for a click that is still on its way (rule 1): it is unknown only once the click
-// stream has passed the postback's time.
+// findClick waits for a click that may still be in the stream (rule 1): the click is unknown only once
+// the click stream has passed the postback's time.
 func (p *Postbacks) findClick(ctx context.Context, postback *domain.Postback) (dbgen.SystemClickByIDRow, bool, error) {
 	click, ok, err := p.Decisions.ClickOf(ctx, postback)
 	if err != nil || ok {
@@ -114,8 +114,8 @@ func (p *Postbacks) findClick(ctx context.Context, postback *domain.Postback) (d
 	return p.Decisions.ClickOf(ctx, postback)
 }
 
-// decide has a postback decided by its click's workflow. Where that is over, never was, or does not
-// answer in time, the same decision is made without it: it needs no workflow.
+// decide lets the click's workflow decide a postback. If the workflow has closed, does not exist or does
+// not answer in time, the same decision is made without it.
 func (p *Postbacks) decide(ctx context.Context, click *dbgen.SystemClickByIDRow, postback *domain.Postback) (domain.Answer, error) {
 	answer, err := p.Update(ctx, click, postback)
 	if err == nil {
@@ -127,9 +127,9 @@ func (p *Postbacks) decide(ctx context.Context, click *dbgen.SystemClickByIDRow,
 	return p.decideDirectly(ctx, click.TenantID, postback)
 }
 
-// findVisitor sets the click of a postback that came without a click id; ok is false where nothing
-// tells which it is. Unlike a click that is named, one that is on its way may be a later one than
-// those that have arrived: the click stream must have passed the postback's time first (rule 1).
+// findVisitor sets the click of a postback without a click id; ok is false if none matches. A click that
+// is still in the stream may be later than those that have arrived, so the click stream must have passed
+// the postback's time first (rule 1).
 func (p *Postbacks) findVisitor(ctx context.Context, postback *domain.Postback) (ok bool, err error) {
 	passed, err := p.Passed(ctx, postback.ReceivedAt.Add(clocksApart))
 	if err != nil {
@@ -145,8 +145,8 @@ func (p *Postbacks) findVisitor(ctx context.Context, postback *domain.Postback) 
 	return ok, err
 }
 
-// decideDirectly decides without a workflow. What the decision leaves to be waited for is owed by its
-// own transaction, and made up for behind the answer.
+// decideDirectly decides without a workflow. If something must be waited for, the decision's transaction
+// records it, and it is passed to the workflow after the answer.
 func (p *Postbacks) decideDirectly(ctx context.Context, tenantID uuid.UUID, postback *domain.Postback) (domain.Answer, error) {
 	decided, err := p.Decisions.Decide(ctx, tenantID, *postback)
 	if err != nil {

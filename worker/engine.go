@@ -42,7 +42,7 @@ func (w *Worker) startEngines(ctx context.Context) ([]sdkworker.Worker, error) {
 			return nil, err
 		}
 		if tries%60 == 0 {
-			slog.Warn("the workflow engine is waited for (TEMPORAL_ADDRESS); clicks are taken and postbacks decided meanwhile", "error", err)
+			slog.Warn("waiting for Temporal (TEMPORAL_ADDRESS); clicks are accepted and postbacks decided meanwhile", "error", err)
 		}
 		select {
 		case <-ctx.Done():

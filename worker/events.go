@@ -44,7 +44,7 @@ func (w *Worker) endSettledWait(ctx context.Context, event *stream.ConversionEve
 	}
 	err := w.endConversion(ctx, event.ConversionID, "settled by the advertiser's verdict")
 	if err != nil && age > endWaitWithin {
-		slog.WarnContext(ctx, "the wait of a settled conversion could not be ended", "conversion", event.ConversionID, "error", err)
+		slog.WarnContext(ctx, "cannot end the waiting workflow of a settled conversion", "conversion", event.ConversionID, "error", err)
 		return nil
 	}
 	return err

@@ -59,10 +59,10 @@ func observeGate(_ string, from, to gobreaker.State) {
 	switch {
 	case to == gobreaker.StateClosed:
 		engineAway.Set(0)
-		slog.Info("the workflow engine answers again")
+		slog.Info("Temporal answers again")
 	case from == gobreaker.StateClosed:
 		engineAway.Set(1)
-		slog.Warn("the workflow engine does not answer: postbacks are decided without it, what is owed to it is written down")
+		slog.Warn("Temporal does not answer: postbacks are decided without it, and missed work is stored for later")
 	}
 }
 

@@ -78,7 +78,7 @@ func (w *Worker) holdPostback(ctx context.Context, tenantID uuid.UUID, postback 
 		return err
 	}
 	if !ok || click.TenantID != tenantID {
-		return errors.New("the click of a held postback has gone")
+		return errors.New("the click of a held postback was deleted")
 	}
 	unlock := oneClickAtATime.lock(click.ID)
 	defer unlock()

@@ -19,40 +19,40 @@ var (
 
 	refusedOfTenant = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_postbacks_refused_total",
-		Help: "Postbacks of a click that is known which were refused, by reason and the tenant that decides. Alert on a surge: somebody's set-up is wrong.",
+		Help: "Refused postbacks whose click is known, by reason and deciding tenant. Alert on a surge: a set-up is wrong.",
 	}, []string{"reason", "tenant"})
 
 	streamLag = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "offerflow_stream_lag_messages", Help: "Messages that a consumer has not finished, those in work included.",
+		Name: "offerflow_stream_lag_messages", Help: "Messages that a consumer has not finished, including those in progress.",
 	}, []string{"consumer"})
 
 	refusedRowsGone = promauto.NewCounter(prometheus.CounterOpts{
-		Name: "offerflow_refused_rows_gone_total", Help: "Rows of refused postbacks and refused clicks that went because of their age or number.",
+		Name: "offerflow_refused_rows_gone_total", Help: "Rows of refused postbacks and refused clicks deleted because of their age or number.",
 	})
 
 	engineAway = promauto.NewGauge(prometheus.GaugeOpts{
-		Name: "offerflow_engine_away", Help: "1 while the workflow engine answers no calls of this process.",
+		Name: "offerflow_engine_away", Help: "1 while Temporal answers none of this process's calls.",
 	})
 
 	decidedWithoutEngine = promauto.NewCounter(prometheus.CounterOpts{
-		Name: "offerflow_decisions_without_engine_total", Help: "Postbacks that were decided without their click's workflow, because the engine did not answer in time.",
+		Name: "offerflow_decisions_without_engine_total", Help: "Postbacks decided without their click's workflow because Temporal did not answer in time.",
 	})
 
 	startsShed = promauto.NewCounterVec(prometheus.CounterOpts{
-		Name: "offerflow_starts_shed_total", Help: "Starts of clicks' workflows that were put off, by reason: the engine is away, starts lag, their stream refused them.",
+		Name: "offerflow_starts_shed_total", Help: "Postponed starts of clicks' workflows, by reason: Temporal is down, starts lag, their stream refused them.",
 	}, []string{"reason"})
 
 	madeUpTotal = promauto.NewCounter(prometheus.CounterOpts{
-		Name: "offerflow_starts_made_up_total", Help: "Starts of clicks' workflows that had been put off and were made later.",
+		Name: "offerflow_starts_made_up_total", Help: "Postponed starts of clicks' workflows that were done later.",
 	})
 
 	owedFor = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "offerflow_owed_seconds", Help: "For how long the oldest start or wait has been owed to the workflow engine; 0 where nothing is.",
+		Name: "offerflow_owed_seconds", Help: "Age of the oldest start or wait that Temporal missed; 0 if there is none.",
 	}, []string{"kind"})
 
 	startLag = promauto.NewHistogram(prometheus.HistogramOpts{
 		Name:    "offerflow_workflow_start_lag_seconds",
-		Help:    "From a click to the start of its workflow, in seconds.",
+		Help:    "Time from a click to the start of its workflow, in seconds.",
 		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 1800},
 	})
 )
@@ -88,7 +88,7 @@ func (w *Worker) observeLag(ctx context.Context, consumer stream.Consumer) {
 	defer cancel()
 	handle, err := w.Stream.JS.Consumer(ctx, consumer.Stream, consumer.Durable)
 	if err != nil { // not made yet, or the server is away, which others tell of
-		slog.DebugContext(ctx, "lag not known", "consumer", consumer.Durable, "error", err)
+		slog.DebugContext(ctx, "cannot read the lag of a consumer", "consumer", consumer.Durable, "error", err)
 		return
 	}
 	info := handle.CachedInfo()
@@ -100,7 +100,7 @@ func (w *Worker) observeOwed(ctx context.Context) {
 	defer cancel()
 	start, wait, err := w.owed.Oldest(ctx)
 	if err != nil { // the database is away, which others tell of
-		slog.DebugContext(ctx, "what is owed is not known", "error", err)
+		slog.DebugContext(ctx, "cannot read the work that Temporal missed", "error", err)
 		return
 	}
 	owedFor.WithLabelValues("start").Set(start.Seconds())

@@ -21,8 +21,8 @@ import (
 )
 
 // What the workflow engine was spared, or could not take, is in two tables (attribution.Owed): starts of
-// clicks' workflows, and waits that decisions made without it left. This process makes up for them as
-// soon as the engine answers.
+// clicks' workflows, and waits left by decisions made without it. This process does that work as soon
+// as Temporal answers.
 
 const (
 	// debtEvery is how often they are looked at when nobody nudges.
@@ -39,12 +39,12 @@ const (
 	sweepAlone = time.Minute
 )
 
-// debts wakes those who make up for what is owed.
+// debts wakes the loops that do the work that Temporal missed.
 type debts struct{ waiting chan struct{} }
 
 func newDebts() *debts { return &debts{waiting: make(chan struct{}, 1)} }
 
-// nudge says that something is owed now.
+// nudge says that there is new work.
 func (d *debts) nudge() {
 	select {
 	case d.waiting <- struct{}{}:
@@ -52,7 +52,7 @@ func (d *debts) nudge() {
 	}
 }
 
-// payWaits makes up for owed waits until ctx is done.
+// payWaits passes owed waits to their workflows until ctx is done.
 func (w *Worker) payWaits(ctx context.Context) error {
 	w.rounds(ctx, w.debts.waiting, func() (more bool, err error) {
 		if w.engineGate.isShut() {
@@ -74,7 +74,7 @@ func (w *Worker) payWaits(ctx context.Context) error {
 	return nil
 }
 
-// payStarts makes up for owed starts until ctx is done.
+// payStarts starts owed workflows until ctx is done.
 func (w *Worker) payStarts(ctx context.Context) error {
 	w.rounds(ctx, nil, func() (more bool, err error) {
 		if !w.engineGate.isOpen() || w.startsLag.isLong(time.Now()) {
@@ -96,7 +96,7 @@ func (w *Worker) rounds(ctx context.Context, nudged <-chan struct{}, round func(
 	for ctx.Err() == nil {
 		more, err := round()
 		if err != nil && ctx.Err() == nil {
-			slog.Warn("what is owed to the workflow engine waits", "error", err)
+			slog.Warn("work that Temporal missed is still waiting", "error", err)
 		}
 		if more && err == nil {
 			continue
@@ -155,17 +155,17 @@ func (w *Worker) payClick(ctx context.Context, waits []attribution.OwedWait) err
 			return errEngineAway
 		}
 		if err != nil { // it comes again after its lease
-			slog.Warn("a wait that is owed to the workflow engine", "postback", id, "error", err)
+			slog.Warn("a wait that Temporal missed", "postback", id, "error", err)
 		}
 	}
 	return nil
 }
 
-// putOff has waits come again after a while. One that cannot be written comes again after its lease.
+// putOff postpones waits. If that cannot be written, they come again after their lease.
 func (w *Worker) putOff(ctx context.Context, waits []attribution.OwedWait, by time.Duration) {
 	for i := range waits {
 		if err := w.owed.KeepWait(ctx, waits[i].Postback.ID, time.Now().Add(by)); err != nil {
-			slog.Warn("a wait that is owed to the workflow engine", "postback", waits[i].Postback.ID, "error", err)
+			slog.Warn("a wait that Temporal missed", "postback", waits[i].Postback.ID, "error", err)
 		}
 	}
 }

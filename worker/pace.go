@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// pace lets the starts of clicks' workflows through: many at once while nothing else goes on, one
-// after the other with a rest between them while redirects come fast. Members wait for redirects;
-// for starts waits nobody, since a postback starts its click's workflow where it has none yet.
+// pace throttles the starts of clicks' workflows: many run at once on a quiet process, one after the
+// other with a rest between them while redirects are frequent. Members wait for redirects. Nothing
+// waits for workflow starts, since a postback starts its click's workflow if there is none yet.
 type pace struct {
 	busy func() bool // nil: never
 	many chan struct{}
@@ -16,9 +16,9 @@ type pace struct {
 }
 
 const (
-	// startsAtOnce in this process: the engine's history shards take no more writes anyway.
+	// startsAtOnce in this process: Temporal's history shards do not accept more writes anyway.
 	startsAtOnce = 64
-	// restTimes as long as a start took is the rest after it, within bounds.
+	// restTimes is the length of the rest after a start, in multiples of the start's duration, within bounds.
 	restTimes   = 12
 	longestRest = 100 * time.Millisecond
 )

@@ -101,6 +101,6 @@ func (w *Worker) reply(to string, answer domain.Answer) {
 		err = w.Stream.Reply(to, data)
 	}
 	if err != nil {
-		slog.Warn("answer not sent, it can be asked for", "postback", answer.PostbackID, "error", err)
+		slog.Warn("answer not sent; GET /track/{id} returns it", "postback", answer.PostbackID, "error", err)
 	}
 }

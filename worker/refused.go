@@ -51,7 +51,7 @@ func (w *Worker) boundRefusedLog(ctx context.Context) error {
 	for {
 		gone, err := log.LetGo(ctx)
 		if err != nil && ctx.Err() == nil {
-			slog.Warn("refused postbacks and clicks that are too old or too many cannot be deleted", "error", err)
+			slog.Warn("cannot delete old or excess refused postbacks and clicks", "error", err)
 		}
 		refusedRowsGone.Add(float64(gone))
 		select {

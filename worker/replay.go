@@ -112,7 +112,7 @@ func (w *Worker) awaitNewNews(ctx context.Context, began time.Time) error {
 	if left <= 0 {
 		return nil
 	}
-	slog.Info("clicks are handled again; postbacks follow when news may be told again", "in", left.Round(time.Second))
+	slog.Info("clicks are processed again; postbacks follow when events can be published again", "in", left.Round(time.Second))
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -126,7 +126,7 @@ func (w *Worker) lostSince(ctx context.Context, since time.Time, last uint64) (l
 	err = w.Stream.Each(ctx, stream.Events, since, last, func(subject string, data []byte) {
 		one, ok, failed := w.lostOf(ctx, subject, data)
 		if failed != nil {
-			slog.Warn("news that cannot be compared with the database", "subject", subject, "error", failed)
+			slog.Warn("event that cannot be compared with the database", "subject", subject, "error", failed)
 		}
 		if ok {
 			lost = append(lost, one)
@@ -143,7 +143,7 @@ func (w *Worker) lostOf(ctx context.Context, subject string, data []byte) (one L
 		if err = json.Unmarshal(data, &event); err != nil || attribution.ByItself(event.Actor) {
 			return one, false, err
 		}
-		by := cmp.Or(event.Actor, "somebody or by itself (an earlier release's news)")
+		by := cmp.Or(event.Actor, "unknown (event of an earlier release)")
 		one = Lost{event.At, event.TenantID, "transition", event.ConversionID, fmt.Sprintf("%s to %s by %s", event.FromStatus, event.Status, by)}
 		if event.FromStatus == event.Status {
 			one.Detail = "adjusted by " + by

@@ -76,7 +76,7 @@ func TestOnlyStartsThatFailedComeAgain(t *testing.T) {
 		clicks: &attribution.Clicks{Store: store}, owed: &attribution.Owed{Store: store}}
 
 	if err := w.handleStarts(t.Context(), startsMessage{data: packed}); err != nil {
-		t.Fatalf("the whole message comes again: %v", err)
+		t.Fatalf("the whole message will be redelivered: %v", err)
 	}
 	if len(engine.started) != 18 {
 		t.Errorf("%d of 18 workflows were started", len(engine.started))

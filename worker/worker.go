@@ -41,19 +41,20 @@ type Worker struct {
 	Relay     *stream.Relay
 	// AttributionStart is OFFERFLOW_ATTRIBUTION_START.
 	AttributionStart Start
-	// Retention is the age at which bulky rows may go; 0 keeps them for ever.
+	// Retention is the age at which bulky rows may be deleted; 0 keeps them forever.
 	Retention time.Duration
-	// OperatorLog is the age at which postbacks go that nothing tells whose they are, and RefusedRows
-	// how many of them are kept, and of each tenant's refused ones; 0 keeps all.
+	// OperatorLog is the age at which postbacks without a known tenant are deleted. RefusedRows is the
+	// maximum number of them, and of each tenant's refused ones; 0 keeps all.
 	OperatorLog time.Duration
 	RefusedRows int32
-	// RefusedClicks is the age at which refused clicks go; 0 keeps them. Their number is RefusedRows too.
+	// RefusedClicks is the age at which refused clicks are deleted; 0 keeps them. RefusedRows limits their
+	// number too.
 	RefusedClicks time.Duration
 	Deliveries    *delivery.Deliveries
 	// ApplyToShare edits one share of an offer for a job: api.Server's.
 	ApplyToShare func(ctx context.Context, edit attribution.ShareEdit) (changed bool, refusal string, err error)
-	// Busy says that redirects are coming fast in this process now, so that starts of workflows yield
-	// to them; nil where there are none.
+	// Busy says that redirects are frequent in this process now, so that workflow starts yield to them;
+	// nil if the process serves none.
 	Busy func() bool
 
 	// decisions are made by workflows, direct ones without: those write down what they leave.
@@ -74,12 +75,12 @@ type Worker struct {
 	replays bool
 }
 
-// Run works until ctx is done, then lets what is in work finish. Any part that cannot start or
-// breaks ends all of it with its error.
+// Run works until ctx is done, then finishes the work in progress. If a part cannot start or fails, Run
+// stops everything and returns its error.
 func (w *Worker) Run(ctx context.Context) error {
 	err := w.run(ctx)
 	if ctx.Err() != nil && err != nil {
-		slog.Debug("told to stop while it was still starting", "error", err)
+		slog.Debug("stopped while it was still starting", "error", err)
 		return nil
 	}
 	return err

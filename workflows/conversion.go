@@ -84,7 +84,7 @@ func (c *conversion) run(ctx workflow.Context) error {
 	}
 }
 
-// hearOfJob ends the wait: a conversion that a job has settled is Pending no more, and never again.
+// hearOfJob ends the wait: a conversion that a job has settled is never Pending again.
 func (c *conversion) hearOfJob(ctx workflow.Context) {
 	var why string
 	workflow.GetSignalChannel(ctx, SignalSettled).Receive(ctx, &why)

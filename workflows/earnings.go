@@ -15,7 +15,7 @@ const EarningsName = "Earnings"
 var earnings *upkeep.Earnings
 
 // Earnings computes anew what offers brought of late, by which the wall ranks them (rule 43). A run
-// that fails leaves what the one before computed, and the next makes up for it.
+// that fails keeps the values of the previous run, and the next run computes them again.
 func Earnings(ctx workflow.Context) (upkeep.EarningsRefreshed, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 30 * time.Minute,

@@ -14,8 +14,7 @@ const RetentionName = "Retention"
 
 var retention *upkeep.Retention
 
-// Retention lets go of what is old and bulky (OFFERFLOW_RETENTION_DAYS). A run that fails is tried again
-// on the next day.
+// Retention deletes old, bulky rows (OFFERFLOW_RETENTION_DAYS). A failed run is repeated the next day.
 func Retention(ctx workflow.Context) (upkeep.LetGo, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 6 * time.Hour, // a month of clicks is read once

@@ -17,9 +17,9 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// EnsureSearchAttributes registers the search attributes where they are missing. Where that is not
-// permitted, as in Temporal Cloud, it says what a person is to register, and leaves it at that: postbacks
-// are decided meanwhile, and what is owed to the engine is made up for.
+// EnsureSearchAttributes registers missing search attributes. If that is not permitted, as in Temporal
+// Cloud, it logs which ones a person must register. Postbacks are decided meanwhile, and missed work is
+// done later.
 func EnsureSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
 	known, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if isNotPermitted(err) {
@@ -79,7 +79,7 @@ const rollupEvery = 5 * time.Minute
 // earningsEvery is how often EPCs take in what came since: the wall's order may lag by as much.
 const earningsEvery = 10 * time.Minute
 
-// retentionAt is the time of day, in UTC, at which what is old is let go of.
+// retentionAt is the time of day, in UTC, at which old rows are deleted.
 const retentionAt = 3*time.Hour + 30*time.Minute
 
 // reconciliationsAt is the time of day, in UTC, at which the walk over all partnerships begins.

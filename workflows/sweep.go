@@ -14,8 +14,8 @@ const SweepName = "Sweep"
 
 var sweep *upkeep.Sweep
 
-// Sweep finds what is overdue and sets it going: held past its grace, Pending past its release,
-// deliveries that nobody is at, outbox rows unsent. It finds nothing in a healthy system.
+// Sweep finds overdue work and starts it: postbacks held past their grace, conversions Pending past their
+// release, deliveries without an active attempt, unsent outbox rows. It finds nothing in a healthy system.
 func Sweep(ctx workflow.Context) (upkeep.Swept, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Minute,

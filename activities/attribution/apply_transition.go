@@ -109,9 +109,9 @@ func (d *Decisions) Settle(ctx context.Context, request SettleRequest) (Settled,
 // whyNotMoved is what a person reads of an error that no retry mends.
 func whyNotMoved(err error) string {
 	if db.OutOfRange(err) || errors.Is(err, domain.ErrRange) {
-		return "a balance or sum would be larger than can be booked"
+		return "a balance or sum would be too large to be booked"
 	}
-	return "the database refuses it: the log has the reason"
+	return "the database refuses it: see the log"
 }
 
 // settleOne is the transaction, whose reads are one round trip and whose writes are another. The click

@@ -21,7 +21,7 @@ func TestTheLogSaysWhy(t *testing.T) {
 	p := rig.Postback(click, "A", func(p *domain.Postback) {
 		p.Amount, p.Said, p.Warnings = "1,99", map[string]string{"cnv_amount": "amount"}, domain.FieldErrors{{Field: "cnv_completed_at", Reason: "was left out"}}
 	})
-	want := `amount "1,99" is not an amount: it has a comma; decimals take a point, and thousands are not grouped.`
+	want := `amount "1,99" is not an amount: it has a comma; use a decimal point, and do not group thousands.`
 	for range 2 { // decided, then answered from the log
 		answer := rig.MustDecide(p).Answer
 		require.Equal(t, []any{domain.ReasonMissingAmount, want, p.Warnings}, []any{answer.Reason, answer.Detail, answer.Warnings})
@@ -36,7 +36,7 @@ func TestTheLogSaysWhy(t *testing.T) {
 
 	early := rig.Postback(click, "B", func(p *domain.Postback) { p.Amount = "1" })
 	held := rig.MustDecide(early).Answer
-	require.Equal(t, "Held until "+rig.Time().Add(time.Hour).UTC().Format(time.RFC3339)+": an event that must come before it is not completed yet.", held.Detail)
+	require.Equal(t, "Held until "+rig.Time().Add(time.Hour).UTC().Format(time.RFC3339)+": an event that must be completed first is missing.", held.Detail)
 	hint := func(id uuid.UUID) string {
 		return activitytest.Value[string](rig, "SELECT hint FROM postbacks WHERE id = $1", id)
 	}
@@ -64,8 +64,8 @@ func TestTheLogSaysWhichCap(t *testing.T) {
 	require.NoError(t, err)
 	anew := domain.NextDayStart(rig.Time(), tokyo).UTC().Format(time.RFC3339)
 	require.Equal(t, domain.ReasonCapDaily, answer.Reason)
-	require.Equal(t, "The cap of the day is reached; the cap is reset at "+anew+".", answer.Detail)
-	require.Equal(t, `It is the cap of 1 of the event "A".`, activitytest.Value[string](rig, "SELECT hint FROM postbacks WHERE id = $1", answer.PostbackID))
+	require.Equal(t, "The daily cap is reached; the cap resets at "+anew+".", answer.Detail)
+	require.Equal(t, `The cap is 1 for the event "A".`, activitytest.Value[string](rig, "SELECT hint FROM postbacks WHERE id = $1", answer.PostbackID))
 }
 
 // An old Update's result has no detail, and an old row no hint.

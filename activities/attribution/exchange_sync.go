@@ -212,7 +212,7 @@ func (x *Exchange) followOne(ctx context.Context, partnership domain.Partnership
 		return Synced{}, err
 	}
 	if synced.Mended {
-		slog.WarnContext(ctx, "a publisher's book was mended", "partnership", partnership.ID, "conversion", from.row.ID)
+		slog.WarnContext(ctx, "a publisher's book was repaired", "partnership", partnership.ID, "conversion", from.row.ID)
 	}
 	if !mend {
 		observeSync(copied, x.Decisions.Now())

@@ -252,9 +252,9 @@ func TestUpload(t *testing.T) {
 	require.Equal(t, []string{
 		"2 changed", "3 changed", "4 unchanged", "5 failed unknown_event",
 		"6 failed ClickId must be a click id", "7 failed ClickId unknown_click",
-		"8 failed UserCompletedAt must be a time of RFC 3339, or empty",
+		"8 failed UserCompletedAt must be an RFC 3339 time or empty",
 	}, ends[:7])
-	require.Contains(t, ends[7], "9 failed Revenue must be a number")
+	require.Contains(t, ends[7], "9 failed Revenue must be a non-negative number")
 	caps := []string{ends[8], ends[9]}
 	require.ElementsMatch(t, []string{"changed", "failed cap_total"}, []string{caps[0][3:], caps[1][3:]}, "rule 30: one slot, one of them")
 	require.Equal(t, []string{"12 changed", "13 unchanged"}, ends[10:])

@@ -162,7 +162,7 @@ func TestRule67TheSameSignedRequestAgain(t *testing.T) {
 
 		other := decide(rig.Postback(rig.Click(o), event, rig.Signed("s3cret", nonce, rig.Time())))
 		require.Equal(t, []any{domain.OutcomeRefused, domain.ReasonBadSignature}, []any{other.Outcome, other.Reason}, event)
-		require.Contains(t, other.Detail, `of_nonce "`+nonce+`" was used before`)
+		require.Contains(t, other.Detail, `of_nonce "`+nonce+`" was already used`)
 	}
 
 	click := rig.Click(o)

@@ -15,11 +15,11 @@ import (
 var (
 	exchangeDifferences = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_exchange_differences_total",
-		Help: "Conversions about which the two books of a partnership did not agree, by what differed. Zero in a healthy system.",
+		Help: "Conversions on which the two books of a partnership differed, by difference. Zero in a healthy system.",
 	}, []string{"what"})
 	exchangeUnrepaired = promauto.NewGauge(prometheus.GaugeOpts{
 		Name: "offerflow_exchange_differences_unrepaired",
-		Help: "Conversions that differed at the last reconciliation of their partnership and that replaying the sync did not mend.",
+		Help: "Conversions that differed at the last reconciliation of their partnership and were not repaired by replaying the sync.",
 	})
 	exchangeOverdue = promauto.NewGauge(prometheus.GaugeOpts{
 		Name: "offerflow_exchange_reconciliations_overdue",

@@ -29,7 +29,7 @@ const (
 )
 
 // ErrUnsealed is for what none of our keys sealed. No retry mends it.
-var ErrUnsealed = fmt.Errorf("%w: not sealed with any of OFFERFLOW_SECRET_KEYS: it was not written by this Offerflow, "+
+var ErrUnsealed = fmt.Errorf("%w: not sealed with any of OFFERFLOW_SECRET_KEYS: it was not written by this installation, "+
 	"or by a process that has other keys or an older release", stream.ErrBad)
 
 // MessageSeal seals messages: it is stream.Conn's Seal.

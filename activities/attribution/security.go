@@ -171,7 +171,7 @@ func (w *writer) answerAgain(ctx context.Context) (Decided, error) {
 	if logged.Outcome == domain.OutcomeAccepted || logged.Outcome == domain.OutcomeHeld {
 		logged.Outcome, logged.Reason = domain.OutcomeDuplicate, domain.ReasonDuplicate
 	}
-	logged.Detail = "The same signed request as " + answer.PostbackID.String() + ", which was answered " + string(answer.Outcome) + ": it got the same answer."
+	logged.Detail = "The same signed request as " + answer.PostbackID.String() + ", which was answered " + string(answer.Outcome) + ": it gets the same answer."
 	batch := &db.Batch{}
 	if err := w.logPostback(ctx, batch, &logged, ""); err != nil {
 		return Decided{}, err

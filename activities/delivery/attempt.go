@@ -81,7 +81,7 @@ func (d *Deliveries) attemptOnce(ctx context.Context, a *attempt, goOn bool) (at
 		result.ended = err == nil
 	}
 	if err != nil {
-		slog.Error("a delivery's attempt could not be written down and will be repeated", "delivery", a.row.ID, "error", err)
+		slog.Error("a delivery's attempt could not be recorded and will be repeated", "delivery", a.row.ID, "error", err)
 		return attemptResult{nextAt: a.leaseUntil}, nil
 	}
 	if verdict == domain.VerdictDisable {

@@ -91,7 +91,7 @@ func TestRule50UnwantedNewsAndNoEndpoint(t *testing.T) {
 	bad := rig.event(uuid.New(), 1, "", domain.StatusSuccess)
 	bad.Conversion = []byte("{")
 	if err := rig.HandleConversion(t.Context(), bad); !errors.Is(err, stream.ErrBad) {
-		t.Errorf("a message that no retry can mend: %v", err)
+		t.Errorf("a message failed permanently: %v", err)
 	}
 }
 

@@ -236,13 +236,13 @@ func (e *noticeEndpoint) view(publicURL string) noticeView {
 		view.Heading = fmt.Sprintf("%s to %s failed for good: %d", what, e.Host, e.Lost)
 		view.Facts = append(view.Facts, noticeFact{"Messages", fmt.Sprint(e.Lost)})
 		view.Link = deliveries + stateFailed
-		view.Footer = "They are not tried again by themselves. Mend the receiver, then send them again by POST /api/v1/deliveries/resend " +
+		view.Footer = "They are not retried automatically. Fix the receiver, then resend them with POST /api/v1/deliveries/resend " +
 			fmt.Sprintf("with {\"endpointId\": %q}.", e.ID)
 	} else {
 		view.Heading = fmt.Sprintf("%s to %s fail", what, e.Host)
 		view.Link = deliveries + stateWaiting
-		view.Footer = "Nothing is lost yet: each message is tried again for three days, and the first one that gets through ends this. " +
-			"Mend the receiver; what waits then goes out by itself, or at once by POST /api/v1/deliveries/resend " +
+		view.Footer = "Nothing is lost yet: each message is retried for three days, and the first successful one ends this state. " +
+			"Fix the receiver; waiting messages are then sent automatically, or at once with POST /api/v1/deliveries/resend " +
 			fmt.Sprintf("with {\"endpointId\": %q, \"state\": \"waiting\"}.", e.ID)
 	}
 	if e.FailingSince != nil {
@@ -251,9 +251,9 @@ func (e *noticeEndpoint) view(publicURL string) noticeView {
 	view.Facts = append(view.Facts, noticeFact{"Last error", readable(e.Error, maxLine)})
 	if e.Disabled != "" {
 		view.Facts = append(view.Facts, noticeFact{"Disabled", readable(e.Disabled, maxLine)})
-		view.Footer += " The endpoint is not called any more: PUT it again to enable it."
+		view.Footer += " The endpoint is no longer called: PUT it again to enable it."
 	}
 	view.Subject = view.Heading
-	view.Footer += " This goes to your account's address."
+	view.Footer += " This mail goes to your account's address."
 	return view
 }

@@ -78,7 +78,7 @@ func TestRule51TheTenantIsToldThatItsEndpointFails(t *testing.T) {
 	mail := rig.box.Mails()[0]
 	require.Equal(t, []string{"a@example.com"}, mail.To, "the account's address, not the Exchange's contact")
 	for _, part := range []string{mail.Text, mail.HTML} {
-		for _, want := range []string{mailTime(began), "answered with status 401", "tried again for three days", "filter.state=waiting", "OFFERFLOW"} {
+		for _, want := range []string{mailTime(began), "answered with status 401", "retried for three days", "filter.state=waiting", "OFFERFLOW"} {
 			if want == "OFFERFLOW" && part == mail.Text {
 				continue
 			}

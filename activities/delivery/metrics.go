@@ -12,16 +12,16 @@ var (
 	}, []string{"kind", "result"})
 	callbacksEnded = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "offerflow_callbacks_ended_total",
-		Help: "Deliveries that came to an end, by kind and state: delivered, failed, superseded. Alert on failed callbacks.",
+		Help: "Finished deliveries, by kind and state: delivered, failed, superseded. Alert on failed callbacks.",
 	}, []string{"kind", "state"})
 	callbackSeconds = promauto.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "offerflow_callback_seconds",
-		Help:    "Time that receivers take to answer a callback, in seconds.",
+		Help:    "Response time of receivers of callbacks, in seconds.",
 		Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
 	}, []string{"result"})
 	rewardLatency = promauto.NewHistogram(prometheus.HistogramOpts{
 		Name:    "offerflow_reward_due_to_attempt_seconds",
-		Help:    "Time from the instant a reward fell due to the first attempt of its callback, in seconds.",
+		Help:    "Time from a reward's due time to the first attempt of its callback, in seconds.",
 		Buckets: []float64{.05, .1, .25, .5, 1, 2, 5, 10, 30, 60, 300, 3600},
 	})
 	callbacksHandedOver = promauto.NewCounter(prometheus.CounterOpts{
@@ -34,14 +34,14 @@ var (
 	}, []string{"kind", "tenant"})
 	endpointsFailing = promauto.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "offerflow_endpoint_failing_seconds",
-		Help: "For how long a tenant's endpoint has failed, the longest by kind (callback, partner) and tenant; none where all work. Every worker reports the same figure: the database's.",
+		Help: "How long a tenant's worst endpoint has been failing, by kind (callback, partner) and tenant; absent if all work. Every worker reports the same value, from the database.",
 	}, []string{"kind", "tenant"})
 	endpointsLost = promauto.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "offerflow_endpoint_last_lost_seconds",
-		Help: "How long ago news of a tenant's endpoints failed for good last, for a day, by kind and tenant. Every worker reports the same figure: the database's.",
+		Help: "Time since a message of a tenant's endpoints last failed for good, for a day, by kind and tenant. Every worker reports the same value, from the database.",
 	}, []string{"kind", "tenant"})
 	breakerOpened = promauto.NewCounter(prometheus.CounterOpts{
 		Name: "offerflow_callback_breaker_opened_total",
-		Help: "How often an endpoint failed so often in a row that its breaker opened.",
+		Help: "How often an endpoint's circuit breaker opened.",
 	})
 )

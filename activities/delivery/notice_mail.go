@@ -83,7 +83,7 @@ func (n *notice) view(publicURL string) noticeView {
 		},
 		LinkText: "Change log",
 		Link:     fmt.Sprintf("%s/api/v1/exchange/offers/%s/changes", publicURL, n.OfferID),
-		Footer: "You get this because you share this offer as its " + string(n.Recipient) +
+		Footer: "You get this mail because you share this offer as its " + string(n.Recipient) +
 			". It goes to the contact of your Exchange profile; without one, to your account's address.",
 	}
 	switch {
@@ -95,7 +95,7 @@ func (n *notice) view(publicURL string) noticeView {
 		n.viewState(&view, who, name)
 	case n.Ended && n.WasRequested:
 		view.Heading = fmt.Sprintf("%s %s %s", who, map[domain.Side]string{
-			domain.SidePublisher: "declined your offer", domain.SideAdvertiser: "took back its offer",
+			domain.SidePublisher: "declined your offer", domain.SideAdvertiser: "withdrew its offer",
 		}[n.Side], name)
 		view.Subject = view.Heading
 		view.Facts = append(view.Facts, noticeFact{"Reason", readable(n.EndReason, maxValue)})
@@ -131,17 +131,17 @@ func (n *notice) viewRequest(view *noticeView, publicURL, who, name string) {
 		noticeFact{"Conversion", request.ConversionID.String()}, noticeFact{"Asked for", string(request.Action)},
 		noticeFact{"Reason", readable(request.Reason, maxValue)})
 	view.LinkText, view.Link = "Conversion", fmt.Sprintf("%s/api/v1/conversions/%s", publicURL, request.ConversionID)
-	view.Footer = "Nothing has changed: the decision is yours, by review. " + view.Footer
+	view.Footer = "Nothing has changed yet: decide with a review. " + view.Footer
 }
 
 // viewState is a share that waits to be accepted, or that was.
 func (n *notice) viewState(view *noticeView, who, name string) {
 	if n.State == stream.PartnershipRequested {
 		view.Heading = fmt.Sprintf("%s wants to share %s with you", who, name)
-		view.Footer = "It is not live before you accept it. " + view.Footer
+		view.Footer = "It goes live when you accept it. " + view.Footer
 	} else {
 		view.Heading = fmt.Sprintf("%s accepted your offer %s", who, name)
-		view.Footer = "It is live from now on. " + view.Footer
+		view.Footer = "It is now live. " + view.Footer
 	}
 	view.Subject = view.Heading
 }
@@ -150,7 +150,7 @@ func (n *notice) viewState(view *noticeView, who, name string) {
 func (n *notice) viewProposal(view *noticeView, publicURL, who, name string) {
 	proposal := n.Proposal
 	view.Heading = fmt.Sprintf("%s proposes a change of %s", who, name)
-	footer := "Nothing has changed: accept or decline it. "
+	footer := "Nothing has changed yet: accept or decline it. "
 	if proposal.State != domain.ProposalOpen {
 		view.Heading = fmt.Sprintf("%s %s your proposal for %s", who, proposal.State, name)
 		view.Facts = append(view.Facts, noticeFact{"Reason", readable(proposal.Reason, maxValue)})

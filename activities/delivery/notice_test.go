@@ -475,7 +475,7 @@ func TestRule58ARequestIsOneEmailToTheAdvertiser(t *testing.T) {
 		require.Contains(t, part, conversion.String())
 		require.Contains(t, part, "a bot")
 		require.Contains(t, part, "https://offerflow.example/api/v1/conversions/"+conversion.String())
-		require.Contains(t, part, "the decision is yours")
+		require.Contains(t, part, "decide with a review")
 	}
 	require.NotContains(t, mails[0].HTML, "<script")
 }

@@ -62,7 +62,7 @@ func (d *Deliveries) setGoingOrPutOff(ctx context.Context, ref stream.DeliveryEv
 
 // fail ends a delivery that cannot be attempted or written down.
 func (d *Deliveries) fail(ctx context.Context, ref stream.DeliveryEvent, cause error) error {
-	slog.ErrorContext(ctx, "a delivery fails for good by an error of ours", "tenant", ref.TenantID, "delivery", ref.DeliveryID, "error", cause)
+	slog.ErrorContext(ctx, "a delivery fails for good because of an internal error", "tenant", ref.TenantID, "delivery", ref.DeliveryID, "error", cause)
 	return d.store.Tenant(ctx, ref.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		return d.failIn(ctx, tx, ref, activities.InternalErrorText)
 	})
@@ -75,10 +75,10 @@ func (d *Deliveries) Watch(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		if err := d.takeUp(ctx); err != nil && ctx.Err() == nil {
-			slog.Warn("overdue deliveries not looked for", "error", err)
+			slog.Warn("cannot look for overdue deliveries", "error", err)
 		}
 		if err := d.tellOfFailures(ctx); err != nil && ctx.Err() == nil {
-			slog.Warn("tenants whose endpoints fail could not all be told", "error", err)
+			slog.Warn("not all tenants with failing endpoints could be notified", "error", err)
 		}
 		select {
 		case <-ctx.Done():

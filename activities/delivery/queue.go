@@ -240,6 +240,6 @@ func (d *Deliveries) follow(ctx context.Context, move *laneMove, due time.Time) 
 // the row overdue.
 func (d *Deliveries) handOver(ctx context.Context, ref stream.DeliveryEvent, at time.Time) {
 	if err := d.later(ctx, ref, at); err != nil {
-		slog.Warn("durable retry not reached, the sweep will set it going", "delivery", ref.DeliveryID, "error", err)
+		slog.Warn("durable retry not reached; the sweep will start it", "delivery", ref.DeliveryID, "error", err)
 	}
 }

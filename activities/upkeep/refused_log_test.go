@@ -26,7 +26,7 @@ func TestRule1RefusalsAreLoggedTogether(t *testing.T) {
 		rig.RefusedAt(rig.Time(), func(p *domain.Postback) { p.AdvertiserKey = rig.AdvertiserID.String() }),
 		rig.RefusedAt(rig.Time(), func(p *domain.Postback) {
 			p.Address, p.ClickID, p.Refused = &domain.Address{OfferID: &o.ID, Opaque: true}, &click, domain.ReasonUnknownClick
-			p.Warnings = domain.FieldErrors{{Field: "cnv_sub_1", Reason: "is too long and was left out"}}
+			p.Warnings = domain.FieldErrors{{Field: "cnv_sub_1", Reason: "is too long and was ignored"}}
 		}),
 		rig.RefusedAt(rig.Time(), func(p *domain.Postback) { p.AdvertiserKey, p.Params = "nobody's", nil }),
 	}

@@ -67,10 +67,10 @@ func (r *Retention) months(ctx context.Context, before time.Time, gone *LetGo) e
 			kept, err := r.Store.LetGo(ctx, table, month, before)
 			if err != nil {
 				activities.ItemErrors.WithLabelValues("month").Inc()
-				errs = append(errs, fmt.Errorf("let go of %s: %w", month, err))
+				errs = append(errs, fmt.Errorf("drop partition %s: %w", month, err))
 				continue
 			}
-			slog.Info("let go of a month", "month", month, "kept", kept)
+			slog.Info("dropped a monthly partition", "month", month, "kept", kept)
 			gone.Months = append(gone.Months, month)
 		}
 	}

@@ -78,7 +78,7 @@ func (s *ScheduledChanges) fail(ctx context.Context, tenantID, id uuid.UUID, cau
 }
 
 // errorOfChange is what people read where a change met an error that is no refusal.
-const errorOfChange = "could not be made: the offer cannot be read or stored; the log has the reason"
+const errorOfChange = "could not be applied: the offer cannot be read or stored; see the log"
 
 func (s *ScheduledChanges) apply(ctx context.Context, tx pgx.Tx, change *dbgen.ScheduledChange) (state string, err error) {
 	row, err := queries.LockOffer(ctx, tx, change.OfferID)

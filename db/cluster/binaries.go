@@ -17,7 +17,7 @@ const minVersion = 15
 func findBinaries() (string, error) {
 	if dir := os.Getenv("OFFERFLOW_POSTGRES_BIN"); dir != "" {
 		if !hasBinaries(dir) {
-			return "", fmt.Errorf("OFFERFLOW_POSTGRES_BIN is %s, but there is no initdb and postgres in it", dir)
+			return "", fmt.Errorf("OFFERFLOW_POSTGRES_BIN is %s, but that folder does not contain initdb and postgres", dir)
 		}
 		return dir, checkVersion(dir)
 	}
@@ -33,7 +33,7 @@ func findBinaries() (string, error) {
 			return dir, checkVersion(dir)
 		}
 	}
-	return "", fmt.Errorf("PostgreSQL %d or newer is not installed: type `apt-get install postgresql` (macOS: `brew install postgresql@17`), or set OFFERFLOW_POSTGRES_BIN to the folder with initdb and postgres", minVersion)
+	return "", fmt.Errorf("PostgreSQL %d or newer is not installed: run `apt-get install postgresql` (macOS: `brew install postgresql@17`), or set OFFERFLOW_POSTGRES_BIN to the folder with initdb and postgres", minVersion)
 }
 
 // newestDebian looks for <root>/<version>/bin and takes the highest version.
@@ -67,7 +67,7 @@ func checkVersion(dir string) error {
 		return fmt.Errorf("%s/postgres does not run: %w", dir, err)
 	}
 	if v := majorOf(string(out)); v < minVersion {
-		return fmt.Errorf("PostgreSQL in %s is version %d, needed is %d or newer: type `apt-get install postgresql`, or set OFFERFLOW_POSTGRES_BIN", dir, v, minVersion)
+		return fmt.Errorf("PostgreSQL in %s is version %d, but %d or newer is required: run `apt-get install postgresql`, or set OFFERFLOW_POSTGRES_BIN", dir, v, minVersion)
 	}
 	return nil
 }

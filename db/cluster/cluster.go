@@ -64,6 +64,9 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	if dir, err := filepath.Abs(opts.Dir); err == nil && place.home != dir {
+		log.Warn("PostgreSQL's files are outside of the data folder, which its user cannot enter: a backup needs both folders", "folder", place.home)
+	}
 	if err := stopLeftovers(ctx, place.data(), log); err != nil {
 		return nil, err
 	}
@@ -131,7 +134,7 @@ func (c *Cluster) waitReady(ctx context.Context) error {
 		}
 		select {
 		case <-c.done:
-			return fmt.Errorf("the server ended at once: %s", c.cmd.ProcessState)
+			return fmt.Errorf("the server exited at once: %s", c.cmd.ProcessState)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:

@@ -241,6 +241,63 @@ func TestAnUnreachableFolderMovesElsewhere(t *testing.T) {
 	}
 }
 
+// A copy of a data folder whose PostgreSQL lies elsewhere neither stops the original's server nor serves its
+// data; a folder that was moved keeps its data; data that is gone is not begun anew in silence.
+func TestACopyOfADataFolderLeavesTheOriginalAlone(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("not root: nothing is out of reach")
+		return
+	}
+	dir := folder(t)
+	parent := filepath.Dir(dir)
+	if err := os.Chmod(parent, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	original := start(t, cluster.Options{Dir: dir})
+	pid := postmaster(t, original)
+	copied := filepath.Join(parent, "copy")
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, copied, "is a copy of "+dir)
+	if now := postmaster(t, original); now != pid {
+		t.Errorf("the original's server is process %d now, not %d", now, pid)
+	}
+	connect(t, original.URL("postgres"))
+	stop(t, original)
+
+	moved := filepath.Join(parent, "moved")
+	if err := os.Rename(dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	again := start(t, cluster.Options{Dir: moved})
+	if again.Home() != original.Home() {
+		t.Errorf("the data moved from %s to %s", original.Home(), again.Home())
+	}
+	stop(t, again)
+	if err := os.Rename(original.Home(), original.Home()+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, moved, "restore that folder too")
+	if err := os.Rename(original.Home()+"-away", original.Home()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(moved, dir); err != nil { // for the clean-up
+		t.Fatal(err)
+	}
+}
+
+func refused(t *testing.T, dir, want string) {
+	t.Helper()
+	c, err := cluster.Start(t.Context(), cluster.Options{Dir: dir, Settings: map[string]string{"fsync": "off"}})
+	if err == nil {
+		_ = c.Stop(t.Context())
+	}
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("start in %s: %v, want %q", dir, err, want)
+	}
+}
+
 func postmaster(t *testing.T, c *cluster.Cluster) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(c.Home(), "data", "postmaster.pid"))

@@ -13,4 +13,5 @@
 //	postgres.log   what the server says
 //	location       only where root's folder is out of the server's user's
 //	               reach: names the folder that holds all of the above
+//	belongs-to     in that other folder: names this one
 package cluster

@@ -22,7 +22,7 @@ func initialise(ctx context.Context, bin string, p place, password string, nosyn
 		return checkDataVersion(bin, p.data())
 	}
 	if _, err := os.Stat(p.data()); err == nil {
-		return fmt.Errorf("%s is there but is no PostgreSQL data: move it away, or set OFFERFLOW_DATA_DIR to another folder", p.data())
+		return fmt.Errorf("%s exists but is not a PostgreSQL data folder: move it away, or set OFFERFLOW_DATA_DIR to another folder", p.data())
 	}
 	making, err := os.MkdirTemp(p.home, initPrefix)
 	if err != nil {
@@ -72,7 +72,7 @@ func removeHalfMade(home string, log *slog.Logger) error {
 		return err
 	}
 	for _, dir := range old {
-		log.Info("removing a half-made PostgreSQL folder", "folder", dir)
+		log.Info("removing an incomplete PostgreSQL folder", "folder", dir)
 		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func checkDataVersion(bin, data string) error {
 		return fmt.Errorf("%s/postgres does not run: %w", bin, err)
 	}
 	if have := fmt.Sprint(majorOf(string(out))); have != made {
-		return fmt.Errorf("%s was made by PostgreSQL %s, but %s holds version %s: set OFFERFLOW_POSTGRES_BIN to version %s (`apt-get install postgresql-%s`), or use another data folder", data, made, bin, have, made, made)
+		return fmt.Errorf("%s was created by PostgreSQL %s, but %s has version %s: set OFFERFLOW_POSTGRES_BIN to version %s (`apt-get install postgresql-%s`), or use another data folder", data, made, bin, have, made, made)
 	}
 	return nil
 }

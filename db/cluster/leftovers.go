@@ -34,7 +34,7 @@ const (
 func stopLeftovers(ctx context.Context, data string, log *slog.Logger) error {
 	pidFile := filepath.Join(data, "postmaster.pid")
 	if pid, ok := readPid(pidFile, data); ok && worksIn(pid, data) {
-		log.Info("stopping the PostgreSQL an earlier process left running", "pid", pid)
+		log.Info("stopping a PostgreSQL that an earlier process left running", "pid", pid)
 		if err := stopProcesses(ctx, []int{pid}, data); err != nil {
 			return err
 		}

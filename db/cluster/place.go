@@ -47,11 +47,16 @@ func settle(dir string) (place, error) {
 		return place{}, err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return place{}, fmt.Errorf("cannot make the folder for PostgreSQL: %w", err)
+		return place{}, fmt.Errorf("cannot create the folder for PostgreSQL: %w", err)
 	}
 	home, err := homeOf(dir)
 	if err != nil {
 		return place{}, err
+	}
+	if home != dir {
+		if err := claim(dir, home); err != nil {
+			return place{}, err
+		}
 	}
 	if os.Geteuid() != 0 {
 		return place{home: home}, prepareAsSelf(home)
@@ -72,7 +77,7 @@ func settle(dir string) (place, error) {
 // belongs to somebody else, in words that do not help.
 func prepareAsSelf(home string) error {
 	if err := os.MkdirAll(home, 0o700); err != nil {
-		return fmt.Errorf("cannot make the folder for PostgreSQL: %w", err)
+		return fmt.Errorf("cannot create the folder for PostgreSQL: %w", err)
 	}
 	uid, err := ownerOf(home)
 	if err != nil {
@@ -121,7 +126,11 @@ func settleElsewhere(dir string, account *syscall.Credential) (place, error) {
 	if err := os.Chown(dir, 0, 0); err != nil {
 		return place{}, err
 	}
-	if err := writeDurably(filepath.Join(dir, locationFile), home+"\n", nil); err != nil {
+	err := writeDurably(filepath.Join(home, ownerFile), dir+"\n", nil)
+	if err == nil {
+		err = writeDurably(filepath.Join(dir, locationFile), home+"\n", nil)
+	}
+	if err != nil {
 		_ = os.RemoveAll(home)
 		return place{}, err
 	}

@@ -39,6 +39,8 @@ function accept({ id, sequence, conversion }) {
   newest.set(conversion.conversionId, sequence)
   if (conversion.isTest) {
     console.log(`test ${conversion.conversionId}`)
+  } else if (conversion.pubMemberId === null) {
+    console.log(`no member ${conversion.conversionId}`) // the link was followed without pub_member_id
   } else if (conversion.status === 'Success') {
     console.log(`credit ${conversion.conversionId} ${conversion.pubMemberId} ${conversion.rewardPoints}`)
   } else if (conversion.rejectionReason === 'reversed') {

@@ -54,6 +54,8 @@ def accept(message):
     member, points = conversion["pubMemberId"], conversion["rewardPoints"]
     if conversion["isTest"]:
         line = f"test {conversion_id}"
+    elif member is None:
+        line = f"no member {conversion_id}"  # the link was followed without pub_member_id
     elif conversion["status"] == "Success":
         line = f"credit {conversion_id} {member} {points}"
     elif conversion["rejectionReason"] == "reversed":

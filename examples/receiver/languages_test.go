@@ -44,6 +44,7 @@ func TestTheExamplesInOtherLanguages(t *testing.T) {
 				want      int
 				then      string
 				isTest    bool
+				noMember  bool
 				explained string
 			}{
 				{id: "m1", sequence: 1, status: "Pending", conv: "a", then: "Pending a member-42"},
@@ -53,16 +54,21 @@ func TestTheExamplesInOtherLanguages(t *testing.T) {
 				{id: "m4", sequence: 4, status: "Rejected", reason: "reversed", conv: "a", then: "take back a member-42 70.00"},
 				{id: "m5", sequence: 1, status: "Rejected", reason: "capped", conv: "b", then: "Rejected b member-42"},
 				{id: "m6", sequence: 1, status: "Success", conv: "c", isTest: true, then: "test c"},
+				{id: "m8", sequence: 1, status: "Success", conv: "e", noMember: true, then: "no member e"},
 				{id: "m7", sequence: 1, status: "Success", conv: "d", secrets: []string{other}, want: 401, explained: "forged"},
 				{id: "m7", sequence: 1, status: "Success", conv: "d", at: time.Now().Add(-time.Hour), want: 401, explained: "an old one played again"},
 				{id: "m7", sequence: 1, status: "Success", conv: "d", secrets: []string{other, secret}, then: "credit d member-42 70.00", explained: "a secret that is rotated"},
 			} {
+				member := `"member-42"`
+				if step.noMember {
+					member = "null"
+				}
 				reason := "null"
 				if step.reason != "" {
 					reason = strconv.Quote(step.reason)
 				}
-				body := fmt.Sprintf(`{"id":%q,"sequence":%d,"conversion":{"conversionId":%q,"status":%q,"rejectionReason":%s,"pubMemberId":"member-42","rewardPoints":"70.00","isTest":%t,"offerName":"Café – 100 %%"}}`,
-					step.id, step.sequence, step.conv, step.status, reason, step.isTest)
+				body := fmt.Sprintf(`{"id":%q,"sequence":%d,"conversion":{"conversionId":%q,"status":%q,"rejectionReason":%s,"pubMemberId":%s,"rewardPoints":"70.00","isTest":%t,"offerName":"Café – 100 %%"}}`,
+					step.id, step.sequence, step.conv, step.status, reason, member, step.isTest)
 				if step.secrets == nil {
 					step.secrets = []string{secret}
 				}

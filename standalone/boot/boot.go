@@ -85,7 +85,7 @@ func (s *Standalone) startProduct(ctx context.Context) (err error) {
 	}
 	s.Process, err = process.Start(ctx, *config, process.RoleAll, e.TemporalOptions())
 	if errors.Is(err, process.ErrOtherKeys) {
-		return fmt.Errorf("%w (where OFFERFLOW_SECRET_KEYS is not set, the file %s stands for it, and the command is `standalone adopt-keys`)",
+		return fmt.Errorf("%w (if OFFERFLOW_SECRET_KEYS is not set, the file %s is used, and the command is `standalone adopt-keys`)",
 			err, filepath.Join(e.DataDir, engine.SecretKeysFile))
 	}
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *Standalone) Done() <-chan struct{} {
 func (s *Standalone) Err() error {
 	select {
 	case <-s.Engine.PostgresDone():
-		return errors.New("PostgreSQL ended by itself: its log is postgres.log below the data folder")
+		return errors.New("PostgreSQL exited unexpectedly: see postgres.log in the data folder")
 	default:
 		return s.Process.Err()
 	}

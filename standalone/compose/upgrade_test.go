@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	sdktemporal "go.temporal.io/sdk/temporal"
@@ -28,13 +29,15 @@ import (
 	"github.com/offerflow/offerflow/workflows"
 )
 
-// A database that the stock images of earlier releases made is taken over with its open workflows and their tasks.
+// A database that the stock images of earlier releases made is taken over with its open workflows and their tasks, and
+// the stock images may have it back.
 func TestDatabasesOfTheStockImagesAreTakenOver(t *testing.T) {
 	r := newRig(t)
+	r.stockSchema()
 	address, stop := r.stockTemporal()
 	stock, err := client.Dial(quiet(client.Options{HostPort: address}))
 	require.NoError(t, err)
-	ctx := within(t, 2*time.Minute)
+	ctx := within(t, 4*time.Minute)
 	_, err = stock.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
 		Namespace: "default", WorkflowExecutionRetentionPeriod: durationpb.New(30 * 24 * time.Hour), // temporal operator namespace create
 	})
@@ -56,7 +59,7 @@ func TestDatabasesOfTheStockImagesAreTakenOver(t *testing.T) {
 	stock.Close()
 	stop()
 
-	r.start("temporal")
+	ours := r.start("temporal")
 	c := r.dial("worker")
 	require.Equal(t, int32(128), shards(t, c))
 	works(t, c)
@@ -68,6 +71,19 @@ func TestDatabasesOfTheStockImagesAreTakenOver(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, listed.Executions, 1)
 	require.Equal(t, "heard now", tell(t, c, "open"))
+	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "later", TaskQueue: "another"}, waits)
+	require.NoError(t, err)
+	ours.stop()
+
+	address, stop = r.stockTemporal()
+	defer stop()
+	stock, err = client.DialContext(within(t, time.Minute), quiet(client.Options{HostPort: address}))
+	require.NoError(t, err)
+	defer stock.Close()
+	require.Eventually(t, func() bool { // it takes over its shards one by one
+		described, err := stock.DescribeWorkflowExecution(ctx, "later", "")
+		return err == nil && described.WorkflowExecutionInfo.Status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+	}, time.Minute, 500*time.Millisecond)
 }
 
 // A start that is killed while it writes the schema is made good by the next one. Other people's tables are not touched.
@@ -101,9 +117,8 @@ func (r *rig) connect(database string) *pgx.Conn {
 	return conn
 }
 
-// stockTemporal is what docker-compose.yml of earlier releases ran: the schema by Temporal's own tool, and the server
-// by the template of its image, which takes everybody.
-func (r *rig) stockTemporal() (address string, stop func()) {
+// stockSchema is what the service temporal-schema of earlier releases did, by Temporal's own tool.
+func (r *rig) stockSchema() {
 	t := r.t
 	t.Helper()
 	host, port, err := net.SplitHostPort(r.postgres)
@@ -114,6 +129,15 @@ func (r *rig) stockTemporal() (address string, stop func()) {
 		require.NoError(t, sql.RunTool(append(tool[:len(tool):len(tool)], "setup-schema", "-v", "0.0")))
 		require.NoError(t, sql.RunTool(append(tool[:len(tool):len(tool)], "update-schema", "--schema-name", "postgresql/v12/"+name)))
 	}
+}
+
+// stockTemporal is the server of earlier releases, by the configuration of its image. It takes everybody.
+func (r *rig) stockTemporal() (address string, stop func()) {
+	t := r.t
+	t.Helper()
+	host, port, err := net.SplitHostPort(r.postgres)
+	require.NoError(t, err)
+	password := r.setting("temporal", "TEMPORAL_DATABASE_PASSWORD")
 	settings := map[string]string{
 		"DB": "postgres12_pgx", "DB_PORT": port, "POSTGRES_SEEDS": host, "POSTGRES_USER": "temporal", "POSTGRES_PWD": password,
 		"NUM_HISTORY_SHARDS": "128", "BIND_ON_IP": ports.Loopback, "TEMPORAL_BROADCAST_ADDRESS": ports.Loopback,

@@ -150,8 +150,9 @@ Look around
      Temporal UI  %s/namespaces/default/workflows
      this click   %s/namespaces/default/workflows/click%%2F%s
      API page     %s/docs
-     the tour     README.md and docs/tour.md, with
-                  TOKEN=%s
-`, temporalUI, temporalUI, s.clickID, address, s.tenant.Token)
+     the API      token=%s
+                  curl -H "Authorization: ApiToken $token" %s/api/v1/clicks/%s
+     the tour     README.md and docs/tour.md, which make tenants of their own
+`, temporalUI, temporalUI, s.clickID, address, s.tenant.Token, address, s.clickID)
 	return nil
 }

@@ -22,20 +22,20 @@ func TestWhyAPostbackMadeNothing(t *testing.T) {
 	click, berts := s.click(t, link, "pub_member_id", "anna"), s.click(t, link, "pub_member_id", "bert")
 	const instant = `20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ`
 	for _, c := range []struct{ event, want, says string }{
-		{"purchas", "refused unknown_event", `^cnv_event_id "purchas" is no event of this offer\. The nearest: "purchase"\.$`},
-		{"purchase", "held", `^Held until ` + instant + `: an event that must come before it is not completed yet\. Missing: "install"\.$`},
+		{"purchas", "refused unknown_event", `^cnv_event_id "purchas" is not an event of this offer\. Closest match: "purchase"\.$`},
+		{"purchase", "held", `^Held until ` + instant + `: an event that must be completed first is missing\. Missing: "install"\.$`},
 		{"install", "accepted", `^$`},
 		{"purchase", "rejected too_soon", `^Completed at ` + instant + `, (1h|59m\d+s) too soon: it counts from ` + instant + ` on, 1h after ` + instant + `\.$`},
-		{"", "refused missing_event", `^The offer has several events: cnv_event_id must say which\. They are: "install", "purchase", "review"\.$`},
+		{"", "refused missing_event", `^The offer has several events: cnv_event_id must name one of them\. They are: "install", "purchase", "review"\.$`},
 	} {
 		answer := s.convert(t, click, c.event, c.want, "security_token", token)
 		s.requireDetail(t, answer, c.want, c.says)
 	}
 	second := s.convert(t, berts, "install", "rejected cap_daily", "security_token", token)
-	s.requireDetail(t, second, "rejected cap_daily", `^The cap of the day is reached; the cap is reset at `+instant+`\. It is the cap of 1 of the event "install"\.$`)
+	s.requireDetail(t, second, "rejected cap_daily", `^The daily cap is reached; the cap resets at `+instant+`\. The cap is 1 for the event "install"\.$`)
 
 	unread := s.send(t, http.MethodGet, "/track?gk_click_id=%7Bclick_id%7D", "", "")
-	s.requireDetail(t, unread, "refused malformed", `^gk_click_id is required, and is the macro \{click_id\}, which the sender did not fill in\.$`)
+	s.requireDetail(t, unread, "refused malformed", `^gk_click_id is required, and is the macro \{click_id\}, which the sender did not replace\.$`)
 
 	stranger := s.convert(t, click, "purchas", "refused bad_signature")
 	if strings.Contains(stranger.Detail, "install") || strings.Contains(stranger.Detail, `"purchase"`) {

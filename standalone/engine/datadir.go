@@ -65,10 +65,10 @@ func makeDataDir(dir string) error {
 		mode = 0o711
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fmt.Errorf("cannot make the data folder: %w", err)
+		return fmt.Errorf("cannot create the data folder: %w", err)
 	}
 	if err := os.Mkdir(dir, mode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("cannot make the data folder: %w", err)
+		return fmt.Errorf("cannot create the data folder: %w", err)
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func givenOrMinted(given, path string) (string, error) {
 		if kept := strings.TrimSpace(string(text)); kept != "" {
 			return kept, nil
 		}
-		return "", fmt.Errorf("%s is empty: put back what stood there, or remove it to have a new one made", path)
+		return "", fmt.Errorf("%s is empty: restore its content, or delete it so that a new one is created", path)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", err

@@ -101,6 +101,15 @@ func Start(ctx context.Context, opts Options) (e *Engine, err error) {
 	return e, e.startUI(ctx, opts)
 }
 
+// Folders are all that hold data: the data folder, and PostgreSQL's where that is another one. A backup needs
+// all of them.
+func (e *Engine) Folders() []string {
+	if e.postgres.Home() == filepath.Join(e.DataDir, "postgres") {
+		return []string{e.DataDir}
+	}
+	return []string{e.DataDir, e.postgres.Home()}
+}
+
 func (e *Engine) startPostgres(ctx context.Context, opts Options) (err error) {
 	begin := time.Now()
 	e.postgres, err = cluster.Start(ctx, cluster.Options{

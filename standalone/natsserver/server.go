@@ -47,7 +47,7 @@ type Server struct {
 // Start returns once JetStream has recovered its streams and takes clients.
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	if opts.Token == "" {
-		return nil, errors.New("NATS needs a token: without one every user of this machine could write messages")
+		return nil, errors.New("NATS needs a token: without one any user of this machine could write messages")
 	}
 	port, err := ports.Or(opts.Port)
 	if err != nil {
@@ -58,7 +58,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make the folder for NATS: %w", err)
+		return nil, fmt.Errorf("cannot create the folder for NATS: %w", err)
 	}
 	n, err := server.NewServer(&server.Options{
 		ServerName: "offerflow-standalone",

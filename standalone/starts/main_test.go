@@ -203,7 +203,7 @@ func works(t *testing.T, command string, settings map[string]string) *process {
 		p.says("msg=listening")
 		p.stops()
 	case command == "replay":
-		p.says("clicks are handled again")
+		p.says("clicks are processed again")
 	default:
 		if code := p.code(); code != 0 {
 			t.Errorf("offerflow %s ended with %d", command, code)

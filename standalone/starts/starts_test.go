@@ -27,8 +27,8 @@ func TestTheFirstDay(t *testing.T) {
 		if code := p.code(); code != 1 {
 			t.Errorf("ended with %d", code)
 		}
-		has(t, p.out.String(), "database: applied 00001_foundation\n", "database: applied 00045_processes\n", "database: now at 000")
-		has(t, p.errs.String(), "offerflow: the database is migrated, the streams are not: OFFERFLOW_NATS_URL: no stream server answers at 127.0.0.1:1: start NATS there")
+		has(t, p.out.String(), "database: applied 00001_foundation\n", "database: applied 00045_processes\n", "database: migrated to schema 000")
+		has(t, p.errs.String(), "offerflow: the database is migrated, the streams are not: OFFERFLOW_NATS_URL: NATS does not answer at 127.0.0.1:1: start it")
 	})
 	t.Run("without streams", func(t *testing.T) {
 		for _, command := range withStreams {
@@ -36,9 +36,9 @@ func TestTheFirstDay(t *testing.T) {
 		}
 	})
 	t.Run("migrate", func(t *testing.T) {
-		has(t, works(t, "migrate", nil).out.String(), "database: nothing to do, at 000", "streams: stream CLICKS_V2 made: 8 MiB", "streams: stream LIVE made")
+		has(t, works(t, "migrate", nil).out.String(), "database: nothing to do, at schema 000", "streams: stream CLICKS_V2 made: 8 MiB", "streams: stream LIVE made")
 		again := works(t, "migrate", nil).out.String()
-		has(t, again, "database: nothing to do, at 000", "streams: nothing to do\n")
+		has(t, again, "database: nothing to do, at schema 000", "streams: nothing to do\n")
 		altered := works(t, "migrate", map[string]string{"OFFERFLOW_STREAM_EVENTS_MIB": "16"}).out.String()
 		has(t, altered, "streams: stream EVENTS altered: 16 MiB, was 8 MiB\n")
 		works(t, "migrate", nil)
@@ -90,22 +90,22 @@ func eachPartWrong(t *testing.T) {
 		"PostgreSQL away": {allCommands, database(func(u *url.URL) { u.Host = "127.0.0.1:1" }), []string{
 			"OFFERFLOW_DATABASE_URL: PostgreSQL at 127.0.0.1:1 does not answer: start it, or set the right address"}},
 		"PostgreSQL's password": {allCommands, database(func(u *url.URL) { u.User = url.UserPassword("postgres", "hunter2") }), []string{
-			"OFFERFLOW_DATABASE_URL: PostgreSQL at ", `refuses the login "postgres": write the user and password that it knows`}},
+			"OFFERFLOW_DATABASE_URL: PostgreSQL at ", `refuses the login "postgres": write the right user and password`}},
 		"no such database": {allCommands, database(func(u *url.URL) { u.Path = "/nothing" }), []string{"OFFERFLOW_DATABASE_URL: ", `has no database "nothing"`}},
 		"a login without the roles": {[]string{"api", "worker", "all", "replay", "adopt-keys"}, database(func(u *url.URL) { u.User = url.UserPassword("stranger", "hunter2") }), []string{
 			"OFFERFLOW_DATABASE_URL: ", `GRANT offerflow_app, offerflow_system TO "stranger"`}},
 		"a login that owns nothing": {[]string{"migrate"}, map[string]string{"OFFERFLOW_MIGRATE_DATABASE_URL": changed(t, parts.DatabaseURL, func(u *url.URL) {
 			u.User, u.Path = url.UserPassword("stranger", "hunter2"), "/postgres"
-		})}, []string{"OFFERFLOW_MIGRATE_DATABASE_URL: ", `does not let the login "stranger" do this: use the login that owns the database`}},
+		})}, []string{"OFFERFLOW_MIGRATE_DATABASE_URL: ", `does not allow the login "stranger" to do this: use the owner of the database`}},
 		"NATS away": {withStreams, map[string]string{"OFFERFLOW_NATS_URL": "nats://127.0.0.1:1"}, []string{
-			"OFFERFLOW_NATS_URL: no stream server answers at 127.0.0.1:1: start NATS there, or set the right address"}},
+			"OFFERFLOW_NATS_URL: NATS does not answer at 127.0.0.1:1: start it, or set the right address"}},
 		"NATS's token": {append(withStreams, "migrate"), map[string]string{
 			"OFFERFLOW_NATS_URL": changed(t, parts.NATSURL, func(u *url.URL) { u.User = url.User("0ther-token-of-nats") }),
-		}, []string{"OFFERFLOW_NATS_URL: the stream server at ", "refuses the token"}},
+		}, []string{"OFFERFLOW_NATS_URL: NATS at ", "refuses the token"}},
 		"Temporal's namespace": {withStreams, map[string]string{"TEMPORAL_NAMESPACE": "elsewhere"}, []string{
 			"TEMPORAL_NAMESPACE: Temporal at " + parts.TemporalAddress + ` has no namespace "elsewhere"`, "temporal operator namespace create -n elsewhere"}},
 		"Temporal's token": {withStreams, map[string]string{"TEMPORAL_API_KEY": "0ther-token-of-temporal"}, []string{
-			"TEMPORAL_API_KEY: Temporal at " + parts.TemporalAddress + " does not let this process use namespace"}},
+			"TEMPORAL_API_KEY: Temporal at " + parts.TemporalAddress + " does not allow this process to use namespace"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, command := range one.commands {
@@ -124,12 +124,12 @@ func eachSettingWrong(t *testing.T) {
 		value    string
 		says     string
 	}{
-		"OFFERFLOW_DATABASE_URL":     {allCommands, "postgres://u:hunter2@db:port/x", "cannot be used as PostgreSQL's address"},
-		"OFFERFLOW_NATS_URL":         {allCommands, "nats://hunter2/x@nats:4222", "cannot be used as the stream server's address"},
+		"OFFERFLOW_DATABASE_URL":     {allCommands, "postgres://u:hunter2@db:port/x", "is not a valid PostgreSQL address"},
+		"OFFERFLOW_NATS_URL":         {allCommands, "nats://hunter2/x@nats:4222", "is not a valid NATS address"},
 		"OFFERFLOW_LOG_LEVEL":        {allCommands, "loud", "use debug, info, warn or error"},
 		"OFFERFLOW_DATABASE_CONNS":   {allCommands, "many", `is "many": use a whole number`},
-		"OFFERFLOW_OPERATOR_TOKEN":   {without, "short-token", "must be of at least 16 bytes (openssl rand -hex 32)"},
-		"OFFERFLOW_SECRET_KEYS":      {without, "hunter2", "key 1: not 32 or more bytes in hex or base64 (make one with: openssl rand -hex 32)"},
+		"OFFERFLOW_OPERATOR_TOKEN":   {without, "short-token", "must have at least 16 bytes (openssl rand -hex 32)"},
+		"OFFERFLOW_SECRET_KEYS":      {without, "hunter2", "key 1: must be 32 or more bytes in hex or base64 (generate one with: openssl rand -hex 32)"},
 		"OFFERFLOW_GEOIP_FILE":       {[]string{"api", "all"}, "/nowhere/country.mmdb", "/nowhere/country.mmdb"},
 		"OFFERFLOW_HTTP_ADDR":        {[]string{"api", "all"}, "192.0.2.1:8080", "choose another address with OFFERFLOW_HTTP_ADDR"},
 		"OFFERFLOW_WORKER_HTTP_ADDR": {[]string{"worker"}, "192.0.2.1:8080", "choose another address with OFFERFLOW_WORKER_HTTP_ADDR"},
@@ -143,7 +143,7 @@ func eachSettingWrong(t *testing.T) {
 	}
 	t.Run("a weak key", func(t *testing.T) {
 		for _, command := range without {
-			refuses(t, command, map[string]string{"OFFERFLOW_SECRET_KEYS": strings.Repeat("00", 32)}, "OFFERFLOW_SECRET_KEYS: key 1 must not be one short pattern")
+			refuses(t, command, map[string]string{"OFFERFLOW_SECRET_KEYS": strings.Repeat("00", 32)}, "OFFERFLOW_SECRET_KEYS: key 1 must not be a short repeated pattern")
 		}
 	})
 	for _, name := range []string{"OFFERFLOW_DATABASE_URL", "OFFERFLOW_OPERATOR_TOKEN", "OFFERFLOW_SECRET_KEYS"} {
@@ -158,7 +158,7 @@ func eachSettingWrong(t *testing.T) {
 	})
 	t.Run("an unknown one", func(t *testing.T) {
 		p := works(t, "api", map[string]string{"OFFERFLOW_TRUSTED_PROXYS": "127.0.0.1"})
-		has(t, p.errs.String(), "OFFERFLOW_TRUSTED_PROXYS is no setting, and has no effect: did you mean OFFERFLOW_TRUSTED_PROXIES?")
+		has(t, p.errs.String(), "OFFERFLOW_TRUSTED_PROXYS is not a setting and has no effect: did you mean OFFERFLOW_TRUSTED_PROXIES?")
 	})
 }
 
@@ -198,7 +198,7 @@ func newerSchema(t *testing.T) {
 	for _, command := range serving {
 		has(t, works(t, command, nil).errs.String(), "the database was migrated by a newer release, to schema 99999")
 	}
-	has(t, works(t, "migrate", nil).out.String(), "database: nothing done: it is at 99999, made by a newer release")
+	has(t, works(t, "migrate", nil).out.String(), "database: nothing done: it is at schema 99999 of a newer release")
 }
 
 // olderSchema: the new release is started before its migrations.

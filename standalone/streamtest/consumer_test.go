@@ -196,7 +196,7 @@ func TestACrashBringsTheMessageAgain(t *testing.T) {
 	if _, err := s.JS.UpdateConsumer(t.Context(), stream.Postbacks, config); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the message comes again", func() bool { return len(seen.of("{}")) > 0 })
+	eventually(t, "the message will be redelivered", func() bool { return len(seen.of("{}")) > 0 })
 	eventually(t, "it is finished", func() bool { return s.unhandled(t, stream.Postbacks, "postbacks") == 0 })
 	if n := len(seen.of("{}")); n != 1 {
 		t.Errorf("it came %d times", n)

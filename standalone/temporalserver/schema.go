@@ -58,7 +58,7 @@ func retryWhileAway(ctx context.Context, log *logger, try func() error) error {
 		if err == nil || !isAway(err) {
 			return err
 		}
-		log.Warn("PostgreSQL does not take Temporal's connection; it is tried again", tag.Error(err))
+		log.Warn("PostgreSQL refuses Temporal's connection; it is retried", tag.Error(err))
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w (tried %d times)", err, tries)

@@ -68,7 +68,7 @@ type Server struct {
 // the namespace takes workflows with all search attributes.
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	if opts.Token == "" {
-		return nil, errors.New("Temporal needs a token: without one every user of this machine could start and update workflows")
+		return nil, errors.New("Temporal needs a token: without one any user of this machine could start and update workflows")
 	}
 	log := newLogger(opts.Logger)
 	store, err := parseStore(opts.PostgresURL)

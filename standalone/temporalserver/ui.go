@@ -110,7 +110,7 @@ func (ui *UI) handler(opts UIOptions) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !opts.AllowsHost(r.Host) {
-			http.Error(w, fmt.Sprintf("The Temporal UI does not answer as %.100q. List the name in OFFERFLOW_ALLOWED_HOSTS if it is yours.", r.Host),
+			http.Error(w, fmt.Sprintf("The host name %.100q is not allowed. If it is yours, add it to OFFERFLOW_ALLOWED_HOSTS.", r.Host),
 				http.StatusMisdirectedRequest)
 			return
 		}

@@ -31,7 +31,7 @@ func (c *Config) checkAddresses() error {
 	}
 	for _, host := range c.AllowedHosts {
 		if strings.Contains(host, "/") {
-			wrong = append(wrong, fmt.Errorf("OFFERFLOW_ALLOWED_HOSTS has %q: use names only, like api.example.com, with commas between", host))
+			wrong = append(wrong, fmt.Errorf("OFFERFLOW_ALLOWED_HOSTS has %q: use names only, like api.example.com, separated by commas", host))
 		}
 	}
 	return errors.Join(wrong...)
@@ -45,7 +45,7 @@ func (c *Config) checkParts() error {
 		{"OFFERFLOW_DATABASE_URL", c.DatabaseURL}, {"OFFERFLOW_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL},
 	} {
 		if _, err := pgxpool.ParseConfig(one.value); one.value != "" && err != nil {
-			wrong = append(wrong, fmt.Errorf("%s cannot be used as PostgreSQL's address%s: write it like postgres://user:password@host:5432/offerflow, "+
+			wrong = append(wrong, fmt.Errorf("%s is not a valid PostgreSQL address%s: write it like postgres://user:password@host:5432/offerflow, "+
 				"with %%XX for characters of user and password other than letters, digits and -._~", one.name, parseDetail(one.value, err)))
 		}
 	}
@@ -55,7 +55,7 @@ func (c *Config) checkParts() error {
 	wrong = append(wrong, stream.CheckURL(c.NATSURL))
 	for _, monitor := range strings.Split(c.NATSMonitorURL, ",") {
 		if monitor = strings.TrimSpace(monitor); monitor != "" && !isWebAddress(monitor) {
-			wrong = append(wrong, fmt.Errorf("OFFERFLOW_NATS_MONITOR_URL has %q: use http addresses, like http://nats:8222, with commas between", monitor))
+			wrong = append(wrong, fmt.Errorf("OFFERFLOW_NATS_MONITOR_URL has %q: use http addresses, like http://nats:8222, separated by commas", monitor))
 		}
 	}
 	return errors.Join(wrong...)

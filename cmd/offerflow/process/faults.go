@@ -35,17 +35,17 @@ func refusedByDatabase(at string, config *pgconn.Config, refused *pgconn.PgError
 	said := refused.Message + ", SQLSTATE " + refused.Code
 	switch {
 	case refused.Code == "28P01" || refused.Code == "28000":
-		return fmt.Errorf("%s refuses the login %q: write the user and password that it knows (%s)", at, config.User, said)
+		return fmt.Errorf("%s refuses the login %q: write the right user and password (%s)", at, config.User, said)
 	case refused.Code == "3D000":
-		return fmt.Errorf("%s has no database %q: name the right one, or make it as deploy/postgres-init.sh does (%s)", at, config.Database, said)
+		return fmt.Errorf("%s has no database %q: use the right name, or create it like deploy/postgres-init.sh (%s)", at, config.Database, said)
 	case strings.Contains(refused.Message, `role "offerflow_`) && (refused.Code == "22023" || refused.Code == "42704"):
 		return fmt.Errorf("%s is not ready for Offerflow: run `offerflow migrate` first (%s)", at, said)
 	case isRole && refused.Code == "42501":
-		return fmt.Errorf("%s does not let the login %[2]q take the roles of Offerflow: GRANT offerflow_app, offerflow_system TO %[2]q, as deploy/postgres-init.sh does (%[3]s)", at, config.User, said)
+		return fmt.Errorf("%s does not allow the login %[2]q to use Offerflow's roles: GRANT offerflow_app, offerflow_system TO %[2]q, like deploy/postgres-init.sh (%[3]s)", at, config.User, said)
 	case refused.Code == "42501":
-		return fmt.Errorf("%s does not let the login %q do this: use the login that owns the database, which may make roles (docs/operations.md, PostgreSQL): %s", at, config.User, oneLine(err))
+		return fmt.Errorf("%s does not allow the login %q to do this: use the owner of the database, which may create roles (docs/operations.md, PostgreSQL): %s", at, config.User, oneLine(err))
 	case refused.Code == "53300":
-		return fmt.Errorf("%s takes no more connections: raise its max_connections, or lower OFFERFLOW_DATABASE_CONNS (%s)", at, said)
+		return fmt.Errorf("%s accepts no more connections: raise its max_connections, or lower OFFERFLOW_DATABASE_CONNS (%s)", at, said)
 	case refused.Code == "57P03":
 		return fmt.Errorf("%s is starting or stopping: start again when it is ready (%s)", at, said)
 	default:

@@ -32,7 +32,7 @@ func TestWhatIsWrongWithPostgreSQL(t *testing.T) {
 		"no such host":    {changed(func(u *url.URL) { u.Host = "db.invalid:5432" }), "db.invalid:5432 does not answer"},
 		"wrong password":  {changed(func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), "hunter2") }), "refuses the login"},
 		"no such user":    {changed(func(u *url.URL) { u.User = url.UserPassword("nobody", "hunter2") }), `refuses the login "nobody"`},
-		"no such base":    {changed(func(u *url.URL) { u.Path = "/nothing" }), `has no database "nothing": name the right one`},
+		"no such base":    {changed(func(u *url.URL) { u.Path = "/nothing" }), `has no database "nothing": use the right name`},
 		"not of the role": {changed(func(u *url.URL) { u.User = url.UserPassword("stranger", "hunter2") }), `GRANT offerflow_app, offerflow_system TO "stranger"`},
 	} {
 		t.Run(name, func(t *testing.T) {

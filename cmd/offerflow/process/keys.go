@@ -124,17 +124,17 @@ type foundKeys struct {
 
 // choose says which key a process with these ones makes things with.
 func (f *foundKeys) choose(ids []string) (current string, err error) {
-	const lost = ": put that key back, behind a new one if there is one. If it is lost for good, run `offerflow adopt-keys`: what was made with it is void then"
+	const lost = ": put that key back, behind a new one if there is one. If it is lost for good, run `offerflow adopt-keys`: everything made with it becomes invalid"
 	switch {
 	case slices.Contains(ids, f.recorded):
 		return f.recorded, nil
 	case f.recorded != "" && len(f.others) > 0:
-		return "", lack(ids, f.recorded, "with which things are made since "+f.since.Format(time.RFC3339)+" and which these processes have: "+describe(f.others)+
-			". It would refuse genuine clicks and postbacks: give it the keys of those. To rotate keys, put the new one in front of the old ones")
+		return "", lack(ids, f.recorded, "which is the current key since "+f.since.Format(time.RFC3339)+" and which these processes have: "+describe(f.others)+
+			". This process would refuse genuine clicks and postbacks: give it the same keys. To rotate keys, put the new one in front of the old ones")
 	case f.recorded != "" && f.isUsed:
-		return "", lack(ids, f.recorded, "with which the ids, tokens and secrets in the database are made since "+f.since.Format(time.RFC3339)+lost)
+		return "", lack(ids, f.recorded, "which made the ids, tokens and secrets in the database since "+f.since.Format(time.RFC3339)+lost)
 	case f.recorded == "" && f.ofNewestToken != "" && !slices.Contains(ids, f.ofNewestToken):
-		return "", lack(ids, f.ofNewestToken, "with which the newest API token in the database was made"+lost)
+		return "", lack(ids, f.ofNewestToken, "which made the newest API token in the database"+lost)
 	case f.recorded == "" && f.ofNewestToken != "":
 		return f.ofNewestToken, nil
 	default: // the first process, or nothing was made with the key of the one before
@@ -162,15 +162,15 @@ func (w *keyWatch) moveOn(current string, others []dbgen.SystemOtherProcessesRow
 	}
 	if len(waitsFor) > 0 {
 		w.agreed = 0
-		w.tell("OFFERFLOW_SECRET_KEYS: the new key " + first + " waits, and things are made with " + current +
-			", until these processes have it in front too: " + describe(waitsFor))
+		w.tell("OFFERFLOW_SECRET_KEYS: the new key " + first + " is not used yet, and " + current +
+			" stays the current key, until these processes have the new one in front too: " + describe(waitsFor))
 		return current
 	}
 	if w.agreed++; w.agreed < agreedLooks {
 		return current
 	}
 	w.agreed = 0
-	slog.Info("every process has the new secret key in front: things are made with it from now on", "key", first, "before", current)
+	slog.Info("every process has the new secret key in front: it is now the current key", "key", first, "before", current)
 	return first
 }
 
@@ -187,8 +187,8 @@ func (w *keyWatch) tellOldest(others []dbgen.SystemOtherProcessesRow) {
 		w.said = ""
 		return
 	}
-	w.tell("OFFERFLOW_SECRET_KEYS: the last key is " + oldest + " here and another one in these processes: " + describe(differ) +
-		". They do not tell the members of a shared offer apart alike until all have the same last key")
+	w.tell("OFFERFLOW_SECRET_KEYS: the last key is " + oldest + " here but different in these processes: " + describe(differ) +
+		". Members of shared offers are hashed differently until all processes have the same last key")
 }
 
 func (w *keyWatch) tell(text string) {
@@ -250,13 +250,13 @@ func AdoptKeys(ctx context.Context, config Config, out io.Writer) error {
 			return err
 		}
 		if len(found.others) > 0 {
-			return fmt.Errorf("these processes run: %s. Stop them first; one that was killed counts as running for %v", describe(found.others), runsWithin)
+			return fmt.Errorf("these processes are running: %s. Stop them first; a killed process counts as running for %v", describe(found.others), runsWithin)
 		}
 		current := w.self.SecretKeys[0]
 		if err := dbgen.New().SystemSetSecretKey(ctx, tx, current); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "Ids, tokens and secrets are made with the key %s from now on. Those made with a key that is not in OFFERFLOW_SECRET_KEYS are void.\n", current)
+		fmt.Fprintf(out, "%s is now the current key for ids, tokens and secrets. Those made with a key that is not in OFFERFLOW_SECRET_KEYS are invalid.\n", current)
 		return nil
 	})
 }

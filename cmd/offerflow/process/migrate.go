@@ -39,11 +39,11 @@ func MigrateSaying(ctx context.Context, config Config, out io.Writer) error {
 	}
 	switch {
 	case done.Version > done.Known:
-		fmt.Fprintf(out, "database: nothing done: it is at %05d, made by a newer release; this one knows %05d\n", done.Version, done.Known)
+		fmt.Fprintf(out, "database: nothing done: it is at schema %05d of a newer release; this release has %05d\n", done.Version, done.Known)
 	case len(done.Applied) == 0:
-		fmt.Fprintf(out, "database: nothing to do, at %05d\n", done.Version)
+		fmt.Fprintf(out, "database: nothing to do, at schema %05d\n", done.Version)
 	default:
-		fmt.Fprintf(out, "database: now at %05d\n", done.Version)
+		fmt.Fprintf(out, "database: migrated to schema %05d\n", done.Version)
 	}
 	if err := migrateStreams(ctx, config, out); err != nil {
 		return fmt.Errorf("the database is migrated, the streams are not: %w", err)
@@ -77,12 +77,12 @@ func (p *Process) checkSchema(ctx context.Context) error {
 	newest := db.NewestSchema()
 	switch {
 	case version == 0:
-		return fmt.Errorf("OFFERFLOW_DATABASE_URL: the database is not migrated, or was by an older release: run `offerflow migrate` of this release, which makes schema %05d", newest)
+		return fmt.Errorf("OFFERFLOW_DATABASE_URL: the database is not migrated, or was migrated by an older release: run `offerflow migrate` of this release, which creates schema %05d", newest)
 	case version < newest:
 		return fmt.Errorf("OFFERFLOW_DATABASE_URL: the database is at schema %05d, and this release needs %05d: run `offerflow migrate` of this release", version, newest)
 	case version > newest:
-		slog.WarnContext(ctx, fmt.Sprintf("the database was migrated by a newer release, to schema %05d; this one knows %05d. "+
-			"That is as it should be during an upgrade: replace this process next", version, newest))
+		slog.WarnContext(ctx, fmt.Sprintf("the database was migrated by a newer release, to schema %05d; this release has %05d. "+
+			"This is normal during an upgrade: replace this process next", version, newest))
 	}
 	return nil
 }

@@ -311,7 +311,7 @@ func (p *Process) drain() {
 	}
 }
 
-// close lets go of every connection that was made.
+// close closes every connection.
 func (p *Process) close() {
 	if p.workStop != nil {
 		p.workStop()

@@ -44,7 +44,7 @@ func report(out io.Writer, done *worker.Replayed) {
 		}
 	}
 	if len(done.Lost) > 0 {
-		fmt.Fprintln(out, "Done by people since then, and not in the database. Do again what is still to be done:")
+		fmt.Fprintln(out, "Done by people since then and missing in the database. Repeat what is still needed:")
 	}
 	for _, one := range done.Lost {
 		at := ""

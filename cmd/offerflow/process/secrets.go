@@ -24,7 +24,7 @@ func (c *Config) checkSecrets() (warnings []string, err error) {
 		if !c.onThisMachineOnly() {
 			refused = append(refused, errors.New(one))
 		}
-		warnings = append(warnings, one+" (a process that others can reach would not start)")
+		warnings = append(warnings, one+" (a process reachable by others would not start)")
 	}
 	if len(refused) > 0 {
 		return nil, errors.Join(refused...)
@@ -47,7 +47,7 @@ func (c *Config) CheckSecrets() error {
 
 func (c *Config) weakSecrets() (weak []string, err error) {
 	if strings.TrimSpace(c.OperatorToken) != c.OperatorToken {
-		weak = append(weak, "OFFERFLOW_OPERATOR_TOKEN begins or ends with a space or a line break, which no request can send: take it away")
+		weak = append(weak, "OFFERFLOW_OPERATOR_TOKEN begins or ends with a space or line break, which requests cannot send: remove it")
 	}
 	if found := domain.CheckSecret(c.OperatorToken, domain.MinOperatorSecretBytes); found != "" {
 		weak = append(weak, "OFFERFLOW_OPERATOR_TOKEN "+found+" (openssl rand -hex 32)")
@@ -81,14 +81,14 @@ func (c *Config) listensOnLoopback() bool {
 func (c *Config) wideRanges() (warnings []string) {
 	for _, text := range c.TrustedProxies {
 		if prefix, err := netip.ParsePrefix(text); err == nil && isWide(prefix) {
-			warnings = append(warnings, "OFFERFLOW_TRUSTED_PROXIES has "+text+": nearly anybody may say which address a request comes from, "+
-				"and address lists, limits by address and targeting rest on it. Name the proxies only")
+			warnings = append(warnings, "OFFERFLOW_TRUSTED_PROXIES has "+text+": almost anyone could forge the client's address, "+
+				"on which IP allowlists, limits per address and targeting depend. List only your proxies")
 		}
 	}
 	for _, prefix := range c.CallbackAllowCIDRs {
 		if isWide(prefix) {
-			warnings = append(warnings, "OFFERFLOW_CALLBACK_ALLOW_CIDRS has "+prefix.String()+": tenants can have this process call nearly any address, "+
-				"private ones too, by http and at any port. Name the receivers' ranges only")
+			warnings = append(warnings, "OFFERFLOW_CALLBACK_ALLOW_CIDRS has "+prefix.String()+": tenants could make this process call almost any address, "+
+				"including private ones, with http and on any port. List only the receivers' ranges")
 		}
 	}
 	return warnings

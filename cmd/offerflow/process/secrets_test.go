@@ -21,11 +21,11 @@ func TestWeakSecretsOfTheOperator(t *testing.T) {
 		refused, warned      string
 	}{
 		"good":                           {token: "sixteen-bytes-xy", address: "0.0.0.0:8080"},
-		"short token":                    {token: "a", address: "127.0.0.1:8080", refused: "OFFERFLOW_OPERATOR_TOKEN must be of at least 16 bytes"},
-		"token of one byte":              {token: zeros, address: "0.0.0.0:8080", refused: "OFFERFLOW_OPERATOR_TOKEN must not be one short pattern"},
+		"short token":                    {token: "a", address: "127.0.0.1:8080", refused: "OFFERFLOW_OPERATOR_TOKEN must have at least 16 bytes"},
+		"token of one byte":              {token: zeros, address: "0.0.0.0:8080", refused: "OFFERFLOW_OPERATOR_TOKEN must not be a short repeated pattern"},
 		"key of zeros":                   {keys: zeros, address: "127.0.0.1:8080", refused: "OFFERFLOW_SECRET_KEYS: key 1 must not"},
 		"earlier key of a pattern":       {keys: keyring.Generate() + "," + strings.Repeat("abcd", 16), refused: "OFFERFLOW_SECRET_KEYS: key 2 must not"},
-		"standalone on loopback":         {token: "a", address: "127.0.0.1:8080", standalone: true, warned: "OFFERFLOW_OPERATOR_TOKEN must be"},
+		"standalone on loopback":         {token: "a", address: "127.0.0.1:8080", standalone: true, warned: "OFFERFLOW_OPERATOR_TOKEN must have"},
 		"standalone on loopback, v6":     {keys: zeros, address: "[::1]:8080", standalone: true, warned: "OFFERFLOW_SECRET_KEYS"},
 		"standalone on localhost":        {token: "a", address: "localhost:0", standalone: true, warned: "OFFERFLOW_OPERATOR_TOKEN"},
 		"standalone for everybody":       {token: "a", address: "0.0.0.0:8080", standalone: true, refused: "OFFERFLOW_OPERATOR_TOKEN"},
@@ -59,7 +59,7 @@ func TestAProcessDoesNotStartWithAWeakToken(t *testing.T) {
 	config.DatabaseURL, config.NATSURL, config.HTTPAddr = dbtest.New(t), "nats://127.0.0.1:1", "127.0.0.1:0"
 	config.OperatorToken, config.SecretKeys = "operator", keyring.Generate()
 	_, err = Start(t.Context(), config, RoleAPI, client.Options{HostPort: "127.0.0.1:1"})
-	require.ErrorContains(t, err, "OFFERFLOW_OPERATOR_TOKEN must be of at least 16 bytes")
+	require.ErrorContains(t, err, "OFFERFLOW_OPERATOR_TOKEN must have at least 16 bytes")
 }
 
 // Ranges of the operator that take in much of the internet are warned of; private ones are not.

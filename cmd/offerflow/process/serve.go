@@ -56,7 +56,7 @@ func (c *Config) connections() (inbound.Limits, error) {
 	}
 	proxies, err := inbound.ParsePrefixes(c.TrustedProxies)
 	if err != nil {
-		wrong = append(wrong, fmt.Errorf("OFFERFLOW_TRUSTED_PROXIES: %w: use both with commas between, like 10.0.0.0/8,192.0.2.7", err))
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_TRUSTED_PROXIES: %w: use addresses and ranges, separated by commas, like 10.0.0.0/8,192.0.2.7", err))
 	}
 	return inbound.Limits{Connections: c.MaxConnections, PerAddress: c.MaxConnectionsPerAddress, Proxies: proxies}, errors.Join(wrong...)
 }

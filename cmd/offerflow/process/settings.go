@@ -76,7 +76,7 @@ func (c Config) nameKeys() string {
 	case c.SecretKeys == "":
 		return ""
 	case err != nil:
-		return "(set, and not as it must be)"
+		return "(set, but invalid)"
 	default:
 		return "(set: " + strings.Join(keys.IDs(), ", ") + ")"
 	}
@@ -85,7 +85,7 @@ func (c Config) nameKeys() string {
 // Table writes every setting as a table for docs/settings.md.
 func (c Config) Table(out io.Writer) {
 	fmt.Fprint(out, "# Settings\n\n`make generate` writes this page from the program. `offerflow config` prints the same list with the current values. "+
-		"[operations.md](operations.md) explains what to set in production.\n\n| variable | default | meaning |\n|---|---|---|\n")
+		"[operations.md](operations.md) explains what to set in production, and lists what standalone reads besides.\n\n| variable | default | meaning |\n|---|---|---|\n")
 	for _, one := range slices.Concat(c.Settings(), standards) {
 		fallback := ""
 		if one.Default != "" {
@@ -99,9 +99,9 @@ func (c Config) Table(out io.Writer) {
 func (c *Config) required() error {
 	var missing []error
 	for _, one := range []struct{ name, value, how string }{
-		{"OFFERFLOW_DATABASE_URL", c.DatabaseURL, "set it to PostgreSQL's address, like postgres://user:password@host:5432/offerflow"},
-		{"OFFERFLOW_OPERATOR_TOKEN", c.OperatorToken, "make one with: openssl rand -hex 32"},
-		{"OFFERFLOW_SECRET_KEYS", c.SecretKeys, "make one with: openssl rand -hex 32, and give every process the same"},
+		{"OFFERFLOW_DATABASE_URL", c.DatabaseURL, "set it to the address of PostgreSQL, like postgres://user:password@host:5432/offerflow"},
+		{"OFFERFLOW_OPERATOR_TOKEN", c.OperatorToken, "generate one with: openssl rand -hex 32"},
+		{"OFFERFLOW_SECRET_KEYS", c.SecretKeys, "generate one with: openssl rand -hex 32, and use the same on every process"},
 	} {
 		if one.value == "" {
 			missing = append(missing, fmt.Errorf("%s is not set: %s", one.name, one.how))
@@ -135,7 +135,7 @@ func kindOf(kind reflect.Type, err error) string {
 	case kind == reflect.TypeFor[time.Duration]():
 		return "a time with its unit, like 30s, 2m or 24h"
 	case kind.Kind() == reflect.Slice:
-		return "ranges like 10.0.0.0/8, with commas between"
+		return "ranges like 10.0.0.0/8, separated by commas"
 	case errors.Is(err, strconv.ErrRange):
 		return "a smaller number"
 	default:

@@ -109,9 +109,9 @@ func TestATokenWithALineBreakIsRefused(t *testing.T) {
 // what Kubernetes adds, is not.
 func TestUnknownVariablesAreToldOf(t *testing.T) {
 	require.Equal(t, []string{
-		"OFFERFLOW_OPERATOR_TOKENS is no setting, and has no effect: did you mean OFFERFLOW_OPERATOR_TOKEN?",
-		"OFFERFLOW_SOMETHING_QUITE_DIFFERENT is no setting, and has no effect (offerflow config lists them all)",
-		"OFFERFLOW_TRUSTED_PROXYS is no setting, and has no effect: did you mean OFFERFLOW_TRUSTED_PROXIES?",
+		"OFFERFLOW_OPERATOR_TOKENS is not a setting and has no effect: did you mean OFFERFLOW_OPERATOR_TOKEN?",
+		"OFFERFLOW_SOMETHING_QUITE_DIFFERENT is not a setting and has no effect (offerflow config lists all settings)",
+		"OFFERFLOW_TRUSTED_PROXYS is not a setting and has no effect: did you mean OFFERFLOW_TRUSTED_PROXIES?",
 	}, Unknown([]string{
 		"PATH=/bin", "OFFERFLOW_TRUSTED_PROXYS=10.0.0.1", "OFFERFLOW_SOMETHING_QUITE_DIFFERENT=1", "OFFERFLOW_OPERATOR_TOKENS=x", "OFFERFLOW_HTTP_ADDR=:80",
 		"OFFERFLOW_DATA_DIR=./data", "OFFERFLOW_OWNER_PASSWORD=x", "OFFERFLOW_SERVICE_HOST=10.0.0.1", "OFFERFLOW_PORT=tcp://10.0.0.1:80",
@@ -135,7 +135,7 @@ func TestTheListOfSettingsShowsNoSecret(t *testing.T) {
 // `offerflow config` says what is wrong with secrets too, as far as they are set.
 func TestSecretsAreCheckedAsFarAsTheyAreSet(t *testing.T) {
 	require.NoError(t, (&Config{HTTPAddr: "127.0.0.1:8080"}).CheckSecrets())
-	require.ErrorContains(t, (&Config{HTTPAddr: "127.0.0.1:8080", OperatorToken: "short"}).CheckSecrets(), "OFFERFLOW_OPERATOR_TOKEN must be")
+	require.ErrorContains(t, (&Config{HTTPAddr: "127.0.0.1:8080", OperatorToken: "short"}).CheckSecrets(), "OFFERFLOW_OPERATOR_TOKEN must have")
 	require.ErrorContains(t, (&Config{HTTPAddr: "127.0.0.1:8080", SecretKeys: keyring.Generate() + ",zz"}).CheckSecrets(), "OFFERFLOW_SECRET_KEYS: key 2")
 }
 

@@ -54,7 +54,7 @@ func startTracing(ctx context.Context) (stop func(context.Context) error, err er
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
 		if address := os.Getenv(name); address != "" && !isWebAddress(address) {
-			slog.WarnContext(ctx, name+" is no http or https address: no trace will arrive", "value", address)
+			slog.WarnContext(ctx, name+" is not an http or https address: no traces will be sent", "value", address)
 		}
 	}
 	exporter, err := otlptracehttp.New(ctx)

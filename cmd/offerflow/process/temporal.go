@@ -26,7 +26,7 @@ const temporalWithin = 3 * time.Second
 func (p *Process) temporalClient(ctx context.Context, options client.Options) (err error) {
 	if options.HostPort == "" {
 		if options, err = envconfig.LoadDefaultClientOptions(); err != nil {
-			return fmt.Errorf("settings of Temporal (TEMPORAL_ADDRESS, TEMPORAL_API_KEY, TEMPORAL_TLS_…, or the file that TEMPORAL_CONFIG_FILE names): %s", oneLine(err))
+			return fmt.Errorf("invalid Temporal settings (TEMPORAL_ADDRESS, TEMPORAL_API_KEY, TEMPORAL_TLS_…, or the file named by TEMPORAL_CONFIG_FILE): %s", oneLine(err))
 		}
 	}
 	if options.HostPort == "" {
@@ -62,18 +62,18 @@ func (p *Process) checkTemporal(ctx context.Context, address string) error {
 	case err == nil || errors.As(err, &noWorkflow):
 		return nil
 	case errors.As(err, &noNamespace):
-		return fmt.Errorf("TEMPORAL_NAMESPACE: Temporal at %s has no namespace %q: name the right one, or make it: temporal operator namespace create -n %s --retention 30d",
+		return fmt.Errorf("TEMPORAL_NAMESPACE: Temporal at %s has no namespace %q: use the right name, or create it: temporal operator namespace create -n %s --retention 30d",
 			address, p.namespace, p.namespace)
 	case isUnauthorized(err):
-		return fmt.Errorf("TEMPORAL_API_KEY: Temporal at %s does not let this process use namespace %q: set the token or certificate (TEMPORAL_TLS_…) that it knows (%s)",
+		return fmt.Errorf("TEMPORAL_API_KEY: Temporal at %s does not allow this process to use namespace %q: set the right token or certificate (TEMPORAL_TLS_…) (%s)",
 			address, p.namespace, oneLine(err))
 	default:
 		advice := "Start it, or set the right address"
 		if strings.Contains(err.Error(), "tls:") { // an API key switches TLS on
 			advice += ". A server without TLS needs TEMPORAL_TLS=false"
 		}
-		slog.WarnContext(ctx, "TEMPORAL_ADDRESS: Temporal at "+address+" does not answer: clicks are taken and postbacks decided, and what waits (reviews, jobs, "+
-			"retries of callbacks) is late until it does. "+advice, "error", oneLine(err))
+		slog.WarnContext(ctx, "TEMPORAL_ADDRESS: Temporal at "+address+" does not answer: clicks are accepted and postbacks decided, but waiting work (reviews, jobs, "+
+			"retries of callbacks) is delayed until it answers. "+advice, "error", oneLine(err))
 		return nil
 	}
 }

@@ -42,11 +42,11 @@ func Unknown(environ []string) (warnings []string) {
 		if !strings.HasPrefix(name, prefix) || strings.HasPrefix(name, "OFFERFLOW_TEST_") || slices.Contains(known, name) || serviceLink.MatchString(name) {
 			continue
 		}
-		warning := name + " is no setting, and has no effect"
+		warning := name + " is not a setting and has no effect"
 		if near := domain.Nearest(strings.TrimPrefix(name, prefix), ends); len(near) > 0 {
 			warning += fmt.Sprintf(": did you mean %s?", prefix+near[0])
 		} else {
-			warning += " (offerflow config lists them all)"
+			warning += " (offerflow config lists all settings)"
 		}
 		warnings = append(warnings, warning)
 	}
