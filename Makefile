@@ -14,11 +14,7 @@ WORKFLOWCHECK ?= $(TOOLS)/workflowcheck-$(WORKFLOWCHECK_VERSION)
 GOVULNCHECK   ?= $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)
 CYCLONEDX     ?= $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)
 
-# The race detector needs a C compiler. It watches the product's own module: the embedded servers
-# with it would take an hour to compile, and are not ours.
-RACE := $(if $(shell command -v gcc || command -v clang || command -v cc),-race)
-
-TEST_TIMEOUT ?= 30m
+export TEST_TIMEOUT ?= 30m
 FUZZTIME     ?= 30s
 
 export OFFERFLOW_DATA_DIR ?= ./data
@@ -42,15 +38,10 @@ run: setup build ## start everything in one process, on http://127.0.0.1:8080, d
 demo: setup build ## the same, then play the story of one rewarded offer and check every step
 	@exec bin/standalone demo
 
-test: setup ## vet, unit and integration tests of both modules, fuzz seeds
-ifeq ($(RACE),)
-	@echo "no C compiler here: the tests run without the race detector"
-endif
+test: setup ## vet and the tests of both modules; FULL=1 runs the long forms too, as CI does
 	go vet ./...
 	cd standalone && go vet ./...
-	go test -vet=off $(RACE) -timeout $(TEST_TIMEOUT) ./...
-	go test -vet=off -run '^$$' -bench . -benchtime 1x ./domain
-	cd standalone && go test -vet=off -p 1 -timeout $(TEST_TIMEOUT) ./...
+	@scripts/test.sh $(if $(FULL),full)
 
 lint: $(GOLANGCI_LINT) $(WORKFLOWCHECK) ## linters, the layer rule, determinism of the workflows
 	$(GOLANGCI_LINT) run ./...

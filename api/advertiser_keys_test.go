@@ -175,7 +175,7 @@ func TestRule78RotatingAKey(t *testing.T) {
 	now, before = hashes()
 	require.Equal(t, []string{domain.AdvertiserKeyHash(third.key(t)), domain.AdvertiserKeyHash(second.key(t))}, []string{now, before}, "the first one is over")
 	require.Contains(t, string(management.get("/api/v1/audit?filter.action=rotate-key").body), `"totalCount":2`)
-	site.exec("UPDATE advertisers SET previous_key_until = now() - interval '1 second'")
+	site.exec("UPDATE advertisers SET previous_key_until = now() - interval '1 hour'")
 	shown = keyedAdvertiser{}
 	management.get(path).into(http.StatusOK, &shown)
 	require.Nil(t, shown.PreviousPostbackURLUntil)

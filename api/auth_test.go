@@ -110,7 +110,7 @@ func TestTokenLife(t *testing.T) {
 		soon := management.token("readonly", "expiresAt", clocktest.Now().Add(time.Hour))
 		soon.get("/api/v1/settings").into(200, nil)
 		// The hour passes; who was admitted a moment ago is remembered for some seconds.
-		site.exec("UPDATE api_tokens SET expires_at = now() WHERE name = 'readonly'")
+		site.exec("UPDATE api_tokens SET expires_at = now() - interval '1 hour' WHERE name = 'readonly'")
 		require.Eventually(t, func() bool { return soon.get("/api/v1/settings").status == 401 }, time.Minute, 50*time.Millisecond)
 		management.post("/api/v1/tokens", map[string]any{"name": "x", "scope": "readonly", "expiresAt": "2020-01-01T00:00:00Z"}).
 			refused(400, "expiresAt")

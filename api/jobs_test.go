@@ -418,7 +418,7 @@ func (e *endless) Read(p []byte) (int, error) {
 // Not parallel, so that nobody else's memory is measured.
 func TestUploadIsNotHeldInMemory(t *testing.T) {
 	b := newBook(t)
-	const lines, most = 200_000, 12 << 20
+	const lines, most = 200_000, 15 << 20
 	held := func() uint64 {
 		var stats runtime.MemStats
 		runtime.GC()

@@ -93,7 +93,7 @@ func TestKilledAndStartedAgain(t *testing.T) {
 	dir := dataDir(t)
 	p := bootChild(t, dir, nil)
 	leaveTraces(t, p)
-	for range 3 {
+	for range times(1, 3) {
 		p.signal(syscall.SIGKILL)
 		p = bootChild(t, dir, nil)
 		t.Log("after kill -9:", describe(p))
@@ -182,7 +182,7 @@ func dialTemporal(t *testing.T, p *child) client.Client {
 // whole.
 func TestKilledDuringTheFirstStart(t *testing.T) {
 	dir := dataDir(t)
-	for range 6 {
+	for range times(2, 6) {
 		p := launch(t, dir, nil)
 		after := time.Duration(rand.Int64N(int64(2500 * time.Millisecond)))
 		select {
@@ -193,7 +193,15 @@ func TestKilledDuringTheFirstStart(t *testing.T) {
 		p.signal(syscall.SIGKILL)
 	}
 	p := bootChild(t, dir, nil)
-	t.Log("after six cut-short starts:", describe(p))
+	t.Log("after starts that were cut short:", describe(p))
+}
+
+// times is how often something is tried: in the short form, or in the long one.
+func times(short, long int) int {
+	if testing.Short() {
+		return short
+	}
+	return long
 }
 
 func TestSideBySideAndOneFolderEach(t *testing.T) {

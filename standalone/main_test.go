@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/offerflow/offerflow/db/cluster"
+	"github.com/offerflow/offerflow/standalone/internal/testboot"
 )
 
 // asChild makes this test binary the program itself: building and linking it a
@@ -137,21 +136,7 @@ func (o *output) String() string {
 // dataDir is an empty folder's name below one that any user may pass through.
 func dataDir(t *testing.T) string {
 	t.Helper()
-	parent, err := os.MkdirTemp("", "offerflow-standalone-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(parent, 0o711); err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(parent, "data")
-	t.Cleanup(func() {
-		if err := cluster.Remove(context.Background(), filepath.Join(dir, "postgres")); err != nil {
-			t.Error(err)
-		}
-		_ = os.RemoveAll(parent)
-	})
-	return dir
+	return filepath.Join(testboot.Dir(t), "data")
 }
 
 // ordinary makes the command run as a user who is not root, with a copy of the

@@ -3,7 +3,7 @@ package clocktest
 
 import (
 	"time"
-	_ "time/tzdata"
+	_ "time/tzdata" // where the machine has no zones
 
 	"github.com/offerflow/offerflow/domain"
 )

@@ -8,7 +8,7 @@
 //
 // The first New in a test binary starts a private cluster and migrates a
 // template; each database is a copy of it, made in some ten milliseconds where
-// memory holds it (Scratch). Tests
+// memory holds it (package scratch). Tests
 // of package db itself must be in package db_test, since dbtest imports db.
 //
 // Where PostgreSQL is missing the tests fail: a test that skips says nothing.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/offerflow/offerflow/db/cluster"
+	"github.com/offerflow/offerflow/db/dbtest/scratch"
 )
 
 const dirPrefix = "offerflow-dbtest-"
@@ -28,10 +29,10 @@ func open(ctx context.Context) (*server, error) {
 		}
 		return &server{url: *u}, nil
 	}
-	scratch := Scratch(room)
-	sweep(ctx, scratch)
+	folder := scratch.Dir(room)
+	sweep(ctx, folder)
 	// The process's number is in the name for sweep.
-	dir, err := os.MkdirTemp(scratch, fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
+	dir, err := os.MkdirTemp(folder, fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +69,8 @@ func remove(ctx context.Context, dir string) error {
 
 // sweep removes the clusters of test binaries that ended without Stop, e.g. by
 // a panic in a goroutine or a timeout.
-func sweep(ctx context.Context, scratch string) {
-	dirs, _ := filepath.Glob(filepath.Join(scratch, dirPrefix+"*"))
+func sweep(ctx context.Context, folder string) {
+	dirs, _ := filepath.Glob(filepath.Join(folder, dirPrefix+"*"))
 	for _, dir := range dirs {
 		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), dirPrefix), "-")
 		pid, err := strconv.Atoi(number)

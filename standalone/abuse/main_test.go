@@ -6,14 +6,12 @@ package abuse
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -21,12 +19,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/cmd/offerflow/process"
-	"github.com/offerflow/offerflow/db/cluster"
 	"github.com/offerflow/offerflow/worker"
 
 	"github.com/offerflow/offerflow/standalone/blackbox"
 	"github.com/offerflow/offerflow/standalone/boot"
 	"github.com/offerflow/offerflow/standalone/engine"
+	"github.com/offerflow/offerflow/standalone/internal/testboot"
 )
 
 var long = flag.Bool("long", false, "run each attack at its full size")
@@ -41,38 +39,18 @@ var w world
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	code, err := run(m)
-	if err != nil {
-		fmt.Println(err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "offerflow-abuse-")
-	if err != nil {
-		return 1, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if err := os.Chmod(dir, 0o711); err != nil { // a server that root starts runs as another user
-		return 1, err
-	}
-	defer func() {
-		err = errors.Join(err, cluster.Remove(context.Background(), filepath.Join(dir, "data", "postgres")))
-	}()
-	slog.SetLogLoggerLevel(slog.LevelError)
-	if config.Resolver, err = silentResolver(); err != nil {
-		return 1, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	if w.Standalone, err = boot.Start(ctx, engine.Options{DataDir: filepath.Join(dir, "data")}, config); err != nil {
-		return 1, err
-	}
-	w.operator = blackbox.New(w.URL, w.Config.OperatorToken)
-	code = m.Run()
-	return code, w.Stop()
+	testboot.Main(m, func(ctx context.Context, dir string) (stop func() error, err error) {
+		slog.SetLogLoggerLevel(slog.LevelError)
+		if config.Resolver, err = silentResolver(); err != nil {
+			return nil, err
+		}
+		options := engine.Options{DataDir: filepath.Join(dir, "data"), PostgresSettings: testboot.Unsynced()}
+		if w.Standalone, err = boot.Start(ctx, options, config); err != nil {
+			return nil, err
+		}
+		w.operator = blackbox.New(w.URL, w.Config.OperatorToken)
+		return w.Stop, nil
+	})
 }
 
 var config = process.Config{

@@ -10,6 +10,9 @@ import (
 // Every figure is taken once with tiny numbers, so that the benchmarks never rot. What comes out is
 // not judged: a machine that runs tests is not one that measures.
 func TestEveryFigureIsMeasured(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots two sites to measure them")
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	tiny := scale{

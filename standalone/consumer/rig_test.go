@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -22,11 +21,11 @@ import (
 	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/cmd/offerflow/process"
 	"github.com/offerflow/offerflow/db"
-	"github.com/offerflow/offerflow/db/cluster"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/standalone/blackbox"
 	"github.com/offerflow/offerflow/standalone/engine"
+	"github.com/offerflow/offerflow/standalone/internal/testboot"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -54,20 +53,13 @@ type rig struct {
 }
 
 func newRig(t *testing.T) *rig {
-	dir, err := os.MkdirTemp("", "offerflow-consumer-")
+	t.Helper()
+	r, ctx := &rig{t: t}, t.Context()
+	var err error
+	r.engine, err = engine.Start(ctx, engine.Options{DataDir: filepath.Join(testboot.Dir(t), "data"), PostgresSettings: testboot.Unsynced()})
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o711)) // a server that root starts runs as another user
-	r := &rig{t: t}
-	ctx := t.Context()
-	r.engine, err = engine.Start(ctx, engine.Options{DataDir: filepath.Join(dir, "data")})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx := context.Background()
-		require.NoError(t, r.engine.Stop(ctx))
-		require.NoError(t, cluster.Remove(ctx, filepath.Join(dir, "data", "postgres")))
-		_ = os.RemoveAll(dir)
-	})
-	r.connect(dir)
+	t.Cleanup(func() { require.NoError(t, r.engine.Stop(context.Background())) })
+	r.connect()
 	require.NoError(t, process.Migrate(ctx, r.config))
 	store, err := db.Open(ctx, r.engine.DatabaseURL, 8)
 	require.NoError(t, err)
@@ -81,7 +73,7 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-func (r *rig) connect(dir string) {
+func (r *rig) connect() {
 	var err error
 	r.config, err = process.FromEnv()
 	require.NoError(r.t, err)

@@ -5,22 +5,20 @@ package e2e
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"go.temporal.io/sdk/client"
 
 	"github.com/offerflow/offerflow/cmd/offerflow/process"
-	"github.com/offerflow/offerflow/db/cluster"
 	"github.com/offerflow/offerflow/worker"
 
 	"github.com/offerflow/offerflow/standalone/blackbox"
 	"github.com/offerflow/offerflow/standalone/boot"
 	"github.com/offerflow/offerflow/standalone/engine"
+	"github.com/offerflow/offerflow/standalone/internal/testboot"
 )
 
 // world is the one standalone of this package, and what listens to it from outside.
@@ -35,37 +33,21 @@ type world struct {
 var w world
 
 func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Println(err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "offerflow-e2e-")
-	if err != nil {
-		return 1, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if err := os.Chmod(dir, 0o711); err != nil { // a server that root starts runs as another user
-		return 1, err
-	}
-	defer func() {
-		err = errors.Join(err, cluster.Remove(context.Background(), filepath.Join(dir, "data", "postgres")))
-	}()
-	restore, err := w.captureLogs(filepath.Join(dir, "log.json"))
-	if err != nil {
-		return 1, err
-	}
-	defer restore()
-	if err := w.start(dir); err != nil {
-		return 1, err
-	}
-	code = m.Run()
-	err = w.Stop()
-	return code, errors.Join(err, w.checkLogs())
+	testboot.Main(m, func(ctx context.Context, dir string) (stop func() error, err error) {
+		restore, err := w.captureLogs(filepath.Join(dir, "log.json"))
+		if err != nil {
+			return nil, err
+		}
+		if err := w.start(ctx, dir); err != nil {
+			restore()
+			return nil, err
+		}
+		return func() error {
+			err := errors.Join(w.Stop(), w.checkLogs())
+			restore()
+			return err
+		}, nil
+	})
 }
 
 var config = process.Config{
@@ -93,7 +75,7 @@ func (w *world) captureLogs(path string) (restore func(), err error) {
 	return restore, nil
 }
 
-func (w *world) start(dir string) (err error) {
+func (w *world) start(ctx context.Context, dir string) (err error) {
 	w.collector = newCollector()
 	for name, value := range map[string]string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT": w.collector.URL, "OTEL_BSP_SCHEDULE_DELAY": "200",
@@ -103,9 +85,8 @@ func (w *world) start(dir string) (err error) {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	w.Standalone, err = boot.Start(ctx, engine.Options{DataDir: filepath.Join(dir, "data"), Logger: slog.Default()}, config)
+	options := engine.Options{DataDir: filepath.Join(dir, "data"), Logger: slog.Default(), PostgresSettings: testboot.Unsynced()}
+	w.Standalone, err = boot.Start(ctx, options, config)
 	if err != nil {
 		return err
 	}

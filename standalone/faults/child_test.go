@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -13,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/offerflow/offerflow/db/cluster"
 )
 
 // child is Offerflow, or a part of it, in a process of its own.
@@ -149,26 +146,4 @@ func (o *output) tail(n int) string {
 		text = before + after
 	}
 	return text[max(0, len(text)-n):]
-}
-
-// workDir is an empty folder that any user may pass through, so that PostgreSQL reaches its own
-// below it; what runs there is stopped and all of it removed at the end.
-func workDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "offerflow-faults-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o711); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		for _, below := range []string{"data/postgres", "postgres"} {
-			if err := cluster.Remove(context.Background(), filepath.Join(dir, below)); err != nil {
-				t.Error(err)
-			}
-		}
-		_ = os.RemoveAll(dir)
-	})
-	return dir
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/offerflow/offerflow/standalone/blackbox"
+	"github.com/offerflow/offerflow/standalone/internal/testboot"
 )
 
 const (
@@ -41,7 +42,7 @@ func slower(alone time.Duration) time.Duration { return 3*alone + 5*time.Second 
 // A dead, a slow and a flapping endpoint delay nobody else (rule 52). The same load is measured
 // twice: first they answer, then they do not.
 func TestBadEndpointsDelayNobodyElse(t *testing.T) {
-	_, at := start(t, roleStandalone, envDir+"="+filepath.Join(workDir(t), "data"), "OFFERFLOW_POSTGRES_PORT=0",
+	_, at := start(t, roleStandalone, envDir+"="+filepath.Join(testboot.Dir(t), "data"), "OFFERFLOW_POSTGRES_PORT=0",
 		"OFFERFLOW_NATS_PORT=0", "OFFERFLOW_TEMPORAL_PORT=0", "OFFERFLOW_TEMPORAL_UI_PORT=0")
 	b := &bystanders{delayed: map[string]time.Duration{}}
 	operator := blackbox.New(at.URL, at.OperatorToken)

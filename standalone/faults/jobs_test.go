@@ -8,6 +8,7 @@ import (
 
 	"github.com/offerflow/offerflow/standalone/blackbox"
 	"github.com/offerflow/offerflow/standalone/internal/bulk"
+	"github.com/offerflow/offerflow/standalone/internal/testboot"
 )
 
 // jobConversions are as many as a job decides in some seconds.
@@ -16,7 +17,7 @@ const jobConversions = 1500
 // A job that is killed half-way goes on where it was, each conversion decided exactly once (rule 27);
 // paused, it stands still, also over another kill.
 func TestJobKilledHalfWay(t *testing.T) {
-	run := &killing{t: t, dir: filepath.Join(workDir(t), "data")}
+	run := &killing{t: t, dir: filepath.Join(testboot.Dir(t), "data")}
 	run.boot()
 	tenant := run.waitingForPeople(t, jobConversions)
 	jobID, err := tenant.ReviewMany(t.Context(), "approve", map[string]any{"status": "Pending"})

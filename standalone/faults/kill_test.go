@@ -11,13 +11,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/standalone/blackbox"
+	"github.com/offerflow/offerflow/standalone/internal/testboot"
 )
 
 // What a killed standalone answered is so after it has started again, whenever it was killed. All
 // seeds share a data folder, each with a tenant of its own; that nothing stays overdue is awaited
 // once, after the last.
 func TestKilledAtAnyMoment(t *testing.T) {
-	run := &killing{t: t, dir: filepath.Join(workDir(t), "data"), mail: openMail(t)}
+	run := &killing{t: t, dir: filepath.Join(testboot.Dir(t), "data"), mail: openMail(t)}
 	run.boot()
 	for _, seed := range seeds() {
 		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { run.seed(t, seed) }) {
@@ -36,7 +37,15 @@ func seeds() []uint64 {
 	if *firstSeed != 0 {
 		return []uint64{*firstSeed}
 	}
-	all := make([]uint64, *seedCount)
+	count := *seedCount
+	switch {
+	case count > 0:
+	case testing.Short():
+		count = 4
+	default:
+		count = 20
+	}
+	all := make([]uint64, count)
 	for i := range all {
 		all[i] = uint64(i) + 1
 	}

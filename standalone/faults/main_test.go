@@ -29,7 +29,7 @@ import (
 )
 
 var (
-	seedCount = flag.Int("seeds", 20, "how many seeds are run")
+	seedCount = flag.Int("seeds", 0, "how many seeds are run; 0 runs 20, or 4 with -short")
 	firstSeed = flag.Uint64("seed", 0, "run this seed only; 0 runs -seeds of them")
 )
 

@@ -14,6 +14,7 @@ import (
 	"github.com/offerflow/offerflow/cmd/offerflow/process"
 	"github.com/offerflow/offerflow/standalone/blackbox"
 	"github.com/offerflow/offerflow/standalone/internal/ports"
+	"github.com/offerflow/offerflow/standalone/internal/testboot"
 )
 
 // Each part is killed by itself under load and comes back: what was answered meanwhile is so, the
@@ -70,7 +71,7 @@ func startParts(t *testing.T, more ...string) *parts {
 		t.Fatal(err)
 	}
 	port := func(n int) string { return strconv.Itoa(picked[n]) }
-	p := &parts{t: t, dir: workDir(t), running: map[string]*child{}, says: map[string]ready{}}
+	p := &parts{t: t, dir: testboot.Dir(t), running: map[string]*child{}, says: map[string]ready{}}
 	below := func(role string) string { return envDir + "=" + filepath.Join(p.dir, role) }
 	p.settings = map[string][]string{
 		rolePostgres: {below(rolePostgres), envPort + "=" + port(0)},

@@ -79,6 +79,9 @@ func TestScenariosWithoutACache(t *testing.T) {
 	if os.Getenv(withoutCache) != "" {
 		t.Skip("this is that run") // the parent runs it
 	}
+	if testing.Short() {
+		t.Skip("the long form of TestScenarios")
+	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestScenarios$", "-test.v="+strconv.FormatBool(testing.Verbose()))
 	cmd.Env = append(os.Environ(), withoutCache+"=1")
 	if out, err := cmd.CombinedOutput(); err != nil {

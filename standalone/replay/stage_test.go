@@ -15,12 +15,12 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/offerflow/offerflow/cmd/offerflow/process"
-	"github.com/offerflow/offerflow/db/cluster"
 	offerflow "github.com/offerflow/offerflow/worker"
 
 	"github.com/offerflow/offerflow/standalone/blackbox"
 	"github.com/offerflow/offerflow/standalone/boot"
 	"github.com/offerflow/offerflow/standalone/engine"
+	"github.com/offerflow/offerflow/standalone/internal/testboot"
 )
 
 var record = flag.Bool("record", false, "write the histories into workflows/testdata")
@@ -60,13 +60,6 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "offerflow-replay-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o711); err != nil { // a server that root starts runs as another user
-		t.Fatal(err)
-	}
 	config := process.Config{
 		HTTPAddr: "127.0.0.1:0", DatabaseConns: 20, NATSReplicas: 1, AttributionStart: offerflow.StartOnClick, LogFormat: "text", LogLevel: "warn",
 	}
@@ -76,8 +69,9 @@ func newStage(t *testing.T) *stage {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	s := &stage{}
+	var err error
 	s.Standalone, err = boot.Start(ctx, engine.Options{
-		DataDir: filepath.Join(dir, "data"), TemporalConfig: map[string]any{"history.maxTotalUpdates": updatesPerRun},
+		DataDir: filepath.Join(testboot.Dir(t), "data"), PostgresSettings: testboot.Unsynced(), TemporalConfig: map[string]any{"history.maxTotalUpdates": updatesPerRun},
 	}, config)
 	if err != nil {
 		t.Fatal(err)
@@ -86,10 +80,6 @@ func newStage(t *testing.T) *stage {
 		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
-		if err := cluster.Remove(context.Background(), filepath.Join(dir, "data", "postgres")); err != nil {
-			t.Error(err)
-		}
-		_ = os.RemoveAll(dir)
 	})
 	if s.temporal, err = client.Dial(s.Engine.TemporalOptions()); err != nil {
 		t.Fatal(err)

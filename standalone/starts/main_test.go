@@ -5,7 +5,6 @@ package starts
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,9 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/offerflow/offerflow/db/cluster"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/standalone/engine"
+	"github.com/offerflow/offerflow/standalone/internal/testboot"
 )
 
 // The parts that all tests share, and the binary.
@@ -31,39 +30,19 @@ var (
 	right map[string]string
 )
 
-func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { testboot.Main(m, begin) }
 
-func run(m *testing.M) (code int, err error) {
-	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "offerflow-starts-test-")
-	if err != nil {
-		return 0, err
-	}
-	if err := os.Chmod(dir, 0o711); err != nil {
-		return 0, err
-	}
-	data := filepath.Join(dir, "data")
-	defer func() {
-		err = errors.Join(err, cluster.Remove(ctx, filepath.Join(data, "postgres")), os.RemoveAll(dir))
-	}()
+func begin(ctx context.Context, dir string) (stop func() error, err error) {
 	binary = filepath.Join(dir, "offerflow")
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "./cmd/offerflow")
 	build.Dir, build.Stderr = "../..", os.Stderr
 	if err := build.Run(); err != nil {
-		return 0, fmt.Errorf("building offerflow: %w", err)
+		return nil, fmt.Errorf("building offerflow: %w", err)
 	}
-	parts, err = engine.Start(ctx, engine.Options{DataDir: data, Logger: slog.New(slog.DiscardHandler), PostgresSettings: map[string]string{"fsync": "off"}})
-	if err != nil {
-		return 0, err
+	options := engine.Options{DataDir: filepath.Join(dir, "data"), Logger: slog.New(slog.DiscardHandler), PostgresSettings: testboot.Unsynced()}
+	if parts, err = engine.Start(ctx, options); err != nil {
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, parts.Stop(ctx)) }()
 	right = map[string]string{
 		"OFFERFLOW_DATABASE_URL": parts.DatabaseURL, "OFFERFLOW_NATS_URL": parts.NATSURL, "OFFERFLOW_NATS_MONITOR_URL": parts.NATSMonitorURL,
 		"TEMPORAL_ADDRESS": parts.TemporalAddress, "TEMPORAL_NAMESPACE": parts.Namespace, "TEMPORAL_API_KEY": parts.TemporalToken, "TEMPORAL_TLS": "false",
@@ -72,7 +51,7 @@ func run(m *testing.M) (code int, err error) {
 		"OFFERFLOW_STREAM_CLICKS_MIB": "8", "OFFERFLOW_STREAM_STARTS_MIB": "8", "OFFERFLOW_STREAM_POSTBACKS_MIB": "8",
 		"OFFERFLOW_STREAM_REFUSED_MIB": "8", "OFFERFLOW_STREAM_EVENTS_MIB": "8",
 	}
-	return m.Run(), nil
+	return func() error { return parts.Stop(context.Background()) }, nil
 }
 
 // The commands that work with the parts, and those among them that go on until they are told to stop.

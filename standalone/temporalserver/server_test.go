@@ -23,6 +23,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/offerflow/offerflow/db/cluster"
+	"github.com/offerflow/offerflow/standalone/internal/testboot"
 	"github.com/offerflow/offerflow/standalone/temporalserver"
 )
 
@@ -31,31 +32,13 @@ var address, postgresURL string
 
 const token = "token-of-the-tests"
 
-func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { testboot.Main(m, begin) }
 
-func run(m *testing.M) (code int, err error) {
-	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "offerflow-temporal-test-")
+func begin(ctx context.Context, dir string) (stop func() error, err error) {
+	pg, err := cluster.Start(ctx, cluster.Options{Dir: filepath.Join(dir, "postgres"), Settings: testboot.Unsynced()})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if err := os.Chmod(dir, 0o711); err != nil {
-		return 0, err
-	}
-	home := filepath.Join(dir, "pg")
-	defer func() { err = errors.Join(err, cluster.Remove(ctx, home), os.RemoveAll(dir)) }()
-	pg, err := cluster.Start(ctx, cluster.Options{Dir: home, Settings: map[string]string{"fsync": "off"}})
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, pg.Stop(ctx)) }()
 	postgresURL = pg.URL("postgres")
 	opts := temporalserver.Options{
 		PostgresURL: postgresURL, Token: token,
@@ -63,19 +46,18 @@ func run(m *testing.M) (code int, err error) {
 	}
 	first, err := temporalserver.Start(ctx, opts)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if err := first.Stop(ctx); err != nil {
-		return 0, err
+		return nil, err
 	}
 	// The second start finds everything there: schema, namespace, attributes.
 	second, err := temporalserver.Start(ctx, opts)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, second.Stop(ctx)) }()
 	address = second.Address()
-	return m.Run(), nil
+	return func() error { return errors.Join(second.Stop(context.Background()), pg.Stop(context.Background())) }, nil
 }
 
 func dial(t *testing.T) client.Client {

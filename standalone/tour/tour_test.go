@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/offerflow/offerflow/cmd/offerflow/process"
-	"github.com/offerflow/offerflow/db/cluster"
 	"github.com/offerflow/offerflow/standalone/boot"
 	"github.com/offerflow/offerflow/standalone/engine"
 	"github.com/offerflow/offerflow/standalone/internal/ports"
+	"github.com/offerflow/offerflow/standalone/internal/testboot"
 )
 
 // pages are read in this order, as by one reader in one shell.
@@ -39,7 +39,7 @@ type block struct {
 }
 
 func TestEveryLineOfTheTourWorks(t *testing.T) {
-	dir := workDir(t)
+	dir := testboot.Dir(t)
 	address := start(t, filepath.Join(dir, "data"))
 	var blocks []block
 	for _, page := range pages {
@@ -61,25 +61,6 @@ func TestEveryLineOfTheTourWorks(t *testing.T) {
 	}
 }
 
-// workDir is the reader's folder. A server that root starts runs as another user and passes through.
-func workDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "offerflow-tour-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o711); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Remove(context.Background(), filepath.Join(dir, "data", "postgres")); err != nil {
-			t.Error(err)
-		}
-		_ = os.RemoveAll(dir)
-	})
-	return dir
-}
-
 // start boots a standalone on free ports and returns its address.
 func start(t *testing.T, data string) string {
 	t.Helper()
@@ -93,7 +74,7 @@ func start(t *testing.T, data string) string {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	s, err := boot.Start(ctx, engine.Options{DataDir: data}, config)
+	s, err := boot.Start(ctx, engine.Options{DataDir: data, PostgresSettings: testboot.Unsynced()}, config)
 	if err != nil {
 		t.Fatal(err)
 	}

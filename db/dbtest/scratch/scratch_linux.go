@@ -1,4 +1,4 @@
-package dbtest
+package scratch
 
 import (
 	"os"
@@ -11,9 +11,9 @@ const (
 	mountNoExec = 8 // ST_NOEXEC
 )
 
-// Scratch is where tests keep files that may go with the machine: in memory where so many bytes are free there, since a
+// Dir is where tests keep files that may go with the machine: in memory where so many bytes are free there, since a
 // database is made of a thousand files, and making those on a disk takes longer than most tests; else the usual place.
-func Scratch(bytes uint64) string {
+func Dir(bytes uint64) string {
 	var fs syscall.Statfs_t
 	if os.Getenv("TMPDIR") != "" || syscall.Statfs(inMemory, &fs) != nil {
 		return os.TempDir()

@@ -1,0 +1,2 @@
+// Package scratch says where tests keep their files.
+package scratch
