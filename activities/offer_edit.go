@@ -115,7 +115,7 @@ func (s *Share) CheckFigure(field domain.ScheduledField) error {
 // By is an editor as both sides read it: the tenant, and who of it.
 func (s *Share) By(actor string) string { return s.Name + " (" + actor + ")" + s.OnBehalf }
 
-// Record writes the change log of an edit that made a version, one entry per field, and the news of
+// Record writes the change log of an edit that made a version, one entry per field, and the event of
 // it: the mail to the other side and both sides' live streams (rule 56).
 func (s *Share) Record(ctx context.Context, tx dbgen.DBTX, actor string, version int64, changes []domain.OfferChange, at time.Time) error {
 	entries, err := json.Marshal(changes)

@@ -60,7 +60,7 @@ func (e *engine) UpdateWithStartWorkflow(ctx context.Context, options client.Upd
 	if err != nil {
 		return nil, err
 	}
-	settled, err := e.decisions.Settle(ctx, options.UpdateOptions.Args[0].(attribution.SettleRequest))
+	settled, err := e.decisions.ApplyTransition(ctx, options.UpdateOptions.Args[0].(attribution.TransitionRequest))
 	return updateHandle{settled: settled, err: err}, nil
 }
 
@@ -81,12 +81,12 @@ func (e *engine) failing(times int) {
 
 type updateHandle struct {
 	client.WorkflowUpdateHandle
-	settled attribution.Settled
+	settled attribution.TransitionResult
 	err     error
 }
 
 func (h updateHandle) Get(_ context.Context, value any) error {
-	*value.(*attribution.Settled) = h.settled
+	*value.(*attribution.TransitionResult) = h.settled
 	return h.err
 }
 

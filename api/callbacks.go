@@ -272,7 +272,7 @@ func (s *Server) testCallbackEndpoint(ctx context.Context, _ *struct{}) (*delive
 }
 
 func testMessage(id uuid.UUID, at time.Time) ([]byte, error) {
-	conversion, err := json.Marshal(domain.News{
+	conversion, err := json.Marshal(domain.CallbackConversion{
 		Status: domain.StatusSuccess, UserCompletedAt: at, IsRewardSent: true, ClickID: newID(), ConversionID: newID(),
 		OfferID: newID(), OfferName: "Test offer", OfferAdvertiserID: newID(), OfferAdvertiserName: "Test advertiser", OfferEventID: newID(),
 		EventID: "test", EventName: "Test event", RewardPoints: "100.00", Revenue: "1.00", Currency: "USD",

@@ -24,7 +24,7 @@ func (t *conversionProbe) showCallback(ctx context.Context) (goOn bool, err erro
 		step.Detail = "There is no callback endpoint: PUT /api/v1/callback-endpoint."
 	case endpoint.DisabledAt != nil:
 		step.Detail = "The callback endpoint is disabled: it answered 410 Gone. PUT it again to enable it."
-	case !domain.Wanted(endpoint.Events, domain.ConversionNews{Status: t.answer.Status}):
+	case !domain.WantsEvent(endpoint.Events, domain.StatusEvent{Status: t.answer.Status}):
 		step.State, step.Detail = testSkipped, "The endpoint does not subscribe to "+string(t.answer.Status)+": it only gets the Success."
 	default:
 		if step, err = t.attempted(ctx, step, endpoint.ID); err != nil {
@@ -126,7 +126,7 @@ func (t *conversionProbe) tellPartner(ctx context.Context) (endpoints []uuid.UUI
 		why = "The partner has no active postback for " + string(conversion.Status) + "."
 		var ids []uuid.UUID
 		for _, row := range rows {
-			if row.Kind != "partner" || row.DisabledAt != nil || !domain.PartnerWanted(row.Events, domain.ConversionNews{Status: conversion.Status}) {
+			if row.Kind != "partner" || row.DisabledAt != nil || !domain.PartnerWantsEvent(row.Events, domain.StatusEvent{Status: conversion.Status}) {
 				continue
 			}
 			id := newID()

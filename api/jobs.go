@@ -56,7 +56,7 @@ type jobFailure struct {
 	Number       int64      `json:"number" doc:"Its position in the job; for an upload the line in the file."`
 	ConversionID *uuid.UUID `json:"conversionId"`
 	OfferID      *uuid.UUID `json:"offerId,omitempty" doc:"The shared offer that could not be edited."`
-	Line         string     `json:"line,omitempty" doc:"The line of the upload as sent."`
+	Line         string     `json:"line,omitempty" doc:"The line of the upload as sent; for an erasure, what is erased."`
 	Field        string     `json:"field,omitempty" doc:"The column with the error."`
 	Error        string     `json:"error" doc:"A reason code, or the error in the line."`
 }

@@ -352,7 +352,7 @@ func whyUntold(postback *dbgen.PartnerPostback, c *dbgen.Conversion, mayHear boo
 		return "its goal is private (rule 66)"
 	case postback.EventID != nil && *postback.EventID != c.EventID:
 		return "the conversion has another event"
-	case !domain.PartnerWanted(postback.Events, domain.ConversionNews{Status: c.Status, RewardWasSent: reversed}):
+	case !domain.PartnerWantsEvent(postback.Events, domain.StatusEvent{Status: c.Status, RewardWasSent: reversed}):
 		return "this status is not in the postback's events"
 	case postback.Status != "active":
 		return "the postback is paused"

@@ -97,5 +97,5 @@ func (r *router) describePortal(path, scope string, body reflect.Type) {
 		ok.Description = http.StatusText(http.StatusOK)
 	}
 	media.Schema = &huma.Schema{AnyOf: append(slices.Clone(forms), own)}
-	ok.Description += "; a token of scope " + scope + " gets a form of its own"
+	ok.Description += "; a token of scope " + scope + " gets its own form"
 }

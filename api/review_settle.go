@@ -33,7 +33,7 @@ const (
 
 // settledOne is the outcome of one conversion of a review.
 type settledOne struct {
-	settled attribution.Settled
+	settled attribution.TransitionResult
 	err     error
 }
 
@@ -92,7 +92,7 @@ func (s *Server) settleAll(ctx context.Context, request *reviewRequest, rows map
 			continue
 		}
 		group.Go(func() error {
-			outcomes[i].settled, outcomes[i].err = s.settle(ctx, attribution.SettleRequest{
+			outcomes[i].settled, outcomes[i].err = s.settle(ctx, attribution.TransitionRequest{
 				TenantID: principal(ctx).TenantID, ConversionID: id, Action: request.action, RequestID: request.requestID,
 				Actor: principal(ctx).Actor, Note: request.note, OverrideCaps: request.overrideCaps,
 			})
@@ -105,7 +105,7 @@ func (s *Server) settleAll(ctx context.Context, request *reviewRequest, rows map
 
 // settle asks the conversion's workflow for one transition, and starts it where none runs. Asked
 // again with the same RequestID it answers the same, so that it may be tried as often as needed.
-func (s *Server) settle(ctx context.Context, request attribution.SettleRequest) (settled attribution.Settled, err error) {
+func (s *Server) settle(ctx context.Context, request attribution.TransitionRequest) (settled attribution.TransitionResult, err error) {
 	if s.Temporal == nil {
 		return settled, serviceerror.NewUnavailable("no workflow engine")
 	}
@@ -130,7 +130,7 @@ func (s *Server) settle(ctx context.Context, request attribution.SettleRequest) 
 	return settled, err
 }
 
-func (s *Server) settleOnce(ctx context.Context, updateID string, request attribution.SettleRequest) (settled attribution.Settled, err error) {
+func (s *Server) settleOnce(ctx context.Context, updateID string, request attribution.TransitionRequest) (settled attribution.TransitionResult, err error) {
 	in := workflows.ConversionInput{TenantID: request.TenantID, ConversionID: request.ConversionID, ReviewOnly: true}
 	start := s.Temporal.NewWithStartWorkflowOperation(
 		workflows.ConversionOptions(request.TenantID, request.ConversionID), workflows.ConversionName, in)

@@ -371,7 +371,7 @@ func TestWallWithoutWhatIsDone(t *testing.T) {
 // settle rejects or reverses a conversion, as a person does.
 func (w *wall) settle(conversionID string, action domain.Action) {
 	w.t.Helper()
-	settled, err := w.decisions.Settle(w.t.Context(), attribution.SettleRequest{
+	settled, err := w.decisions.ApplyTransition(w.t.Context(), attribution.TransitionRequest{
 		TenantID: uuid.MustParse(w.tenantID()), ConversionID: uuid.MustParse(conversionID), Action: action, RequestID: uuid.NewString(), Actor: "person",
 	})
 	require.NoError(w.t, err)

@@ -43,9 +43,9 @@ type Result[T any] struct {
 	Found bool
 }
 
-// Read queues a query that returns rows: one call of one of sqlc's methods with what query is
+// QueueRead queues a query that returns rows: one call of one of sqlc's methods with what query is
 // given. It is called twice: now, for the query's text and arguments, and at Send, for the rows.
-func Read[T any](b *Batch, query func(q Querier) (T, error)) *Result[T] {
+func QueueRead[T any](b *Batch, query func(q Querier) (T, error)) *Result[T] {
 	queue := &queueing{}
 	if _, err := query(queue); !errors.Is(err, errQueued) {
 		panic("a batch's Read is one query")

@@ -16,7 +16,7 @@ import (
 
 // points reads a member's balance in a batch.
 func points(ctx context.Context, batch *db.Batch, member string) *db.Result[int64] {
-	return db.Read(batch, func(q db.Querier) (points int64, err error) {
+	return db.QueueRead(batch, func(q db.Querier) (points int64, err error) {
 		return points, q.QueryRow(ctx, "SELECT points_micros FROM member_balances WHERE pub_member_id = $1", member).Scan(&points)
 	})
 }
@@ -85,5 +85,5 @@ func TestABatchRefusesWhatItCannotAnswer(t *testing.T) {
 	t.Parallel()
 	batch := &db.Batch{}
 	require.Panics(t, func() { _ = batch.QueryRow(t.Context(), "SELECT 1") })
-	require.Panics(t, func() { db.Read(batch, func(db.Querier) (int, error) { return 1, nil }) })
+	require.Panics(t, func() { db.QueueRead(batch, func(db.Querier) (int, error) { return 1, nil }) })
 }

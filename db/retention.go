@@ -13,9 +13,9 @@ import (
 // wait behind it. If it is too short, the next run tries again.
 const moveWithin = "3s"
 
-// monthly says which rows of a partitioned table stay when a month is dropped: $1 and $2 are the month's
+// partitionRules says which rows of a partitioned table stay when a month is dropped: $1 and $2 are the month's
 // bounds, $3 an instant.
-type monthly struct {
+type partitionRules struct {
 	// stays are conditions, each a read of its own; those with $3 take the retention's instant.
 	stays []string
 	// late finds what a decision added since the instant.
@@ -24,7 +24,7 @@ type monthly struct {
 
 // Clicks and postbacks of conversions stay forever. So do held events, and clicks whose session is open.
 // A conversion's id contains its time.
-var monthlies = map[string]monthly{
+var rulesOf = map[string]partitionRules{
 	"clicks": {
 		stays: []string{
 			"r.id IN (SELECT click_id FROM conversions WHERE click_id >= uuid_v7_floor($1) AND click_id < uuid_v7_floor($2))",
@@ -38,11 +38,11 @@ var monthlies = map[string]monthly{
 	},
 }
 
-// LetGo drops a monthly partition of clicks or postbacks, such as clicks_2026_01, and keeps rows that are
+// DropPartition drops a monthly partition of clicks or postbacks, such as clicks_2026_01, and keeps rows that are
 // still referenced. Most of the work runs beside the traffic: the remaining rows are copied to a small
 // partition, which then replaces the month's.
-func (s *Store) LetGo(ctx context.Context, table, month string, before time.Time) (kept int64, err error) {
-	rules := monthlies[table]
+func (s *Store) DropPartition(ctx context.Context, table, month string, before time.Time) (kept int64, err error) {
+	rules := rulesOf[table]
 	from, err := time.Parse("2006_01", strings.TrimPrefix(month, table+"_"))
 	if err != nil || rules.late == "" {
 		return 0, fmt.Errorf("not a month of %s: %s", table, month)

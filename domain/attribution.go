@@ -93,8 +93,8 @@ type NewConversion struct {
 	PayoutRule    *AppliedRule
 	UniquePer     UniquePer
 	ClosesSession bool
-	// Slots are what it takes from caps and budget when it is live.
-	Slots []Slot
+	// CapReservations are what it takes from caps and budget when it is live.
+	CapReservations []CapReservation
 	// OverCap says that it is live without a slot, until a person approves it (rule 31).
 	OverCap bool
 }
@@ -291,7 +291,7 @@ func (f *Facts) OverCap(n NewConversion, reason Reason) Decision {
 	if !reason.IsCap() || f.Current.OverCapPolicy != OverCapPolicyPending {
 		return f.Reject(n, reason)
 	}
-	n.Status, n.ReleaseAt, n.NeedsReview, n.Expected, n.OverCap, n.Slots, n.AwaitsVerdict = StatusPending, nil, true, false, true, nil, false
+	n.Status, n.ReleaseAt, n.NeedsReview, n.Expected, n.OverCap, n.CapReservations, n.AwaitsVerdict = StatusPending, nil, true, false, true, nil, false
 	return Decision{Outcome: OutcomeAccepted, New: &n}
 }
 
@@ -308,7 +308,7 @@ func (f *Facts) newConversion(event *Event) NewConversion {
 	f.money(event, &n)
 	n.stateFigures(f.Postback.Upload)
 	if !f.Click.IsTest { // a test counts for nothing, and takes nothing from anybody
-		n.Slots = Slots(f.Current, event, f.Click.PartnerID, f.PartnerCaps, n.Revenue)
+		n.CapReservations = CapReservations(f.Current, event, f.Click.PartnerID, f.PartnerCaps, n.Revenue)
 	}
 	return n
 }

@@ -21,8 +21,8 @@ type CallbackMessage struct {
 	Conversion json.RawMessage `json:"conversion"`
 }
 
-// ConversionNews is what the callback rules need to know of one transition.
-type ConversionNews struct {
+// StatusEvent is what the callback rules need to know of one transition.
+type StatusEvent struct {
 	Status Status
 	// RewardWasSent says that Success was reached before this transition.
 	RewardWasSent bool
@@ -31,21 +31,21 @@ type ConversionNews struct {
 // CallbackEvents are the statuses that a tenant may ask for. Success is always sent (rule 50).
 var CallbackEvents = []string{"success", "pending", "rejected"}
 
-// Wanted says whether news is sent to an endpoint that asked for these events (rule 50): Success
+// WantsEvent says whether an event is sent to an endpoint that asked for these events (rule 50): Success
 // always, Pending and Rejected on request, the reversal of a Success always.
-func Wanted(events []string, news ConversionNews) bool {
+func WantsEvent(events []string, event StatusEvent) bool {
 	switch {
-	case news.Status == StatusSuccess:
+	case event.Status == StatusSuccess:
 		return true
-	case news.Status == StatusRejected && news.RewardWasSent:
+	case event.Status == StatusRejected && event.RewardWasSent:
 		return true
 	default:
-		return slices.Contains(events, strings.ToLower(string(news.Status)))
+		return slices.Contains(events, strings.ToLower(string(event.Status)))
 	}
 }
 
-// LaneNews is one message of a lane: the news of one conversion for one endpoint (rule 49).
-type LaneNews struct {
+// QueuedDelivery is one message of a queue: the event of one conversion for one endpoint (rule 49).
+type QueuedDelivery struct {
 	Sequence int64
 	Status   Status
 	// Reversal says that it takes a Success back.
@@ -56,18 +56,18 @@ type LaneNews struct {
 	Resent bool
 }
 
-// LaneOrder decides what becomes of a lane's waiting messages (rule 49): which are superseded, and
-// which one goes next. lane is in order of sequence; latest is the sequence of the conversion's
+// QueueOrder decides what becomes of a queue's waiting messages (rule 49): which are superseded, and
+// which one goes next. queue is in order of sequence; latest is the sequence of the conversion's
 // newest transition that is known, sent or not. next is -1 when nothing waits.
-func LaneOrder(lane []LaneNews, latest int64) (superseded []int, next int) {
+func QueueOrder(queue []QueuedDelivery, latest int64) (superseded []int, next int) {
 	next = -1
-	if len(lane) > 0 {
-		latest = max(latest, lane[len(lane)-1].Sequence)
+	if len(queue) > 0 {
+		latest = max(latest, queue[len(queue)-1].Sequence)
 	}
-	for i, news := range lane {
+	for i, event := range queue {
 		switch {
-		case !news.Waiting:
-		case isReplaced(news, latest):
+		case !event.Waiting:
+		case isReplaced(event, latest):
 			superseded = append(superseded, i)
 		case next < 0:
 			next = i
@@ -76,9 +76,9 @@ func LaneOrder(lane []LaneNews, latest int64) (superseded []int, next int) {
 	return superseded, next
 }
 
-// isReplaced: a later status replaces undelivered news, but Success and its reversal are both sent.
-func isReplaced(news LaneNews, latest int64) bool {
-	return latest > news.Sequence && news.Status != StatusSuccess && !news.Reversal && !news.Resent
+// isReplaced: a later status replaces an undelivered event, but Success and its reversal are both sent.
+func isReplaced(event QueuedDelivery, latest int64) bool {
+	return latest > event.Sequence && event.Status != StatusSuccess && !event.Reversal && !event.Resent
 }
 
 // callbackBackoff is rule 51: the wait after the first failed attempt, the second, and so on.

@@ -14,17 +14,17 @@ func TestRule50WhichNewsIsSent(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		events []string
-		news   ConversionNews
+		news   StatusEvent
 		want   bool
 	}{
-		{"Success always", nil, ConversionNews{Status: StatusSuccess}, true},
-		{"Pending unasked", []string{"success", "rejected"}, ConversionNews{Status: StatusPending}, false},
-		{"Pending asked for", []string{"pending"}, ConversionNews{Status: StatusPending}, true},
-		{"Rejected unasked", []string{"pending"}, ConversionNews{Status: StatusRejected}, false},
-		{"Rejected asked for", []string{"rejected"}, ConversionNews{Status: StatusRejected}, true},
-		{"reversal unasked", nil, ConversionNews{Status: StatusRejected, RewardWasSent: true}, true},
+		{"Success always", nil, StatusEvent{Status: StatusSuccess}, true},
+		{"Pending unasked", []string{"success", "rejected"}, StatusEvent{Status: StatusPending}, false},
+		{"Pending asked for", []string{"pending"}, StatusEvent{Status: StatusPending}, true},
+		{"Rejected unasked", []string{"pending"}, StatusEvent{Status: StatusRejected}, false},
+		{"Rejected asked for", []string{"rejected"}, StatusEvent{Status: StatusRejected}, true},
+		{"reversal unasked", nil, StatusEvent{Status: StatusRejected, RewardWasSent: true}, true},
 	} {
-		if got := Wanted(test.events, test.news); got != test.want {
+		if got := WantsEvent(test.events, test.news); got != test.want {
 			t.Errorf("%s: %v", test.name, got)
 		}
 	}
@@ -32,31 +32,33 @@ func TestRule50WhichNewsIsSent(t *testing.T) {
 
 func TestRule49LaneOrder(t *testing.T) {
 	t.Parallel()
-	waiting := func(sequence int64, status Status) LaneNews {
-		return LaneNews{Sequence: sequence, Status: status, Waiting: true}
+	waiting := func(sequence int64, status Status) QueuedDelivery {
+		return QueuedDelivery{Sequence: sequence, Status: status, Waiting: true}
 	}
-	reversal := LaneNews{Sequence: 2, Status: StatusRejected, Reversal: true, Waiting: true}
-	ended := func(sequence int64, status Status) LaneNews { return LaneNews{Sequence: sequence, Status: status} }
+	reversal := QueuedDelivery{Sequence: 2, Status: StatusRejected, Reversal: true, Waiting: true}
+	ended := func(sequence int64, status Status) QueuedDelivery {
+		return QueuedDelivery{Sequence: sequence, Status: status}
+	}
 	for _, test := range []struct {
 		name       string
-		lane       []LaneNews
+		lane       []QueuedDelivery
 		latest     int64
 		superseded []int
 		next       int
 	}{
 		{"empty", nil, 0, nil, -1},
-		{"only one", []LaneNews{waiting(1, StatusPending)}, 1, nil, 0},
-		{"all ended", []LaneNews{ended(1, StatusPending), ended(2, StatusSuccess)}, 2, nil, -1},
-		{"Pending replaced by Success", []LaneNews{waiting(1, StatusPending), waiting(2, StatusSuccess)}, 2, []int{0}, 1},
-		{"Pending that comes after its Success was delivered", []LaneNews{waiting(1, StatusPending), ended(2, StatusSuccess)}, 1, []int{0}, -1},
-		{"Pending replaced by news that is not sent", []LaneNews{waiting(1, StatusPending)}, 2, []int{0}, -1},
-		{"Success and its reversal are both sent", []LaneNews{waiting(1, StatusSuccess), reversal}, 2, nil, 0},
-		{"reversal before a revival is sent", []LaneNews{ended(1, StatusSuccess), reversal, waiting(3, StatusSuccess)}, 3, nil, 1},
-		{"reversal whose Success is not known here", []LaneNews{reversal, waiting(3, StatusSuccess)}, 3, nil, 0},
-		{"plain rejection before a revival is not", []LaneNews{ended(1, StatusPending), waiting(2, StatusRejected), waiting(3, StatusSuccess)}, 3, []int{1}, 2},
-		{"what a person sends again is sent", []LaneNews{{Sequence: 1, Status: StatusPending, Waiting: true, Resent: true}, ended(2, StatusSuccess)}, 2, nil, 0},
+		{"only one", []QueuedDelivery{waiting(1, StatusPending)}, 1, nil, 0},
+		{"all ended", []QueuedDelivery{ended(1, StatusPending), ended(2, StatusSuccess)}, 2, nil, -1},
+		{"Pending replaced by Success", []QueuedDelivery{waiting(1, StatusPending), waiting(2, StatusSuccess)}, 2, []int{0}, 1},
+		{"Pending that comes after its Success was delivered", []QueuedDelivery{waiting(1, StatusPending), ended(2, StatusSuccess)}, 1, []int{0}, -1},
+		{"Pending replaced by news that is not sent", []QueuedDelivery{waiting(1, StatusPending)}, 2, []int{0}, -1},
+		{"Success and its reversal are both sent", []QueuedDelivery{waiting(1, StatusSuccess), reversal}, 2, nil, 0},
+		{"reversal before a revival is sent", []QueuedDelivery{ended(1, StatusSuccess), reversal, waiting(3, StatusSuccess)}, 3, nil, 1},
+		{"reversal whose Success is not known here", []QueuedDelivery{reversal, waiting(3, StatusSuccess)}, 3, nil, 0},
+		{"plain rejection before a revival is not", []QueuedDelivery{ended(1, StatusPending), waiting(2, StatusRejected), waiting(3, StatusSuccess)}, 3, []int{1}, 2},
+		{"what a person sends again is sent", []QueuedDelivery{{Sequence: 1, Status: StatusPending, Waiting: true, Resent: true}, ended(2, StatusSuccess)}, 2, nil, 0},
 	} {
-		superseded, next := LaneOrder(test.lane, test.latest)
+		superseded, next := QueueOrder(test.lane, test.latest)
 		if !slices.Equal(superseded, test.superseded) || next != test.next {
 			t.Errorf("%s: superseded %v, next %d", test.name, superseded, next)
 		}
@@ -66,22 +68,22 @@ func TestRule49LaneOrder(t *testing.T) {
 func TestRule49NoSuccessNorReversalIsEverSuperseded(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		lane := make([]LaneNews, rapid.IntRange(0, 8).Draw(t, "length"))
-		for i := range lane {
-			lane[i] = LaneNews{
+		queue := make([]QueuedDelivery, rapid.IntRange(0, 8).Draw(t, "length"))
+		for i := range queue {
+			queue[i] = QueuedDelivery{
 				Sequence: int64(i + 1), Waiting: rapid.Bool().Draw(t, "waiting"), Resent: rapid.Bool().Draw(t, "resent"),
 				Reversal: rapid.Bool().Draw(t, "reversal"), Status: rapid.SampledFrom([]Status{StatusPending, StatusSuccess, StatusRejected}).Draw(t, "status"),
 			}
 		}
-		superseded, next := LaneOrder(lane, 0)
+		superseded, next := QueueOrder(queue, 0)
 		for _, i := range superseded {
-			if lane[i].Status == StatusSuccess || lane[i].Reversal || !lane[i].Waiting || i == len(lane)-1 {
-				t.Fatalf("superseded %+v of %+v", lane[i], lane)
+			if queue[i].Status == StatusSuccess || queue[i].Reversal || !queue[i].Waiting || i == len(queue)-1 {
+				t.Fatalf("superseded %+v of %+v", queue[i], queue)
 			}
 		}
-		for i, news := range lane {
-			if news.Waiting && !slices.Contains(superseded, i) && (next < 0 || next > i) {
-				t.Fatalf("next is %d although %d waits: %+v", next, i, lane)
+		for i, event := range queue {
+			if event.Waiting && !slices.Contains(superseded, i) && (next < 0 || next > i) {
+				t.Fatalf("next is %d although %d waits: %+v", next, i, queue)
 			}
 		}
 	})

@@ -25,7 +25,7 @@ const (
 )
 
 // Periods are the calendar periods of one instant in one time zone, each as its first day at
-// midnight UTC: a date, not an instant. They are stored on the conversion, so that a slot is given
+// midnight UTC: a date, not an instant. They are stored on the conversion, so that a reservation is given
 // back where it was taken.
 type Periods struct{ Day, Week, Month time.Time }
 
@@ -100,8 +100,8 @@ func (z Zone) At(t time.Time) *time.Location {
 	return z.Current
 }
 
-// Slot is one counter that a conversion takes from, and gives back to.
-type Slot struct {
+// CapReservation is one counter that a conversion takes from, and gives back to.
+type CapReservation struct {
 	Scope   CapScope
 	ScopeID uuid.UUID
 	Period  Period
@@ -113,19 +113,19 @@ type Slot struct {
 	Reason Reason
 }
 
-// Exhausted is a slot that was not to be had.
+// Exhausted is a reservation that was not to be had.
 type Exhausted struct {
-	Slot Slot
+	Slot CapReservation
 	// ResetsAt is when its counter starts again from 0; nil for a lifetime's.
 	ResetsAt *time.Time
 }
 
-// ExhaustedAt is a slot that a conversion received at an instant did not get. Periods of the receipt are
+// ExhaustedAt is a reservation that a conversion received at an instant did not get. Periods of the receipt are
 // those of the zone of then.
-func ExhaustedAt(slot Slot, receivedAt time.Time, zone Zone) *Exhausted {
+func ExhaustedAt(reservation CapReservation, receivedAt time.Time, zone Zone) *Exhausted {
 	loc := zone.At(receivedAt)
-	e := &Exhausted{Slot: slot}
-	if end, ok := PeriodsAt(receivedAt, loc).End(slot.Period); ok {
+	e := &Exhausted{Slot: reservation}
+	if end, ok := PeriodsAt(receivedAt, loc).End(reservation.Period); ok {
 		at := DayStart(end, loc)
 		if next := zone.At(at); next != loc { // the day begins by the zone that took over meanwhile
 			at = DayStart(end, next)
@@ -135,21 +135,21 @@ func ExhaustedAt(slot Slot, receivedAt time.Time, zone Zone) *Exhausted {
 	return e
 }
 
-// Slots are the counters of the caps and the budget that are set, in the one order in which they
+// CapReservations are the counters of the caps and the budget that are set, in the one order in which they
 // are taken and given back: event, partner, budget (rule 29). One order means no deadlock. event is nil
 // where it has left the offer: its caps went with it, the others hold.
-func Slots(offer *Offer, event *Event, partnerID *uuid.UUID, partner Caps, revenue Micros) []Slot {
-	var slots []Slot
+func CapReservations(offer *Offer, event *Event, partnerID *uuid.UUID, partner Caps, revenue Micros) []CapReservation {
+	var reservations []CapReservation
 	if event != nil {
-		slots = capSlots(slots, CapScopeEvent, event.ID, event.Caps)
+		reservations = capReservations(reservations, CapScopeEvent, event.ID, event.Caps)
 	}
 	if partnerID != nil {
-		slots = capSlots(slots, CapScopePartner, *partnerID, partner)
+		reservations = capReservations(reservations, CapScopePartner, *partnerID, partner)
 	}
 	if revenue == 0 {
-		return slots // rule 32: nothing that costs nothing crosses a budget
+		return reservations // rule 32: nothing that costs nothing crosses a budget
 	}
-	return append(slots, Slot{
+	return append(reservations, CapReservation{
 		Scope: CapScopeBudget, ScopeID: offer.ID, Period: offer.BudgetPeriod(),
 		Amount: int64(revenue), Ceiling: int64(offer.Budget), Reason: ReasonBudgetExhausted,
 	})
@@ -163,11 +163,11 @@ func (o *Offer) BudgetPeriod() Period {
 	return PeriodTotal
 }
 
-func capSlots(slots []Slot, scope CapScope, id uuid.UUID, caps Caps) []Slot {
+func capReservations(reservations []CapReservation, scope CapScope, id uuid.UUID, caps Caps) []CapReservation {
 	for _, c := range caps.Set() {
-		slots = append(slots, Slot{Scope: scope, ScopeID: id, Period: c.Period, Amount: 1, Ceiling: c.Ceiling, Reason: c.Reason})
+		reservations = append(reservations, CapReservation{Scope: scope, ScopeID: id, Period: c.Period, Amount: 1, Ceiling: c.Ceiling, Reason: c.Reason})
 	}
-	return slots
+	return reservations
 }
 
 // Cap is one limit that is set.

@@ -100,32 +100,32 @@ func TestSlots(t *testing.T) {
 	partner := idOf("partner")
 	event := goal("A", func(e *Event) { e.Caps = allCaps(3) })
 	offer := multiOffer(event)
-	reasons := func(slots []Slot) (list []Reason) {
-		for _, slot := range slots {
-			list = append(list, slot.Reason)
+	reasons := func(reservations []CapReservation) (list []Reason) {
+		for _, reservation := range reservations {
+			list = append(list, reservation.Reason)
 		}
 		return list
 	}
 	four := []Reason{ReasonCapDaily, ReasonCapWeekly, ReasonCapMonthly, ReasonCapTotal}
-	slots := Slots(offer, &event, &partner, allCaps(5), 7)
-	require.Equal(t, append(append(append([]Reason{}, four...), four...), ReasonBudgetExhausted), reasons(slots), "rule 29: event, partner, budget")
-	for i, slot := range slots {
+	reservations := CapReservations(offer, &event, &partner, allCaps(5), 7)
+	require.Equal(t, append(append(append([]Reason{}, four...), four...), ReasonBudgetExhausted), reasons(reservations), "rule 29: event, partner, budget")
+	for i, reservation := range reservations {
 		switch {
 		case i < 4:
-			require.Equal(t, Slot{CapScopeEvent, event.ID, slot.Period, 1, 3, four[i]}, slot)
+			require.Equal(t, CapReservation{CapScopeEvent, event.ID, reservation.Period, 1, 3, four[i]}, reservation)
 		case i < 8:
-			require.Equal(t, Slot{CapScopePartner, partner, slot.Period, 1, 5, four[i-4]}, slot)
+			require.Equal(t, CapReservation{CapScopePartner, partner, reservation.Period, 1, 5, four[i-4]}, reservation)
 		default:
-			require.Equal(t, Slot{CapScopeBudget, offer.ID, PeriodTotal, 7, int64(*decimal("1000")), ReasonBudgetExhausted}, slot)
+			require.Equal(t, CapReservation{CapScopeBudget, offer.ID, PeriodTotal, 7, int64(*decimal("1000")), ReasonBudgetExhausted}, reservation)
 		}
 	}
 	plain := goal("A")
-	require.Empty(t, Slots(offer, &plain, &partner, Caps{}, 0), "rule 34: null is none")
-	require.Empty(t, Slots(offer, &plain, nil, allCaps(1), 0), "no partner, no partner's caps")
+	require.Empty(t, CapReservations(offer, &plain, &partner, Caps{}, 0), "rule 34: null is none")
+	require.Empty(t, CapReservations(offer, &plain, nil, allCaps(1), 0), "no partner, no partner's caps")
 	weekly := goal("A", func(e *Event) { e.Weekly = allCaps(1).Weekly })
-	require.Equal(t, []Reason{ReasonCapWeekly}, reasons(Slots(offer, &weekly, nil, Caps{}, 0)))
+	require.Equal(t, []Reason{ReasonCapWeekly}, reasons(CapReservations(offer, &weekly, nil, Caps{}, 0)))
 	offer.BudgetType = BudgetTypeDaily
-	require.Equal(t, PeriodDay, Slots(offer, &plain, nil, Caps{}, 1)[0].Period, "rule 32: a daily budget")
+	require.Equal(t, PeriodDay, CapReservations(offer, &plain, nil, Caps{}, 1)[0].Period, "rule 32: a daily budget")
 }
 
 func TestSlotsOfADecision(t *testing.T) {
@@ -134,15 +134,15 @@ func TestSlotsOfADecision(t *testing.T) {
 	now.Budget = 5
 	p := newPlay(then)
 	p.facts.Current, p.facts.PartnerCaps = now, allCaps(9)
-	slots := p.post(0, "A").New.Slots
-	require.Len(t, slots, 6)
-	require.Equal(t, int64(5), slots[5].Ceiling, "rule 32: caps and budget are the version's at the decision")
-	require.Equal(t, int64(2_500_000), slots[5].Amount, "rule 32: the budget counts revenue")
+	reservations := p.post(0, "A").New.CapReservations
+	require.Len(t, reservations, 6)
+	require.Equal(t, int64(5), reservations[5].Ceiling, "rule 32: caps and budget are the version's at the decision")
+	require.Equal(t, int64(2_500_000), reservations[5].Amount, "rule 32: the budget counts revenue")
 
-	single := newPlay(singleOffer(capped)).post(0, "").New.Slots
+	single := newPlay(singleOffer(capped)).post(0, "").New.CapReservations
 	require.Equal(t, CapScopeEvent, single[0].Scope, "rule 29: a SingleEvent offer's caps are on its one event")
 	p = newPlay(multiOffer(goal("A", capped), goal("B")))
-	require.Len(t, p.post(0, "B").New.Slots, 1, "rule 33: another event's cap is none of its own")
+	require.Len(t, p.post(0, "B").New.CapReservations, 1, "rule 33: another event's cap is none of its own")
 }
 
 func TestOverCap(t *testing.T) {
@@ -162,13 +162,13 @@ func TestOverCap(t *testing.T) {
 		require.Equal(t, StatusPending, d.New.Status)
 		require.True(t, d.New.NeedsReview && d.New.OverCap, "waits for a person")
 		require.Nil(t, d.New.ReleaseAt, "the timer does not approve")
-		require.Empty(t, d.New.Slots, "and is not counted")
+		require.Empty(t, d.New.CapReservations, "and is not counted")
 	}
 	f := newPlay(changedOffer(multiOffer(goal("A")), pendingPolicy)).facts
 	d := f.OverCap(*n, ReasonBudgetExhausted)
 	require.Equal(t, OutcomeRejected, d.Outcome, "rule 32: the budget rejects, whatever the policy for caps")
 	require.Equal(t, ReasonBudgetExhausted, d.Reason)
-	require.Len(t, n.Slots, 1, "the decision that was handed in stays as it was")
+	require.Len(t, n.CapReservations, 1, "the decision that was handed in stays as it was")
 }
 
 func TestRule10OverCap(t *testing.T) {

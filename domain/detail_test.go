@@ -90,18 +90,18 @@ func TestExplainCaps(t *testing.T) {
 	offer := multiOffer(goal("A"), goal("B"))
 	midnight, monday, month := "2026-03-01T23:00:00Z", "2026-03-01T23:00:00Z", "2026-03-31T22:00:00Z"
 	for _, c := range []struct {
-		slot                 Slot
+		slot                 CapReservation
 		anyone, its, tenants string
 	}{
-		{Slot{Scope: CapScopeEvent, ScopeID: idOf("A"), Period: PeriodDay, Ceiling: 5, Reason: ReasonCapDaily},
+		{CapReservation{Scope: CapScopeEvent, ScopeID: idOf("A"), Period: PeriodDay, Ceiling: 5, Reason: ReasonCapDaily},
 			"The daily cap is reached; the cap resets at " + midnight + ".", `The cap is 5 for the event "A".`, ""},
-		{Slot{Scope: CapScopeEvent, ScopeID: idOf("A"), Period: PeriodWeek, Ceiling: 6, Reason: ReasonCapWeekly},
+		{CapReservation{Scope: CapScopeEvent, ScopeID: idOf("A"), Period: PeriodWeek, Ceiling: 6, Reason: ReasonCapWeekly},
 			"The weekly cap is reached; the cap resets at " + monday + ".", `The cap is 6 for the event "A".`, ""},
-		{Slot{Scope: CapScopePartner, ScopeID: idOf("partner"), Period: PeriodMonth, Ceiling: 7, Reason: ReasonCapMonthly},
-			"The monthly cap is reached; the cap resets at " + month + ".", "", "The partner's cap is 7."},
-		{Slot{Scope: CapScopeEvent, ScopeID: idOf("B"), Period: PeriodTotal, Ceiling: 8, Reason: ReasonCapTotal},
+		{CapReservation{Scope: CapScopePartner, ScopeID: idOf("partner"), Period: PeriodMonth, Ceiling: 7, Reason: ReasonCapMonthly},
+			"The partitionRules cap is reached; the cap resets at " + month + ".", "", "The partner's cap is 7."},
+		{CapReservation{Scope: CapScopeEvent, ScopeID: idOf("B"), Period: PeriodTotal, Ceiling: 8, Reason: ReasonCapTotal},
 			"The all-time cap is reached; the cap does not reset, but can be raised.", `The cap is 8 for the event "B".`, ""},
-		{Slot{Scope: CapScopeBudget, ScopeID: offer.ID, Period: PeriodDay, Amount: 2_500_000, Ceiling: 10_000_000, Reason: ReasonBudgetExhausted},
+		{CapReservation{Scope: CapScopeBudget, ScopeID: offer.ID, Period: PeriodDay, Amount: 2_500_000, Ceiling: 10_000_000, Reason: ReasonBudgetExhausted},
 			"The remaining budget of the offer is too small for this conversion; the budget resets at " + midnight + ".", "The budget is 10.00, and this conversion needs 2.50.", ""},
 	} {
 		p := newPlay(offer)
@@ -113,13 +113,13 @@ func TestExplainCaps(t *testing.T) {
 		require.Equal(t, Explanation{joinSentences(c.anyone, c.its), c.tenants}, f.Explain(&d), "the advertiser is told of its own caps, and not of a partner")
 	}
 	single := newPlay(singleOffer()).facts
-	d := Decision{Outcome: OutcomeRejected, Reason: ReasonCapDaily, Exhausted: &Exhausted{Slot: Slot{Scope: CapScopeEvent, ScopeID: single.Current.Events[0].ID, Ceiling: 3, Reason: ReasonCapDaily}}}
+	d := Decision{Outcome: OutcomeRejected, Reason: ReasonCapDaily, Exhausted: &Exhausted{Slot: CapReservation{Scope: CapScopeEvent, ScopeID: single.Current.Events[0].ID, Ceiling: 3, Reason: ReasonCapDaily}}}
 	require.Equal(t, "The offer's cap is 3.", single.Explain(&d).Hint)
 
 	pendingPolicy := changedOffer(multiOffer(goal("A")), func(o *Offer) { o.OverCapPolicy = OverCapPolicyPending })
 	p := newPlay(pendingPolicy)
 	d = p.facts.OverCap(*p.post(0, "A").New, ReasonCapDaily)
-	d.Exhausted = &Exhausted{Slot: Slot{Scope: CapScopePartner, Ceiling: 4}}
+	d.Exhausted = &Exhausted{Slot: CapReservation{Scope: CapScopePartner, Ceiling: 4}}
 	require.Equal(t, Explanation{"A cap is reached: pending until a person approves it.", "The partner's cap is 4."}, p.facts.Explain(&d))
 }
 
@@ -128,9 +128,9 @@ func TestACapResetsInTheZoneOfThen(t *testing.T) {
 	tokyo, err := time.LoadLocation("Asia/Tokyo")
 	require.NoError(t, err)
 	zone := Zone{Current: time.UTC, Next: tokyo, NextAt: time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC)}
-	e := ExhaustedAt(Slot{Period: PeriodDay}, clickedAt, zone)
+	e := ExhaustedAt(CapReservation{Period: PeriodDay}, clickedAt, zone)
 	require.Equal(t, "2026-03-01T15:00:00Z", e.ResetsAt.UTC().Format(time.RFC3339))
-	require.Nil(t, ExhaustedAt(Slot{Period: PeriodTotal}, clickedAt, zone).ResetsAt)
+	require.Nil(t, ExhaustedAt(CapReservation{Period: PeriodTotal}, clickedAt, zone).ResetsAt)
 }
 
 // Every reason of the closed list says something by itself, and so does a decision for any of them.

@@ -39,11 +39,11 @@ func FirstFigures(steps []Step, now Figures) Figures {
 	return now
 }
 
-// Follow folds a conversion's whole history into how it stands in the publisher's book after each
+// ReplayHistory folds a conversion's whole history into how it stands in the publisher's book after each
 // step. Status, reason, amount and revenue are the advertiser's, which stands at now; payout and
 // reward are the publisher's own, frozen at the first step (rule 24). releaseAt is nil for one that
 // waits for a person (rule 22).
-func Follow(steps []Step, now, own Figures, releaseAt *time.Time) ([]Standing, error) {
+func ReplayHistory(steps []Step, now, own Figures, releaseAt *time.Time) ([]Standing, error) {
 	is := FirstFigures(steps, now)
 	is.Payout, is.Reward = own.Payout, own.Reward
 	standings := make([]Standing, len(steps))

@@ -22,7 +22,7 @@ func TestRule58Follow(t *testing.T) {
 		{Sequence: 4, From: StatusSuccess, To: StatusSuccess, At: at(4), Before: &adjusted, After: &was},
 		{Sequence: 5, From: StatusSuccess, To: StatusRejected, Reason: ReasonReversed, At: at(5)},
 	}
-	standings, err := Follow(steps, was, own, nil)
+	standings, err := ReplayHistory(steps, was, own, nil)
 	require.NoError(t, err)
 	first, second := Figures{Revenue: 25, Payout: 3, Reward: 50}, Figures{Amount: &amount, Revenue: 20, Payout: 3, Reward: 50}
 	for i, want := range []struct {
@@ -45,12 +45,12 @@ func TestRule58Follow(t *testing.T) {
 		}
 	}
 	releaseAt := at(60)
-	standings, err = Follow(steps[:1], was, own, &releaseAt)
+	standings, err = ReplayHistory(steps[:1], was, own, &releaseAt)
 	require.NoError(t, err)
 	require.False(t, standings[0].NeedsReview, "rule 22: the timer releases it")
 
 	for _, broken := range [][]Step{steps[1:], {steps[0], steps[2]}, {steps[0], {Sequence: 2, From: StatusSuccess, To: StatusRejected}}, {{Sequence: 2, To: StatusPending}}} {
-		_, err := Follow(broken, was, own, nil)
+		_, err := ReplayHistory(broken, was, own, nil)
 		require.Error(t, err)
 	}
 }
@@ -73,7 +73,7 @@ func TestRule42FollowFoldsToTheLastFigures(t *testing.T) {
 			}
 			status, steps = step.To, append(steps, step)
 		}
-		standings, err := Follow(steps, is, own, nil)
+		standings, err := ReplayHistory(steps, is, own, nil)
 		require.NoError(t, err)
 		var booked Figures
 		for _, standing := range standings {

@@ -12,16 +12,16 @@ type DerivedKind string
 // The kinds of derived ids.
 const (
 	DerivedConversion DerivedKind = "conversion"
-	DerivedOfferNews  DerivedKind = "offer"
+	DerivedOfferEvent DerivedKind = "offer"
 	DerivedDelivery   DerivedKind = "delivery"
 	DerivedLedger     DerivedKind = "ledger"
-	DerivedNews       DerivedKind = "news"
+	DerivedEvent      DerivedKind = "news"
 	DerivedExchange   DerivedKind = "exchange"
 	DerivedLive       DerivedKind = "live"
 )
 
 // DerivedID is the id of what follows from its parent: always the same for the same arguments, so that
-// a replay after a restore makes the same conversions, news and messages, and no receiver takes them
+// a replay after a restore makes the same conversions, events and messages, and no receiver takes them
 // for others. It has the form of a UUIDv7: the time is the parent's, the rest is a hash. Nothing that
 // a second run may see otherwise (an instant, a sequence) belongs in parts.
 func DerivedID(parent uuid.UUID, kind DerivedKind, parts ...string) uuid.UUID {

@@ -19,34 +19,34 @@ var PartnerEvents = []string{"success", "pending", "rejected", "reversed"}
 // PartnerMethods are how a partner may be called.
 var PartnerMethods = []string{http.MethodGet, http.MethodPost}
 
-// PartnerWanted says whether news is sent to a partner that is told of these events. A rejection
+// PartnerWantsEvent says whether an event is sent to a partner that is told of these events. A rejection
 // that takes a Success back is `reversed`, any other one `rejected`.
-func PartnerWanted(events []string, news ConversionNews) bool {
-	event := strings.ToLower(string(news.Status))
-	if news.Status == StatusRejected && news.RewardWasSent {
-		event = "reversed"
+func PartnerWantsEvent(events []string, event StatusEvent) bool {
+	name := strings.ToLower(string(event.Status))
+	if event.Status == StatusRejected && event.RewardWasSent {
+		name = "reversed"
 	}
-	return slices.Contains(events, event)
+	return slices.Contains(events, name)
 }
 
-// PartnerToldAlready says whether another Success would be counted twice: the partner was told of
-// one, and not that it was taken back. lane is in order of sequence.
-func PartnerToldAlready(lane []LaneNews) bool {
+// PartnerHeardAlready says whether another Success would be counted twice: the partner was told of
+// one, and not that it was taken back. queue is in order of sequence.
+func PartnerHeardAlready(queue []QueuedDelivery) bool {
 	told := false
-	for _, news := range lane {
+	for _, event := range queue {
 		switch {
-		case news.Status == StatusSuccess:
+		case event.Status == StatusSuccess:
 			told = true
-		case news.Reversal:
+		case event.Reversal:
 			told = false
 		}
 	}
 	return told
 }
 
-// PartnerNews is everything that a partner may see of one of its conversions: no revenue, no reward,
+// PartnerConversion is everything that a partner may see of one of its conversions: no revenue, no reward,
 // no margin (rule 66).
-type PartnerNews struct {
+type PartnerConversion struct {
 	ConversionID uuid.UUID
 	ClickID      uuid.UUID
 	OfferID      uuid.UUID
@@ -66,8 +66,8 @@ type PartnerNews struct {
 	Status   Status
 }
 
-// Macros are what the macros stand for in this news, by name in lower case; empty ones are left out.
-func (n *PartnerNews) Macros() map[string]string {
+// Macros are what the macros stand for in this event, by name in lower case; empty ones are left out.
+func (n *PartnerConversion) Macros() map[string]string {
 	values := map[string]string{
 		"gk_click_id": n.ClickID.String(), "gk_offer_id": n.OfferID.String(), "gk_offer_name": n.OfferName,
 		"pub_member_id": SentText(n.PubMemberID), "pub_click_id": SentText(n.PubClickID), // as they were sent (rule 72)

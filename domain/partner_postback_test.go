@@ -11,9 +11,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-func partnerNews() *PartnerNews {
+func partnerNews() *PartnerConversion {
 	id := func(n byte) uuid.UUID { return uuid.UUID{15: n} }
-	return &PartnerNews{
+	return &PartnerConversion{
 		ConversionID: id(1), ClickID: id(2), OfferID: id(3), OfferName: "Star & Co", AdvertiserID: id(4), PartnerID: id(5),
 		PubMemberID: "m 1", PubClickID: "p?q=1#x", PubSubs: []string{"a", "b/é", "c", "d", "e", "f"}, Source: "fb&ig",
 		Event:   Event{ID: id(6), Name: "Level five", EventID: "level 5", GoalSettings: GoalSettings{Slug: "level-five", Reference: "ref=9"}},
@@ -23,9 +23,9 @@ func partnerNews() *PartnerNews {
 
 // Rule 72: what was no text when it was sent goes back as it was.
 func TestRule72PartnerMacros(t *testing.T) {
-	news := partnerNews()
-	news.PubClickID, news.PubMemberID, news.Source, news.PubSubs = StoredText("c\xe9"), StoredText("bytes:m"), StoredText("s\xff"), []string{StoredText("\xfe")}
-	request := NewPartnerRequest("GET", "https://p.example/?c={pub_click_id}&m={pub_member_id}&s={source}&x={aff_sub}", news.Macros())
+	event := partnerNews()
+	event.PubClickID, event.PubMemberID, event.Source, event.PubSubs = StoredText("c\xe9"), StoredText("bytes:m"), StoredText("s\xff"), []string{StoredText("\xfe")}
+	request := NewPartnerRequest("GET", "https://p.example/?c={pub_click_id}&m={pub_member_id}&s={source}&x={aff_sub}", event.Macros())
 	require.Equal(t, "https://p.example/?c=c%E9&m=bytes%3Am&s=s%FF&x=%FE", request.URL)
 }
 
@@ -105,28 +105,28 @@ func TestRule53NoMacroInTheHost(t *testing.T) {
 
 func TestPartnersHearWhatTheyAskedFor(t *testing.T) {
 	t.Parallel()
-	reversal := ConversionNews{Status: StatusRejected, RewardWasSent: true}
+	reversal := StatusEvent{Status: StatusRejected, RewardWasSent: true}
 	for _, c := range []struct {
 		events []string
-		news   ConversionNews
+		news   StatusEvent
 		want   bool
 	}{
-		{[]string{"success"}, ConversionNews{Status: StatusSuccess}, true},
-		{[]string{"success"}, ConversionNews{Status: StatusPending}, false},
+		{[]string{"success"}, StatusEvent{Status: StatusSuccess}, true},
+		{[]string{"success"}, StatusEvent{Status: StatusPending}, false},
 		{[]string{"success"}, reversal, false},
-		{[]string{"pending"}, ConversionNews{Status: StatusSuccess}, false},
-		{[]string{"rejected"}, ConversionNews{Status: StatusRejected}, true},
+		{[]string{"pending"}, StatusEvent{Status: StatusSuccess}, false},
+		{[]string{"rejected"}, StatusEvent{Status: StatusRejected}, true},
 		{[]string{"rejected"}, reversal, false},
 		{[]string{"reversed"}, reversal, true},
-		{[]string{"reversed"}, ConversionNews{Status: StatusRejected}, false},
+		{[]string{"reversed"}, StatusEvent{Status: StatusRejected}, false},
 	} {
-		require.Equal(t, c.want, PartnerWanted(c.events, c.news), "%v %v", c.events, c.news)
+		require.Equal(t, c.want, PartnerWantsEvent(c.events, c.news), "%v %v", c.events, c.news)
 	}
-	success, reversed := LaneNews{Status: StatusSuccess}, LaneNews{Status: "Reversed", Reversal: true}
-	require.False(t, PartnerToldAlready(nil))
-	require.True(t, PartnerToldAlready([]LaneNews{success}))
-	require.False(t, PartnerToldAlready([]LaneNews{success, reversed}))
-	require.True(t, PartnerToldAlready([]LaneNews{success, reversed, success}))
+	success, reversed := QueuedDelivery{Status: StatusSuccess}, QueuedDelivery{Status: "Reversed", Reversal: true}
+	require.False(t, PartnerHeardAlready(nil))
+	require.True(t, PartnerHeardAlready([]QueuedDelivery{success}))
+	require.False(t, PartnerHeardAlready([]QueuedDelivery{success, reversed}))
+	require.True(t, PartnerHeardAlready([]QueuedDelivery{success, reversed, success}))
 }
 
 func TestLintPartnerURL(t *testing.T) {

@@ -181,8 +181,8 @@ func keepInWork(msg jetstream.Msg) (done func()) {
 	}
 }
 
-// settle acknowledges by kind of error.
-func settle(ctx context.Context, consumer Consumer, held *held) {
+// acknowledge acknowledges by kind of error.
+func acknowledge(ctx context.Context, consumer Consumer, held *held) {
 	msg := held.Msg
 	err := consumer.Handle(ctx, msg)
 	held.release()

@@ -18,7 +18,7 @@ type PostbackMessage struct {
 	Trace map[string]string `json:"trace,omitempty"`
 }
 
-// ConversionEvent is the news of one transition, written by the transaction that made it.
+// ConversionEvent tells of one transition, written by the transaction that made it.
 type ConversionEvent struct {
 	ID           uuid.UUID     `json:"id"`
 	TenantID     uuid.UUID     `json:"tenantId"`
@@ -48,8 +48,8 @@ type OfferEvent struct {
 	Tokens bool `json:"tokens,omitempty"`
 }
 
-// ExchangeEvent tells of news in one book of a partnership that the other side is to hear of. It is
-// written by the transaction that made the news.
+// ExchangeEvent tells of a change in one book of a partnership that the other side is to hear of. It is
+// written by the transaction that made the change.
 type ExchangeEvent struct {
 	ID uuid.UUID `json:"id"`
 	// Under a name of its own: both have an id.

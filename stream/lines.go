@@ -76,7 +76,7 @@ func (w *work) start(ctx context.Context, h *held) {
 		// Work that has begun is finished even when the process is stopping.
 		working := context.WithoutCancel(ctx)
 		for h != nil {
-			settle(working, w.consumer, h)
+			acknowledge(working, w.consumer, h)
 			ready := w.finished(ctx, h)
 			h = nil
 			for i, next := range ready {

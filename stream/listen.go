@@ -28,8 +28,8 @@ func (c *Conn) Replies(ctx context.Context, subject string, heard func(subject s
 	return c.NATS.FlushTimeout(publishTimeout)
 }
 
-// OfferNews hands over news of offers from now on, as far as it is sealed, until ctx is done.
-func (c *Conn) OfferNews(ctx context.Context, heard func(data []byte)) error {
+// OfferEvents hands over news of offers from now on, as far as it is sealed, until ctx is done.
+func (c *Conn) OfferEvents(ctx context.Context, heard func(data []byte)) error {
 	var consumer jetstream.Consumer
 	err := WaitOut(ctx, "news of offers", func() (err error) {
 		consumer, err = c.JS.OrderedConsumer(ctx, Events, jetstream.OrderedConsumerConfig{

@@ -46,7 +46,7 @@ func (c *Conn) Replay(ctx context.Context, consumer Consumer, since time.Time, l
 	if first := seen.state; first.FirstSeq > 1 && first.FirstTime.After(since) {
 		replayed.KeptSince = first.FirstTime
 	}
-	begin, err := c.placeAt(ctx, consumer.Stream, since)
+	begin, err := c.sequenceAt(ctx, consumer.Stream, since)
 	if err != nil || last == 0 || begin > last {
 		return replayed, err
 	}
@@ -106,7 +106,7 @@ func (c *Conn) handledUpTo(ctx context.Context, consumer Consumer, last uint64, 
 
 // Each calls see for the messages of a stream from an instant up to a place, in order.
 func (c *Conn) Each(ctx context.Context, name string, since time.Time, last uint64, see func(subject string, data []byte)) error {
-	begin, err := c.placeAt(ctx, name, since)
+	begin, err := c.sequenceAt(ctx, name, since)
 	if err != nil || last == 0 || begin > last {
 		return err
 	}

@@ -115,7 +115,7 @@ func (g *glance) lower(ctx context.Context, consumer *jetstream.ConsumerInfo) er
 func (c *Conn) trim(ctx context.Context, seen *glance, keep time.Duration) error {
 	upTo := seen.tooMuch()
 	if oldest := time.Now().Add(-keep); seen.state.Msgs > 0 && seen.state.FirstTime.Before(oldest.Add(-keep/ageSlack)) {
-		old, err := c.placeAt(ctx, seen.config.Name, oldest)
+		old, err := c.sequenceAt(ctx, seen.config.Name, oldest)
 		if err != nil {
 			return err
 		}
@@ -146,9 +146,9 @@ func (g *glance) tooMuch() uint64 {
 	return 0
 }
 
-// placeAt is the place of the first message that came at an instant or later. The server tells it
+// sequenceAt is the place of the first message that came at an instant or later. The server tells it
 // to a consumer that begins there.
-func (c *Conn) placeAt(ctx context.Context, name string, at time.Time) (uint64, error) {
+func (c *Conn) sequenceAt(ctx context.Context, name string, at time.Time) (uint64, error) {
 	consumer, err := c.JS.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &at, AckPolicy: jetstream.AckNonePolicy,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: watchEvery,

@@ -68,7 +68,7 @@ func (w *Worker) writeEach(ctx context.Context, consumer string, msg jetstream.M
 func (w *Worker) writePack(packed []byte) error {
 	began := time.Now()
 	err := w.writeRows(context.Background(), packed)
-	if w.pace.isBusy() {
+	if w.startThrottle.isBusy() {
 		time.Sleep(min(time.Since(began), longestRest))
 	}
 	return err
@@ -100,7 +100,7 @@ func (w *Worker) writeRows(ctx context.Context, packed []byte) error {
 // sheds is the reason why workflow starts are postponed now; "" if they are not.
 func (w *Worker) sheds() string {
 	switch {
-	case !w.engineGate.isOpen():
+	case !w.engineBreaker.isEngineUp():
 		return "away"
 	case w.startsLag.isLong(time.Now()):
 		return "lag"
@@ -135,7 +135,7 @@ func (w *Worker) startAll(ctx context.Context, clicks []domain.Click) (left []*d
 	for i := range clicks {
 		if clicks[i].RefusedReason == domain.ReasonNone {
 			starts.Go(func() error {
-				err := w.pace.do(ctx, func() error { return w.park(ctx, &clicks[i]) })
+				err := w.startThrottle.run(ctx, func() error { return w.park(ctx, &clicks[i]) })
 				failed[i] = err != nil
 				return err
 			})

@@ -29,13 +29,13 @@ type Postbacks struct {
 // Answer decides a postback: refused if it has no click, otherwise by its click.
 func (p *Postbacks) Answer(ctx context.Context, postback *domain.Postback, redelivered bool) (domain.Answer, error) {
 	var before domain.Answer
-	var decided bool
+	var result bool
 	if redelivered {
 		var err error
-		if before, decided, err = p.decidedBefore(ctx, postback); err != nil {
+		if before, result, err = p.loggedAnswer(ctx, postback); err != nil {
 			return domain.Answer{}, err
 		}
-		if decided && before.Outcome == domain.OutcomeRefused {
+		if result && before.Outcome == domain.OutcomeRefused {
 			// The click may have arrived since, but the answer that was given stands.
 			return before, nil
 		}
@@ -52,13 +52,13 @@ func (p *Postbacks) Answer(ctx context.Context, postback *domain.Postback, redel
 			return p.Decisions.Refuse(ctx, *postback, domain.ReasonUnknownClick)
 		}
 	}
-	unlock := oneClickAtATime.lock(*postback.ClickID) // first, so that a repeat finds what the one before it made
+	unlock := decidingClicks.lock(*postback.ClickID) // first, so that a repeat finds what the one before it made
 	defer unlock()
 	click, ok, err := p.findClick(ctx, postback)
 	switch {
 	case err != nil:
 		return domain.Answer{}, err
-	case !ok && decided: // its click was let go of since
+	case !ok && result: // its click was let go of since
 		return before, nil
 	case !ok:
 		return p.Decisions.Refuse(ctx, *postback, domain.ReasonUnknownClick)
@@ -79,12 +79,12 @@ func (p *Postbacks) byClick(ctx context.Context, click *dbgen.SystemClickByIDRow
 	case nothing:
 		return p.decideDirectly(ctx, click.TenantID, postback)
 	default:
-		return p.decide(ctx, click, postback)
+		return p.decideByWorkflow(ctx, click, postback)
 	}
 }
 
-// decidedBefore finds what a postback was answered before, and its click where that was found.
-func (p *Postbacks) decidedBefore(ctx context.Context, postback *domain.Postback) (domain.Answer, bool, error) {
+// loggedAnswer finds what a postback was answered before, and its click where that was found.
+func (p *Postbacks) loggedAnswer(ctx context.Context, postback *domain.Postback) (domain.Answer, bool, error) {
 	answer, clickID, ok, err := p.Decisions.Answered(ctx, postback.ID)
 	if ok && postback.ClickID == nil {
 		postback.ClickID = clickID
@@ -114,9 +114,9 @@ func (p *Postbacks) findClick(ctx context.Context, postback *domain.Postback) (d
 	return p.Decisions.ClickOf(ctx, postback)
 }
 
-// decide lets the click's workflow decide a postback. If the workflow has closed, does not exist or does
+// decideByWorkflow lets the click's workflow decide a postback. If the workflow has closed, does not exist or does
 // not answer in time, the same decision is made without it.
-func (p *Postbacks) decide(ctx context.Context, click *dbgen.SystemClickByIDRow, postback *domain.Postback) (domain.Answer, error) {
+func (p *Postbacks) decideByWorkflow(ctx context.Context, click *dbgen.SystemClickByIDRow, postback *domain.Postback) (domain.Answer, error) {
 	answer, err := p.Update(ctx, click, postback)
 	if err == nil {
 		return answer, nil
@@ -148,20 +148,20 @@ func (p *Postbacks) findVisitor(ctx context.Context, postback *domain.Postback) 
 // decideDirectly decides without a workflow. If something must be waited for, the decision's transaction
 // records it, and it is passed to the workflow after the answer.
 func (p *Postbacks) decideDirectly(ctx context.Context, tenantID uuid.UUID, postback *domain.Postback) (domain.Answer, error) {
-	decided, err := p.Decisions.Decide(ctx, tenantID, *postback)
+	result, err := p.Decisions.Decide(ctx, tenantID, *postback)
 	if err != nil {
 		return domain.Answer{}, err
 	}
-	if len(decided.Waiting) > 0 || decided.HeldUntil != nil {
+	if len(result.Waiting) > 0 || result.HeldUntil != nil {
 		p.Owed()
 	}
-	return decided.Answer, nil
+	return result.Answer, nil
 }
 
-// perClick keeps one Update in flight per click in this process: a run takes ten at a time. The stream's
+// clickLocks keeps one Update in flight per click in this process: a run takes ten at a time. The stream's
 // postbacks of one click come one at a time already (postbackKey). It keeps them apart from what else
 // decides about the click: waits that are owed, jobs, postbacks of its visitor.
-type perClick struct {
+type clickLocks struct {
 	mu    sync.Mutex
 	locks map[uuid.UUID]*clickLock
 }
@@ -171,9 +171,9 @@ type clickLock struct {
 	waiting int
 }
 
-var oneClickAtATime = perClick{locks: map[uuid.UUID]*clickLock{}}
+var decidingClicks = clickLocks{locks: map[uuid.UUID]*clickLock{}}
 
-func (p *perClick) lock(id uuid.UUID) (unlock func()) {
+func (p *clickLocks) lock(id uuid.UUID) (unlock func()) {
 	p.mu.Lock()
 	one := p.locks[id]
 	if one == nil {

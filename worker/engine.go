@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	sdkworker "go.temporal.io/sdk/worker"
@@ -107,10 +108,15 @@ func (w *Worker) engine() sdkworker.Worker {
 	exchange := &attribution.Exchange{Decisions: w.decisions}
 	sealed := &attribution.Sealed{Decisions: w.decisions, Seals: w.seals}
 	for _, function := range []any{
-		sealed.Decide, w.decisions.DecideHeld, sealed.Settle, w.sweep.FindOverdue, rollups.RollUp, earnings.RefreshEarnings,
-		retention.LetGoOfOld, w.sweep.Changes.ApplyScheduledChange, exchange.SyncConversion, w.Deliveries.NoticeOfEdit, w.reconciliations.PartnershipsAfter,
+		sealed.Decide, w.decisions.DecideHeld, w.sweep.FindOverdue, rollups.RollUp, earnings.RefreshEarnings,
+		w.sweep.Changes.ApplyScheduledChange, exchange.SyncConversion, w.Deliveries.NoticeOfEdit, w.reconciliations.PartnershipsAfter,
 	} {
 		engine.RegisterActivity(function)
+	}
+	for name, function := range map[string]any{
+		attribution.ApplyTransitionActivity: sealed.ApplyTransition, upkeep.DropExpiredActivity: retention.DropExpired,
+	} {
+		engine.RegisterActivityWithOptions(function, activity.RegisterOptions{Name: name})
 	}
 	return engine
 }

@@ -40,7 +40,7 @@ func (w *Worker) handleExchange(ctx context.Context, msg jetstream.Msg) error {
 func (w *Worker) syncConversion(ctx context.Context, event *stream.ExchangeEvent) error {
 	in := workflows.ExchangeSyncInput{Partnership: event.Partnership, ConversionID: *event.ConversionID}
 	options := workflows.ExchangeSyncOptions(in)
-	err := w.engineGate.askOf(ctx, options.ID, startWithin, func(ctx context.Context) error {
+	err := w.engineBreaker.askOf(ctx, options.ID, startWithin, func(ctx context.Context) error {
 		_, err := w.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalNews, event.Sequence, options, workflows.ExchangeSyncName, in)
 		return err
 	})
@@ -52,7 +52,7 @@ func (w *Worker) syncConversion(ctx context.Context, event *stream.ExchangeEvent
 
 func (w *Worker) noticeOfEdit(ctx context.Context, event *stream.ExchangeEvent) error {
 	in := workflows.ExchangeEditInput{Partnership: event.Partnership, Version: event.Version, Side: event.Side}
-	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
+	err := w.engineBreaker.ask(ctx, startWithin, func(ctx context.Context) error {
 		_, err := w.Temporal.ExecuteWorkflow(ctx, workflows.ExchangeEditOptions(in), workflows.ExchangeEditName, in)
 		return err
 	})

@@ -33,12 +33,12 @@ func (w *Worker) endsForGood(consumer stream.Consumer) stream.Consumer {
 		if errors.Is(cause, attribution.ErrUnsealed) {
 			return w.keepUnsealed(ctx, consumer.Durable, msg, cause)
 		}
-		return w.keep(ctx, consumer.Durable, msg, cause)
+		return w.keepFailed(ctx, consumer.Durable, msg, cause)
 	}
 	return consumer
 }
 
-func (w *Worker) keep(ctx context.Context, consumer string, msg jetstream.Msg, cause error) error {
+func (w *Worker) keepFailed(ctx context.Context, consumer string, msg jetstream.Msg, cause error) error {
 	failure := stream.Failure{Source: consumer, Subject: msg.Subject(), Payload: msg.Data(), Cause: cause, Attempts: stream.Delivered(msg)}
 	var postback stream.PostbackMessage
 	if consumer == consumerPostbacks && json.Unmarshal(msg.Data(), &postback) == nil {

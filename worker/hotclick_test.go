@@ -22,8 +22,8 @@ import (
 // One workflow that does not answer is left alone, and does not keep the others from the engine.
 func TestTheGateLeavesOneSilentWorkflowAlone(t *testing.T) {
 	t.Parallel()
-	g, asked := newGate(), 0
-	for range 3 * gateTripsAfter {
+	g, asked := newEngineBreaker(), 0
+	for range 3 * breakerTripsAfter {
 		err := g.askOf(context.Background(), "click/stuck", time.Millisecond, func(ctx context.Context) error {
 			asked++
 			<-ctx.Done()
@@ -32,7 +32,7 @@ func TestTheGateLeavesOneSilentWorkflowAlone(t *testing.T) {
 		require.True(t, isPassing(err), "it is decided without the workflow")
 	}
 	require.Equal(t, 1, asked)
-	require.True(t, g.isOpen())
+	require.True(t, g.isEngineUp())
 	require.NoError(t, g.askOf(context.Background(), "click/other", time.Minute, func(context.Context) error { return nil }))
 }
 
@@ -45,14 +45,14 @@ func TestAWorkflowsOwnLimitIsAnAnswer(t *testing.T) {
 		enumspb.RESOURCE_EXHAUSTED_CAUSE_SYSTEM_OVERLOADED: false,
 		enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT:         false,
 	} {
-		g := newGate()
-		for i := range 2 * gateTripsAfter {
+		g := newEngineBreaker()
+		for i := range 2 * breakerTripsAfter {
 			err := g.askOf(context.Background(), fmt.Sprint("click/", i), time.Minute, func(context.Context) error {
 				return serviceerror.NewResourceExhausted(cause, "too much")
 			})
 			require.True(t, isPassing(err))
 		}
-		require.Equal(t, open, g.isOpen(), cause)
+		require.Equal(t, open, g.isEngineUp(), cause)
 	}
 }
 

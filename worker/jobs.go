@@ -50,7 +50,7 @@ func (w *Worker) handleJob(ctx context.Context, msg jetstream.Msg) error {
 	}
 	in := workflows.ReviewInput{TenantID: event.TenantID, JobID: event.JobID}
 	options := workflows.ReviewOptions(event.TenantID, event.JobID)
-	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
+	err := w.engineBreaker.ask(ctx, startWithin, func(ctx context.Context) error {
 		_, err := w.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalGoOn, nil, options, workflows.ReviewName, in)
 		return err
 	})
@@ -80,8 +80,8 @@ func (w *Worker) holdPostback(ctx context.Context, tenantID uuid.UUID, postback 
 	if !ok || click.TenantID != tenantID {
 		return errors.New("the click of a held postback was deleted")
 	}
-	unlock := oneClickAtATime.lock(click.ID)
+	unlock := decidingClicks.lock(click.ID)
 	defer unlock()
-	_, err = w.postbacks.decide(ctx, &click, &postback)
+	_, err = w.postbacks.decideByWorkflow(ctx, &click, &postback)
 	return err
 }

@@ -25,10 +25,10 @@ import (
 // as Temporal answers.
 
 const (
-	// debtEvery is how often they are looked at when nobody nudges.
-	debtEvery = time.Second
-	// debtLease is how long what a killed worker had in hand stays untouched.
-	debtLease = 30 * time.Second
+	// owedEvery is how often they are looked at when nobody nudges.
+	owedEvery = time.Second
+	// owedLease is how long what a killed worker had in hand stays untouched.
+	owedLease = 30 * time.Second
 	// startsAtATime of one owed start, so that what is left is written down in between.
 	startsAtATime = 64
 	// waitsAtATime are taken at once, and waitsInFlight of them are in work.
@@ -39,59 +39,59 @@ const (
 	sweepAlone = time.Minute
 )
 
-// debts wakes the loops that do the work that Temporal missed.
-type debts struct{ waiting chan struct{} }
+// owedSignal wakes the loops that do the work that Temporal missed.
+type owedSignal struct{ waiting chan struct{} }
 
-func newDebts() *debts { return &debts{waiting: make(chan struct{}, 1)} }
+func newOwedSignal() *owedSignal { return &owedSignal{waiting: make(chan struct{}, 1)} }
 
 // nudge says that there is new work.
-func (d *debts) nudge() {
+func (d *owedSignal) nudge() {
 	select {
 	case d.waiting <- struct{}{}:
 	default:
 	}
 }
 
-// payWaits passes owed waits to their workflows until ctx is done.
-func (w *Worker) payWaits(ctx context.Context) error {
-	w.rounds(ctx, w.debts.waiting, func() (more bool, err error) {
-		if w.engineGate.isShut() {
+// handOverWaits passes owed waits to their workflows until ctx is done.
+func (w *Worker) handOverWaits(ctx context.Context) error {
+	w.rounds(ctx, w.owedSignal.waiting, func() (more bool, err error) {
+		if w.engineBreaker.rejectsAll() {
 			return false, nil
 		}
 		most := int32(waitsAtATime)
-		if !w.engineGate.isOpen() {
+		if !w.engineBreaker.isEngineUp() {
 			most = 1 // it tries whether the engine answers again
 		}
-		waits, err := w.owed.TakeWaits(ctx, most, debtLease)
+		waits, err := w.owed.TakeWaits(ctx, most, owedLease)
 		if err != nil {
 			return false, err
 		}
-		if len(waits) == 0 && !w.engineGate.isOpen() {
+		if len(waits) == 0 && !w.engineBreaker.isEngineUp() {
 			w.probe(ctx)
 		}
-		return w.payAll(ctx, waits) && len(waits) == int(most), nil
+		return w.handOverAll(ctx, waits) && len(waits) == int(most), nil
 	})
 	return nil
 }
 
-// payStarts starts owed workflows until ctx is done.
-func (w *Worker) payStarts(ctx context.Context) error {
+// makeUpStarts starts owed workflows until ctx is done.
+func (w *Worker) makeUpStarts(ctx context.Context) error {
 	w.rounds(ctx, nil, func() (more bool, err error) {
-		if !w.engineGate.isOpen() || w.startsLag.isLong(time.Now()) {
+		if !w.engineBreaker.isEngineUp() || w.startsLag.isLong(time.Now()) {
 			return false, nil
 		}
-		start, ok, err := w.owed.TakeStart(ctx, debtLease)
+		start, ok, err := w.owed.TakeStart(ctx, owedLease)
 		if err != nil || !ok {
 			return false, err
 		}
-		return true, w.payStart(ctx, start)
+		return true, w.makeUpStart(ctx, start)
 	})
 	return nil
 }
 
 // rounds calls round while there is more, and then again at a pace or when nudged.
 func (w *Worker) rounds(ctx context.Context, nudged <-chan struct{}, round func() (more bool, err error)) {
-	ticker := time.NewTicker(debtEvery)
+	ticker := time.NewTicker(owedEvery)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
 		more, err := round()
@@ -109,15 +109,15 @@ func (w *Worker) rounds(ctx context.Context, nudged <-chan struct{}, round func(
 	}
 }
 
-// payAll hands waits over, each click's one after the other beside those of other clicks, and finishes when
+// handOverAll hands waits over, each click's one after the other beside those of other clicks, and finishes when
 // the process is stopping: what it left in the middle would stay untouched for its lease. ok is false when
 // the engine was away.
-func (w *Worker) payAll(ctx context.Context, waits []attribution.OwedWait) (ok bool) {
+func (w *Worker) handOverAll(ctx context.Context, waits []attribution.OwedWait) (ok bool) {
 	ctx = context.WithoutCancel(ctx)
 	var all errgroup.Group
 	all.SetLimit(waitsInFlight)
 	for _, ofClick := range byClick(waits) {
-		all.Go(func() error { return w.payClick(ctx, ofClick) })
+		all.Go(func() error { return w.handOverClick(ctx, ofClick) })
 	}
 	return all.Wait() == nil
 }
@@ -137,11 +137,11 @@ func byClick(waits []attribution.OwedWait) (groups [][]attribution.OwedWait) {
 	return groups
 }
 
-// payClick hands over the waits of one click. An error means that the engine was away.
-func (w *Worker) payClick(ctx context.Context, waits []attribution.OwedWait) error {
+// handOverClick hands over the waits of one click. An error means that the engine was away.
+func (w *Worker) handOverClick(ctx context.Context, waits []attribution.OwedWait) error {
 	for i := range waits {
 		id := waits[i].Postback.ID
-		until, err := w.payWait(ctx, &waits[i])
+		until, err := w.handOverWait(ctx, &waits[i])
 		switch {
 		case err == nil && until == nil:
 			err = w.owed.EndWait(ctx, id)
@@ -151,7 +151,7 @@ func (w *Worker) payClick(ctx context.Context, waits []attribution.OwedWait) err
 			w.putOff(ctx, waits[i:], silentFor)
 			return nil
 		case isPassing(err):
-			w.putOff(ctx, waits[i:], debtEvery)
+			w.putOff(ctx, waits[i:], owedEvery)
 			return errEngineAway
 		}
 		if err != nil { // it comes again after its lease
@@ -170,14 +170,14 @@ func (w *Worker) putOff(ctx context.Context, waits []attribution.OwedWait, by ti
 	}
 }
 
-// payWait hands what a decision left over to the click's workflow, by the Update that it did not get
+// handOverWait hands what a decision left over to the click's workflow, by the Update that it did not get
 // then: the decision is answered from the log, and what it left is waited for. Where the workflow is
 // over, conversions get their own, and a held event is looked at again when its grace ends (until).
-func (w *Worker) payWait(ctx context.Context, wait *attribution.OwedWait) (until *time.Time, err error) {
-	if !wait.IsLogged { // let go of since
+func (w *Worker) handOverWait(ctx context.Context, wait *attribution.OwedWait) (until *time.Time, err error) {
+	if !wait.IsLogged { // dropped since
 		return nil, nil
 	}
-	unlock := oneClickAtATime.lock(*wait.Postback.ClickID)
+	unlock := decidingClicks.lock(*wait.Postback.ClickID)
 	defer unlock()
 	click, ok, err := w.decisions.ClickOf(ctx, &wait.Postback)
 	if err != nil || !ok {
@@ -186,28 +186,28 @@ func (w *Worker) payWait(ctx context.Context, wait *attribution.OwedWait) (until
 	if _, err = w.update(ctx, &click, &wait.Postback); err == nil || isPassing(err) {
 		return nil, err
 	}
-	decided, err := w.decisions.Decide(ctx, wait.TenantID, wait.Postback)
+	result, err := w.decisions.Decide(ctx, wait.TenantID, wait.Postback)
 	if err != nil {
 		return nil, err
 	}
-	for _, start := range decided.Waiting {
+	for _, start := range result.Waiting {
 		if err := w.startConversion(ctx, start); err != nil {
 			return nil, err
 		}
 	}
-	return decided.HeldUntil, nil
+	return result.HeldUntil, nil
 }
 
-// payStart starts the workflows of the clicks of one owed start, some at a time, and keeps what is left
+// makeUpStart starts the workflows of the clicks of one owed start, some at a time, and keeps what is left
 // when the engine stops answering.
-func (w *Worker) payStart(ctx context.Context, start attribution.OwedStart) error {
+func (w *Worker) makeUpStart(ctx context.Context, start attribution.OwedStart) error {
 	for len(start.Clicks) > 0 && ctx.Err() == nil {
 		now := start.Clicks[:min(startsAtATime, len(start.Clicks))]
 		left, err := w.startClicks(ctx, now)
 		start.Clicks = append(left, start.Clicks[len(now):]...)
-		lease := debtLease
+		lease := owedLease
 		if err != nil || ctx.Err() != nil {
-			lease = debtEvery
+			lease = owedEvery
 		}
 		if kept := w.owed.KeepStart(context.WithoutCancel(ctx), start, lease); kept != nil || err != nil {
 			return errors.Join(err, kept)
@@ -227,7 +227,7 @@ func (w *Worker) startClicks(ctx context.Context, ids []uuid.UUID) (left []uuid.
 	starts.SetLimit(startsPerMessage)
 	for _, row := range rows {
 		starts.Go(func() error {
-			err := w.pace.do(ctx, func() error { return w.parkRow(ctx, &row) })
+			err := w.startThrottle.run(ctx, func() error { return w.parkRow(ctx, &row) })
 			if err != nil {
 				mu.Lock()
 				defer mu.Unlock()
@@ -251,7 +251,7 @@ func (w *Worker) parkRow(ctx context.Context, row *dbgen.SystemClicksToStartRow)
 // park starts a click's workflow without a first task. One that is there already is as good.
 func (w *Worker) park(ctx context.Context, click *domain.Click) error {
 	in := workflows.AttributionInput{TenantID: click.DecidedBy(), ClickID: click.ID, SessionEndsAt: click.SessionEndsAt}
-	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
+	err := w.engineBreaker.ask(ctx, startWithin, func(ctx context.Context) error {
 		_, err := w.Temporal.ExecuteWorkflow(ctx, workflows.ParkedOptions(click, time.Now()), workflows.AttributionName, in)
 		return err
 	})
@@ -272,13 +272,13 @@ func (w *Worker) sweepWhileAway(ctx context.Context, sweep *upkeep.Sweep) error 
 	ticker := time.NewTicker(sweepAlone)
 	defer ticker.Stop()
 	for {
-		wasAway := !w.engineGate.isOpen()
+		wasAway := !w.engineBreaker.isEngineUp()
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 		}
-		if !wasAway || w.engineGate.isOpen() {
+		if !wasAway || w.engineBreaker.isEngineUp() {
 			continue
 		}
 		if _, err := sweep.FindOverdue(ctx); err != nil && ctx.Err() == nil {

@@ -35,7 +35,7 @@ func TestStartsAreOwedAboveALag(t *testing.T) {
 // An answer that refuses is an answer.
 func TestTheGateLeavesAnEngineAloneThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
-	g, made := newGate(), 0
+	g, made := newEngineBreaker(), 0
 	call := func(err error) error {
 		return g.ask(context.Background(), time.Minute, func(context.Context) error {
 			made++
@@ -45,29 +45,29 @@ func TestTheGateLeavesAnEngineAloneThatDoesNotAnswer(t *testing.T) {
 	for range 20 {
 		require.Error(t, call(serviceerror.NewNotFound("no such workflow")))
 	}
-	require.True(t, g.isOpen(), "refusals are answers")
-	for range gateTripsAfter {
+	require.True(t, g.isEngineUp(), "refusals are answers")
+	for range breakerTripsAfter {
 		require.Error(t, call(serviceerror.NewUnavailable("away")))
 	}
-	require.True(t, g.isShut())
+	require.True(t, g.rejectsAll())
 	made = 0
 	require.ErrorIs(t, call(nil), errEngineAway)
 	require.Zero(t, made, "called although it does not answer")
 	require.Eventually(t, func() bool { return call(nil) == nil }, 10*time.Second, 10*time.Millisecond)
 	require.Equal(t, 1, made)
-	require.True(t, g.isOpen())
+	require.True(t, g.isEngineUp())
 }
 
 // A call that takes too long is given up, and counts as unanswered.
 func TestTheGateWaitsNoLongerThanItsTime(t *testing.T) {
 	t.Parallel()
-	g := newGate()
-	for range gateTripsAfter {
+	g := newEngineBreaker()
+	for range breakerTripsAfter {
 		err := g.ask(context.Background(), time.Millisecond, func(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()
 		})
 		require.True(t, errors.Is(err, context.DeadlineExceeded))
 	}
-	require.True(t, g.isShut())
+	require.True(t, g.rejectsAll())
 }

@@ -53,7 +53,7 @@ func (w *Worker) update(ctx context.Context, click *dbgen.SystemClickByIDRow, po
 		WorkflowID: workflows.ClickWorkflowID(click.ID), UpdateID: postback.ID.String(), UpdateName: workflows.UpdatePostback,
 		Args: []any{sealed}, WaitForStage: client.WorkflowUpdateStageCompleted,
 	}
-	err = w.engineGate.askOf(ctx, options.WorkflowID, answerWithin, func(ctx context.Context) error {
+	err = w.engineBreaker.askOf(ctx, options.WorkflowID, answerWithin, func(ctx context.Context) error {
 		handle, err := w.Temporal.UpdateWorkflow(ctx, options)
 		if isNotFound(err) && time.Now().Before(click.SessionEndsAt) {
 			handle, err = w.updateWithStart(ctx, click, options)
@@ -81,7 +81,7 @@ func (w *Worker) updateWithStart(ctx context.Context, row *dbgen.SystemClickByID
 // startConversion starts the wait of a Pending conversion, or finds it running.
 func (w *Worker) startConversion(ctx context.Context, start attribution.ConversionStart) error {
 	in := workflows.ConversionInput{TenantID: start.TenantID, ConversionID: start.ConversionID, ReleaseAt: start.ReleaseAt}
-	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
+	err := w.engineBreaker.ask(ctx, startWithin, func(ctx context.Context) error {
 		_, err := w.Temporal.ExecuteWorkflow(ctx, workflows.ConversionOptions(start.TenantID, start.ConversionID), workflows.ConversionName, in)
 		return err
 	})

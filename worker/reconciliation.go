@@ -22,7 +22,7 @@ func (w *Worker) handleReconciliation(ctx context.Context, msg jetstream.Msg) er
 	}
 	in := workflows.ReconciliationInput{PartnershipID: event.PartnershipID}
 	options := workflows.ReconciliationOptions(event.PartnershipID)
-	err := w.engineGate.ask(ctx, startWithin, func(ctx context.Context) error {
+	err := w.engineBreaker.ask(ctx, startWithin, func(ctx context.Context) error {
 		_, err := w.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalReconcile, nil, options, workflows.ReconciliationName, in)
 		return err
 	})

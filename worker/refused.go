@@ -49,7 +49,7 @@ func (w *Worker) boundRefusedLog(ctx context.Context) error {
 	ticker := time.NewTicker(refusedLogEvery)
 	defer ticker.Stop()
 	for {
-		gone, err := log.LetGo(ctx)
+		gone, err := log.Trim(ctx)
 		if err != nil && ctx.Err() == nil {
 			slog.Warn("cannot delete old or excess refused postbacks and clicks", "error", err)
 		}

@@ -72,7 +72,7 @@ func TestOnlyStartsThatFailedComeAgain(t *testing.T) {
 	engine := &busyEngine{started: map[string]int{}, refuse: map[string]bool{
 		workflows.ClickWorkflowID(ids[3]): true, workflows.ClickWorkflowID(ids[11]): true,
 	}}
-	w := &Worker{Temporal: engine, engineGate: newGate(), pace: newPace(nil), debts: newDebts(),
+	w := &Worker{Temporal: engine, engineBreaker: newEngineBreaker(), startThrottle: newStartThrottle(nil), owedSignal: newOwedSignal(),
 		clicks: &attribution.Clicks{Store: store}, owed: &attribution.Owed{Store: store}}
 
 	if err := w.handleStarts(t.Context(), startsMessage{data: packed}); err != nil {

@@ -62,14 +62,14 @@ type Worker struct {
 	postbacks         *Postbacks
 	sweep             *upkeep.Sweep
 	owed              *attribution.Owed
-	engineGate        *gate
-	debts             *debts
+	engineBreaker     *engineBreaker
+	owedSignal        *owedSignal
 	startsLag         lag
 	failures          *stream.Failures
 	seals             *attribution.Seals
 	reconciliations   *attribution.Reconciliations
 	clicks            *attribution.Clicks
-	pace              *pace
+	startThrottle     *startThrottle
 	rows              *stream.Packer
 	// replays says that old messages are handled again (Replay).
 	replays bool
@@ -97,8 +97,8 @@ func (w *Worker) run(ctx context.Context) error {
 		return err
 	})
 	group.Go(func() error { return w.watchLag(ctx, consumers) })
-	group.Go(func() error { return w.payWaits(ctx) })
-	group.Go(func() error { return w.payStarts(ctx) })
+	group.Go(func() error { return w.handOverWaits(ctx) })
+	group.Go(func() error { return w.makeUpStarts(ctx) })
 	group.Go(func() error { return w.sweepWhileAway(ctx, w.sweep) })
 	group.Go(func() error { return w.Deliveries.Watch(ctx) })
 	group.Go(func() error { return w.failures.Watch(ctx) })
@@ -126,12 +126,12 @@ func (w *Worker) setUp() {
 	w.reconciliations = &attribution.Reconciliations{Store: w.Schedules, Replay: (&attribution.Exchange{Decisions: w.decisions}).Replay, Now: time.Now}
 	w.clicks = &attribution.Clicks{Store: w.Store}
 	w.owed = &attribution.Owed{Store: w.Store}
-	w.engineGate, w.debts = newGate(), newDebts()
+	w.engineBreaker, w.owedSignal = newEngineBreaker(), newOwedSignal()
 	w.postbacks = &Postbacks{
-		Decisions: w.direct, Update: w.update, Owed: w.debts.nudge,
+		Decisions: w.direct, Update: w.update, Owed: w.owedSignal.nudge,
 		Passed: func(ctx context.Context, at time.Time) (bool, error) { return w.Stream.Passed(ctx, stream.Clicks, at) },
 	}
-	w.pace = newPace(w.Busy)
+	w.startThrottle = newStartThrottle(w.Busy)
 	w.rows = stream.NewPacker(w.writePack)
 	changes := &upkeep.ScheduledChanges{Store: w.Store, Nudge: w.Relay.Nudge, Now: time.Now}
 	w.sweep = &upkeep.Sweep{Store: w.Schedules, Decisions: w.direct, Deliveries: w.Deliveries, Start: w.startConversion, Changes: changes}

@@ -60,12 +60,12 @@ func (a *attributionRun) postback(ctx workflow.Context, postback domain.Postback
 		return domain.Answer{}, err
 	}
 	defer a.deciding.Unlock()
-	decided, err := decide(ctx, a.in, postback)
+	result, err := callDecide(ctx, a.in, postback)
 	if err != nil {
 		return domain.Answer{}, err
 	}
-	a.apply(ctx, decided, outcomeOf(postback, decided.Answer))
-	return decided.Answer, nil
+	a.apply(ctx, result, outcomeOf(postback, result.Answer))
+	return result.Answer, nil
 }
 
 // held decides again what is held, when its grace has ended.
@@ -74,21 +74,21 @@ func (a *attributionRun) held(ctx workflow.Context) error {
 		return err
 	}
 	defer a.deciding.Unlock()
-	decided, err := decideHeld(ctx, a.in)
+	result, err := callDecideHeld(ctx, a.in)
 	if err != nil {
 		return err
 	}
-	a.apply(ctx, decided, "what was held is decided, its grace is over")
+	a.apply(ctx, result, "what was held is decided, its grace is over")
 	return nil
 }
 
-func (a *attributionRun) apply(ctx workflow.Context, decided attribution.Decided, outcome string) {
+func (a *attributionRun) apply(ctx workflow.Context, result attribution.DecisionResult, outcome string) {
 	a.decided++
 	a.outcomes = append(a.outcomes, outcome)
 	a.outcomes = a.outcomes[max(0, len(a.outcomes)-shownOutcomes):]
-	a.waiting = append(a.waiting, decided.Waiting...)
-	a.in.HeldUntil = decided.HeldUntil
-	a.in.Closed = a.in.Closed || decided.SessionClosed
+	a.waiting = append(a.waiting, result.Waiting...)
+	a.in.HeldUntil = result.HeldUntil
+	a.in.Closed = a.in.Closed || result.SessionClosed
 	workflow.SetCurrentDetails(ctx, a.details())
 }
 

@@ -25,7 +25,7 @@ func newEnvironment(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	env := suite.NewTestWorkflowEnvironment()
 	env.RegisterWorkflow(workflows.Conversion)
 	var decisions *attribution.Decisions
-	for name, function := range map[string]any{"Decide": decisions.Decide, "DecideHeld": decisions.DecideHeld, "Settle": decisions.Settle} {
+	for name, function := range map[string]any{"Decide": decisions.Decide, "DecideHeld": decisions.DecideHeld, "Settle": decisions.ApplyTransition} {
 		env.RegisterActivityWithOptions(function, activity.RegisterOptions{Name: name})
 	}
 	return env
@@ -58,8 +58,8 @@ func TestAConversionThatRunsAlready(t *testing.T) {
 	begin := env.Now()
 	released := begin.Add(48 * time.Hour)
 	waiting := []attribution.ConversionStart{{TenantID: uuid.New(), ConversionID: uuid.New(), ReleaseAt: &released}}
-	env.OnActivity("Decide", mock.Anything, mock.Anything, mock.Anything).Return(attribution.Decided{Waiting: waiting}, nil)
-	env.OnActivity("Settle", mock.Anything, mock.Anything).Return(attribution.Settled{Status: domain.StatusSuccess}, nil)
+	env.OnActivity("Decide", mock.Anything, mock.Anything, mock.Anything).Return(attribution.DecisionResult{Waiting: waiting}, nil)
+	env.OnActivity("Settle", mock.Anything, mock.Anything).Return(attribution.TransitionResult{Status: domain.StatusSuccess}, nil)
 	for i, id := range []string{"first", "second"} {
 		env.RegisterDelayedCallback(func() {
 			env.UpdateWorkflow(workflows.UpdatePostback, id, completes(t), domain.Postback{ID: uuid.New()})
@@ -74,14 +74,14 @@ func TestAWorkerWhoseClockIsBehind(t *testing.T) {
 	env := newEnvironment(t)
 	begin := env.Now()
 	graceEnds, behind := begin.Add(time.Minute), 5*time.Second
-	env.OnActivity("Decide", mock.Anything, mock.Anything, mock.Anything).Return(attribution.Decided{HeldUntil: &graceEnds}, nil)
+	env.OnActivity("Decide", mock.Anything, mock.Anything, mock.Anything).Return(attribution.DecisionResult{HeldUntil: &graceEnds}, nil)
 	tries := 0
-	env.OnActivity("DecideHeld", mock.Anything, mock.Anything, mock.Anything).Return(func(context.Context, uuid.UUID, uuid.UUID) (attribution.Decided, error) {
+	env.OnActivity("DecideHeld", mock.Anything, mock.Anything, mock.Anything).Return(func(context.Context, uuid.UUID, uuid.UUID) (attribution.DecisionResult, error) {
 		tries++
 		if env.Now().Before(graceEnds.Add(behind)) {
-			return attribution.Decided{HeldUntil: &graceEnds}, nil
+			return attribution.DecisionResult{HeldUntil: &graceEnds}, nil
 		}
-		return attribution.Decided{}, nil
+		return attribution.DecisionResult{}, nil
 	})
 	env.RegisterDelayedCallback(func() {
 		env.UpdateWorkflow(workflows.UpdatePostback, "early", completes(t), domain.Postback{ID: uuid.New()})
@@ -102,12 +102,12 @@ func TestAReviewThatNeverComes(t *testing.T) {
 // A review that fails for good is answered so, and does not keep the run.
 func TestAReviewOfNoConversion(t *testing.T) {
 	env := newEnvironment(t)
-	env.OnActivity("Settle", mock.Anything, mock.Anything).Return(attribution.Settled{}, attribution.ErrNoConversion)
+	env.OnActivity("Settle", mock.Anything, mock.Anything).Return(attribution.TransitionResult{}, attribution.ErrNoConversion)
 	var answer error
 	env.RegisterDelayedCallback(func() {
 		env.UpdateWorkflow(workflows.UpdateReview, "review", &testsuite.TestUpdateCallback{
 			OnAccept: func() {}, OnReject: func(err error) { t.Error("rejected:", err) }, OnComplete: func(_ any, err error) { answer = err },
-		}, attribution.SettleRequest{Action: domain.ActionApprove})
+		}, attribution.TransitionRequest{Action: domain.ActionApprove})
 	}, 0)
 	env.ExecuteWorkflow(workflows.Conversion, workflows.ConversionInput{TenantID: uuid.New(), ConversionID: uuid.New(), ReviewOnly: true})
 	if ends(t, env); answer == nil || errors.Is(answer, context.Canceled) {
@@ -123,16 +123,16 @@ func TestAJobEndsTheWait(t *testing.T) {
 			env := newEnvironment(t)
 			released := env.Now().Add(48 * time.Hour)
 			reviews := 0
-			env.OnActivity("Settle", mock.Anything, mock.Anything).Return(func(_ context.Context, request attribution.SettleRequest) (attribution.Settled, error) {
+			env.OnActivity("Settle", mock.Anything, mock.Anything).Return(func(_ context.Context, request attribution.TransitionRequest) (attribution.TransitionResult, error) {
 				if request.Action != domain.ActionApprove {
 					t.Errorf("it did %s", request.Action)
 				}
 				reviews++
-				return attribution.Settled{Status: domain.StatusSuccess}, nil
+				return attribution.TransitionResult{Status: domain.StatusSuccess}, nil
 			})
 			env.RegisterDelayedCallback(func() {
 				if isReviewed {
-					env.UpdateWorkflow(workflows.UpdateReview, "", completes(t), attribution.SettleRequest{Action: domain.ActionApprove})
+					env.UpdateWorkflow(workflows.UpdateReview, "", completes(t), attribution.TransitionRequest{Action: domain.ActionApprove})
 				}
 				env.SignalWorkflow(workflows.SignalSettled, "settled by job 1")
 			}, time.Minute)

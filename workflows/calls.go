@@ -21,9 +21,9 @@ var (
 	sealed    *attribution.Sealed
 )
 
-// store is the retry profile of everything that decides in the database: it retries until it
+// databaseOptions is the retry profile of everything that decides in the database: it retries until it
 // holds. Local activities cost no transition of their own.
-func store(ctx workflow.Context, summary string) workflow.Context {
+func databaseOptions(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: 10 * time.Second,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, MaximumInterval: 30 * time.Second},
@@ -31,10 +31,10 @@ func store(ctx workflow.Context, summary string) workflow.Context {
 	})
 }
 
-func decide(ctx workflow.Context, in AttributionInput, postback domain.Postback) (attribution.Decided, error) {
-	var decided attribution.Decided
-	err := workflow.ExecuteLocalActivity(store(ctx, "decide "+titleOf(postback)), sealed.Decide, in.TenantID, postback).Get(ctx, &decided)
-	return decided, err
+func callDecide(ctx workflow.Context, in AttributionInput, postback domain.Postback) (attribution.DecisionResult, error) {
+	var result attribution.DecisionResult
+	err := workflow.ExecuteLocalActivity(databaseOptions(ctx, "decide "+titleOf(postback)), sealed.Decide, in.TenantID, postback).Get(ctx, &result)
+	return result, err
 }
 
 // longestTitle keeps a summary below the engine's limit of 400 bytes.
@@ -56,16 +56,16 @@ func titleOf(postback domain.Postback) string {
 	return event + ", postback " + postback.ID.String()
 }
 
-func decideHeld(ctx workflow.Context, in AttributionInput) (attribution.Decided, error) {
-	var decided attribution.Decided
-	err := workflow.ExecuteLocalActivity(store(ctx, "decide held events"), decisions.DecideHeld, in.TenantID, in.ClickID).Get(ctx, &decided)
-	return decided, err
+func callDecideHeld(ctx workflow.Context, in AttributionInput) (attribution.DecisionResult, error) {
+	var result attribution.DecisionResult
+	err := workflow.ExecuteLocalActivity(databaseOptions(ctx, "decide held events"), decisions.DecideHeld, in.TenantID, in.ClickID).Get(ctx, &result)
+	return result, err
 }
 
-func settle(ctx workflow.Context, request attribution.SettleRequest) (attribution.Settled, error) {
-	var settled attribution.Settled
-	err := workflow.ExecuteLocalActivity(store(ctx, string(request.Action)), sealed.Settle, request).Get(ctx, &settled)
-	return settled, err
+func applyTransition(ctx workflow.Context, request attribution.TransitionRequest) (attribution.TransitionResult, error) {
+	var result attribution.TransitionResult
+	err := workflow.ExecuteLocalActivity(databaseOptions(ctx, string(request.Action)), attribution.ApplyTransitionActivity, request).Get(ctx, &result)
+	return result, err
 }
 
 // startConversion starts the wait of a Pending conversion and sees it started: it outlives whoever

@@ -14,7 +14,7 @@ import (
 // UpdateReview is the Update by which a person moves a conversion. Its id is the request's.
 const UpdateReview = "review"
 
-// SignalSettled tells a conversion's wait that a job has settled the conversion; its argument says by which one.
+// SignalSettled tells a conversion's wait that a job has moved the conversion; its argument says by which one.
 const SignalSettled = "settled"
 
 // reviewWithin is how long a run that a review started waits for it: both come in one request.
@@ -33,7 +33,7 @@ type ConversionInput struct {
 }
 
 // Conversion is a conversion's wait: for its release or for a person, whichever comes first
-// (rules 21 to 25). What a transition does is decided by Settle's transaction.
+// (rules 21 to 25). What a transition does is decided by ApplyTransition's transaction.
 func Conversion(ctx workflow.Context, in ConversionInput) error {
 	c := &conversion{in: in, pending: !in.ReviewOnly}
 	if err := workflow.SetUpdateHandler(ctx, UpdateReview, c.review); err != nil {
@@ -47,7 +47,7 @@ type conversion struct {
 	in       ConversionInput
 	pending  bool
 	reviewed int
-	// settled says that a job has settled the conversion: nothing is left to wait for.
+	// settled says that a job has moved the conversion: nothing is left to wait for.
 	settled bool
 	next    deadline
 	starts  []attribution.ConversionStart
@@ -102,11 +102,11 @@ func (c *conversion) awaitFirstReview(ctx workflow.Context) error {
 }
 
 func (c *conversion) release(ctx workflow.Context) error {
-	settled, err := settle(ctx, attribution.SettleRequest{
+	result, err := applyTransition(ctx, attribution.TransitionRequest{
 		TenantID: c.in.TenantID, ConversionID: c.in.ConversionID, Action: domain.ActionRelease, RequestID: attribution.ReleaseRequestID,
 	})
 	if err == nil {
-		c.apply(ctx, settled)
+		c.apply(ctx, result)
 	}
 	return err
 }
@@ -124,26 +124,26 @@ func (c *conversion) wait(ctx workflow.Context) (due bool, err error) {
 }
 
 // review moves the conversion for a person; the answer is how it stands, or why nothing changed.
-func (c *conversion) review(ctx workflow.Context, request attribution.SettleRequest) (attribution.Settled, error) {
-	settled, err := settle(ctx, request)
+func (c *conversion) review(ctx workflow.Context, request attribution.TransitionRequest) (attribution.TransitionResult, error) {
+	result, err := applyTransition(ctx, request)
 	if err != nil {
 		// Retried for ever inside; what comes out is final, and must not keep the run waiting.
 		c.reviewed++
-		return settled, err
+		return result, err
 	}
-	c.apply(ctx, settled)
+	c.apply(ctx, result)
 	c.reviewed++
-	return settled, nil
+	return result, nil
 }
 
-func (c *conversion) apply(ctx workflow.Context, settled attribution.Settled) {
-	c.pending = settled.Status == domain.StatusPending
-	c.in.ReleaseAt = settled.ReleaseAt
-	if settled.NeedsReview {
+func (c *conversion) apply(ctx workflow.Context, result attribution.TransitionResult) {
+	c.pending = result.Status == domain.StatusPending
+	c.in.ReleaseAt = result.ReleaseAt
+	if result.NeedsReview {
 		c.in.ReleaseAt = nil
 	}
-	c.starts = append(c.starts, settled.After.Waiting...)
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s %s", settled.Status, settled.Reason))
+	c.starts = append(c.starts, result.After.Waiting...)
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s %s", result.Status, result.Reason))
 }
 
 // startFollowers starts the wait of held events that this conversion's approval made Pending.

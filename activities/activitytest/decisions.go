@@ -68,14 +68,14 @@ func (rig *Rig) Postback(c domain.Click, event string, change ...func(*domain.Po
 }
 
 // MustDecide decides a postback, and checks what was foreseen of it (requireForeseen).
-func (rig *Rig) MustDecide(p domain.Postback) attribution.Decided {
+func (rig *Rig) MustDecide(p domain.Postback) attribution.DecisionResult {
 	rig.T.Helper()
 	foreseen := rig.foresee(p)
-	decided, err := rig.Decide(rig.T.Context(), rig.TenantID, p)
+	result, err := rig.Decide(rig.T.Context(), rig.TenantID, p)
 	require.NoError(rig.T, err)
-	require.Equal(rig.T, p.ID, decided.Answer.PostbackID)
-	foreseen(decided)
-	return decided
+	require.Equal(rig.T, p.ID, result.Answer.PostbackID)
+	foreseen(result)
+	return result
 }
 
 // Post has a new postback decided.
@@ -85,19 +85,19 @@ func (rig *Rig) Post(c domain.Click, event string, change ...func(*domain.Postba
 }
 
 // Review moves a conversion for a person.
-func (rig *Rig) Review(id *uuid.UUID, action domain.Action, change ...func(*attribution.SettleRequest)) attribution.Settled {
+func (rig *Rig) Review(id *uuid.UUID, action domain.Action, change ...func(*attribution.TransitionRequest)) attribution.TransitionResult {
 	rig.T.Helper()
-	request := attribution.SettleRequest{TenantID: rig.TenantID, ConversionID: *id, Action: action, RequestID: uuid.NewString(), Actor: "person"}
+	request := attribution.TransitionRequest{TenantID: rig.TenantID, ConversionID: *id, Action: action, RequestID: uuid.NewString(), Actor: "person"}
 	for _, one := range change {
 		one(&request)
 	}
-	settled, err := rig.Settle(rig.T.Context(), request)
+	result, err := rig.ApplyTransition(rig.T.Context(), request)
 	require.NoError(rig.T, err)
-	return settled
+	return result
 }
 
 // ByTimer makes a request that of the timer.
-func ByTimer(r *attribution.SettleRequest) { r.Actor, r.RequestID = "", "release" }
+func ByTimer(r *attribution.TransitionRequest) { r.Actor, r.RequestID = "", "release" }
 
 // AtOnce runs n calls as simultaneously as the machine can.
 func AtOnce(t *testing.T, n int, call func(i int) error) {
@@ -129,32 +129,32 @@ func Amounting(amount, id string) func(*domain.Postback) {
 // decision. Every decision of the tests of this package goes through it, so that it holds for all of
 // their cases: what changes nothing is a refusal or a duplicate, and every refusal is foreseen, but
 // for a nonce that was used before.
-func (rig *Rig) foresee(p domain.Postback) (compare func(attribution.Decided)) {
+func (rig *Rig) foresee(p domain.Postback) (compare func(attribution.DecisionResult)) {
 	rig.T.Helper()
 	click, ok, err := rig.ClickOf(rig.T.Context(), &p)
 	require.NoError(rig.T, err)
 	seen := Value[int64](rig, "SELECT count(*) FROM postbacks WHERE id = $1", p.ID) > 0
 	if !ok || seen { // answered from the log
-		return func(attribution.Decided) {}
+		return func(attribution.DecisionResult) {}
 	}
 	nothing, err := rig.ChangesNothing(rig.T.Context(), &click, &p)
 	require.NoError(rig.T, err)
 	const conversions = "SELECT count(*) + coalesce(sum(sequence), 0) FROM conversions WHERE click_id = $1"
 	before := Value[int64](rig, conversions, click.ID)
 	held := Value[int64](rig, "SELECT count(*) FROM held_postbacks WHERE click_id = $1", click.ID)
-	return func(decided attribution.Decided) {
+	return func(result attribution.DecisionResult) {
 		rig.T.Helper()
-		outcome := decided.Answer.Outcome
+		outcome := result.Answer.Outcome
 		if nothing {
 			require.Contains(rig.T, []domain.Outcome{domain.OutcomeRefused, domain.OutcomeDuplicate}, outcome, "foreseen as changing nothing")
 		}
 		if nothing && held == 0 { // else what was held may be decided besides
-			require.Empty(rig.T, decided.Waiting)
-			require.False(rig.T, decided.SessionClosed)
+			require.Empty(rig.T, result.Waiting)
+			require.False(rig.T, result.SessionClosed)
 			require.Equal(rig.T, before, Value[int64](rig, conversions, click.ID))
 		}
 		if !nothing && outcome == domain.OutcomeRefused {
-			require.Equal(rig.T, domain.ReasonBadSignature, decided.Answer.Reason, "a refusal that was not foreseen")
+			require.Equal(rig.T, domain.ReasonBadSignature, result.Answer.Reason, "a refusal that was not foreseen")
 			require.NotNil(rig.T, p.Signed, "a refusal that was not foreseen")
 		}
 	}
@@ -182,8 +182,8 @@ func (rig *Rig) Race(clicks []domain.Click, change func(i int, p *domain.Postbac
 		if change != nil {
 			change(i, &p)
 		}
-		decided, err := rig.Decide(rig.T.Context(), rig.TenantID, p)
-		answers[i] = decided.Answer
+		result, err := rig.Decide(rig.T.Context(), rig.TenantID, p)
+		answers[i] = result.Answer
 		return err
 	})
 	reasons := map[domain.Reason]int{}
@@ -204,7 +204,7 @@ func (rig *Rig) ReviewSome(ctx context.Context, random *rand.Rand) error {
 		return err
 	}
 	action := []domain.Action{domain.ActionApprove, domain.ActionReject, domain.ActionReverse}[random.IntN(3)]
-	_, err = rig.Settle(ctx, attribution.SettleRequest{TenantID: rig.TenantID, ConversionID: id, Action: action, RequestID: uuid.NewString(), Actor: "person"})
+	_, err = rig.ApplyTransition(ctx, attribution.TransitionRequest{TenantID: rig.TenantID, ConversionID: id, Action: action, RequestID: uuid.NewString(), Actor: "person"})
 	return err
 }
 

@@ -39,9 +39,9 @@ var (
 )
 
 // Adjust sets a live conversion's figures anew (rules 24, 42): a transition from its status to
-// itself, with a ledger transaction for the difference where it is a Success, its news, its audit
+// itself, with a ledger transaction for the difference where it is a Success, its events, its audit
 // entry, and the budget's counter moved by the difference in revenue. It is idempotent by RequestID.
-// No workflow takes part: what waits for the conversion reads its figures when it settles it.
+// No workflow takes part: what waits for the conversion reads its figures when it moves it.
 func (d *Decisions) Adjust(ctx context.Context, request AdjustRequest) (row dbgen.Conversion, err error) {
 	if request.OverrideCaps && strings.TrimSpace(request.Note) == "" { // rule 25
 		return row, ErrOverrideNoReason
@@ -65,7 +65,7 @@ func (d *Decisions) adjustOne(ctx context.Context, tx pgx.Tx, request AdjustRequ
 	if err != nil {
 		return row, err
 	}
-	scene, err := d.lockScene(ctx, tx, request.TenantID, found.ClickID)
+	state, err := d.lockClickState(ctx, tx, request.TenantID, found.ClickID)
 	if err != nil {
 		return row, err
 	}
@@ -81,23 +81,23 @@ func (d *Decisions) adjustOne(ctx context.Context, tx pgx.Tx, request AdjustRequ
 	if err != nil {
 		return row, err
 	}
-	event := scene.current.EventByID(row.EventID)
+	event := state.current.EventByID(row.EventID)
 	if is.Payout > was.Payout && (row.PartnerID == nil || event != nil && event.IsPrivate) { // rule 39
 		return row, domain.ErrNobodyToPay
 	}
 	row.AmountMicros, row.RevenueMicros, row.PayoutMicros, row.RewardMicros = is.Amount, is.Revenue, is.Payout, is.Reward
 	row.Sequence++
-	if err := d.writeAdjustment(ctx, tx, scene, &row, was, request); err != nil {
+	if err := d.writeAdjustment(ctx, tx, state, &row, was, request); err != nil {
 		return row, err
 	}
-	return row, moveBudget(ctx, tx, scene, &row, is.Revenue-was.Revenue, &request)
+	return row, moveBudget(ctx, tx, state, &row, is.Revenue-was.Revenue, &request)
 }
 
 func figuresOf(row *dbgen.Conversion) domain.Figures {
 	return domain.Figures{Amount: row.AmountMicros, Revenue: row.RevenueMicros, Payout: row.PayoutMicros, Reward: row.RewardMicros}
 }
 
-func (d *Decisions) writeAdjustment(ctx context.Context, tx pgx.Tx, scene *scene, row *dbgen.Conversion, was domain.Figures, request AdjustRequest) error {
+func (d *Decisions) writeAdjustment(ctx context.Context, tx pgx.Tx, state *clickState, row *dbgen.Conversion, was domain.Figures, request AdjustRequest) error {
 	now := d.Now().UTC().Truncate(time.Microsecond)
 	is := figuresOf(row)
 	adjusted, err := queries.AdjustConversion(ctx, tx, dbgen.AdjustConversionParams{
@@ -127,14 +127,14 @@ func (d *Decisions) writeAdjustment(ctx context.Context, tx pgx.Tx, scene *scene
 		return err
 	}
 	move := transition{from: row.Status, to: row.Status, sequence: row.Sequence, at: now, actor: request.Actor, requestID: request.RequestID}
-	if err := scene.postFigures(ctx, batch, row, move, is.Booked(row.Status).Less(was.Booked(row.Status))); err != nil {
+	if err := state.postFigures(ctx, batch, row, move, is.Booked(row.Status).Less(was.Booked(row.Status))); err != nil {
 		return err
 	}
 	offer, err := d.offer(ctx, tx, row.OfferID, row.OfferVersion) // rule 24
 	if err != nil {
 		return err
 	}
-	if err := scene.writeNews(ctx, batch, row, move, offer); err != nil {
+	if err := state.addEvents(ctx, batch, row, move, offer); err != nil {
 		return err
 	}
 	if err := auditAdjustment(ctx, batch, row, was, is, request, now); err != nil {
@@ -145,14 +145,14 @@ func (d *Decisions) writeAdjustment(ctx context.Context, tx pgx.Tx, scene *scene
 
 // moveBudget moves the budget's counter by a difference in revenue, in the period that the
 // conversion is counted in (rule 32). One that is not counted moves nothing.
-func moveBudget(ctx context.Context, tx pgx.Tx, scene *scene, row *dbgen.Conversion, by domain.Micros, request *AdjustRequest) error {
+func moveBudget(ctx context.Context, tx pgx.Tx, state *clickState, row *dbgen.Conversion, by domain.Micros, request *AdjustRequest) error {
 	if !row.IsCounted || by == 0 {
 		return nil
 	}
 	periods := domain.Periods{Day: row.CountedDay, Week: row.CountedWeek, Month: row.CountedMonth}
 	if by < 0 {
 		for _, period := range []domain.Period{domain.PeriodDay, domain.PeriodTotal} {
-			err := queries.GiveBackSlot(ctx, tx, dbgen.GiveBackSlotParams{
+			err := queries.ReleaseCap(ctx, tx, dbgen.ReleaseCapParams{
 				TenantID: row.TenantID, Scope: string(domain.CapScopeBudget), ScopeID: row.OfferID, Period: string(period),
 				PeriodStart: periods.Start(period), Amount: int64(-by),
 			})
@@ -160,23 +160,23 @@ func moveBudget(ctx context.Context, tx pgx.Tx, scene *scene, row *dbgen.Convers
 				return err
 			}
 		}
-		return outbox.AddOffer(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, domain.DerivedOfferNews))
+		return outbox.AddOffer(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, domain.DerivedOfferEvent))
 	}
-	slot := domain.Slot{
-		Scope: domain.CapScopeBudget, ScopeID: row.OfferID, Period: scene.current.BudgetPeriod(),
-		Amount: int64(by), Ceiling: int64(scene.current.Budget), Reason: domain.ReasonBudgetExhausted,
+	reservation := domain.CapReservation{
+		Scope: domain.CapScopeBudget, ScopeID: row.OfferID, Period: state.current.BudgetPeriod(),
+		Amount: int64(by), Ceiling: int64(state.current.Budget), Reason: domain.ReasonBudgetExhausted,
 	}
 	if request.OverrideCaps {
-		slot.Ceiling = math.MaxInt64
+		reservation.Ceiling = math.MaxInt64
 	}
-	exhausted, full, err := takeSlots(ctx, tx, row.TenantID, []domain.Slot{slot}, periods)
+	exhausted, full, err := reserve(ctx, tx, row.TenantID, []domain.CapReservation{reservation}, periods)
 	switch {
 	case err != nil:
 		return err
 	case exhausted != domain.ReasonNone:
 		return ErrBudgetExhausted
 	case full || request.OverrideCaps:
-		return outbox.AddOffer(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, domain.DerivedOfferNews))
+		return outbox.AddOffer(ctx, tx, row.TenantID, row.OfferID, messageID(row, request.RequestID, domain.DerivedOfferEvent))
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func TestRule42Adjust(t *testing.T) {
 	var event stream.ConversionEvent
 	require.NoError(t, json.Unmarshal(activitytest.Value[[]byte](rig, "SELECT payload FROM outbox WHERE payload->>'sequence' = '2' AND payload->>'conversionId' = $1", id.String()), &event))
 	require.Equal(t, []domain.Status{domain.StatusSuccess, domain.StatusSuccess}, []domain.Status{event.FromStatus, event.Status})
-	var news domain.News
+	var news domain.CallbackConversion
 	require.NoError(t, json.Unmarshal(event.Conversion, &news))
 	require.Equal(t, []string{"60.00", "1.50"}, []string{news.RewardPoints, news.Revenue})
 
@@ -124,7 +124,7 @@ func TestAdjustAndReviewAtOnce(t *testing.T) {
 				continue
 			}
 			action := []domain.Action{domain.ActionApprove, domain.ActionReverse}[rng.IntN(2)]
-			if _, err := rig.Settle(t.Context(), attribution.SettleRequest{
+			if _, err := rig.ApplyTransition(t.Context(), attribution.TransitionRequest{
 				TenantID: rig.TenantID, ConversionID: *id, Action: action, RequestID: uuid.NewString(), Actor: "person",
 			}); err != nil {
 				return err

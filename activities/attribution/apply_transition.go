@@ -21,8 +21,8 @@ import (
 	"github.com/offerflow/offerflow/stream/outbox"
 )
 
-// SettleRequest asks for one transition of a conversion.
-type SettleRequest struct {
+// TransitionRequest asks for one transition of a conversion.
+type TransitionRequest struct {
 	TenantID     uuid.UUID
 	ConversionID uuid.UUID
 	Action       domain.Action
@@ -36,9 +36,9 @@ type SettleRequest struct {
 	Seal string `json:",omitempty"`
 }
 
-// Settled is how a conversion stands after a request. Error says why nothing changed; it is for
+// TransitionResult is how a conversion stands after a request. Error says why nothing changed; it is for
 // people, and no retry mends it.
-type Settled struct {
+type TransitionResult struct {
 	Status    domain.Status
 	Reason    domain.Reason
 	ReleaseAt *time.Time
@@ -56,8 +56,11 @@ type Settled struct {
 	// it moved nothing.
 	From domain.Status `json:",omitempty"`
 	// After is what became decidable by it: held events behind an approved predecessor.
-	After Decided
+	After DecisionResult
 }
+
+// ApplyTransitionActivity is the name under which ApplyTransition is registered. Workflow histories hold it.
+const ApplyTransitionActivity = "Settle"
 
 // ReleaseRequestID is the request of the release that falls due (rule 21): there is one in a life.
 const ReleaseRequestID = "release"
@@ -70,22 +73,22 @@ const (
 // ErrNoConversion is returned for an id that the tenant does not have. No retry finds it.
 var ErrNoConversion = temporal.NewNonRetryableApplicationError(errorNoConversion, "NoConversion", nil)
 
-// Settle makes one transition: the state machine's verdict, caps, ledger and news in one
+// ApplyTransition makes one transition: the state machine's verdict, caps, ledger and events in one
 // transaction (rules 21 to 25, 28). It is idempotent by RequestID.
-func (d *Decisions) Settle(ctx context.Context, request SettleRequest) (Settled, error) {
+func (d *Decisions) ApplyTransition(ctx context.Context, request TransitionRequest) (TransitionResult, error) {
 	// Whose click it is never changes: the look needs no transaction of its own.
 	found, err := queries.GetConversion(ctx, d.Store.Read(request.TenantID), request.TenantID, request.ConversionID)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Settled{}, ErrNoConversion
+		return TransitionResult{}, ErrNoConversion
 	}
 	if err != nil {
-		return Settled{}, fmt.Errorf("settle conversion %s: %w", request.ConversionID, err)
+		return TransitionResult{}, fmt.Errorf("settle conversion %s: %w", request.ConversionID, err)
 	}
-	settled, holds, err := d.settleOne(ctx, request, found.ClickID)
+	result, holds, err := d.applyTransition(ctx, request, found.ClickID)
 	switch db.UniqueViolation(err) {
 	case "conversions_live_click", "conversions_live_member", "conversions_live_repeat":
 		// Rule 25: net reward over a life is never more than one.
-		settled, err = d.refuse(ctx, request, errorOtherLive)
+		result, err = d.refuse(ctx, request, errorOtherLive)
 	}
 	if activities.Permanent(err) && !errors.Is(err, ErrNoConversion) {
 		if request.Actor != "" { // a person is told
@@ -95,15 +98,15 @@ func (d *Decisions) Settle(ctx context.Context, request SettleRequest) (Settled,
 		err = errors.Join(err, d.failRelease(ctx, request.TenantID, request.ConversionID, err))
 	}
 	if err != nil {
-		return Settled{}, fmt.Errorf("settle conversion %s: %w", request.ConversionID, err)
+		return TransitionResult{}, fmt.Errorf("settle conversion %s: %w", request.ConversionID, err)
 	}
 	d.Nudge()
-	if holds && settled.Error == "" && settled.Status == domain.StatusSuccess {
-		before := settled.After.Waiting
-		settled.After, err = d.DecideHeld(ctx, request.TenantID, found.ClickID)
-		settled.After.Waiting = append(before, settled.After.Waiting...)
+	if holds && result.Error == "" && result.Status == domain.StatusSuccess {
+		before := result.After.Waiting
+		result.After, err = d.DecideHeld(ctx, request.TenantID, found.ClickID)
+		result.After.Waiting = append(before, result.After.Waiting...)
 	}
-	return settled, err
+	return result, err
 }
 
 // whyNotMoved is what a person reads of an error that no retry mends.
@@ -114,38 +117,38 @@ func whyNotMoved(err error) string {
 	return "the database refuses it: see the log"
 }
 
-// settleOne is the transaction, whose reads are one round trip and whose writes are another. The click
+// applyTransition is the transaction, whose reads are one round trip and whose writes are another. The click
 // is locked first, as in Decide. holds says that the click holds early events.
-func (d *Decisions) settleOne(ctx context.Context, request SettleRequest, clickID uuid.UUID) (settled Settled, holds bool, err error) {
+func (d *Decisions) applyTransition(ctx context.Context, request TransitionRequest, clickID uuid.UUID) (result TransitionResult, holds bool, err error) {
 	err = db.RetryCollisions(func() error {
 		batch := &db.Batch{}
-		reads := queueScene(ctx, batch, request.TenantID, clickID)
-		row := db.Read(batch, func(q db.Querier) (dbgen.Conversion, error) {
+		reads := queueClickState(ctx, batch, request.TenantID, clickID)
+		row := db.QueueRead(batch, func(q db.Querier) (dbgen.Conversion, error) {
 			return queries.LockConversion(ctx, q, request.TenantID, request.ConversionID)
 		})
-		done := db.Read(batch, func(q db.Querier) (dbgen.Transition, error) {
+		done := db.QueueRead(batch, func(q db.Querier) (dbgen.Transition, error) {
 			return queries.TransitionByRequest(ctx, q, request.TenantID, request.ConversionID, request.RequestID)
 		})
 		return d.Store.TenantAfter(ctx, request.TenantID, batch, func(ctx context.Context, tx pgx.Tx) error {
-			scene, err := d.scene(ctx, tx, reads)
+			state, err := d.clickState(ctx, tx, reads)
 			if err != nil {
 				return err
 			}
-			s := &settler{decisions: d, request: &request, tx: tx, scene: scene, now: d.Now().UTC().Truncate(time.Microsecond), before: row.Value, done: done}
-			settled, err = s.settle(ctx)
-			holds = scene.context.Held > 0
+			s := &transitionTx{decisions: d, request: &request, tx: tx, state: state, now: d.Now().UTC().Truncate(time.Microsecond), before: row.Value, done: done}
+			result, err = s.apply(ctx)
+			holds = state.context.Held > 0
 			return err
 		})
 	})
-	return settled, holds, err
+	return result, holds, err
 }
 
-// settler makes one transition of one conversion.
-type settler struct {
+// transitionTx makes one transition of one conversion.
+type transitionTx struct {
 	decisions *Decisions
-	request   *SettleRequest
+	request   *TransitionRequest
 	tx        pgx.Tx
-	scene     *scene
+	state     *clickState
 	now       time.Time
 	// before is the conversion as it was found, row as it is to be.
 	before, row dbgen.Conversion
@@ -153,30 +156,30 @@ type settler struct {
 	done *db.Result[dbgen.Transition]
 }
 
-func (s *settler) settle(ctx context.Context) (Settled, error) {
-	settled := settledAs(&s.before)
+func (s *transitionTx) apply(ctx context.Context) (TransitionResult, error) {
+	result := resultOf(&s.before)
 	if s.done.Found {
-		settled.From = domain.Status(s.done.Value.FromStatus)
+		result.From = domain.Status(s.done.Value.FromStatus)
 		// Whoever asked before may have crashed between the commit and the start of what must wait.
-		settled.After.Waiting = waitingOf(s.scene.session)
-		return settled, nil
+		result.After.Waiting = waitingOf(s.state.session)
+		return result, nil
 	}
 	if s.request.OverrideCaps && strings.TrimSpace(s.request.Note) == "" { // rule 25
-		settled.Error = "overriding caps needs a reason"
-		return settled, nil
+		result.Error = "overriding caps needs a reason"
+		return result, nil
 	}
 	status, reason, err := domain.Move(conversionFacts(&s.before), s.request.Action, s.now)
 	if err != nil {
 		if !errors.Is(err, domain.ErrNothingToDo) || s.request.Action == domain.ActionRelease {
-			settled.Error = err.Error()
+			result.Error = err.Error()
 		}
-		return settled, nil
+		return result, nil
 	}
-	return s.move(ctx, status, reason)
+	return s.write(ctx, status, reason)
 }
 
-// move writes the transition, or undoes it where a cap is exhausted; counters come last.
-func (s *settler) move(ctx context.Context, status domain.Status, reason domain.Reason) (Settled, error) {
+// write writes the transition, or undoes it where a cap is exhausted; counters come last.
+func (s *transitionTx) write(ctx context.Context, status domain.Status, reason domain.Reason) (TransitionResult, error) {
 	s.row = s.before
 	row := &s.row
 	row.Status, row.RejectionReason, row.NeedsReview, row.DecidedAt = status, reason, false, &s.now
@@ -185,44 +188,44 @@ func (s *settler) move(ctx context.Context, status domain.Status, reason domain.
 	row.IsCounted = status.Live() && !row.IsTest
 	takes := row.IsCounted && !s.before.IsCounted
 	if takes { // rule 25: it counts in the current period
-		periods, err := s.scene.periods(s.now)
+		periods, err := s.state.periods(s.now)
 		if err != nil {
-			return Settled{}, err
+			return TransitionResult{}, err
 		}
 		row.CountedDay, row.CountedWeek, row.CountedMonth = periods.Day, periods.Week, periods.Month
 	}
 	batch := &db.Batch{}
-	if err := s.writeMove(ctx, batch); err != nil {
-		return Settled{}, err
+	if err := s.queueWrites(ctx, batch); err != nil {
+		return TransitionResult{}, err
 	}
-	taken := takenSlots{}
+	reserved := capReservations{}
 	if takes {
-		taken = s.queueSlots(ctx, batch)
+		reserved = s.queueReservations(ctx, batch)
 	}
-	kept, err := batch.SendAndKeep(ctx, s.tx, func() bool { return taken.exhausted() == domain.ReasonNone })
+	kept, err := batch.SendAndKeep(ctx, s.tx, func() bool { return reserved.exhausted() == domain.ReasonNone })
 	if err != nil {
-		return Settled{}, err
+		return TransitionResult{}, err
 	}
 	if !kept {
-		settled := settledAs(&s.before)
-		settled.Error = string(taken.exhausted())
-		return settled, nil
+		result := resultOf(&s.before)
+		result.Error = string(reserved.exhausted())
+		return result, nil
 	}
 	switch {
-	case takes && (taken.full() || s.request.OverrideCaps):
-		err = outbox.AddOffer(ctx, s.tx, row.TenantID, row.OfferID, messageID(row, s.request.RequestID, domain.DerivedOfferNews))
+	case takes && (reserved.full() || s.request.OverrideCaps):
+		err = outbox.AddOffer(ctx, s.tx, row.TenantID, row.OfferID, messageID(row, s.request.RequestID, domain.DerivedOfferEvent))
 	case s.before.IsCounted && !row.IsCounted:
-		err = giveBackSlots(ctx, s.tx, &s.before, s.request.RequestID)
+		err = releaseReservations(ctx, s.tx, &s.before, s.request.RequestID)
 	}
-	settled := settledAs(row)
-	settled.From = s.before.Status
-	return settled, err
+	result := resultOf(row)
+	result.From = s.before.Status
+	return result, err
 }
 
-// writeMove queues everything but the counters.
-func (s *settler) writeMove(ctx context.Context, batch *db.Batch) error {
+// queueWrites queues everything but the counters.
+func (s *transitionTx) queueWrites(ctx context.Context, batch *db.Batch) error {
 	row, request := &s.row, s.request
-	db.Read(batch, func(q db.Querier) (int64, error) {
+	db.QueueRead(batch, func(q db.Querier) (int64, error) {
 		moved, err := queries.MoveConversion(ctx, q, dbgen.MoveConversionParams{
 			Status: row.Status, RejectionReason: row.RejectionReason, Sequence: row.Sequence, ReleaseAt: row.ReleaseAt,
 			NeedsReview: row.NeedsReview, DecidedAt: row.DecidedAt, IsCounted: row.IsCounted, CountedDay: row.CountedDay,
@@ -242,7 +245,7 @@ func (s *settler) writeMove(ctx context.Context, batch *db.Batch) error {
 	if err != nil {
 		return err
 	}
-	err = s.scene.writeTransition(ctx, batch, row, transition{
+	err = s.state.writeTransition(ctx, batch, row, transition{
 		from: s.before.Status, to: row.Status, reason: row.RejectionReason, sequence: row.Sequence, at: s.now, actor: actor,
 		note: request.Note, overrideCaps: request.OverrideCaps, requestID: request.RequestID,
 	}, offer)
@@ -252,26 +255,26 @@ func (s *settler) writeMove(ctx context.Context, batch *db.Batch) error {
 	return auditReview(ctx, batch, &s.before, row, *request, s.now)
 }
 
-// queueSlots takes the slots of a conversion that a person makes live, of the caps as they are now.
-func (s *settler) queueSlots(ctx context.Context, batch *db.Batch) takenSlots {
+// queueReservations reserves the caps of a conversion that a person makes live, of the caps as they are now.
+func (s *transitionTx) queueReservations(ctx context.Context, batch *db.Batch) capReservations {
 	row := &s.row
-	slots := domain.Slots(s.scene.current, s.scene.current.EventByID(row.EventID), row.PartnerID, s.scene.partnerCaps(), row.RevenueMicros)
+	reservations := domain.CapReservations(s.state.current, s.state.current.EventByID(row.EventID), row.PartnerID, s.state.partnerCaps(), row.RevenueMicros)
 	if s.request.OverrideCaps {
-		slots = uncapped(slots)
+		reservations = withoutCeilings(reservations)
 	}
-	return queueSlots(ctx, batch, row.TenantID, slots, domain.Periods{Day: row.CountedDay, Week: row.CountedWeek, Month: row.CountedMonth})
+	return queueReservations(ctx, batch, row.TenantID, reservations, domain.Periods{Day: row.CountedDay, Week: row.CountedWeek, Month: row.CountedMonth})
 }
 
 // refuse answers how the conversion stands, and why nothing was done.
-func (d *Decisions) refuse(ctx context.Context, request SettleRequest, why string) (Settled, error) {
-	var settled Settled
+func (d *Decisions) refuse(ctx context.Context, request TransitionRequest, why string) (TransitionResult, error) {
+	var result TransitionResult
 	err := d.Store.Tenant(ctx, request.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := queries.GetConversion(ctx, tx, request.TenantID, request.ConversionID)
-		settled = settledAs(&row)
-		settled.Error = why
+		result = resultOf(&row)
+		result.Error = why
 		return err
 	})
-	return settled, err
+	return result, err
 }
 
 // failRelease keeps a release that no retry mends where people see it; until it is sent again, the
@@ -286,8 +289,8 @@ func (d *Decisions) failRelease(ctx context.Context, tenantID, conversionID uuid
 	})
 }
 
-func settledAs(row *dbgen.Conversion) Settled {
-	return Settled{
+func resultOf(row *dbgen.Conversion) TransitionResult {
+	return TransitionResult{
 		Status: row.Status, Reason: row.RejectionReason, ReleaseAt: row.ReleaseAt, NeedsReview: row.NeedsReview,
 		Revenue: row.RevenueMicros, Payout: row.PayoutMicros, Reward: row.RewardMicros, Currency: row.Currency,
 		IsTest: row.IsTest, Side: row.Side,

@@ -14,8 +14,8 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
-func override(reason string) func(*attribution.SettleRequest) {
-	return func(r *attribution.SettleRequest) { r.OverrideCaps, r.Note = true, reason }
+func override(reason string) func(*attribution.TransitionRequest) {
+	return func(r *attribution.TransitionRequest) { r.OverrideCaps, r.Note = true, reason }
 }
 
 func TestRule21Release(t *testing.T) {
@@ -26,12 +26,12 @@ func TestRule21Release(t *testing.T) {
 	require.Zero(t, activitytest.Value[int64](rig, "SELECT count(*) FROM ledger_entries"), "no reward while Pending")
 
 	rig.Wait(7*24*time.Hour - time.Microsecond)
-	settled := rig.Review(id, domain.ActionRelease, activitytest.ByTimer)
-	require.Equal(t, domain.ErrNotDue.Error(), settled.Error)
-	require.Equal(t, domain.StatusPending, settled.Status)
+	result := rig.Review(id, domain.ActionRelease, activitytest.ByTimer)
+	require.Equal(t, domain.ErrNotDue.Error(), result.Error)
+	require.Equal(t, domain.StatusPending, result.Status)
 	rig.Wait(time.Microsecond)
 	activitytest.AtOnce(t, 20, func(int) error {
-		_, err := rig.Settle(t.Context(), attribution.SettleRequest{TenantID: rig.TenantID, ConversionID: *id, Action: domain.ActionRelease, RequestID: uuid.NewString()})
+		_, err := rig.ApplyTransition(t.Context(), attribution.TransitionRequest{TenantID: rig.TenantID, ConversionID: *id, Action: domain.ActionRelease, RequestID: uuid.NewString()})
 		return err
 	})
 	require.Equal(t, domain.StatusSuccess, rig.Conversion(id).Status)
@@ -49,9 +49,9 @@ func TestRule22ManualIsNotReleased(t *testing.T) {
 	manual, timed := rig.Post(click, "A"), rig.Post(click, "B")
 	require.Nil(t, manual.ReleaseAt)
 	rig.Wait(100 * 24 * time.Hour)
-	settled := rig.Review(manual.ConversionID, domain.ActionRelease, activitytest.ByTimer)
-	require.Equal(t, domain.ErrAwaitsReview.Error(), settled.Error)
-	require.True(t, settled.NeedsReview)
+	result := rig.Review(manual.ConversionID, domain.ActionRelease, activitytest.ByTimer)
+	require.Equal(t, domain.ErrAwaitsReview.Error(), result.Error)
+	require.True(t, result.NeedsReview)
 	require.Equal(t, domain.StatusSuccess, rig.Review(manual.ConversionID, domain.ActionApprove).Status)
 	require.Equal(t, domain.StatusRejected, rig.Review(timed.ConversionID, domain.ActionReject).Status)
 	require.NotEmpty(t, rig.Review(timed.ConversionID, domain.ActionRelease, activitytest.ByTimer).Error, "rule 23: a rejected one is not released")
@@ -78,13 +78,13 @@ func TestRules23And25ALife(t *testing.T) {
 		{domain.ActionReverse, domain.StatusRejected, domain.ReasonReversed, nil},
 	}
 	for _, step := range steps {
-		settled := rig.Review(id, step.action, func(r *attribution.SettleRequest) { r.Note = "because" })
-		require.Equal(t, step.status, settled.Status)
-		require.Equal(t, step.reason, settled.Reason)
+		result := rig.Review(id, step.action, func(r *attribution.TransitionRequest) { r.Note = "because" })
+		require.Equal(t, step.status, result.Status)
+		require.Equal(t, step.reason, result.Reason)
 		if step.err == nil {
-			require.Empty(t, settled.Error)
+			require.Empty(t, result.Error)
 		} else {
-			require.Equal(t, step.err.Error(), settled.Error)
+			require.Equal(t, step.err.Error(), result.Error)
 		}
 		rig.RequireBooks()
 	}
@@ -142,17 +142,17 @@ func TestSettleIsIdempotentByRequest(t *testing.T) {
 	rig := activitytest.New(t, 16)
 	o := rig.Offer([]domain.Event{activitytest.Goal("A")})
 	id := rig.Post(rig.Click(o), "A").ConversionID
-	request := attribution.SettleRequest{TenantID: rig.TenantID, ConversionID: *id, Action: domain.ActionReverse, RequestID: "one request", Actor: "person"}
+	request := attribution.TransitionRequest{TenantID: rig.TenantID, ConversionID: *id, Action: domain.ActionReverse, RequestID: "one request", Actor: "person"}
 	activitytest.AtOnce(t, 30, func(int) error {
-		_, err := rig.Settle(t.Context(), request)
+		_, err := rig.ApplyTransition(t.Context(), request)
 		return err
 	})
 	require.Len(t, rig.Transitions(id), 2)
 	rig.Review(id, domain.ActionApprove)
-	settled, err := rig.Settle(t.Context(), request)
+	result, err := rig.ApplyTransition(t.Context(), request)
 	require.NoError(t, err)
-	require.Empty(t, settled.Error)
-	require.Equal(t, domain.StatusSuccess, settled.Status, "a request that was carried out before does nothing again")
+	require.Empty(t, result.Error)
+	require.Equal(t, domain.StatusSuccess, result.Status, "a request that was carried out before does nothing again")
 	require.Len(t, rig.Transitions(id), 3)
 }
 
@@ -161,12 +161,12 @@ func TestSettleOfNoConversion(t *testing.T) {
 	rig := activitytest.New(t, 4)
 	o := rig.Offer([]domain.Event{activitytest.Goal("A")})
 	id := rig.Post(rig.Click(o), "A").ConversionID
-	for name, request := range map[string]attribution.SettleRequest{
+	for name, request := range map[string]attribution.TransitionRequest{
 		"an unknown id":    {TenantID: rig.TenantID, ConversionID: uuid.New()},
 		"another tenant's": {TenantID: uuid.New(), ConversionID: *id},
 	} {
 		request.Action, request.RequestID = domain.ActionReverse, "r"
-		_, err := rig.Settle(t.Context(), request)
+		_, err := rig.ApplyTransition(t.Context(), request)
 		require.ErrorIs(t, err, attribution.ErrNoConversion, name)
 	}
 }
@@ -182,9 +182,9 @@ func TestRule25NotWhileAnotherIsLive(t *testing.T) {
 	elsewhere := rig.Post(other, "A", func(p *domain.Postback) { p.Currency = "EUR" })
 	require.Equal(t, domain.OutcomeAccepted, rig.Post(first, "A").Outcome)
 	for name, id := range map[string]*uuid.UUID{"rule 5: of the same click": rejected.ConversionID, "rule 6: of the same member": elsewhere.ConversionID} {
-		settled := rig.Review(id, domain.ActionApprove, override("still never two"))
-		require.NotEmpty(t, settled.Error, name)
-		require.Equal(t, domain.StatusRejected, settled.Status, name)
+		result := rig.Review(id, domain.ActionApprove, override("still never two"))
+		require.NotEmpty(t, result.Error, name)
+		require.Equal(t, domain.StatusRejected, result.Status, name)
 		require.Len(t, rig.Transitions(id), 1, name)
 	}
 	one := rig.Post(first, "R", func(p *domain.Postback) { p.ConversionID, p.Currency = "1", "EUR" })
@@ -197,12 +197,12 @@ func TestRule25NotWhileAnotherIsLive(t *testing.T) {
 		click := rig.Click(o, func(c *domain.Click) { c.PubMemberID = &third })
 		two = append(two, rig.Post(click, "A", func(p *domain.Postback) { p.Currency = "EUR" }).ConversionID)
 	}
-	settled := make([]attribution.Settled, len(two))
+	result := make([]attribution.TransitionResult, len(two))
 	activitytest.AtOnce(t, len(two), func(i int) (err error) {
-		settled[i], err = rig.Settle(t.Context(), attribution.SettleRequest{TenantID: rig.TenantID, ConversionID: *two[i], Action: domain.ActionApprove, RequestID: "r", Actor: "p"})
+		result[i], err = rig.ApplyTransition(t.Context(), attribution.TransitionRequest{TenantID: rig.TenantID, ConversionID: *two[i], Action: domain.ActionApprove, RequestID: "r", Actor: "p"})
 		return err
 	})
-	require.True(t, (settled[0].Error == "") != (settled[1].Error == ""), "rule 25: of two people at once one is told")
+	require.True(t, (result[0].Error == "") != (result[1].Error == ""), "rule 25: of two people at once one is told")
 }
 
 func TestRule25CapsAreCheckedAgain(t *testing.T) {
@@ -215,15 +215,15 @@ func TestRule25CapsAreCheckedAgain(t *testing.T) {
 	live := rig.Post(rig.Click(o), "A")
 	over := rig.Post(rig.Click(o), "A")
 	require.Equal(t, domain.ReasonCapDaily, over.Reason)
-	settled := rig.Review(over.ConversionID, domain.ActionApprove)
-	require.Equal(t, string(domain.ReasonCapDaily), settled.Error)
-	require.Equal(t, domain.StatusRejected, settled.Status)
-	require.Equal(t, domain.ReasonCapDaily, settled.Reason)
+	result := rig.Review(over.ConversionID, domain.ActionApprove)
+	require.Equal(t, string(domain.ReasonCapDaily), result.Error)
+	require.Equal(t, domain.StatusRejected, result.Status)
+	require.Equal(t, domain.ReasonCapDaily, result.Reason)
 	require.Len(t, rig.Transitions(over.ConversionID), 1)
 
 	require.NotEmpty(t, rig.Review(over.ConversionID, domain.ActionApprove, override("")).Error, "rule 25: only with a recorded reason")
-	settled = rig.Review(over.ConversionID, domain.ActionApprove, override("goodwill"))
-	require.Empty(t, settled.Error)
+	result = rig.Review(over.ConversionID, domain.ActionApprove, override("goodwill"))
+	require.Empty(t, result.Error)
 	require.Equal(t, int64(2), rig.Counter(domain.CapScopeEvent, o.Events[0].ID, domain.PeriodDay, today), "what is live is counted all the same")
 	rows := rig.Transitions(over.ConversionID)
 	require.True(t, rows[1].OverrideCaps)

@@ -26,7 +26,7 @@ type review struct {
 }
 
 // auditReview writes who moved a conversion, in the transaction that moves it.
-func auditReview(ctx context.Context, tx dbgen.DBTX, before, after *dbgen.Conversion, request SettleRequest, at time.Time) error {
+func auditReview(ctx context.Context, tx dbgen.DBTX, before, after *dbgen.Conversion, request TransitionRequest, at time.Time) error {
 	was, err := json.Marshal(reviewedStatus{before.Status, before.RejectionReason})
 	if err != nil {
 		return err

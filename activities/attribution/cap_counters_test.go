@@ -37,12 +37,12 @@ func TestRule29AnEventThatHasLeftTheOffer(t *testing.T) {
 			}
 			o = rig.Edit(o, func(o *domain.Offer) { o.Events = []domain.Event{o.Events[0], o.Events[2]} })
 
-			settled := rig.Review(rejected.ConversionID, domain.ActionApprove)
-			require.Equal(t, string(c.refused), settled.Error)
+			result := rig.Review(rejected.ConversionID, domain.ActionApprove)
+			require.Equal(t, string(c.refused), result.Error)
 			require.Equal(t, 2*2_500_000, int(rig.LiveRevenue(o)))
 
-			settled = rig.Review(rejected.ConversionID, domain.ActionApprove, override("a goodwill"))
-			require.Empty(t, settled.Error)
+			result = rig.Review(rejected.ConversionID, domain.ActionApprove, override("a goodwill"))
+			require.Empty(t, result.Error)
 			epoch := time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
 			require.Equal(t, c.overridden*2_500_000, rig.Counter(domain.CapScopeBudget, o.ID, domain.PeriodTotal, epoch))
 			rig.Review(rejected.ConversionID, domain.ActionReverse)

@@ -148,7 +148,7 @@ func TestRule30SlotsComeAndGo(t *testing.T) {
 		require.Len(t, live, 10)
 		activitytest.AtOnce(t, len(live)+len(clicks), func(i int) error {
 			if i < len(live) {
-				_, err := rig.Settle(t.Context(), attribution.SettleRequest{TenantID: rig.TenantID, ConversionID: live[i], Action: domain.ActionReject, RequestID: uuid.NewString(), Actor: "p"})
+				_, err := rig.ApplyTransition(t.Context(), attribution.TransitionRequest{TenantID: rig.TenantID, ConversionID: live[i], Action: domain.ActionReject, RequestID: uuid.NewString(), Actor: "p"})
 				return err
 			}
 			_, err := rig.Decide(t.Context(), rig.TenantID, rig.Postback(clicks[i-len(live)], "A"))

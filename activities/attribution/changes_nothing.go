@@ -13,7 +13,7 @@ import (
 // lock, so it may be wrong where something changes meanwhile. That does no harm, because Decide decides
 // anew under the lock, and owes the workflow what it leaves (Owed).
 func (d *Decisions) ChangesNothing(ctx context.Context, click *dbgen.SystemClickByIDRow, postback *domain.Postback) (bool, error) {
-	if insecure, err := d.insecure(click, postback); err != nil || insecure {
+	if insecure, err := d.failsSecurity(click, postback); err != nil || insecure {
 		return insecure, err
 	}
 	current, err := d.offer(ctx, d.Store.Read(click.TenantID), click.OfferID, click.CurrentVersion)
@@ -34,10 +34,10 @@ func (d *Decisions) ChangesNothing(ctx context.Context, click *dbgen.SystemClick
 	return event != nil && slices.Contains(click.Unrepeatable, event.ID), nil
 }
 
-// insecure says that a postback fails the advertiser's or its tenant's security, as secured does, apart
+// failsSecurity says that a postback fails the advertiser's or its tenant's security, as secured does, apart
 // from the nonce: one that was used before is found by the decision.
-func (d *Decisions) insecure(click *dbgen.SystemClickByIDRow, postback *domain.Postback) (bool, error) {
+func (d *Decisions) failsSecurity(click *dbgen.SystemClickByIDRow, postback *domain.Postback) (bool, error) {
 	guard := protectionOfClick(click)
-	proof, err := d.prove(&guard, postback, click.IsTest)
+	proof, err := d.verify(&guard, postback, click.IsTest)
 	return proof.Refused != domain.ReasonNone, err
 }

@@ -20,27 +20,27 @@ import (
 
 // Decide decides one postback whose click exists, and then whatever its click holds that became
 // decidable by it. It is idempotent by the postback's id: a second call answers from the log.
-func (d *Decisions) Decide(ctx context.Context, tenantID uuid.UUID, postback domain.Postback) (Decided, error) {
-	decided, after, err := d.decideOne(ctx, tenantID, postback, nil)
+func (d *Decisions) Decide(ctx context.Context, tenantID uuid.UUID, postback domain.Postback) (DecisionResult, error) {
+	result, after, err := d.decideInTx(ctx, tenantID, postback, nil)
 	if err != nil {
-		return Decided{}, fmt.Errorf("decide postback %s: %w", postback.ID, err)
+		return DecisionResult{}, fmt.Errorf("decide postback %s: %w", postback.ID, err)
 	}
 	d.Nudge()
 	switch {
 	case !after.holds:
-		return decided, nil
+		return result, nil
 	case !after.moved: // what is held waits for the same as before
-		decided.HeldUntil, err = d.nextHeld(ctx, tenantID, *postback.ClickID)
-		return decided, err
+		result.HeldUntil, err = d.nextHeld(ctx, tenantID, *postback.ClickID)
+		return result, err
 	}
 	held, err := d.DecideHeld(ctx, tenantID, *postback.ClickID)
 	if err != nil {
-		return Decided{}, err
+		return DecisionResult{}, err
 	}
-	decided.Waiting = append(decided.Waiting, held.Waiting...)
-	decided.HeldUntil = held.HeldUntil
-	decided.SessionClosed = decided.SessionClosed || held.SessionClosed
-	return decided, nil
+	result.Waiting = append(result.Waiting, held.Waiting...)
+	result.HeldUntil = held.HeldUntil
+	result.SessionClosed = result.SessionClosed || held.SessionClosed
+	return result, nil
 }
 
 // nextHeld is when the next held postback of a click must be decided; nil without one.
@@ -55,32 +55,32 @@ func (d *Decisions) nextHeld(ctx context.Context, tenantID, clickID uuid.UUID) (
 	return &by, nil
 }
 
-// aftermath is what a decision means for the held postbacks of its click.
-type aftermath struct {
+// heldEffect is what a decision means for the held postbacks of its click.
+type heldEffect struct {
 	// holds says that there may be some, moved that they may be decidable now.
 	holds, moved bool
 }
 
 // DecideHeld decides the held postbacks of a click again (rule 14), each in a transaction of its
 // own, until none of them moves. Its Answer is empty.
-func (d *Decisions) DecideHeld(ctx context.Context, tenantID, clickID uuid.UUID) (Decided, error) {
-	var all Decided
+func (d *Decisions) DecideHeld(ctx context.Context, tenantID, clickID uuid.UUID) (DecisionResult, error) {
+	var all DecisionResult
 	for {
 		held, err := queries.HeldOfClick(ctx, d.Store.Read(tenantID), tenantID, clickID)
 		if err != nil {
-			return Decided{}, fmt.Errorf("held postbacks of click %s: %w", clickID, err)
+			return DecisionResult{}, fmt.Errorf("held postbacks of click %s: %w", clickID, err)
 		}
 		moved := false
 		all.HeldUntil = nil
 		for _, row := range held {
-			one, err := d.decideHeldOne(ctx, tenantID, row)
+			one, err := d.decideHeldRow(ctx, tenantID, row)
 			if activities.Permanent(err) { // it keeps no other waiting
 				err = d.failHeld(ctx, row, err)
 				moved = true
-				one = Decided{}
+				one = DecisionResult{}
 			}
 			if err != nil {
-				return Decided{}, err
+				return DecisionResult{}, err
 			}
 			if one.Answer.Outcome == domain.OutcomeHeld {
 				if all.HeldUntil == nil || row.DecideBy.Before(*all.HeldUntil) {
@@ -99,16 +99,16 @@ func (d *Decisions) DecideHeld(ctx context.Context, tenantID, clickID uuid.UUID)
 	}
 }
 
-func (d *Decisions) decideHeldOne(ctx context.Context, tenantID uuid.UUID, row dbgen.HeldPostback) (Decided, error) {
+func (d *Decisions) decideHeldRow(ctx context.Context, tenantID uuid.UUID, row dbgen.HeldPostback) (DecisionResult, error) {
 	var postback domain.Postback
 	if err := json.Unmarshal(row.Message, &postback); err != nil {
-		return Decided{}, fmt.Errorf("held postback %s: %w", row.PostbackID, activities.Undecodable(err))
+		return DecisionResult{}, fmt.Errorf("held postback %s: %w", row.PostbackID, activities.Undecodable(err))
 	}
-	decided, _, err := d.decideOne(ctx, tenantID, postback, &row.DecideBy)
+	result, _, err := d.decideInTx(ctx, tenantID, postback, &row.DecideBy)
 	if err != nil {
-		return Decided{}, fmt.Errorf("held postback %s: %w", row.PostbackID, err)
+		return DecisionResult{}, fmt.Errorf("held postback %s: %w", row.PostbackID, err)
 	}
-	return decided, nil
+	return result, nil
 }
 
 // failHeld leaves a held postback alone whose decision no retry mends, until a person sends it again.
@@ -128,59 +128,59 @@ func (d *Decisions) failHeld(ctx context.Context, row dbgen.HeldPostback, cause 
 	})
 }
 
-// decideOne decides in one transaction, whose reads are one round trip and whose writes are
+// decideInTx decides in one transaction, whose reads are one round trip and whose writes are
 // another. decideBy is set for a held postback.
-func (d *Decisions) decideOne(ctx context.Context, tenantID uuid.UUID, postback domain.Postback, decideBy *time.Time) (
-	decided Decided, after aftermath, err error) {
+func (d *Decisions) decideInTx(ctx context.Context, tenantID uuid.UUID, postback domain.Postback, decideBy *time.Time) (
+	result DecisionResult, after heldEffect, err error) {
 	err = db.RetryCollisions(func() error {
 		batch := &db.Batch{}
-		reads := queueScene(ctx, batch, tenantID, *postback.ClickID)
-		logged := db.Read(batch, func(q db.Querier) (dbgen.Postback, error) { return queries.GetPostback(ctx, q, tenantID, postback.ID) })
+		reads := queueClickState(ctx, batch, tenantID, *postback.ClickID)
+		logged := db.QueueRead(batch, func(q db.Querier) (dbgen.Postback, error) { return queries.GetPostback(ctx, q, tenantID, postback.ID) })
 		return d.Store.TenantAfter(ctx, tenantID, batch, func(ctx context.Context, tx pgx.Tx) error {
-			scene, err := d.scene(ctx, tx, reads)
+			state, err := d.clickState(ctx, tx, reads)
 			if err != nil {
 				return err
 			}
-			w := &writer{scene: scene, postback: &postback, tx: tx, decisions: d, now: d.Now().UTC().Truncate(time.Microsecond), wasHeld: decideBy != nil}
-			decided, err = w.decide(ctx, logged, decideBy)
-			after = aftermath{holds: scene.context.Held > 0 || decided.Answer.Outcome == domain.OutcomeHeld, moved: w.moved}
+			w := &decisionTx{state: state, postback: &postback, tx: tx, decisions: d, now: d.Now().UTC().Truncate(time.Microsecond), wasHeld: decideBy != nil}
+			result, err = w.run(ctx, logged, decideBy)
+			after = heldEffect{holds: state.context.Held > 0 || result.Answer.Outcome == domain.OutcomeHeld, moved: w.moved}
 			return err
 		})
 	})
 	if err != nil {
-		return Decided{}, aftermath{}, err
+		return DecisionResult{}, heldEffect{}, err
 	}
-	return decided, after, nil
+	return result, after, nil
 }
 
-// decide decides a postback, or answers as the log says that it was decided before.
-func (w *writer) decide(ctx context.Context, logged *db.Result[dbgen.Postback], decideBy *time.Time) (Decided, error) {
+// run decides a postback, or answers as the log says that it was decided before.
+func (w *decisionTx) run(ctx context.Context, logged *db.Result[dbgen.Postback], decideBy *time.Time) (DecisionResult, error) {
 	row := &logged.Value
 	if logged.Found && (row.Outcome != domain.OutcomeHeld || !w.wasHeld) {
 		// Whoever asked before may have crashed between the commit and the start of what must wait.
 		w.moved = true
 		answer, err := answerOf(row)
 		if err != nil {
-			return Decided{}, err
+			return DecisionResult{}, err
 		}
-		decided := Decided{Answer: answer, Waiting: waitingOf(w.scene.session)}
-		return decided, w.oweAgain(ctx, len(decided.Waiting) > 0)
+		result := DecisionResult{Answer: answer, Waiting: waitingOf(w.state.session)}
+		return result, w.oweAgain(ctx, len(result.Waiting) > 0)
 	}
 	var err error
 	if w.wasHeld { // it passed the advertiser's security when it came
 		w.proof = w.heldProof(row.Authenticated)
-	} else if err = w.decisions.secured(ctx, w); err != nil {
-		return Decided{}, err
+	} else if err = w.decisions.authenticate(ctx, w); err != nil {
+		return DecisionResult{}, err
 	}
 	switch {
 	case w.proof.Refused != domain.ReasonNone:
 		return w.write(ctx, domain.Decision{Outcome: domain.OutcomeRefused, Reason: w.proof.Refused}, nil)
 	case w.first != nil:
-		return w.answerAgain(ctx)
+		return w.repeatAnswer(ctx)
 	}
 	facts, err := w.facts(ctx, decideBy)
 	if err != nil {
-		return Decided{}, err
+		return DecisionResult{}, err
 	}
 	return w.write(ctx, domain.Decide(facts), &facts)
 }
@@ -197,8 +197,8 @@ func waitingOf(session []dbgen.Conversion) []ConversionStart {
 }
 
 // facts gathers what the rules go by.
-func (w *writer) facts(ctx context.Context, decideBy *time.Time) (domain.Facts, error) {
-	s := w.scene
+func (w *decisionTx) facts(ctx context.Context, decideBy *time.Time) (domain.Facts, error) {
+	s := w.state
 	facts := domain.Facts{
 		Postback: *w.postback, Now: w.now, DecideBy: decideBy, Click: clickFacts(&s.click), AtClick: s.atClick, Current: s.current,
 		Side: s.click.Side, Currency: s.context.Currency, RewardRatio: s.context.RewardRatioMicros, GoalsOff: !s.context.GoalsEnabled,

@@ -72,8 +72,8 @@ func TestDecideIsIdempotentByPostback(t *testing.T) {
 		first := rig.MustDecide(p).Answer
 		answers := make([]domain.Answer, 50)
 		activitytest.AtOnce(t, len(answers), func(i int) error {
-			decided, err := rig.Decide(t.Context(), rig.TenantID, p)
-			answers[i] = decided.Answer
+			result, err := rig.Decide(t.Context(), rig.TenantID, p)
+			answers[i] = result.Answer
 			return err
 		})
 		for _, answer := range answers {
@@ -88,8 +88,8 @@ func TestDecideIsIdempotentByPostback(t *testing.T) {
 	fresh.ReceivedAt = fresh.ReceivedAt.Add(time.Minute)
 	conversions := make([]*uuid.UUID, 50)
 	activitytest.AtOnce(t, len(conversions), func(i int) error {
-		decided, err := rig.Decide(t.Context(), rig.TenantID, fresh)
-		conversions[i] = decided.Answer.ConversionID
+		result, err := rig.Decide(t.Context(), rig.TenantID, fresh)
+		conversions[i] = result.Answer.ConversionID
 		return err
 	})
 	for _, id := range conversions {
@@ -160,8 +160,8 @@ func TestRule9IdenticalPostbacksAtOnce(t *testing.T) {
 	for event, n := range map[string]int{"A": 1000, "R": 100} { // rule 7: identical repeats are retries of one
 		answers := make([]domain.Answer, n)
 		activitytest.AtOnce(t, len(answers), func(i int) error {
-			decided, err := rig.Decide(t.Context(), rig.TenantID, rig.Postback(click, event, func(p *domain.Postback) { p.ConversionID = "1" }))
-			answers[i] = decided.Answer
+			result, err := rig.Decide(t.Context(), rig.TenantID, rig.Postback(click, event, func(p *domain.Postback) { p.ConversionID = "1" }))
+			answers[i] = result.Answer
 			return err
 		})
 		accepted := 0
@@ -183,12 +183,12 @@ func TestRule10TheSameRejectionAgain(t *testing.T) {
 	click := rig.Click(o)
 	first := rig.Post(click, "A")
 	require.Equal(t, domain.ReasonMissingAmount, first.Reason)
-	news := activitytest.Value[int64](rig, "SELECT count(*) FROM outbox")
+	event := activitytest.Value[int64](rig, "SELECT count(*) FROM outbox")
 	rig.Wait(time.Hour)
 	again := rig.Post(click, "A")
 	require.Equal(t, domain.OutcomeRejected, again.Outcome)
 	require.Equal(t, first.ConversionID, again.ConversionID)
-	require.Equal(t, news, activitytest.Value[int64](rig, "SELECT count(*) FROM outbox"), "no second news")
+	require.Equal(t, event, activitytest.Value[int64](rig, "SELECT count(*) FROM outbox"), "no second news")
 	healed := rig.Post(click, "A", func(p *domain.Postback) { p.Amount = "10" })
 	require.Equal(t, domain.OutcomeAccepted, healed.Outcome)
 	require.NotEqual(t, first.ConversionID, healed.ConversionID)
@@ -201,10 +201,10 @@ func TestRule14Held(t *testing.T) {
 	o := rig.Offer([]domain.Event{activitytest.Goal("A", activitytest.Numbered(1)), activitytest.Goal("B", activitytest.Numbered(2), activitytest.PendingFor("1")), activitytest.Goal("C", activitytest.Numbered(3))})
 	click := rig.Click(o)
 	early := rig.Postback(click, "C")
-	decided := rig.MustDecide(early)
+	result := rig.MustDecide(early)
 	end := rig.Time().Add(time.Hour)
-	require.Equal(t, domain.OutcomeHeld, decided.Answer.Outcome)
-	require.Equal(t, end, *decided.HeldUntil)
+	require.Equal(t, domain.OutcomeHeld, result.Answer.Outcome)
+	require.Equal(t, end, *result.HeldUntil)
 	rig.Wait(time.Minute)
 	rig.Post(click, "B")
 	again, err := rig.DecideHeld(t.Context(), rig.TenantID, click.ID)
@@ -229,9 +229,9 @@ func TestRule14TheGraceEnds(t *testing.T) {
 	early := rig.Postback(click, "B")
 	rig.MustDecide(early)
 	rig.Wait(time.Hour - time.Microsecond)
-	decided, err := rig.DecideHeld(t.Context(), rig.TenantID, click.ID)
+	result, err := rig.DecideHeld(t.Context(), rig.TenantID, click.ID)
 	require.NoError(t, err)
-	require.NotNil(t, decided.HeldUntil)
+	require.NotNil(t, result.HeldUntil)
 	rig.Wait(time.Microsecond)
 	rig.Decisions = rig.Restarted(rig.Store)
 	activitytest.AtOnce(t, 8, func(int) error { _, err := rig.DecideHeld(t.Context(), rig.TenantID, click.ID); return err })
@@ -276,9 +276,9 @@ func TestRule14ApprovedPredecessor(t *testing.T) {
 	click := rig.Click(o)
 	rejected := rig.Post(click, "A", func(p *domain.Postback) { p.Currency = "EUR" })
 	require.Equal(t, domain.OutcomeHeld, rig.Post(click, "B").Outcome, "rule 12: Rejected does not count")
-	settled := rig.Review(rejected.ConversionID, domain.ActionApprove)
-	require.Empty(t, settled.Error)
-	require.Len(t, settled.After.Waiting, 1, "rule 14: a predecessor that a person approves lands too")
+	result := rig.Review(rejected.ConversionID, domain.ActionApprove)
+	require.Empty(t, result.Error)
+	require.Len(t, result.After.Waiting, 1, "rule 14: a predecessor that a person approves lands too")
 }
 
 func TestVersions(t *testing.T) {
@@ -306,9 +306,9 @@ func TestVersions(t *testing.T) {
 		o.Events[0].Revenue, o.Events[0].Reward, o.Events[0].PendingTime = activitytest.Decimal("1"), activitytest.Decimal("1"), activitytest.Decimal("100")
 	})
 	rig.Wait(72 * time.Hour)
-	settled := rig.Review(answer.ConversionID, domain.ActionRelease, activitytest.ByTimer)
-	require.Equal(t, domain.StatusSuccess, settled.Status, "rule 26: the pending period it was made with")
-	require.Equal(t, domain.Micros(5_000_000), settled.Reward, "rule 24: frozen")
+	result := rig.Review(answer.ConversionID, domain.ActionRelease, activitytest.ByTimer)
+	require.Equal(t, domain.StatusSuccess, result.Status, "rule 26: the pending period it was made with")
+	require.Equal(t, domain.Micros(5_000_000), result.Reward, "rule 24: frozen")
 	row = rig.Conversion(before.ConversionID)
 	require.Equal(t, domain.Micros(2_500_000), row.RevenueMicros, "rule 24: frozen")
 	require.Equal(t, domain.StatusSuccess, row.Status, "rule 26")

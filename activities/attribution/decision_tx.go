@@ -14,12 +14,12 @@ import (
 	"github.com/offerflow/offerflow/stream/outbox"
 )
 
-// writer writes one decision: log row, conversion, ledger, news and counters, in the deciding
+// decisionTx writes one decision: log row, conversion, ledger, events and counters, in the deciding
 // transaction. Counters come last, because their rows are hot and locked to the commit.
-type writer struct {
+type decisionTx struct {
 	decisions *Decisions
 	tx        pgx.Tx
-	scene     *scene
+	state     *clickState
 	postback  *domain.Postback
 	now       time.Time
 	wasHeld   bool
@@ -34,105 +34,105 @@ type writer struct {
 }
 
 // write writes what was decided. facts are nil for a refusal before the rules.
-func (w *writer) write(ctx context.Context, decision domain.Decision, facts *domain.Facts) (Decided, error) {
+func (w *decisionTx) write(ctx context.Context, decision domain.Decision, facts *domain.Facts) (DecisionResult, error) {
 	w.judged, w.moved = facts, decision.Outcome != domain.OutcomeRefused && decision.Outcome != domain.OutcomeHeld
 	if decision.Move != "" {
-		return w.carryOut(ctx, decision)
+		return w.carryOutVerdict(ctx, decision)
 	}
-	if decision.New != nil && len(decision.New.Slots) > 0 && decision.New.Status.Live() {
-		decided, exhausted, err := w.writeWithSlots(ctx, decision)
+	if decision.New != nil && len(decision.New.CapReservations) > 0 && decision.New.Status.Live() {
+		result, exhausted, err := w.writeReserving(ctx, decision)
 		if err != nil || exhausted == nil {
-			return decided, err
+			return result, err
 		}
 		if decision, err = w.overCap(decision, *exhausted); err != nil {
-			return Decided{}, err
+			return DecisionResult{}, err
 		}
 	}
 	batch := &db.Batch{}
-	decided, err := w.writeRows(ctx, batch, decision)
+	result, err := w.writeRows(ctx, batch, decision)
 	if err != nil {
-		return Decided{}, err
+		return DecisionResult{}, err
 	}
-	return decided, batch.Send(ctx, w.tx)
+	return result, batch.Send(ctx, w.tx)
 }
 
-// overCap is the decision where a slot was not to be had.
-func (w *writer) overCap(decision domain.Decision, slot domain.Slot) (domain.Decision, error) {
-	zone, err := w.scene.zone()
+// overCap is the decision where a reservation was not to be had.
+func (w *decisionTx) overCap(decision domain.Decision, reservation domain.CapReservation) (domain.Decision, error) {
+	zone, err := w.state.zone()
 	if err != nil {
 		return decision, err
 	}
-	decision = w.judged.OverCap(*decision.New, slot.Reason)
-	decision.Exhausted = domain.ExhaustedAt(slot, w.postback.ReceivedAt, zone)
+	decision = w.judged.OverCap(*decision.New, reservation.Reason)
+	decision.Exhausted = domain.ExhaustedAt(reservation, w.postback.ReceivedAt, zone)
 	return decision, nil
 }
 
-// writeWithSlots writes a live conversion and takes its slots, or undoes both and says which slot was not
+// writeReserving writes a live conversion and takes its reservations, or undoes both and says which reservation was not
 // to be had.
-func (w *writer) writeWithSlots(ctx context.Context, decision domain.Decision) (Decided, *domain.Slot, error) {
+func (w *decisionTx) writeReserving(ctx context.Context, decision domain.Decision) (DecisionResult, *domain.CapReservation, error) {
 	batch := &db.Batch{}
-	decided, err := w.writeRows(ctx, batch, decision)
+	result, err := w.writeRows(ctx, batch, decision)
 	if err != nil {
-		return Decided{}, nil, err
+		return DecisionResult{}, nil, err
 	}
-	periods, err := w.scene.periods(w.postback.ReceivedAt)
+	periods, err := w.state.periods(w.postback.ReceivedAt)
 	if err != nil {
-		return Decided{}, nil, err
+		return DecisionResult{}, nil, err
 	}
-	taken := queueSlots(ctx, batch, w.scene.click.TenantID, decision.New.Slots, periods)
-	kept, err := batch.SendAndKeep(ctx, w.tx, func() bool { return taken.missing() == nil })
+	reserved := queueReservations(ctx, batch, w.state.click.TenantID, decision.New.CapReservations, periods)
+	kept, err := batch.SendAndKeep(ctx, w.tx, func() bool { return reserved.missing() == nil })
 	if err != nil || !kept {
-		return Decided{}, taken.missing(), err
+		return DecisionResult{}, reserved.missing(), err
 	}
-	if taken.full() {
-		err = outbox.AddOffer(ctx, w.tx, w.scene.click.TenantID, w.scene.click.OfferID, domain.DerivedID(w.postback.ID, domain.DerivedOfferNews))
+	if reserved.full() {
+		err = outbox.AddOffer(ctx, w.tx, w.state.click.TenantID, w.state.click.OfferID, domain.DerivedID(w.postback.ID, domain.DerivedOfferEvent))
 	}
-	return decided, nil, err
+	return result, nil, err
 }
 
 // writeRows queues everything but the counters.
-func (w *writer) writeRows(ctx context.Context, batch *db.Batch, decision domain.Decision) (Decided, error) {
-	decided := Decided{Answer: domain.Answer{PostbackID: w.postback.ID, Outcome: decision.Outcome, Reason: decision.Reason}}
-	answer := &decided.Answer
+func (w *decisionTx) writeRows(ctx context.Context, batch *db.Batch, decision domain.Decision) (DecisionResult, error) {
+	result := DecisionResult{Answer: domain.Answer{PostbackID: w.postback.ID, Outcome: decision.Outcome, Reason: decision.Reason}}
+	answer := &result.Answer
 	var hint string
 	answer.Detail, hint, answer.Warnings = w.explain(&decision)
 	switch {
 	case decision.New != nil:
 		row, err := w.conversionRow(decision.New)
 		if err != nil {
-			return Decided{}, err
+			return DecisionResult{}, err
 		}
 		if err := w.insertConversion(ctx, batch, row); err != nil {
-			return Decided{}, err
+			return DecisionResult{}, err
 		}
 		answer.ConversionID, answer.Status, answer.ReleaseAt = &row.ID, row.Status, row.ReleaseAt
 		if row.Status == domain.StatusPending {
-			decided.Waiting = []ConversionStart{{TenantID: row.TenantID, ConversionID: row.ID, ReleaseAt: row.ReleaseAt}}
+			result.Waiting = []ConversionStart{{TenantID: row.TenantID, ConversionID: row.ID, ReleaseAt: row.ReleaseAt}}
 		}
-		decided.SessionClosed = row.ClosesSession && row.Status.Live()
+		result.SessionClosed = row.ClosesSession && row.Status.Live()
 	case decision.Existing != nil:
 		c := decision.Existing
 		answer.ConversionID, answer.Status, answer.ReleaseAt = &c.ID, c.Status, c.ReleaseAt
 	case decision.Counted:
 		if err := w.countGoal(ctx, batch, decision.EventID); err != nil {
-			return Decided{}, err
+			return DecisionResult{}, err
 		}
 	}
 	if err := w.logPostback(ctx, batch, answer, hint); err != nil {
-		return Decided{}, err
+		return DecisionResult{}, err
 	}
 	if err := w.keepFinding(ctx, batch, decision); err != nil {
-		return Decided{}, err
+		return DecisionResult{}, err
 	}
-	if err := w.owe(ctx, batch, &decided); err != nil {
-		return Decided{}, err
+	if err := w.owe(ctx, batch, &result); err != nil {
+		return DecisionResult{}, err
 	}
-	return decided, w.keepHeld(ctx, batch, decision)
+	return result, w.keepHeld(ctx, batch, decision)
 }
 
 // explain is what is said of a decision in words, to the sender and in the log besides, and what was left
 // out of the postback.
-func (w *writer) explain(decision *domain.Decision) (detail, hint string, warnings domain.FieldErrors) {
+func (w *decisionTx) explain(decision *domain.Decision) (detail, hint string, warnings domain.FieldErrors) {
 	if w.judged == nil && w.proof.Detail != "" {
 		return w.proof.Detail, "", w.postback.Warnings
 	}
@@ -152,25 +152,25 @@ func warningsJSON(warnings domain.FieldErrors) (json.RawMessage, error) {
 }
 
 // countGoal records a postback as a click of its goal, once (rule 70).
-func (w *writer) countGoal(ctx context.Context, batch *db.Batch, eventID uuid.UUID) error {
-	click := &w.scene.click
+func (w *decisionTx) countGoal(ctx context.Context, batch *db.Batch, eventID uuid.UUID) error {
+	click := &w.state.click
 	return queries.InsertGoalClick(ctx, batch, dbgen.InsertGoalClickParams{
 		TenantID: click.TenantID, PostbackID: w.postback.ID, ClickID: click.ID, OfferID: click.OfferID, EventID: eventID,
 		RecordedAt: w.postback.ReceivedAt, IsTest: click.IsTest,
 	})
 }
 
-func (w *writer) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, error) {
-	periods, err := w.scene.periods(w.postback.ReceivedAt)
+func (w *decisionTx) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, error) {
+	periods, err := w.state.periods(w.postback.ReceivedAt)
 	if err != nil {
 		return nil, err
 	}
-	click := &w.scene.click
+	click := &w.state.click
 	row := &dbgen.Conversion{
 		TenantID: click.TenantID, ID: domain.DerivedID(w.postback.ID, domain.DerivedConversion), ClickID: click.ID, PostbackID: w.postback.ID,
-		OfferID: click.OfferID, OfferVersion: w.scene.current.Version, EventID: n.EventID,
+		OfferID: click.OfferID, OfferVersion: w.state.current.Version, EventID: n.EventID,
 		AdvertiserID: click.AdvertiserID, PartnerID: click.PartnerID, PubMemberID: click.PubMemberID,
-		Status: n.Status, RejectionReason: n.Reason, Sequence: 1, Currency: w.scene.context.Currency,
+		Status: n.Status, RejectionReason: n.Reason, Sequence: 1, Currency: w.state.context.Currency,
 		AmountMicros: n.Amount, RevenueMicros: n.Revenue, PayoutMicros: n.Payout, RewardMicros: n.Reward,
 		ReceivedAt: w.postback.ReceivedAt, CreatedAt: n.CreatedAt, UserCompletedAt: n.CompletedAt,
 		CompletionTrusted: n.CompletionTrusted, ReleaseAt: n.ReleaseAt, NeedsReview: n.NeedsReview, IsExpected: &n.Expected,
@@ -200,8 +200,8 @@ func (w *writer) conversionRow(n *domain.NewConversion) (*dbgen.Conversion, erro
 	return row, nil
 }
 
-// insertConversion writes the row, its first transition, its ledger transaction and its news.
-func (w *writer) insertConversion(ctx context.Context, batch *db.Batch, row *dbgen.Conversion) error {
+// insertConversion writes the row, its first transition, its ledger transaction and its events.
+func (w *decisionTx) insertConversion(ctx context.Context, batch *db.Batch, row *dbgen.Conversion) error {
 	if err := queries.InsertConversion(ctx, batch, dbgen.InsertConversionParams(*row)); err != nil {
 		return err
 	}
@@ -215,12 +215,12 @@ func (w *writer) insertConversion(ctx context.Context, batch *db.Batch, row *dbg
 	if row.ByAdvertiser {
 		move.actor, move.note = actorAdvertiser, "status="+w.postback.Status
 	}
-	return w.scene.writeTransition(ctx, batch, row, move, w.scene.current)
+	return w.state.writeTransition(ctx, batch, row, move, w.state.current)
 }
 
-func (w *writer) logPostback(ctx context.Context, batch *db.Batch, answer *domain.Answer, hint string) error {
+func (w *decisionTx) logPostback(ctx context.Context, batch *db.Batch, answer *domain.Answer, hint string) error {
 	sent, source, said := w.postback.Params, w.postback.SourceIP, answer.Warnings
-	if domain.IsErased(w.scene.click.PubMemberID) {
+	if domain.IsErased(w.state.click.PubMemberID) {
 		sent, source, said = domain.WithoutPersonal(sent), "", nil
 	}
 	if answer.Outcome == domain.OutcomeRefused || answer.Outcome == domain.OutcomeDuplicate { // it made nothing, however often it comes
@@ -234,7 +234,7 @@ func (w *writer) logPostback(ctx context.Context, batch *db.Batch, answer *domai
 	if err != nil {
 		return err
 	}
-	click := &w.scene.click
+	click := &w.state.click
 	return queries.UpsertPostback(ctx, batch, dbgen.UpsertPostbackParams{
 		TenantID: &click.TenantID, ID: w.postback.ID, ReceivedAt: w.postback.ReceivedAt, AdvertiserID: &click.AdvertiserID,
 		ClickID: &click.ID, Method: w.postback.Method, Path: domain.PathWithoutKey(w.postback.Path), SourceIp: source, Params: params,
@@ -245,7 +245,7 @@ func (w *writer) logPostback(ctx context.Context, batch *db.Batch, answer *domai
 }
 
 // keepHeld writes the held row, or removes it once there is an end state.
-func (w *writer) keepHeld(ctx context.Context, batch *db.Batch, decision domain.Decision) error {
+func (w *decisionTx) keepHeld(ctx context.Context, batch *db.Batch, decision domain.Decision) error {
 	switch {
 	case decision.Outcome == domain.OutcomeHeld && !w.wasHeld:
 		message, err := json.Marshal(w.postback)
@@ -253,11 +253,11 @@ func (w *writer) keepHeld(ctx context.Context, batch *db.Batch, decision domain.
 			return err
 		}
 		return queries.InsertHeld(ctx, batch, dbgen.InsertHeldParams{
-			TenantID: w.scene.click.TenantID, PostbackID: w.postback.ID, ClickID: w.scene.click.ID,
+			TenantID: w.state.click.TenantID, PostbackID: w.postback.ID, ClickID: w.state.click.ID,
 			EventID: decision.EventID, Message: message, DecideBy: decision.DecideBy,
 		})
 	case decision.Outcome != domain.OutcomeHeld && w.wasHeld:
-		return queries.DeleteHeld(ctx, batch, w.scene.click.TenantID, w.postback.ID)
+		return queries.DeleteHeld(ctx, batch, w.state.click.TenantID, w.postback.ID)
 	default:
 		return nil
 	}

@@ -18,12 +18,12 @@ import (
 	"github.com/offerflow/offerflow/keyring"
 )
 
-// Decisions makes and settles conversions. Its methods are idempotent and may be called by a
+// Decisions makes and moves conversions. Its methods are idempotent and may be called by a
 // workflow or directly: what serialises them is the lock on the click's row.
 type Decisions struct {
 	Store *db.Store
 	Keys  *keyring.Keyring
-	// Nudge tells the relay that news was committed.
+	// Nudge tells the relay that events were committed.
 	Nudge func()
 	// Now is the clock; time.Now outside of tests.
 	Now func() time.Time
@@ -67,8 +67,8 @@ type ConversionStart struct {
 	ReleaseAt *time.Time
 }
 
-// Decided is what a decision leaves to be done.
-type Decided struct {
+// DecisionResult is what a decision leaves to be done.
+type DecisionResult struct {
 	Answer domain.Answer
 	// Waiting are conversions that became Pending and need somebody to wait for them.
 	Waiting []ConversionStart `json:",omitempty"`
@@ -96,8 +96,8 @@ func (d *Decisions) offer(ctx context.Context, tx dbgen.DBTX, id uuid.UUID, vers
 	return &offer, nil
 }
 
-// scene is a locked click with everything that decisions about it go by.
-type scene struct {
+// clickState is a locked click with everything that decisions about it go by.
+type clickState struct {
 	click   dbgen.Click
 	context dbgen.DecisionContextRow
 	atClick *domain.Offer
@@ -105,34 +105,34 @@ type scene struct {
 	session []dbgen.Conversion
 }
 
-// sceneReads are the queries of a scene, queued.
-type sceneReads struct {
+// clickStateReads are the queries of a click's state, queued.
+type clickStateReads struct {
 	click   *db.Result[dbgen.LockClickRow]
 	context *db.Result[dbgen.DecisionContextRow]
 	session *db.Result[[]dbgen.Conversion]
 }
 
-// queueScene queues the lock on the click and what is read under it: each of the queries after the
+// queueClickState queues the lock on the click and what is read under it: each of the queries after the
 // first sees what was committed before the lock was had.
-func queueScene(ctx context.Context, batch *db.Batch, tenantID, clickID uuid.UUID) sceneReads {
-	return sceneReads{
-		click: db.Read(batch, func(q db.Querier) (dbgen.LockClickRow, error) { return queries.LockClick(ctx, q, tenantID, clickID) }),
-		context: db.Read(batch, func(q db.Querier) (dbgen.DecisionContextRow, error) {
+func queueClickState(ctx context.Context, batch *db.Batch, tenantID, clickID uuid.UUID) clickStateReads {
+	return clickStateReads{
+		click: db.QueueRead(batch, func(q db.Querier) (dbgen.LockClickRow, error) { return queries.LockClick(ctx, q, tenantID, clickID) }),
+		context: db.QueueRead(batch, func(q db.Querier) (dbgen.DecisionContextRow, error) {
 			return queries.DecisionContext(ctx, q, tenantID, clickID)
 		}),
-		session: db.Read(batch, func(q db.Querier) ([]dbgen.Conversion, error) {
+		session: db.QueueRead(batch, func(q db.Querier) ([]dbgen.Conversion, error) {
 			return queries.ConversionsOfClick(ctx, q, tenantID, clickID)
 		}),
 	}
 }
 
-// scene is what was read, with the offer at the click and now; pgx.ErrNoRows means that there is no
+// clickState is what was read, with the offer at the click and now; pgx.ErrNoRows means that there is no
 // such click.
-func (d *Decisions) scene(ctx context.Context, tx pgx.Tx, reads sceneReads) (*scene, error) {
+func (d *Decisions) clickState(ctx context.Context, tx pgx.Tx, reads clickStateReads) (*clickState, error) {
 	if !reads.click.Found || !reads.context.Found {
 		return nil, pgx.ErrNoRows
 	}
-	s := &scene{click: reads.click.Value.Click, context: reads.context.Value, session: reads.session.Value}
+	s := &clickState{click: reads.click.Value.Click, context: reads.context.Value, session: reads.session.Value}
 	var err error
 	if s.atClick, err = d.offer(ctx, tx, s.click.OfferID, s.click.OfferVersion); err != nil {
 		return nil, err
@@ -141,18 +141,18 @@ func (d *Decisions) scene(ctx context.Context, tx pgx.Tx, reads sceneReads) (*sc
 	return s, err
 }
 
-// lockScene locks the click and loads its scene in a transaction that is under way.
-func (d *Decisions) lockScene(ctx context.Context, tx pgx.Tx, tenantID, clickID uuid.UUID) (*scene, error) {
+// lockClickState locks the click and loads its state in a transaction that is under way.
+func (d *Decisions) lockClickState(ctx context.Context, tx pgx.Tx, tenantID, clickID uuid.UUID) (*clickState, error) {
 	batch := &db.Batch{}
-	reads := queueScene(ctx, batch, tenantID, clickID)
+	reads := queueClickState(ctx, batch, tenantID, clickID)
 	if err := batch.Send(ctx, tx); err != nil {
 		return nil, err
 	}
-	return d.scene(ctx, tx, reads)
+	return d.clickState(ctx, tx, reads)
 }
 
 // periods are the tenant's calendar periods of an instant.
-func (s *scene) periods(at time.Time) (domain.Periods, error) {
+func (s *clickState) periods(at time.Time) (domain.Periods, error) {
 	zone, err := s.zone()
 	if err != nil {
 		return domain.Periods{}, err
@@ -160,11 +160,11 @@ func (s *scene) periods(at time.Time) (domain.Periods, error) {
 	return domain.PeriodsAt(at, zone.At(at)), nil
 }
 
-func (s *scene) zone() (domain.Zone, error) {
+func (s *clickState) zone() (domain.Zone, error) {
 	return zoneOf(s.context.Timezone, s.context.NextTimezone, s.context.NextTimezoneAt)
 }
 
-func (s *scene) partnerCaps() domain.Caps {
+func (s *clickState) partnerCaps() domain.Caps {
 	c := s.context
 	return domain.Caps{Daily: c.DailyCap, Weekly: c.WeeklyCap, Monthly: c.MonthlyCap, AllTime: c.AllTimeCap}
 }

@@ -14,15 +14,15 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
-// follower brings one conversion of the publisher's book to where the advertiser's is, in the
+// bookSync brings one conversion of the publisher's book to where the advertiser's is, in the
 // publisher's transaction, its click locked.
-type follower struct {
+type bookSync struct {
 	decisions   *Decisions
 	tx          pgx.Tx
 	partnership domain.Partnership
-	from        *decided
-	// scene is the publisher's.
-	scene *scene
+	from        *advertiserRecord
+	// state is the publisher's.
+	state *clickState
 	// was and has are the publisher's row, if found, and history, as they are.
 	found bool
 	was   dbgen.Conversion
@@ -33,7 +33,7 @@ type follower struct {
 	mended bool
 }
 
-func (f *follower) follow(ctx context.Context) error {
+func (f *bookSync) run(ctx context.Context) error {
 	if len(f.has) > len(f.from.history) {
 		return errAdvertiserMoved
 	}
@@ -58,7 +58,7 @@ func (f *follower) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	standings, err := domain.Follow(steps, figuresOf(&f.from.row), figuresOf(&row), row.ReleaseAt)
+	standings, err := domain.ReplayHistory(steps, figuresOf(&f.from.row), figuresOf(&row), row.ReleaseAt)
 	if err != nil {
 		return fmt.Errorf("the advertiser's history: %w", err)
 	}
@@ -67,7 +67,7 @@ func (f *follower) follow(ctx context.Context) error {
 
 // isWhole says whether the publisher's book has the beginning of the advertiser's history, and its row
 // the last of it: all there is to do then is to go on.
-func (f *follower) isWhole() bool {
+func (f *bookSync) isWhole() bool {
 	for i, t := range f.has {
 		if t.Sequence != int64(i)+1 {
 			return false
@@ -78,8 +78,8 @@ func (f *follower) isWhole() bool {
 
 // firstRow is the publisher's row without how it stands: the advertiser's, with the publisher's own
 // click, and payout and reward frozen at the first step (rule 24).
-func (f *follower) firstRow(ctx context.Context, steps []domain.Step, posted []dbgen.PostingsOfConversionRow) (dbgen.Conversion, error) {
-	row, click := f.from.row, &f.scene.click
+func (f *bookSync) firstRow(ctx context.Context, steps []domain.Step, posted []dbgen.PostingsOfConversionRow) (dbgen.Conversion, error) {
+	row, click := f.from.row, &f.state.click
 	row.TenantID, row.Side, row.IsCounted, row.MemberKey = f.partnership.PublisherTenantID, domain.SidePublisher, false, nil
 	row.AwaitsVerdict = false // the advertiser decides
 	row.PartnerID, row.PubMemberID = click.PartnerID, click.PubMemberID
@@ -98,18 +98,18 @@ func (f *follower) firstRow(ctx context.Context, steps []domain.Step, posted []d
 }
 
 // freeze computes payout and reward by the offer's version that decided, and by the publisher's terms.
-func (f *follower) freeze(ctx context.Context, row *dbgen.Conversion, steps []domain.Step) error {
+func (f *bookSync) freeze(ctx context.Context, row *dbgen.Conversion, steps []domain.Step) error {
 	offer, err := f.decisions.offer(ctx, f.tx, row.OfferID, row.OfferVersion)
 	if err != nil {
 		return err
 	}
-	w := &writer{decisions: f.decisions, tx: f.tx, scene: f.scene}
+	w := &decisionTx{decisions: f.decisions, tx: f.tx, state: f.state}
 	partner, err := w.partnerTerms(ctx, offer.EventByID(row.EventID))
 	if err != nil {
 		return err
 	}
 	terms := domain.PublisherTerms{
-		Offer: offer, Click: clickFacts(&f.scene.click), RewardRatio: f.scene.context.RewardRatioMicros, Partner: partner,
+		Offer: offer, Click: clickFacts(&f.state.click), RewardRatio: f.state.context.RewardRatioMicros, Partner: partner,
 		ReceivedAt: row.ReceivedAt, Subs: row.CnvSubs, Params: f.from.params,
 	}
 	first := domain.FirstFigures(steps, figuresOf(&f.from.row))
@@ -127,7 +127,7 @@ func (f *follower) freeze(ctx context.Context, row *dbgen.Conversion, steps []do
 
 // refreeze takes payout and reward from the publisher's own history where that tells them: an
 // adjustment names them, a Success has posted them. Else what the row says, or was just computed, stands.
-func (f *follower) refreeze(row *dbgen.Conversion, posted []dbgen.PostingsOfConversionRow) error {
+func (f *bookSync) refreeze(row *dbgen.Conversion, posted []dbgen.PostingsOfConversionRow) error {
 	for _, t := range f.has {
 		figures, err := readFigures(t.FiguresBefore)
 		if err != nil {
@@ -139,7 +139,7 @@ func (f *follower) refreeze(row *dbgen.Conversion, posted []dbgen.PostingsOfConv
 		}
 	}
 	success := slices.IndexFunc(f.has, func(t dbgen.Transition) bool { return t.ToStatus == string(domain.StatusSuccess) })
-	if success < 0 || len(linesAt(posted, f.has[success].Sequence)) == 0 {
+	if success < 0 || len(linesOfStep(posted, f.has[success].Sequence)) == 0 {
 		return nil
 	}
 	if row.PartnerID != nil {
@@ -148,7 +148,7 @@ func (f *follower) refreeze(row *dbgen.Conversion, posted []dbgen.PostingsOfConv
 	if row.PubMemberID != nil {
 		row.RewardMicros = 0
 	}
-	for _, line := range linesAt(posted, f.has[success].Sequence) {
+	for _, line := range linesOfStep(posted, f.has[success].Sequence) {
 		switch line.Account {
 		case domain.AccountPayoutExpense:
 			row.PayoutMicros = line.Amount
@@ -159,8 +159,8 @@ func (f *follower) refreeze(row *dbgen.Conversion, posted []dbgen.PostingsOfConv
 	return nil
 }
 
-// linesAt are the lines that are booked of a step.
-func linesAt(posted []dbgen.PostingsOfConversionRow, sequence int64) (lines []domain.LedgerLine) {
+// linesOfStep are the lines that are booked of a step.
+func linesOfStep(posted []dbgen.PostingsOfConversionRow, sequence int64) (lines []domain.LedgerLine) {
 	for _, p := range posted {
 		if p.Sequence == sequence && p.Line > 0 {
 			lines = append(lines, domain.LedgerLine{
@@ -180,7 +180,7 @@ func rowAfter(row dbgen.Conversion, standing *domain.Standing) dbgen.Conversion 
 }
 
 // write writes the row as it stands after the last step, and what the steps lack.
-func (f *follower) write(ctx context.Context, row dbgen.Conversion, standings []domain.Standing, posted []dbgen.PostingsOfConversionRow) error {
+func (f *bookSync) write(ctx context.Context, row dbgen.Conversion, standings []domain.Standing, posted []dbgen.PostingsOfConversionRow) error {
 	batch := &db.Batch{}
 	if err := f.writeRow(ctx, batch, row, standings); err != nil {
 		return err
@@ -222,23 +222,23 @@ func (f *follower) write(ctx context.Context, row dbgen.Conversion, standings []
 }
 
 // writeRow inserts the row, or makes it what it should be where it is not.
-func (f *follower) writeRow(ctx context.Context, batch *db.Batch, row dbgen.Conversion, standings []domain.Standing) error {
+func (f *bookSync) writeRow(ctx context.Context, batch *db.Batch, row dbgen.Conversion, standings []domain.Standing) error {
 	is := rowAfter(row, &standings[len(standings)-1])
 	if !f.found {
 		f.mended = len(f.has) > 0
 		return queries.InsertConversion(ctx, batch, dbgen.InsertConversionParams(is))
 	}
 	if f.mends && len(f.has) > 0 {
-		f.mended = !reflect.DeepEqual(followed(&f.was), followed(new(rowAfter(row, &standings[len(f.has)-1]))))
+		f.mended = !reflect.DeepEqual(copiedColumns(&f.was), copiedColumns(new(rowAfter(row, &standings[len(f.has)-1]))))
 	}
-	if reflect.DeepEqual(followed(&f.was), followed(&is)) {
+	if reflect.DeepEqual(copiedColumns(&f.was), copiedColumns(&is)) {
 		return nil
 	}
-	return queries.FollowConversion(ctx, batch, followed(&is))
+	return queries.FollowConversion(ctx, batch, copiedColumns(&is))
 }
 
-// followed is all that is copied of a conversion's row.
-func followed(row *dbgen.Conversion) dbgen.FollowConversionParams {
+// copiedColumns is all that is copied of a conversion's row.
+func copiedColumns(row *dbgen.Conversion) dbgen.FollowConversionParams {
 	return dbgen.FollowConversionParams{
 		ClickID: row.ClickID, PostbackID: row.PostbackID, OfferID: row.OfferID, OfferVersion: row.OfferVersion, EventID: row.EventID,
 		AdvertiserID: row.AdvertiserID, PartnerID: row.PartnerID, PubMemberID: row.PubMemberID, Status: row.Status,
@@ -254,7 +254,7 @@ func followed(row *dbgen.Conversion) dbgen.FollowConversionParams {
 
 // copyOf is a step as the publisher's history has it: who of the advertiser's people made it is theirs,
 // and the figures of an adjustment are the publisher's own besides the revenue.
-func (f *follower) copyOf(standings []domain.Standing, i int) (dbgen.Transition, error) {
+func (f *bookSync) copyOf(standings []domain.Standing, i int) (dbgen.Transition, error) {
 	t := f.from.history[i]
 	t.TenantID, t.Actor = f.partnership.PublisherTenantID, actorFor(t.Actor)
 	if standings[i].After == nil {
@@ -274,9 +274,9 @@ func sameStep(a, b dbgen.Transition) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// writeStep writes a step that the publisher lacks, and its news: callbacks and partners' postbacks
+// writeStep writes a step that the publisher lacks, and its events: callbacks and partners' postbacks
 // follow as from any conversion's.
-func (f *follower) writeStep(ctx context.Context, batch *db.Batch, row *dbgen.Conversion, step transition, copied dbgen.Transition) error {
+func (f *bookSync) writeStep(ctx context.Context, batch *db.Batch, row *dbgen.Conversion, step transition, copied dbgen.Transition) error {
 	f.copied = append(f.copied, copied)
 	step.actor = copied.Actor
 	if err := queries.CopyTransition(ctx, batch, dbgen.CopyTransitionParams(copied)); err != nil {
@@ -286,23 +286,23 @@ func (f *follower) writeStep(ctx context.Context, batch *db.Batch, row *dbgen.Co
 	if err != nil {
 		return err
 	}
-	if err := f.scene.writeNews(ctx, batch, row, step, offer); err != nil {
+	if err := f.state.addEvents(ctx, batch, row, step, offer); err != nil {
 		return err
 	}
-	return tellLive(ctx, batch, f.partnership.ID, row, step, offer)
+	return addLiveEvent(ctx, batch, f.partnership.ID, row, step, offer)
 }
 
 // post books a step, unless it is booked. What is booked otherwise stays, and is an error: the ledger is
 // append-only (rule 41).
-func (f *follower) post(ctx context.Context, batch *db.Batch, row *dbgen.Conversion, step transition, by domain.Figures,
+func (f *bookSync) post(ctx context.Context, batch *db.Batch, row *dbgen.Conversion, step transition, by domain.Figures,
 	posted []dbgen.PostingsOfConversionRow) error {
-	lines := f.scene.linesOf(row, by)
+	lines := f.state.linesOf(row, by)
 	head := slices.IndexFunc(posted, func(p dbgen.PostingsOfConversionRow) bool { return p.Sequence == step.sequence })
 	if head < 0 {
 		f.mended = f.mends && len(lines) > 0 && step.sequence <= int64(len(f.has)) || f.mended
-		return f.scene.postFigures(ctx, batch, row, step, by)
+		return f.state.postFigures(ctx, batch, row, step, by)
 	}
-	booked := linesAt(posted, step.sequence)
+	booked := linesOfStep(posted, step.sequence)
 	if slices.Equal(booked, lines) {
 		return nil
 	}
@@ -319,7 +319,7 @@ func (f *follower) post(ctx context.Context, batch *db.Batch, row *dbgen.Convers
 
 // foldBalance makes the member's balance the fold of its entries: it cannot be told whether what the
 // ledger lacked was in it.
-func (f *follower) foldBalance(ctx context.Context, batch *db.Batch, member string) error {
+func (f *bookSync) foldBalance(ctx context.Context, batch *db.Batch, member string) error {
 	if err := queries.AddPoints(ctx, batch, f.partnership.PublisherTenantID, member, 0); err != nil {
 		return err
 	}

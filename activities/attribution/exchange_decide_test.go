@@ -154,8 +154,8 @@ func TestRule6ByTheMembersKey(t *testing.T) {
 	clicks := rig.Clicks(offer, 8, func(_ int, c *domain.Click) { c.PubMemberID = &member })
 	var accepted, duplicates atomic.Int64
 	activitytest.AtOnce(t, len(clicks), func(i int) error {
-		decided, err := rig.Decide(t.Context(), rig.TenantID, rig.Postback(clicks[i], "buy"))
-		switch decided.Answer.Outcome {
+		result, err := rig.Decide(t.Context(), rig.TenantID, rig.Postback(clicks[i], "buy"))
+		switch result.Answer.Outcome {
 		case domain.OutcomeAccepted:
 			accepted.Add(1)
 		case domain.OutcomeDuplicate:
@@ -214,11 +214,11 @@ func TestRule58CapsBudgetAndZoneOfTheAdvertiser(t *testing.T) {
 	clicks := rig.Clicks(offer, 12, nil)
 	var live atomic.Int64
 	activitytest.AtOnce(t, len(clicks), func(i int) error {
-		decided, err := rig.Decide(t.Context(), rig.TenantID, rig.Postback(clicks[i], "buy"))
-		if decided.Answer.Status.Live() {
+		result, err := rig.Decide(t.Context(), rig.TenantID, rig.Postback(clicks[i], "buy"))
+		if result.Answer.Status.Live() {
 			live.Add(1)
-		} else if decided.Answer.Reason != domain.ReasonCapDaily {
-			t.Errorf("reason %s", decided.Answer.Reason)
+		} else if result.Answer.Reason != domain.ReasonCapDaily {
+			t.Errorf("reason %s", result.Answer.Reason)
 		}
 		return err
 	})
@@ -253,8 +253,8 @@ func TestRule58ThePublishersRowsAreNotDecided(t *testing.T) {
 	answer := rig.Post(rig.Click(offer), "buy")
 	rig.CopyRow(answer.ConversionID)
 	for _, action := range []domain.Action{domain.ActionApprove, domain.ActionReject, domain.ActionReverse} {
-		settled := rig.Publisher.Review(answer.ConversionID, action)
-		require.Equal(t, domain.ErrDecidedByAdvertiser.Error(), settled.Error)
+		result := rig.Publisher.Review(answer.ConversionID, action)
+		require.Equal(t, domain.ErrDecidedByAdvertiser.Error(), result.Error)
 	}
 	rig.Wait(48 * time.Hour)
 	require.Equal(t, domain.ErrDecidedByAdvertiser.Error(), rig.Publisher.Review(answer.ConversionID, domain.ActionRelease, activitytest.ByTimer).Error)

@@ -13,7 +13,7 @@ import (
 )
 
 // partnership is the click's; ok is false where its offer is nobody's but the tenant's.
-func (s *scene) partnership() (p domain.Partnership, ok bool) {
+func (s *clickState) partnership() (p domain.Partnership, ok bool) {
 	c := &s.context
 	if c.PartnershipID == nil || c.PublisherTenantID == nil {
 		return p, false
@@ -23,9 +23,9 @@ func (s *scene) partnership() (p domain.Partnership, ok bool) {
 	}, true
 }
 
-// tellPublisher puts what a transition in the advertiser's book is to become into the outbox: a copy in
+// addExchangeEvent puts what a transition in the advertiser's book is to become into the outbox: a copy in
 // the publisher's (rule 58), and an event in the advertiser's own live stream.
-func (s *scene) tellPublisher(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
+func (s *clickState) addExchangeEvent(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
 	partnership, ok := s.partnership()
 	if !ok {
 		return fmt.Errorf("conversion %s is an advertiser's, and its offer has no partnership", row.ID)
@@ -37,11 +37,11 @@ func (s *scene) tellPublisher(ctx context.Context, tx dbgen.DBTX, row *dbgen.Con
 	if err != nil {
 		return err
 	}
-	return tellLive(ctx, tx, partnership.ID, row, t, offer)
+	return addLiveEvent(ctx, tx, partnership.ID, row, t, offer)
 }
 
-// tellLive tells of a transition in the live stream of the side whose row it is.
-func tellLive(ctx context.Context, tx dbgen.DBTX, partnershipID uuid.UUID, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
+// addLiveEvent tells of a transition in the live stream of the side whose row it is.
+func addLiveEvent(ctx context.Context, tx dbgen.DBTX, partnershipID uuid.UUID, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
 	data := liveConversion(partnershipID, row, t, offer)
 	return outbox.AddLiveAs(ctx, tx, row.TenantID, messageID(row, t.requestID, domain.DerivedLive), stream.LiveConversion, data, t.at, row.TenantID)
 }

@@ -50,12 +50,12 @@ var errNoEntry = errors.New("the publisher has no entry for the advertiser")
 
 // SyncConversion copies every transition of a conversion that the publisher's book lacks, in order of
 // sequence and in one transaction of the publisher: the row, the transitions, the balanced ledger of
-// each, the news that callbacks follow. All in one, because only the state after the last is sure to
+// each, the events that callbacks follow. All in one, because only the state after the last is sure to
 // go by the unique indexes: between two transitions of one conversion another of the same event may
 // have been live. Where one still is in the publisher's book, its rejection is on its way: the error is
 // retried.
 func (x *Exchange) SyncConversion(ctx context.Context, partnership domain.Partnership, conversionID uuid.UUID) (Synced, error) {
-	synced, err := x.follow(ctx, partnership, conversionID, false)
+	synced, err := x.sync(ctx, partnership, conversionID, false)
 	if activities.Permanent(err) {
 		event := stream.ExchangeEvent{ID: conversionID, Partnership: partnership, ConversionID: &conversionID}
 		err = errors.Join(err, (&stream.Failures{Store: x.Decisions.Store}).KeepExchange(ctx, stream.SourceExchange, &event, err))
@@ -67,16 +67,16 @@ func (x *Exchange) SyncConversion(ctx context.Context, partnership domain.Partne
 // disagree with the transitions, which are the truth. History that contradicts the advertiser's is an
 // error: nothing here rewrites it.
 func (x *Exchange) Replay(ctx context.Context, partnership domain.Partnership, conversionID uuid.UUID) (Synced, error) {
-	return x.follow(ctx, partnership, conversionID, true)
+	return x.sync(ctx, partnership, conversionID, true)
 }
 
-func (x *Exchange) follow(ctx context.Context, partnership domain.Partnership, conversionID uuid.UUID, mend bool) (synced Synced, err error) {
-	err = db.Retry(mayFollowNow, func() error {
-		from, err := x.decided(ctx, partnership, conversionID)
+func (x *Exchange) sync(ctx context.Context, partnership domain.Partnership, conversionID uuid.UUID, mend bool) (synced Synced, err error) {
+	err = db.Retry(mayRetrySync, func() error {
+		from, err := x.readAdvertiserRecord(ctx, partnership, conversionID)
 		if err != nil {
 			return err
 		}
-		synced, err = x.followOne(ctx, partnership, from, mend)
+		synced, err = x.syncOnce(ctx, partnership, from, mend)
 		return err
 	})
 	if err != nil {
@@ -88,29 +88,29 @@ func (x *Exchange) follow(ctx context.Context, partnership domain.Partnership, c
 	return synced, nil
 }
 
-// mayFollowNow says whether another try may succeed at once.
-func mayFollowNow(err error) bool {
+// mayRetrySync says whether another try may succeed at once.
+func mayRetrySync(err error) bool {
 	return errors.Is(err, errAdvertiserMoved) || errors.Is(err, errNoEntry) || db.Retryable(err)
 }
 
-// decided is a conversion in the advertiser's book.
-type decided struct {
+// advertiserRecord is a conversion in the advertiser's book.
+type advertiserRecord struct {
 	row     dbgen.Conversion
 	history []dbgen.Transition
 	params  map[string]string
 }
 
-// decided reads the advertiser's book, as the advertiser. The row comes first: its figures count only
+// readAdvertiserRecord reads the advertiser's book, as the advertiser. The row comes first: its figures count only
 // where the history that is read after it has no adjustment.
-func (x *Exchange) decided(ctx context.Context, partnership domain.Partnership, conversionID uuid.UUID) (*decided, error) {
+func (x *Exchange) readAdvertiserRecord(ctx context.Context, partnership domain.Partnership, conversionID uuid.UUID) (*advertiserRecord, error) {
 	tenantID, batch := partnership.AdvertiserTenantID, &db.Batch{}
-	row := db.Read(batch, func(q db.Querier) (dbgen.Conversion, error) {
+	row := db.QueueRead(batch, func(q db.Querier) (dbgen.Conversion, error) {
 		return queries.GetConversion(ctx, q, tenantID, conversionID)
 	})
-	history := db.Read(batch, func(q db.Querier) ([]dbgen.Transition, error) {
+	history := db.QueueRead(batch, func(q db.Querier) ([]dbgen.Transition, error) {
 		return queries.TransitionsOfConversion(ctx, q, tenantID, conversionID)
 	})
-	params := db.Read(batch, func(q db.Querier) (json.RawMessage, error) {
+	params := db.QueueRead(batch, func(q db.Querier) (json.RawMessage, error) {
 		return queries.ParamsOfConversion(ctx, q, tenantID, conversionID)
 	})
 	if err := x.Decisions.Store.TenantAfter(ctx, tenantID, batch, func(context.Context, pgx.Tx) error { return nil }); err != nil {
@@ -122,8 +122,8 @@ func (x *Exchange) decided(ctx context.Context, partnership domain.Partnership, 
 	if len(history.Value) == 0 {
 		return nil, errors.New("the advertiser's conversion has no history")
 	}
-	from := &decided{row: row.Value, history: history.Value}
-	if params.Found { // what is old may have been let go of
+	from := &advertiserRecord{row: row.Value, history: history.Value}
+	if params.Found { // what is old may have been dropped
 		if err := json.Unmarshal(params.Value, &from.params); err != nil {
 			return nil, fmt.Errorf("parameters of the postback: %w", err)
 		}
@@ -132,7 +132,7 @@ func (x *Exchange) decided(ctx context.Context, partnership domain.Partnership, 
 }
 
 // steps are the history as the rules read it.
-func (d *decided) steps() ([]domain.Step, error) {
+func (d *advertiserRecord) steps() ([]domain.Step, error) {
 	steps := make([]domain.Step, len(d.history))
 	for i, t := range d.history {
 		steps[i] = domain.Step{
@@ -172,14 +172,14 @@ func readFigures(text json.RawMessage) (*domain.Figures, error) {
 	return &read, failed
 }
 
-// followOne is the publisher's transaction, whose reads are one round trip and whose writes another.
-func (x *Exchange) followOne(ctx context.Context, partnership domain.Partnership, from *decided, mend bool) (synced Synced, err error) {
+// syncOnce is the publisher's transaction, whose reads are one round trip and whose writes another.
+func (x *Exchange) syncOnce(ctx context.Context, partnership domain.Partnership, from *advertiserRecord, mend bool) (synced Synced, err error) {
 	tenantID, batch := partnership.PublisherTenantID, &db.Batch{}
-	reads := queueScene(ctx, batch, tenantID, from.row.ClickID)
-	row := db.Read(batch, func(q db.Querier) (dbgen.Conversion, error) {
+	reads := queueClickState(ctx, batch, tenantID, from.row.ClickID)
+	row := db.QueueRead(batch, func(q db.Querier) (dbgen.Conversion, error) {
 		return queries.GetConversion(ctx, q, tenantID, from.row.ID)
 	})
-	history := db.Read(batch, func(q db.Querier) ([]dbgen.Transition, error) {
+	history := db.QueueRead(batch, func(q db.Querier) ([]dbgen.Transition, error) {
 		return queries.TransitionsOfConversion(ctx, q, tenantID, from.row.ID)
 	})
 	var copied []dbgen.Transition
@@ -190,15 +190,15 @@ func (x *Exchange) followOne(ctx context.Context, partnership domain.Partnership
 		if !reads.context.Found {
 			return errNoEntry
 		}
-		scene, err := x.Decisions.scene(ctx, tx, reads)
+		state, err := x.Decisions.clickState(ctx, tx, reads)
 		if err != nil {
 			return err
 		}
-		f := &follower{
-			decisions: x.Decisions, tx: tx, partnership: partnership, from: from, scene: scene,
+		f := &bookSync{
+			decisions: x.Decisions, tx: tx, partnership: partnership, from: from, state: state,
 			found: row.Found, was: row.Value, has: history.Value, mends: mend,
 		}
-		if err := f.follow(ctx); err != nil {
+		if err := f.run(ctx); err != nil {
 			return err
 		}
 		copied = f.copied

@@ -68,7 +68,7 @@ func (life *exchangeLife) step() {
 	case what == "post" || id == uuid.Nil:
 		life.convert()
 	case what == "review":
-		_, err := life.Settle(life.SharedRig.T.Context(), attribution.SettleRequest{
+		_, err := life.ApplyTransition(life.SharedRig.T.Context(), attribution.TransitionRequest{
 			TenantID: life.TenantID, ConversionID: id, RequestID: uuid.NewString(), Actor: "person",
 			Action: rapid.SampledFrom([]domain.Action{domain.ActionApprove, domain.ActionReject, domain.ActionReverse}).Draw(life.t, "action"),
 		})
@@ -90,13 +90,13 @@ func (life *exchangeLife) step() {
 func (life *exchangeLife) convert() {
 	click := rapid.SampledFrom(life.clicks).Draw(life.t, "click")
 	event := rapid.SampledFrom([]string{"once", "often", "review"}).Draw(life.t, "event")
-	decided, err := life.Decide(life.SharedRig.T.Context(), life.TenantID, life.Postback(click, event, func(b *domain.Postback) {
+	result, err := life.Decide(life.SharedRig.T.Context(), life.TenantID, life.Postback(click, event, func(b *domain.Postback) {
 		b.Amount = rapid.SampledFrom([]string{"", "10", "99.999999"}).Draw(life.t, "amount")
 		b.ConversionID = uuid.NewString()
 	}))
 	require.NoError(life.t, err)
-	if decided.Answer.Outcome == domain.OutcomeAccepted || decided.Answer.Outcome == domain.OutcomeRejected {
-		life.ids = append(life.ids, *decided.Answer.ConversionID)
+	if result.Answer.Outcome == domain.OutcomeAccepted || result.Answer.Outcome == domain.OutcomeRejected {
+		life.ids = append(life.ids, *result.Answer.ConversionID)
 	}
 }
 

@@ -333,7 +333,7 @@ func TestRule61AReplayMends(t *testing.T) {
 		require.NoError(t, err, name)
 		require.True(t, replayed.Mended || replayed.Copied > 0, name)
 		is := rig.Publisher.Conversion(id)
-		require.Equal(t, attribution.Followed(&was), attribution.Followed(&is), name)
+		require.Equal(t, attribution.CopiedColumns(&was), attribution.CopiedColumns(&is), name)
 		require.Equal(t, points, rig.Publisher.Points(*was.PubMemberID), name)
 		again, err := rig.Exchange().Replay(t.Context(), p, *id)
 		require.NoError(t, err, name)
@@ -426,7 +426,7 @@ func TestRule58SyncsWhileTheAdvertiserWorks(t *testing.T) {
 			switch rng.IntN(4) {
 			case 0:
 				action := []domain.Action{domain.ActionApprove, domain.ActionReverse}[rng.IntN(2)]
-				if _, err := rig.Settle(t.Context(), attribution.SettleRequest{TenantID: rig.TenantID, ConversionID: *id, Action: action, RequestID: uuid.NewString(), Actor: "person"}); err != nil {
+				if _, err := rig.ApplyTransition(t.Context(), attribution.TransitionRequest{TenantID: rig.TenantID, ConversionID: *id, Action: action, RequestID: uuid.NewString(), Actor: "person"}); err != nil {
 					return err
 				}
 			case 1:

@@ -25,18 +25,18 @@ const (
 var (
 	ErrAdvertiserMoved  = errAdvertiserMoved
 	ExchangeDifferences = exchangeDifferences
-	Followed            = followed
+	CopiedColumns       = copiedColumns
 	ItemID              = itemID
 )
 
-type Record = decided
+type Record = advertiserRecord
 
 func (x *Exchange) ReadRecord(ctx context.Context, partnership domain.Partnership, conversionID uuid.UUID) (*Record, error) {
-	return x.decided(ctx, partnership, conversionID)
+	return x.readAdvertiserRecord(ctx, partnership, conversionID)
 }
 
 func (x *Exchange) SyncFrom(ctx context.Context, partnership domain.Partnership, from *Record) (Synced, error) {
-	return x.followOne(ctx, partnership, from, false)
+	return x.syncOnce(ctx, partnership, from, false)
 }
 
 func (r *Reconciliations) ObserveState(ctx context.Context) error { return r.observeState(ctx) }

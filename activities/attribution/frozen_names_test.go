@@ -30,9 +30,9 @@ func TestRule24NamesAreFrozenAtTheConversion(t *testing.T) {
 	rig.Review(id, domain.ActionReverse)
 	rig.Sync(partnership, id)
 	for _, book := range []*activitytest.Rig{rig.Rig, rig.Publisher} {
-		news := book.NewsOf(id)
-		require.Len(t, news, 4)
-		for i, one := range news {
+		event := book.NewsOf(id)
+		require.Len(t, event, 4)
+		for i, one := range event {
 			require.Equal(t, []any{"A", "A", "O"}, []any{one["eventId"], one["eventName"], one["offerName"]}, "news %d", i+1)
 		}
 		events := activitytest.Value[int64](book, `SELECT count(*) FROM outbox WHERE subject = $1 AND payload->'data'->>'eventId' = 'A'`, stream.SubjectLive+book.TenantID.String())

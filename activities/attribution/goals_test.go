@@ -132,9 +132,9 @@ func TestRule70CountedOncePerPostback(t *testing.T) {
 	p := rig.Postback(click, "K")
 	want := domain.Answer{PostbackID: p.ID, Outcome: domain.OutcomeAccepted}
 	activitytest.AtOnce(t, 50, func(int) error {
-		decided, err := rig.Decide(t.Context(), rig.TenantID, p)
-		if err == nil && !(decided.Answer.Outcome == want.Outcome && decided.Answer.ConversionID == nil && !decided.SessionClosed && decided.Waiting == nil) {
-			t.Errorf("%+v", decided)
+		result, err := rig.Decide(t.Context(), rig.TenantID, p)
+		if err == nil && !(result.Answer.Outcome == want.Outcome && result.Answer.ConversionID == nil && !result.SessionClosed && result.Waiting == nil) {
+			t.Errorf("%+v", result)
 		}
 		return err
 	})

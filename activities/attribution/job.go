@@ -200,19 +200,19 @@ func (e *endedItem) fail(field, why string) {
 	e.State, e.Field, e.Error = ItemFailed, field, activities.Shorten(why, maxItemError)
 }
 
-// endAll decides items, several at a time; those of one lane one after the other, in their order.
+// endAll decides items, several at a time; those of one line one after the other, in their order.
 func (j *Jobs) endAll(ctx context.Context, job *dbgen.Job, items []dbgen.WaitingItemsRow) ([]endedItem, error) {
 	ended := make([]endedItem, len(items))
-	lanes := make([][]int, itemsAtOnce)
+	lines := make([][]int, itemsAtOnce)
 	for i := range items {
 		ended[i].Number = items[i].Number
-		at := placeOf(job, &items[i])
-		lanes[at] = append(lanes[at], i)
+		at := workerOf(job, &items[i])
+		lines[at] = append(lines[at], i)
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	for _, lane := range lanes {
+	for _, line := range lines {
 		group.Go(func() error {
-			for _, i := range lane {
+			for _, i := range line {
 				if err := j.endOne(groupCtx, job, &items[i], &ended[i]); err != nil {
 					return err
 				}
@@ -229,10 +229,10 @@ func (j *Jobs) endAll(ctx context.Context, job *dbgen.Job, items []dbgen.Waiting
 	return ended, nil
 }
 
-func placeOf(job *dbgen.Job, item *dbgen.WaitingItemsRow) int {
+func workerOf(job *dbgen.Job, item *dbgen.WaitingItemsRow) int {
 	switch domain.Action(job.Action) {
 	case JobUpload:
-		return placeOfLine(job.Columns, item.Line)
+		return workerOfLine(job.Columns, item.Line)
 	case JobErase: // one stage after the other
 		return 0
 	default:
@@ -243,7 +243,7 @@ func placeOf(job *dbgen.Job, item *dbgen.WaitingItemsRow) int {
 // endOne decides one item. An error is returned where the same may work later; what is wrong with
 // this item alone is its end, so that the rest go on.
 func (j *Jobs) endOne(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingItemsRow, ended *endedItem) error {
-	end := j.settle
+	end := j.review
 	switch domain.Action(job.Action) {
 	case JobUpload:
 		end = j.upload
@@ -253,7 +253,7 @@ func (j *Jobs) endOne(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingIt
 		end = j.erase
 	}
 	err := end(ctx, job, item, ended)
-	var later *laterError
+	var later *engineError
 	if err == nil || ctx.Err() != nil || db.Unavailable(err) || errors.As(err, &later) {
 		return err
 	}
@@ -262,24 +262,24 @@ func (j *Jobs) endOne(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingIt
 	return nil
 }
 
-// laterError is an error of the workflow engine: the item was decided, and what follows from that is
+// engineError is an error of the workflow engine: the item was decided, and what follows from that is
 // tried again.
-type laterError struct{ cause error }
+type engineError struct{ cause error }
 
-func (e *laterError) Error() string { return e.cause.Error() }
-func (e *laterError) Unwrap() error { return e.cause }
+func (e *engineError) Error() string { return e.cause.Error() }
+func (e *engineError) Unwrap() error { return e.cause }
 
-func later(err error) error {
+func asEngineError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &laterError{err}
+	return &engineError{err}
 }
 
-// settle moves one conversion for a review. The transaction that settles it is the decision; the
+// review moves one conversion for a review. The transaction that moves it is the decision; the
 // workflow that waits for it is ended afterwards, as it would end by itself at a review of its own.
-func (j *Jobs) settle(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingItemsRow, ended *endedItem) error {
-	settled, err := j.Decisions.Settle(ctx, SettleRequest{
+func (j *Jobs) review(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingItemsRow, ended *endedItem) error {
+	result, err := j.Decisions.ApplyTransition(ctx, TransitionRequest{
 		TenantID: job.TenantID, ConversionID: *item.ConversionID, Action: domain.Action(job.Action), RequestID: job.ID.String(),
 		Actor: job.Actor, Note: job.Note, OverrideCaps: job.OverrideCaps,
 	})
@@ -290,23 +290,23 @@ func (j *Jobs) settle(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingIt
 	if err != nil {
 		return err
 	}
-	if err := j.startAll(ctx, settled.After.Waiting); err != nil {
+	if err := j.startAll(ctx, result.After.Waiting); err != nil {
 		return err
 	}
-	if settled.From == domain.StatusPending {
+	if result.From == domain.StatusPending {
 		if err := j.End(ctx, *item.ConversionID, "settled by job "+job.ID.String()); err != nil {
-			return later(err)
+			return asEngineError(err)
 		}
 	}
 	switch {
-	case settled.Error != "":
-		ended.fail("", settled.Error)
-	case settled.From == "":
+	case result.Error != "":
+		ended.fail("", result.Error)
+	case result.From == "":
 		ended.State = ItemUnchanged
 	default:
 		ended.State = ItemChanged
-		if !settled.IsTest {
-			ended.earn(settled.Side, settled.Revenue, settled.Payout, settled.Reward)
+		if !result.IsTest {
+			ended.earn(result.Side, result.Revenue, result.Payout, result.Reward)
 		}
 	}
 	return nil
@@ -315,7 +315,7 @@ func (j *Jobs) settle(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingIt
 func (j *Jobs) startAll(ctx context.Context, starts []ConversionStart) error {
 	for _, start := range starts {
 		if err := j.Start(ctx, start); err != nil {
-			return later(err)
+			return asEngineError(err)
 		}
 	}
 	return nil

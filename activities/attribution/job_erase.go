@@ -17,7 +17,7 @@ func (j *Jobs) erase(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingIte
 	erasures := erasure.Erasures{Store: j.Decisions.Store, Keys: j.Decisions.Keys, Now: j.Decisions.Now}
 	changed, err := erasures.Stage(ctx, job.TenantID, job.ID, item.Line)
 	if err != nil && !activities.Permanent(err) {
-		return later(err)
+		return asEngineError(err)
 	}
 	ended.State = ItemUnchanged
 	if changed {

@@ -143,9 +143,9 @@ func TestRule67TheSameSignedRequestAgain(t *testing.T) {
 	o := rig.Offer([]domain.Event{activitytest.Goal("A", activitytest.Repeats), activitytest.Goal("B", activitytest.Numbered(2)), activitytest.Goal("F", activitytest.Numbered(1)), activitytest.Goal("C", activitytest.Capped(1))})
 	rig.Set("UPDATE advertisers SET signing_secret_sealed = $1", rig.Keys.Seal([]byte("s3cret")))
 	decide := func(p domain.Postback) domain.Answer {
-		decided, err := rig.Decide(t.Context(), rig.TenantID, p)
+		result, err := rig.Decide(t.Context(), rig.TenantID, p)
 		require.NoError(t, err)
-		return decided.Answer
+		return result.Answer
 	}
 	for n, event := range []string{"A", "B", "unknown", "C"} {
 		click, nonce := rig.Click(o), "nonce-"+event
@@ -169,8 +169,8 @@ func TestRule67TheSameSignedRequestAgain(t *testing.T) {
 	signed := rig.Signed("s3cret", "at-once", rig.Time())
 	answers := make([]domain.Answer, 20)
 	activitytest.AtOnce(t, len(answers), func(i int) error {
-		decided, err := rig.Decide(t.Context(), rig.TenantID, rig.Postback(click, "A", signed))
-		answers[i] = decided.Answer
+		result, err := rig.Decide(t.Context(), rig.TenantID, rig.Postback(click, "A", signed))
+		answers[i] = result.Answer
 		return err
 	})
 	for _, answer := range answers {

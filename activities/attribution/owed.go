@@ -16,20 +16,20 @@ import (
 
 // owe writes down that a decision which no workflow made left something to wait for: a Pending
 // conversion, a held event, or held events that may be decidable now.
-func (w *writer) owe(ctx context.Context, batch *db.Batch, decided *Decided) error {
-	mayMoveOthers := w.scene.context.Held > 0 && !w.wasHeld && w.moved
-	if !w.decisions.Owes || (len(decided.Waiting) == 0 && decided.Answer.Outcome != domain.OutcomeHeld && !mayMoveOthers) {
+func (w *decisionTx) owe(ctx context.Context, batch *db.Batch, result *DecisionResult) error {
+	mayMoveOthers := w.state.context.Held > 0 && !w.wasHeld && w.moved
+	if !w.decisions.Owes || (len(result.Waiting) == 0 && result.Answer.Outcome != domain.OutcomeHeld && !mayMoveOthers) {
 		return nil
 	}
-	return queries.InsertOwedWait(ctx, batch, w.scene.click.TenantID, w.postback.ID, w.scene.click.ID)
+	return queries.InsertOwedWait(ctx, batch, w.state.click.TenantID, w.postback.ID, w.state.click.ID)
 }
 
 // oweAgain is owe for a postback that was decided before.
-func (w *writer) oweAgain(ctx context.Context, waits bool) error {
-	if !w.decisions.Owes || (!waits && w.scene.context.Held == 0) {
+func (w *decisionTx) oweAgain(ctx context.Context, waits bool) error {
+	if !w.decisions.Owes || (!waits && w.state.context.Held == 0) {
 		return nil
 	}
-	return queries.InsertOwedWait(ctx, w.tx, w.scene.click.TenantID, w.postback.ID, w.scene.click.ID)
+	return queries.InsertOwedWait(ctx, w.tx, w.state.click.TenantID, w.postback.ID, w.state.click.ID)
 }
 
 // Owed is what the workflow engine was spared, or could not take. A worker takes it piece by piece:

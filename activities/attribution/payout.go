@@ -10,9 +10,9 @@ import (
 
 // partnerTerms are what was agreed with the click's partner about an event; nil where it has none.
 // They came with the context, but for a payout structure: few events name one.
-func (w *writer) partnerTerms(ctx context.Context, event *domain.Event) (*domain.PartnerTerms, error) {
-	c := &w.scene.context
-	if w.scene.click.PartnerID == nil || event == nil {
+func (w *decisionTx) partnerTerms(ctx context.Context, event *domain.Event) (*domain.PartnerTerms, error) {
+	c := &w.state.context
+	if w.state.click.PartnerID == nil || event == nil {
 		return nil, nil //nolint:nilnil // nobody to agree with
 	}
 	terms := &domain.PartnerTerms{TierID: c.TierID}
@@ -27,7 +27,7 @@ func (w *writer) partnerTerms(ctx context.Context, event *domain.Event) (*domain
 	if event.PayoutStructureID == nil || event.IsPrivate {
 		return terms, nil
 	}
-	row, err := queries.GetPayoutStructure(ctx, w.tx, w.scene.click.TenantID, *event.PayoutStructureID)
+	row, err := queries.GetPayoutStructure(ctx, w.tx, w.state.click.TenantID, *event.PayoutStructureID)
 	if err != nil {
 		return nil, fmt.Errorf("payout structure %s: %w", *event.PayoutStructureID, err)
 	}

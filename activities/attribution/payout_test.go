@@ -85,7 +85,7 @@ func TestRule39PayoutsFromTheDatabase(t *testing.T) {
 	// rule 24: nothing that is changed later touches the first, and its reversal is its negative.
 	rig.Set("UPDATE payout_structures SET version = 5, document = '{\"rules\":[],\"default\":{\"flat\":0}}'")
 	rig.Set("UPDATE partners SET tier_id = NULL")
-	rig.Review(&first.ID, domain.ActionReverse, func(r *attribution.SettleRequest) { r.Note = "wrong" })
+	rig.Review(&first.ID, domain.ActionReverse, func(r *attribution.TransitionRequest) { r.Note = "wrong" })
 	after := rig.Conversion(&first.ID)
 	require.Equal(t, []any{first.RevenueMicros, first.PayoutMicros, first.RewardMicros}, []any{after.RevenueMicros, after.PayoutMicros, after.RewardMicros})
 	require.JSONEq(t, string(first.PayoutRule), string(after.PayoutRule))

@@ -19,7 +19,7 @@ import (
 // is one whose id was given to nobody (rule 46).
 func (d *Decisions) ClickOf(ctx context.Context, postback *domain.Postback) (click dbgen.SystemClickByIDRow, ok bool, err error) {
 	batch := &db.Batch{}
-	found := db.Read(batch, func(q db.Querier) (dbgen.SystemClickByIDRow, error) {
+	found := db.QueueRead(batch, func(q db.Querier) (dbgen.SystemClickByIDRow, error) {
 		return queries.SystemClickByID(ctx, q, postback.ConversionID, *postback.ClickID)
 	})
 	if err := d.Store.SystemLookup(ctx, batch); err != nil {

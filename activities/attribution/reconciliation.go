@@ -150,7 +150,7 @@ func (r *Reconciliations) compare(ctx context.Context, c *Comparison, after uuid
 	// Transitions and ledger are looked up for each conversion: never by reading whole tables, however
 	// small they were when the database last counted them.
 	batch := &db.Batch{}
-	row := db.Read(batch, func(q db.Querier) (dbgen.SystemCompareBooksRow, error) {
+	row := db.QueueRead(batch, func(q db.Querier) (dbgen.SystemCompareBooksRow, error) {
 		return queries.SystemCompareBooks(ctx, q, params)
 	})
 	if err := r.Store.SystemLookup(ctx, batch); err != nil {

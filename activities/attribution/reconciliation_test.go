@@ -112,7 +112,7 @@ func TestRule61DamageInThePublishersBook(t *testing.T) {
 		require.GreaterOrEqual(t, testutil.ToFloat64(attribution.ExchangeDifferences.WithLabelValues(string(c.what[0]))), before+1, c.name)
 		require.NotEmpty(t, compared.Days)
 		is := rig.Publisher.Conversion(id)
-		require.Equal(t, attribution.Followed(&was), attribution.Followed(&is), c.name)
+		require.Equal(t, attribution.CopiedColumns(&was), attribution.CopiedColumns(&is), c.name)
 		_, done = rig.Reconcile(p)
 		require.Equal(t, attribution.Reconciled{}, done, "%s: mended for good", c.name)
 		rig.ForgetNewsTwice(id)

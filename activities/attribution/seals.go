@@ -45,7 +45,7 @@ func SealPostback(keys *keyring.Keyring, tenantID uuid.UUID, postback domain.Pos
 }
 
 // SealReview seals what a person asks of a conversion's workflow.
-func SealReview(keys *keyring.Keyring, request SettleRequest) (SettleRequest, error) {
+func SealReview(keys *keyring.Keyring, request TransitionRequest) (TransitionRequest, error) {
 	text, err := requestText(request)
 	request.Seal = keys.Sign(sealedSettle, text)
 	return request, err
@@ -57,7 +57,7 @@ func postbackParts(tenantID uuid.UUID, postback domain.Postback) ([][]byte, erro
 	return [][]byte{tenantID[:], text}, err
 }
 
-func requestText(request SettleRequest) ([]byte, error) {
+func requestText(request TransitionRequest) ([]byte, error) {
 	request.Seal = ""
 	return json.Marshal(request)
 }
@@ -108,37 +108,37 @@ type Sealed struct {
 }
 
 // Decide is Decisions.Decide for a sealed postback.
-func (s *Sealed) Decide(ctx context.Context, tenantID uuid.UUID, postback domain.Postback) (Decided, error) {
+func (s *Sealed) Decide(ctx context.Context, tenantID uuid.UUID, postback domain.Postback) (DecisionResult, error) {
 	parts, err := postbackParts(tenantID, postback)
 	if err != nil {
-		return Decided{}, activities.Undecodable(err)
+		return DecisionResult{}, activities.Undecodable(err)
 	}
 	if !s.Seals.Keys.Signed(postback.Seal, sealedDecide, parts...) {
 		if err := s.Seals.earlier(ctx, postback.Seal, s.Seals.Now()); err != nil {
-			return Decided{}, fmt.Errorf("postback %s: %w", postback.ID, err)
+			return DecisionResult{}, fmt.Errorf("postback %s: %w", postback.ID, err)
 		}
 	}
 	postback.Seal = ""
 	return s.Decisions.Decide(ctx, tenantID, postback)
 }
 
-// Settle is Decisions.Settle: for a release, which comes of its time and of nobody's word, or for a
+// ApplyTransition is Decisions.ApplyTransition: for a release, which comes of its time and of nobody's word, or for a
 // sealed review.
-func (s *Sealed) Settle(ctx context.Context, request SettleRequest) (Settled, error) {
+func (s *Sealed) ApplyTransition(ctx context.Context, request TransitionRequest) (TransitionResult, error) {
 	if request.Action == domain.ActionRelease {
-		return s.Decisions.Settle(ctx, SettleRequest{
+		return s.Decisions.ApplyTransition(ctx, TransitionRequest{
 			TenantID: request.TenantID, ConversionID: request.ConversionID, Action: domain.ActionRelease, RequestID: ReleaseRequestID,
 		})
 	}
 	text, err := requestText(request)
 	if err != nil {
-		return Settled{}, activities.Undecodable(err)
+		return TransitionResult{}, activities.Undecodable(err)
 	}
 	if !s.Seals.Keys.Signed(request.Seal, sealedSettle, text) {
 		if err := s.Seals.earlier(ctx, request.Seal, s.Seals.Now()); err != nil {
-			return Settled{}, fmt.Errorf("review of conversion %s: %w", request.ConversionID, err)
+			return TransitionResult{}, fmt.Errorf("review of conversion %s: %w", request.ConversionID, err)
 		}
 	}
 	request.Seal = ""
-	return s.Decisions.Settle(ctx, request)
+	return s.Decisions.ApplyTransition(ctx, request)
 }

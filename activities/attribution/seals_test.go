@@ -59,10 +59,10 @@ func TestRule67APostbackIsBelievedByItsSeal(t *testing.T) {
 	refused("altered", rig.TenantID, altered)
 	require.Zero(t, activitytest.Value[int64](rig, "SELECT count(*) FROM conversions"))
 
-	decided, err := rig.Sealed().Decide(t.Context(), rig.TenantID, travelled(t, travelled(t, genuine)))
+	result, err := rig.Sealed().Decide(t.Context(), rig.TenantID, travelled(t, travelled(t, genuine)))
 	require.NoError(t, err)
-	require.Equal(t, domain.OutcomeAccepted, decided.Answer.Outcome)
-	require.Equal(t, *activitytest.Decimal("7.25"), rig.Conversion(decided.Answer.ConversionID).RewardMicros)
+	require.Equal(t, domain.OutcomeAccepted, result.Answer.Outcome)
+	require.Equal(t, *activitytest.Decimal("7.25"), rig.Conversion(result.Answer.ConversionID).RewardMicros)
 }
 
 // Rule 25: only a person who came by the API approves, rejects or reverses; a release comes of its time.
@@ -70,24 +70,24 @@ func TestRule25AReviewIsBelievedByItsSeal(t *testing.T) {
 	t.Parallel()
 	rig := activitytest.New(t, 4)
 	id := rig.Post(rig.Click(rig.Offer([]domain.Event{activitytest.Goal("A", activitytest.PendingFor("7"))})), "A").ConversionID
-	request := attribution.SettleRequest{TenantID: rig.TenantID, ConversionID: *id, Action: domain.ActionApprove, RequestID: "r1", Actor: "nobody"}
-	_, err := rig.Sealed().Settle(t.Context(), travelled(t, request))
+	request := attribution.TransitionRequest{TenantID: rig.TenantID, ConversionID: *id, Action: domain.ActionApprove, RequestID: "r1", Actor: "nobody"}
+	_, err := rig.Sealed().ApplyTransition(t.Context(), travelled(t, request))
 	require.ErrorIs(t, err, attribution.ErrUnsealed)
-	early := attribution.SettleRequest{TenantID: rig.TenantID, ConversionID: *id, Action: domain.ActionRelease, RequestID: "r2", Actor: "nobody", OverrideCaps: true, Note: "x"}
-	settled, err := rig.Sealed().Settle(t.Context(), early)
+	early := attribution.TransitionRequest{TenantID: rig.TenantID, ConversionID: *id, Action: domain.ActionRelease, RequestID: "r2", Actor: "nobody", OverrideCaps: true, Note: "x"}
+	result, err := rig.Sealed().ApplyTransition(t.Context(), early)
 	require.NoError(t, err)
-	require.Equal(t, domain.StatusPending, settled.Status)
-	require.Equal(t, domain.ErrNotDue.Error(), settled.Error)
+	require.Equal(t, domain.StatusPending, result.Status)
+	require.Equal(t, domain.ErrNotDue.Error(), result.Error)
 
 	sealed, err := attribution.SealReview(rig.Keys, request)
 	require.NoError(t, err)
 	altered := sealed
 	altered.Action = domain.ActionReject
-	_, err = rig.Sealed().Settle(t.Context(), altered)
+	_, err = rig.Sealed().ApplyTransition(t.Context(), altered)
 	require.ErrorIs(t, err, attribution.ErrUnsealed)
-	settled, err = rig.Sealed().Settle(t.Context(), travelled(t, sealed))
+	result, err = rig.Sealed().ApplyTransition(t.Context(), travelled(t, sealed))
 	require.NoError(t, err)
-	require.Equal(t, domain.StatusSuccess, settled.Status)
+	require.Equal(t, domain.StatusSuccess, result.Status)
 }
 
 // What the release before wrote is believed until a day after the upgrade; where there was no release
@@ -118,7 +118,7 @@ func TestWhatHasNoSealIsBelievedForADayAfterTheUpgrade(t *testing.T) {
 	require.ErrorIs(t, err, attribution.ErrUnsealed)
 	_, err = owner.Exec(t.Context(), "UPDATE installation SET unsealed_until = $1", rig.Time().Add(time.Hour))
 	require.NoError(t, err)
-	decided, err := rig.Sealed().Decide(t.Context(), rig.TenantID, rig.Postback(click, "A"))
+	result, err := rig.Sealed().Decide(t.Context(), rig.TenantID, rig.Postback(click, "A"))
 	require.NoError(t, err)
-	require.Equal(t, domain.OutcomeAccepted, decided.Answer.Outcome)
+	require.Equal(t, domain.OutcomeAccepted, result.Answer.Outcome)
 }

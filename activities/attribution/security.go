@@ -43,9 +43,9 @@ func protectionOfClick(c *dbgen.SystemClickByIDRow) protection {
 	}
 }
 
-// prove judges a postback by what its advertiser and tenant set (rules 67, 78), but for the nonce. What a
+// verify judges a postback by what its advertiser and tenant set (rules 67, 78), but for the nonce. What a
 // person uploaded, or sent as a test, has passed the API's own security.
-func (d *Decisions) prove(p *protection, postback *domain.Postback, testClick bool) (domain.Proof, error) {
+func (d *Decisions) verify(p *protection, postback *domain.Postback, testClick bool) (domain.Proof, error) {
 	if postback.Upload != nil || postback.IsTest && testClick {
 		return domain.Proof{Authenticated: true}, nil
 	}
@@ -59,7 +59,7 @@ func (d *Decisions) prove(p *protection, postback *domain.Postback, testClick bo
 	}
 	if security.HasSecret {
 		var err error
-		if security.SignatureOK, err = d.rightlySigned(postback, p.secrets(postback.ReceivedAt)); err != nil {
+		if security.SignatureOK, err = d.signatureMatches(postback, p.secrets(postback.ReceivedAt)); err != nil {
 			return domain.Proof{}, err
 		}
 	}
@@ -82,13 +82,13 @@ func textOf(text *string) string {
 	return *text
 }
 
-// secured enforces rules 67 and 78: it sets w.proof, and w.first where an earlier request was the same.
-func (d *Decisions) secured(ctx context.Context, w *writer) (err error) {
-	guard := protectionOf(&w.scene.context)
-	if w.proof, err = d.prove(&guard, w.postback, w.scene.click.IsTest); err != nil || w.proof.Refused != domain.ReasonNone {
+// authenticate enforces rules 67 and 78: it sets w.proof, and w.first where an earlier request was the same.
+func (d *Decisions) authenticate(ctx context.Context, w *decisionTx) (err error) {
+	guard := protectionOf(&w.state.context)
+	if w.proof, err = d.verify(&guard, w.postback, w.state.click.IsTest); err != nil || w.proof.Refused != domain.ReasonNone {
 		return err
 	}
-	exempt := w.postback.Upload != nil || w.postback.IsTest && w.scene.click.IsTest
+	exempt := w.postback.Upload != nil || w.postback.IsTest && w.state.click.IsTest
 	if guard.secret == nil || exempt {
 		return nil
 	}
@@ -96,27 +96,27 @@ func (d *Decisions) secured(ctx context.Context, w *writer) (err error) {
 }
 
 // heldProof is what a held postback proved when it came. A key was right then, or it would not be held.
-func (w *writer) heldProof(authenticated bool) domain.Proof {
-	keyed := w.scene.context.PostbackSecurity == string(domain.PostbackSecurityKeyed)
+func (w *decisionTx) heldProof(authenticated bool) domain.Proof {
+	keyed := w.state.context.PostbackSecurity == string(domain.PostbackSecurityKeyed)
 	return domain.Proof{Authenticated: authenticated, ByKey: w.postback.KeyHash() != "", Forgeable: keyed && w.postback.ByPixel()}
 }
 
 // useNonce uses up the nonce of a request that passed everything else. One that was used already is
 // refused, unless the very same request came before: it gets the answer of the first.
-func (d *Decisions) useNonce(ctx context.Context, w *writer) error {
+func (d *Decisions) useNonce(ctx context.Context, w *decisionTx) error {
 	content, err := d.contentHash(w.postback.Signed)
 	if err != nil {
 		return err
 	}
 	first, err := queries.InsertNonce(ctx, w.tx, dbgen.InsertNonceParams{
-		TenantID: w.scene.click.TenantID, AdvertiserID: w.scene.click.AdvertiserID, Nonce: w.postback.Signed.Nonce,
+		TenantID: w.state.click.TenantID, AdvertiserID: w.state.click.AdvertiserID, Nonce: w.postback.Signed.Nonce,
 		PostbackID: w.postback.ID, SeenAt: w.postback.ReceivedAt, ContentHash: content,
 	})
 	if err != nil || first.PostbackID == w.postback.ID {
 		return err
 	}
 	if first.ContentHash == content {
-		row, err := queries.GetPostback(ctx, w.tx, w.scene.click.TenantID, first.PostbackID)
+		row, err := queries.GetPostback(ctx, w.tx, w.state.click.TenantID, first.PostbackID)
 		if err == nil {
 			w.first = &row
 		}
@@ -138,8 +138,8 @@ func (d *Decisions) contentHash(signed *domain.Signed) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// rightlySigned verifies all of a signature but its nonce, under any of the secrets.
-func (d *Decisions) rightlySigned(postback *domain.Postback, secrets []string) (bool, error) {
+// signatureMatches verifies all of a signature but its nonce, under any of the secrets.
+func (d *Decisions) signatureMatches(postback *domain.Postback, secrets []string) (bool, error) {
 	signed := postback.Signed
 	if !signed.Complete() || !signed.Fresh(postback.ReceivedAt) {
 		return false, nil
@@ -160,12 +160,12 @@ func (d *Decisions) rightlySigned(postback *domain.Postback, secrets []string) (
 	return false, nil
 }
 
-// answerAgain answers the same signed request as the first time. The log says so of this one, and counts
+// repeatAnswer answers the same signed request as the first time. The log says so of this one, and counts
 // it as made nothing.
-func (w *writer) answerAgain(ctx context.Context) (Decided, error) {
+func (w *decisionTx) repeatAnswer(ctx context.Context) (DecisionResult, error) {
 	answer, err := answerOf(w.first)
 	if err != nil {
-		return Decided{}, err
+		return DecisionResult{}, err
 	}
 	logged := answer
 	if logged.Outcome == domain.OutcomeAccepted || logged.Outcome == domain.OutcomeHeld {
@@ -174,9 +174,9 @@ func (w *writer) answerAgain(ctx context.Context) (Decided, error) {
 	logged.Detail = "The same signed request as " + answer.PostbackID.String() + ", which was answered " + string(answer.Outcome) + ": it gets the same answer."
 	batch := &db.Batch{}
 	if err := w.logPostback(ctx, batch, &logged, ""); err != nil {
-		return Decided{}, err
+		return DecisionResult{}, err
 	}
-	return Decided{Answer: answer}, batch.Send(ctx, w.tx)
+	return DecisionResult{Answer: answer}, batch.Send(ctx, w.tx)
 }
 
 // hashMatches compares in constant time with the hash under every secret key.

@@ -119,8 +119,8 @@ func TestRule67Signature(t *testing.T) {
 	clicks := rig.Clicks(o, 40, nil)
 	outcomes := make([]domain.Outcome, len(clicks))
 	activitytest.AtOnce(t, len(clicks), func(i int) error {
-		decided, err := rig.Decide(t.Context(), rig.TenantID, rig.Postback(clicks[i], "A", rig.Signed("s3cret", "n3", now)))
-		outcomes[i] = decided.Answer.Outcome
+		result, err := rig.Decide(t.Context(), rig.TenantID, rig.Postback(clicks[i], "A", rig.Signed("s3cret", "n3", now)))
+		outcomes[i] = result.Answer.Outcome
 		return err
 	})
 	accepted := 0

@@ -22,13 +22,13 @@ const (
 // isPerson says whether somebody is to answer for a move.
 func isPerson(actor string) bool { return actor != "" && actor != actorAdvertiser }
 
-// ByItself says that no person moved a conversion: a postback did, or its time. News of a release that
-// did not tell leaves it open.
+// ByItself says that no person moved a conversion: a postback did, or its time. An event of a release that
+// did not say leaves it open.
 func ByItself(actor string) bool {
 	return actor == actorPostback || actor == actorTimer || actor == actorAdvertiser
 }
 
-// messageID is the id of what a request to a conversion leaves behind: news, entries, messages. The
+// messageID is the id of what a request to a conversion leaves behind: events, entries, messages. The
 // request is what names the step: its sequence depends on what people did in between, which a replay
 // after a restore does not repeat.
 func messageID(row *dbgen.Conversion, requestID string, kind domain.DerivedKind) uuid.UUID {
@@ -48,9 +48,9 @@ type transition struct {
 	requestID    string
 }
 
-// writeTransition writes a transition's history, its ledger transaction and its news. row is the
+// writeTransition writes a transition's history, its ledger transaction and its events. row is the
 // conversion as it stands after it.
-func (s *scene) writeTransition(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
+func (s *clickState) writeTransition(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
 	err := queries.InsertTransition(ctx, tx, dbgen.InsertTransitionParams{
 		TenantID: row.TenantID, ConversionID: row.ID, Sequence: t.sequence, FromStatus: string(t.from), ToStatus: string(t.to),
 		Reason: string(t.reason), At: t.at, Actor: t.actor, Note: t.note, OverrideCaps: t.overrideCaps, RequestID: t.requestID,
@@ -61,18 +61,18 @@ func (s *scene) writeTransition(ctx context.Context, tx dbgen.DBTX, row *dbgen.C
 	if err := s.writeLedger(ctx, tx, row, t); err != nil {
 		return err
 	}
-	return s.writeNews(ctx, tx, row, t, offer)
+	return s.addEvents(ctx, tx, row, t, offer)
 }
 
 // writeLedger posts what a transition changes in what is booked: a success its figures, a reversal
 // the negative of those that stand now (rules 23, 41, 42).
-func (s *scene) writeLedger(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition) error {
+func (s *clickState) writeLedger(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition) error {
 	worth := figuresOf(row)
 	return s.postFigures(ctx, tx, row, t, worth.Booked(t.to).Less(worth.Booked(t.from)))
 }
 
 // linesOf are the ledger's lines of a difference in what is booked of a conversion. A test has none.
-func (s *scene) linesOf(row *dbgen.Conversion, by domain.Figures) []domain.LedgerLine {
+func (s *clickState) linesOf(row *dbgen.Conversion, by domain.Figures) []domain.LedgerLine {
 	if row.IsTest {
 		return nil
 	}
@@ -83,7 +83,7 @@ func (s *scene) linesOf(row *dbgen.Conversion, by domain.Figures) []domain.Ledge
 }
 
 // postFigures posts a difference in what is booked of a conversion (rules 23, 41, 42).
-func (s *scene) postFigures(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, by domain.Figures) error {
+func (s *clickState) postFigures(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, by domain.Figures) error {
 	lines := s.linesOf(row, by)
 	if len(lines) == 0 {
 		return nil
@@ -108,14 +108,14 @@ func (s *scene) postFigures(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conve
 	return queries.AddPoints(ctx, tx, row.TenantID, *row.PubMemberID, by.Reward)
 }
 
-// writeNews puts the transition's news into the outbox: for callbacks, and of a conversion that the
+// addEvents puts the transition's events into the outbox: for callbacks, and of a conversion that the
 // advertiser of a shared offer decides for the publisher's book.
-func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
-	document, err := json.Marshal(s.news(row, offer))
+func (s *clickState) addEvents(ctx context.Context, tx dbgen.DBTX, row *dbgen.Conversion, t transition, offer *domain.Offer) error {
+	document, err := json.Marshal(s.callbackConversion(row, offer))
 	if err != nil {
 		return err
 	}
-	id := messageID(row, t.requestID, domain.DerivedNews)
+	id := messageID(row, t.requestID, domain.DerivedEvent)
 	err = outbox.Add(ctx, tx, row.TenantID, id, stream.SubjectConversion, stream.ConversionEvent{
 		ID: id, TenantID: row.TenantID, ConversionID: row.ID, ClickID: row.ClickID, Sequence: t.sequence, FromStatus: t.from,
 		Status: t.to, Reason: t.reason, At: t.at, Actor: t.actor, IsTest: row.IsTest,
@@ -125,14 +125,14 @@ func (s *scene) writeNews(ctx context.Context, tx dbgen.DBTX, row *dbgen.Convers
 	if err != nil || row.Side != domain.SideAdvertiser {
 		return err
 	}
-	return s.tellPublisher(ctx, tx, row, t, offer)
+	return s.addExchangeEvent(ctx, tx, row, t, offer)
 }
 
-// news is the callback document of a conversion as it stands (http.md). offer is the version that
+// callbackConversion is the callback document of a conversion as it stands (http.md). offer is the version that
 // decided it: names are frozen (rule 24).
-func (s *scene) news(row *dbgen.Conversion, offer *domain.Offer) domain.News {
+func (s *clickState) callbackConversion(row *dbgen.Conversion, offer *domain.Offer) domain.CallbackConversion {
 	click := &s.click
-	news := domain.News{
+	conversion := domain.CallbackConversion{
 		Status: row.Status, UserCompletedAt: row.UserCompletedAt, IsRewardSent: row.Status == domain.StatusSuccess,
 		ViewID: click.ViewID, ClickID: row.ClickID, ConversionID: row.ID, OfferID: row.OfferID, OfferName: offer.Name,
 		OfferAdvertiserID: row.AdvertiserID, OfferAdvertiserName: s.context.AdvertiserName,
@@ -144,16 +144,16 @@ func (s *scene) news(row *dbgen.Conversion, offer *domain.Offer) domain.News {
 		PartnerID: row.PartnerID, CreatedAt: row.CreatedAt, ClickTime: click.ClickedAt, ReleaseAt: row.ReleaseAt, IsTest: row.IsTest,
 	}
 	if row.Side == domain.SideAdvertiser {
-		news.Revenue, news.Cost = "", news.Revenue
+		conversion.Revenue, conversion.Cost = "", conversion.Revenue
 	}
 	if event := offer.EventByID(row.EventID); event != nil {
-		news.EventID, news.EventName = event.EventID, event.Name
+		conversion.EventID, conversion.EventName = event.EventID, event.Name
 	}
 	if s.context.PartnerName != nil {
-		news.PartnerName = *s.context.PartnerName
+		conversion.PartnerName = *s.context.PartnerName
 	}
 	if row.Status == domain.StatusRejected {
-		news.RejectionReason = &row.RejectionReason
+		conversion.RejectionReason = &row.RejectionReason
 	}
-	return news
+	return conversion
 }

@@ -43,24 +43,24 @@ func (j *Jobs) upload(ctx context.Context, job *dbgen.Job, item *dbgen.WaitingIt
 		ended.fail(wrong.Field, wrong.Reason)
 		return nil
 	}
-	decided, err := j.Decisions.Decide(ctx, job.TenantID, postback)
+	result, err := j.Decisions.Decide(ctx, job.TenantID, postback)
 	if err != nil {
 		return err
 	}
-	if err := j.startAll(ctx, decided.Waiting); err != nil {
+	if err := j.startAll(ctx, result.Waiting); err != nil {
 		return err
 	}
-	ended.PostbackID, ended.ConversionID = &postback.ID, decided.Answer.ConversionID
-	switch decided.Answer.Outcome {
+	ended.PostbackID, ended.ConversionID = &postback.ID, result.Answer.ConversionID
+	switch result.Answer.Outcome {
 	case domain.OutcomeAccepted:
 		ended.State = ItemChanged
 	case domain.OutcomeHeld: // rule 14: the postback log has its end, later
 		ended.State = ItemUnchanged
-		return later(j.Hold(ctx, job.TenantID, postback))
+		return asEngineError(j.Hold(ctx, job.TenantID, postback))
 	case domain.OutcomeDuplicate:
 		ended.State = ItemUnchanged
 	default:
-		ended.fail("", string(decided.Answer.Reason))
+		ended.fail("", string(result.Answer.Reason))
 	}
 	return nil
 }
@@ -94,8 +94,8 @@ func itemID(jobID uuid.UUID, number int64) uuid.UUID {
 	return id
 }
 
-// placeOfLine keeps the lines of one click in their order.
-func placeOfLine(columns []string, line string) int {
+// workerOfLine keeps the lines of one click in their order.
+func workerOfLine(columns []string, line string) int {
 	cells := strings.Split(line, ",")
 	at := slices.Index(columns, domain.UploadClickID)
 	if at < 0 || at >= len(cells) {

@@ -10,73 +10,73 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
-// carryOut moves a conversion by its advertiser's verdict, and answers how it stands (rule 77). What
+// carryOutVerdict moves a conversion by its advertiser's verdict, and answers how it stands (rule 77). What
 // cannot be revived stays as it is: the answer says why.
-func (w *writer) carryOut(ctx context.Context, decision domain.Decision) (Decided, error) {
+func (w *decisionTx) carryOutVerdict(ctx context.Context, decision domain.Decision) (DecisionResult, error) {
 	row := w.rowOf(decision.Existing.ID)
-	settled, err := w.settleByVerdict(ctx, row, decision.Move)
+	moved, err := w.applyVerdict(ctx, row, decision.Move)
 	if err != nil {
-		return Decided{}, err
+		return DecisionResult{}, err
 	}
-	if settled.Error != "" {
+	if moved.Error != "" {
 		decision.Outcome, decision.Reason = domain.OutcomeRejected, row.RejectionReason
-		if reason := domain.Reason(settled.Error); reason.IsCap() || reason == domain.ReasonBudgetExhausted {
+		if reason := domain.Reason(moved.Error); reason.IsCap() || reason == domain.ReasonBudgetExhausted {
 			decision.Reason = reason
 		}
 	}
 	now := *decision.Existing
-	now.Status, now.Reason, now.ReleaseAt = settled.Status, settled.Reason, settled.ReleaseAt
+	now.Status, now.Reason, now.ReleaseAt = moved.Status, moved.Reason, moved.ReleaseAt
 	decision.Existing = &now
 	batch := &db.Batch{}
-	decided, err := w.writeRows(ctx, batch, decision)
+	result, err := w.writeRows(ctx, batch, decision)
 	if err != nil {
-		return Decided{}, err
+		return DecisionResult{}, err
 	}
-	decided.SessionClosed = row.ClosesSession && settled.Status.Live()
-	return decided, batch.Send(ctx, w.tx)
+	result.SessionClosed = row.ClosesSession && moved.Status.Live()
+	return result, batch.Send(ctx, w.tx)
 }
 
-// settleByVerdict makes the transition. Rule 25 holds without an override: caps are checked, and nothing
+// applyVerdict makes the transition. Rule 25 holds without an override: caps are checked, and nothing
 // is revived beside another one that is live.
-func (w *writer) settleByVerdict(ctx context.Context, row *dbgen.Conversion, action domain.Action) (Settled, error) {
+func (w *decisionTx) applyVerdict(ctx context.Context, row *dbgen.Conversion, action domain.Action) (TransitionResult, error) {
 	if action == domain.ActionApprove && row.Status == domain.StatusRejected {
 		blocked, err := queries.BlockedByLive(ctx, w.tx, row.TenantID, []uuid.UUID{row.ID})
 		if err != nil {
-			return Settled{}, err
+			return TransitionResult{}, err
 		}
 		if len(blocked) > 0 {
-			settled := settledAs(row)
-			settled.Error = errorOtherLive
-			return settled, nil
+			result := resultOf(row)
+			result.Error = errorOtherLive
+			return result, nil
 		}
 	}
-	s := &settler{
-		decisions: w.decisions, tx: w.tx, scene: w.scene, now: w.now, before: *row, done: &db.Result[dbgen.Transition]{},
-		request: &SettleRequest{
+	s := &transitionTx{
+		decisions: w.decisions, tx: w.tx, state: w.state, now: w.now, before: *row, done: &db.Result[dbgen.Transition]{},
+		request: &TransitionRequest{
 			TenantID: row.TenantID, ConversionID: row.ID, Action: action, RequestID: w.postback.ID.String(),
 			Actor: actorAdvertiser, Note: "status=" + w.postback.Status,
 		},
 	}
-	return s.settle(ctx)
+	return s.apply(ctx)
 }
 
 // rowOf is a conversion of the click, which is locked and with it all of its conversions.
-func (w *writer) rowOf(id uuid.UUID) *dbgen.Conversion {
-	for i := range w.scene.session {
-		if w.scene.session[i].ID == id {
-			return &w.scene.session[i]
+func (w *decisionTx) rowOf(id uuid.UUID) *dbgen.Conversion {
+	for i := range w.state.session {
+		if w.state.session[i].ID == id {
+			return &w.state.session[i]
 		}
 	}
 	return nil
 }
 
 // keepFinding writes down a verdict that was not believed, for a person to look at.
-func (w *writer) keepFinding(ctx context.Context, batch *db.Batch, decision domain.Decision) error {
+func (w *decisionTx) keepFinding(ctx context.Context, batch *db.Batch, decision domain.Decision) error {
 	if !decision.Finding {
 		return nil
 	}
 	return queries.InsertVerdictFinding(ctx, batch, dbgen.InsertVerdictFindingParams{
-		TenantID: w.scene.click.TenantID, PostbackID: w.postback.ID, ConversionID: decision.Existing.ID,
+		TenantID: w.state.click.TenantID, PostbackID: w.postback.ID, ConversionID: decision.Existing.ID,
 		At: w.postback.ReceivedAt, Said: w.postback.Status, Authenticated: w.proof.Authenticated,
 	})
 }

@@ -45,8 +45,8 @@ func TestRule77ASuccessIsTakenBackAndGivenAgain(t *testing.T) {
 	require.Equal(t, []any{domain.OutcomeAccepted, domain.StatusSuccess, *first.ConversionID}, []any{answer.Outcome, answer.Status, *answer.ConversionID},
 		"the same row")
 	require.Equal(t, int64(100_000_000), rig.Points(*click.PubMemberID))
-	news := rig.NewsOf(first.ConversionID)
-	require.Equal(t, []any{"Success", "Rejected", "Success"}, []any{news[0]["status"], news[1]["status"], news[2]["status"]})
+	event := rig.NewsOf(first.ConversionID)
+	require.Equal(t, []any{"Success", "Rejected", "Success"}, []any{event[0]["status"], event[1]["status"], event[2]["status"]})
 	require.EqualValues(t, 1, activitytest.Value[int64](rig, `SELECT count(*) FROM outbox WHERE (payload->>'rewardWasSent')::boolean AND payload->>'conversionId' = $1`,
 		first.ConversionID.String()), "rule 50: the reversal of what was sent is always sent")
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/offerflow/offerflow/stream"
 )
 
-// maxInARow bounds how many messages of one lane are sent one after the other by one caller.
-const maxInARow = 3
+// maxInSequence bounds how many messages of one queue are sent one after the other by one caller.
+const maxInSequence = 3
 
 // attemptResult is what became of a delivery's attempt.
 type attemptResult struct {
@@ -36,14 +36,14 @@ func (a *attempt) ref() stream.DeliveryEvent {
 }
 
 // run makes a claimed attempt, and then those of the messages that waited for it. The caller holds
-// a slot of the gate. Only the first one's result is the caller's to follow up.
+// a slot of the breaker. Only the first one's result is the caller's to follow up.
 func (d *Deliveries) run(ctx context.Context, first *attempt, due time.Time) (result attemptResult) {
 	current := first
 	for n := 1; ; n++ {
 		if current.row.Attempts == 0 && current.row.Kind == kindCallback && current.row.Status == string(domain.StatusSuccess) {
 			rewardLatency.Observe(max(0, d.now().Sub(due).Seconds()))
 		}
-		outcome, next := d.attemptOnce(ctx, current, n < maxInARow)
+		outcome, next := d.attemptOnce(ctx, current, n < maxInSequence)
 		if n == 1 {
 			result = outcome
 		} else if !outcome.ended {
@@ -62,16 +62,16 @@ func (d *Deliveries) run(ctx context.Context, first *attempt, due time.Time) (re
 
 // attemptOnce sends and writes down what came of it. When that cannot be written, the lease runs
 // out and the attempt is made again: at least once.
-func (d *Deliveries) attemptOnce(ctx context.Context, a *attempt, goOn bool) (attemptResult, *laneMove) {
+func (d *Deliveries) attemptOnce(ctx context.Context, a *attempt, goOn bool) (attemptResult, *queueMove) {
 	answer := d.send(ctx, a)
-	verdict, isUp := judge(a.row.Kind, answer.StatusCode)
-	d.gateOf(a).judge(a.row.EndpointID, isUp, d.now())
+	verdict, isUp := verdictOf(a.row.Kind, answer.StatusCode)
+	d.breakerOf(a).record(a.row.EndpointID, isUp, d.now())
 	callbackAttempts.WithLabelValues(a.row.Kind, string(verdict)).Inc()
 	if a.row.Kind != kindEmail {
 		callbackSeconds.WithLabelValues(string(verdict)).Observe(answer.Latency.Seconds())
 	}
 	var result attemptResult
-	var next *laneMove
+	var next *queueMove
 	err := d.inTenant(ctx, a.row.TenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
 		result, next, err = d.record(ctx, tx, a, answer, verdict, goOn)
 		return err
@@ -90,9 +90,9 @@ func (d *Deliveries) attemptOnce(ctx context.Context, a *attempt, goOn bool) (at
 	return result, next
 }
 
-// judge says what an answer means for its message, and whether it is the answer of a server that
+// verdictOf says what an answer means for its message, and whether it is the answer of a server that
 // works. A mail server that puts one message off still takes the others.
-func judge(kind string, code int) (verdict domain.Verdict, isUp bool) {
+func verdictOf(kind string, code int) (verdict domain.Verdict, isUp bool) {
 	if kind == kindEmail {
 		return domain.JudgeMail(code), code != 0 && code != smtpUnavailable
 	}
@@ -101,7 +101,7 @@ func judge(kind string, code int) (verdict domain.Verdict, isUp bool) {
 }
 
 // inTenant runs a transaction anew when that may help: an attempt that is not written down is made
-// twice, and an endpoint's disabling may meet the lanes' own writes in a deadlock.
+// twice, and an endpoint's disabling may meet the queues' own writes in a deadlock.
 func (d *Deliveries) inTenant(ctx context.Context, tenantID uuid.UUID, fn func(ctx context.Context, tx pgx.Tx) error) error {
 	return db.Retry(db.Retryable, func() error { return d.store.Tenant(ctx, tenantID, fn) })
 }
@@ -186,12 +186,12 @@ func (d *Deliveries) open(sealed string) ([]byte, error) {
 	return d.keys.Open(sealed)
 }
 
-// record writes one attempt and what follows from it for the delivery and its lane.
+// record writes one attempt and what follows from it for the delivery and its queue.
 func (d *Deliveries) record(
 	ctx context.Context, tx pgx.Tx, a *attempt, answer outbound.Answer, verdict domain.Verdict, goOn bool,
-) (attemptResult, *laneMove, error) {
-	lane := laneOf(&a.row)
-	if err := lane.lock(ctx, tx); err != nil {
+) (attemptResult, *queueMove, error) {
+	queue := queueOf(&a.row)
+	if err := queue.lock(ctx, tx); err != nil {
 		return attemptResult{}, nil, err
 	}
 	row, err := queries.LockDelivery(ctx, tx, a.row.TenantID, a.row.ID)
@@ -212,7 +212,7 @@ func (d *Deliveries) record(
 	if row.State == stateWaiting {
 		reportEnd(&row, &after)
 	}
-	next, err := d.advance(ctx, tx, lane, advanceOptions{holdsSlot: true, passOn: !goOn, endedLease: a.leaseUntil})
+	next, err := d.advance(ctx, tx, queue, advanceOptions{isAdmitted: true, leaveToRetry: !goOn, endedLease: a.leaseUntil})
 	if err == nil && after.State == stateFailed {
 		err = d.countAttempt(ctx, tx, &row, &after)
 	}
@@ -281,7 +281,7 @@ func reportEnd(row *dbgen.Delivery, after *dbgen.RecordDeliveryParams) {
 }
 
 // disable switches off an endpoint that answered 410 and ends what waits for it, visible as failed
-// (rule 51). It is a transaction of its own: it touches many lanes, and must not hold the lock of
+// (rule 51). It is a transaction of its own: it touches many queues, and must not hold the lock of
 // one of them meanwhile.
 func (d *Deliveries) disable(ctx context.Context, a *attempt) {
 	var failed int64

@@ -16,17 +16,17 @@ const (
 	maxPerTenant = 128
 	// maxMailsPerTenant is the same of mails, which all go to one server.
 	maxMailsPerTenant = maxPerEndpoint / 4
-	// maxFirstAttempts is how many first attempts all endpoints of one gate together may have in
+	// maxFirstAttempts is how many first attempts all endpoints of one breaker together may have in
 	// flight: it bounds memory. What finds it used up goes to the durable retry.
 	maxFirstAttempts = 512
-	// breakAfter failures in a row, an endpoint's news skips its first attempt for breakFor.
+	// breakAfter failures in a row, an endpoint's events skip their first attempt for breakFor.
 	breakAfter = 5
 	breakFor   = 30 * time.Second
 )
 
-// gate keeps one dead or slow endpoint from delaying the others (rule 52). It never waits: it lets
+// breaker keeps one dead or slow endpoint from delaying the others (rule 52). It never waits: it lets
 // an attempt through or says no, and the attempt is then made by the durable retry.
-type gate struct {
+type breaker struct {
 	mu        sync.Mutex
 	first     int
 	endpoints map[uuid.UUID]*endpointLoad
@@ -35,8 +35,8 @@ type gate struct {
 	oneServer bool
 }
 
-// gate is that of callbacks, of partners or of mail.
-func (d *Deliveries) gate(kind string) *gate {
+// breaker is that of callbacks, of partners or of mail.
+func (d *Deliveries) breaker(kind string) *breaker {
 	switch kind {
 	case kindPartner:
 		return &d.partners
@@ -47,7 +47,7 @@ func (d *Deliveries) gate(kind string) *gate {
 	}
 }
 
-func (d *Deliveries) gateOf(a *attempt) *gate { return d.gate(a.row.Kind) }
+func (d *Deliveries) breakerOf(a *attempt) *breaker { return d.breaker(a.row.Kind) }
 
 type endpointLoad struct {
 	inFlight int
@@ -56,9 +56,9 @@ type endpointLoad struct {
 	openUntil time.Time
 }
 
-// enterFirst lets a first attempt through, unless the endpoint's breaker is open and the caller
+// admitFirst lets a first attempt through, unless the endpoint's breaker is open and the caller
 // does not insist.
-func (g *gate) enterFirst(tenantID, endpoint uuid.UUID, now time.Time, insist bool) bool {
+func (g *breaker) admitFirst(tenantID, endpoint uuid.UUID, now time.Time, insist bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	load := g.load(endpoint)
@@ -69,23 +69,23 @@ func (g *gate) enterFirst(tenantID, endpoint uuid.UUID, now time.Time, insist bo
 		// One probe at a time: the others wait for what it finds.
 		load.openUntil = now.Add(breakFor)
 	}
-	if g.first >= maxFirstAttempts || !g.enter(tenantID, load) {
+	if g.first >= maxFirstAttempts || !g.admit(tenantID, load) {
 		return false
 	}
 	g.first++
 	return true
 }
 
-// enterRetry lets an attempt of the durable retry through: its schedule is its own, whatever the
+// admitRetry lets an attempt of the durable retry through: its schedule is its own, whatever the
 // breaker says.
-func (g *gate) enterRetry(tenantID, endpoint uuid.UUID) bool {
+func (g *breaker) admitRetry(tenantID, endpoint uuid.UUID) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.enter(tenantID, g.load(endpoint))
+	return g.admit(tenantID, g.load(endpoint))
 }
 
-// enter counts an attempt in, where its endpoint and its tenant have room for it.
-func (g *gate) enter(tenantID uuid.UUID, load *endpointLoad) bool {
+// admit counts an attempt in, where its endpoint and its tenant have room for it.
+func (g *breaker) admit(tenantID uuid.UUID, load *endpointLoad) bool {
 	most := maxPerTenant
 	if g.oneServer {
 		most = maxMailsPerTenant
@@ -101,11 +101,11 @@ func (g *gate) enter(tenantID uuid.UUID, load *endpointLoad) bool {
 	return true
 }
 
-func (g *gate) load(endpoint uuid.UUID) *endpointLoad {
+func (g *breaker) load(endpoint uuid.UUID) *endpointLoad {
 	if g.endpoints == nil {
 		g.endpoints = map[uuid.UUID]*endpointLoad{}
 	}
-	endpoint = g.behind(endpoint)
+	endpoint = g.limitKey(endpoint)
 	load := g.endpoints[endpoint]
 	if load == nil {
 		load = &endpointLoad{}
@@ -114,16 +114,16 @@ func (g *gate) load(endpoint uuid.UUID) *endpointLoad {
 	return load
 }
 
-// behind is the endpoint as the limits know it.
-func (g *gate) behind(endpoint uuid.UUID) uuid.UUID {
+// limitKey is the endpoint as the limits know it.
+func (g *breaker) limitKey(endpoint uuid.UUID) uuid.UUID {
 	if g.oneServer {
 		return uuid.Nil
 	}
 	return endpoint
 }
 
-// judge tells the breaker how one attempt went.
-func (g *gate) judge(endpoint uuid.UUID, ok bool, now time.Time) {
+// record tells the breaker how one attempt went.
+func (g *breaker) record(endpoint uuid.UUID, ok bool, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	load := g.load(endpoint)
@@ -138,8 +138,8 @@ func (g *gate) judge(endpoint uuid.UUID, ok bool, now time.Time) {
 	}
 }
 
-// leave gives back what enterFirst or enterRetry took.
-func (g *gate) leave(tenantID, endpoint uuid.UUID, first bool) {
+// release gives back what enterFirst or enterRetry took.
+func (g *breaker) release(tenantID, endpoint uuid.UUID, first bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if first {
@@ -151,6 +151,6 @@ func (g *gate) leave(tenantID, endpoint uuid.UUID, first bool) {
 	load := g.load(endpoint)
 	load.inFlight--
 	if load.inFlight == 0 && load.failures == 0 {
-		delete(g.endpoints, g.behind(endpoint))
+		delete(g.endpoints, g.limitKey(endpoint))
 	}
 }

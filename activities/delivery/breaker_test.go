@@ -12,7 +12,7 @@ import (
 // retries of every other one.
 func TestRule52OneTenantLeavesRoomForTheOthers(t *testing.T) {
 	t.Parallel()
-	var g gate
+	var g breaker
 	noisy, quiet := uuid.New(), uuid.New()
 	var endpoints []uuid.UUID
 	let := 0
@@ -20,24 +20,24 @@ func TestRule52OneTenantLeavesRoomForTheOthers(t *testing.T) {
 		endpoint := uuid.New()
 		endpoints = append(endpoints, endpoint)
 		for range maxPerEndpoint {
-			if g.enterFirst(noisy, endpoint, time.Now(), false) {
+			if g.admitFirst(noisy, endpoint, time.Now(), false) {
 				let++
 			}
 		}
 	}
 	require.Equal(t, maxPerTenant, let)
-	require.False(t, g.enterRetry(noisy, uuid.New()))
+	require.False(t, g.admitRetry(noisy, uuid.New()))
 	mine := uuid.New()
-	require.True(t, g.enterFirst(quiet, mine, time.Now(), false))
-	require.True(t, g.enterRetry(quiet, mine))
+	require.True(t, g.admitFirst(quiet, mine, time.Now(), false))
+	require.True(t, g.admitRetry(quiet, mine))
 
-	g.leave(noisy, endpoints[0], true)
-	require.True(t, g.enterRetry(noisy, uuid.New()), "a place that was given back is its own again")
+	g.release(noisy, endpoints[0], true)
+	require.True(t, g.admitRetry(noisy, uuid.New()), "a place that was given back is its own again")
 
-	mails := gate{oneServer: true}
+	mails := breaker{oneServer: true}
 	for range maxMailsPerTenant {
-		require.True(t, mails.enterFirst(noisy, uuid.New(), time.Now(), false))
+		require.True(t, mails.admitFirst(noisy, uuid.New(), time.Now(), false))
 	}
-	require.False(t, mails.enterFirst(noisy, uuid.New(), time.Now(), false))
-	require.True(t, mails.enterFirst(quiet, uuid.New(), time.Now(), false))
+	require.False(t, mails.admitFirst(noisy, uuid.New(), time.Now(), false))
+	require.True(t, mails.admitFirst(quiet, uuid.New(), time.Now(), false))
 }

@@ -32,12 +32,12 @@ type Deliveries struct {
 	store *db.Store
 	keys  *keyring.Keyring
 	http  Sender
-	// later hands a delivery to the durable retry, to be attempted at an instant.
-	later  func(ctx context.Context, ref stream.DeliveryEvent, at time.Time) error
-	now    func() time.Time
-	jitter func(n time.Duration) time.Duration
-	// Partners and mail have gates of their own: however many of their servers hang, callbacks find room.
-	callbacks, partners, mails gate
+	// scheduleRetry hands a delivery to the durable retry, to be attempted at an instant.
+	scheduleRetry func(ctx context.Context, ref stream.DeliveryEvent, at time.Time) error
+	now           func() time.Time
+	jitter        func(n time.Duration) time.Duration
+	// Partners and mail have breakers of their own: however many of their servers hang, callbacks find room.
+	callbacks, partners, mails breaker
 	running                    sync.WaitGroup
 
 	// mail is the way to the mail server, nil without one; publicURL is what its links begin with.
@@ -48,10 +48,10 @@ type Deliveries struct {
 // NewDeliveries makes them. Wait must be called before the process ends.
 func NewDeliveries(store *db.Store, keys *keyring.Keyring, http Sender, temporal client.Client) *Deliveries {
 	return &Deliveries{
-		store: store, keys: keys, http: http, later: durableRetry(temporal), jitter: randomBelow,
+		store: store, keys: keys, http: http, scheduleRetry: durableRetry(temporal), jitter: randomBelow,
 		// PostgreSQL keeps microseconds; leases are compared.
 		now:   func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
-		mails: gate{oneServer: true},
+		mails: breaker{oneServer: true},
 	}
 }
 
@@ -76,7 +76,7 @@ const (
 	stateDelivered = "delivered"
 	stateFailed    = "failed"
 
-	// statusReversed marks the news that takes a Success back. To the receiver it is Rejected; here
+	// statusReversed marks the event that takes a Success back. To the receiver it is Rejected; here
 	// it must be told apart, because it is never superseded.
 	statusReversed = "Reversed"
 
@@ -89,12 +89,12 @@ const (
 
 // HandleDelivery makes an attempt now, of a test or of a message that a person sends again.
 func (d *Deliveries) HandleDelivery(ctx context.Context, ref stream.DeliveryEvent) error {
-	return d.setGoing(ctx, ref, advanceOptions{insist: true})
+	return d.wake(ctx, ref, advanceOptions{passBreaker: true})
 }
 
-// setGoing wakes the lane of a delivery.
-func (d *Deliveries) setGoing(ctx context.Context, ref stream.DeliveryEvent, options advanceOptions) error {
-	return d.inLanes(ctx, ref.TenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*laneMove, error) {
+// wake takes the next step of a delivery's queue.
+func (d *Deliveries) wake(ctx context.Context, ref stream.DeliveryEvent, options advanceOptions) error {
+	return d.inQueues(ctx, ref.TenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*queueMove, error) {
 		row, err := queries.GetDelivery(ctx, tx, ref.TenantID, ref.DeliveryID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, fmt.Errorf("%w: delivery %s does not exist", stream.ErrBad, ref.DeliveryID)
@@ -102,14 +102,14 @@ func (d *Deliveries) setGoing(ctx context.Context, ref stream.DeliveryEvent, opt
 		if err != nil {
 			return nil, err
 		}
-		lane := laneOf(&row)
-		if err := lane.lock(ctx, tx); err != nil {
+		queue := queueOf(&row)
+		if err := queue.lock(ctx, tx); err != nil {
 			return nil, err
 		}
-		move, err := d.advance(ctx, tx, lane, options)
+		move, err := d.advance(ctx, tx, queue, options)
 		if move == nil {
 			return nil, err
 		}
-		return []*laneMove{move}, err
+		return []*queueMove{move}, err
 	})
 }

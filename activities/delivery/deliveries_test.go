@@ -179,7 +179,7 @@ func TestRule51ACrashDoesNotAdvanceTheBackoff(t *testing.T) {
 		if found, err := rig.SweepDeliveries(t.Context()); found.Found != 0 || err != nil {
 			t.Errorf("the sweep found %d, %v", found.Found, err)
 		}
-		rig.advanceClock(lease + overdueSlack + time.Second)
+		rig.advanceClock(lease + overdueAfter + time.Second)
 	}
 	found, err := rig.SweepDeliveries(t.Context())
 	rig.Wait()

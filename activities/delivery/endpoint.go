@@ -16,16 +16,16 @@ import (
 )
 
 // endpoint is where messages go: the tenant's callback endpoint, a partner's postback, or the mail server. All that
-// is between the news and the request (lanes, retries, breaker, log) knows no difference.
+// is between the event and the request (queues, retries, breaker, log) knows no difference.
 type endpoint dbgen.EndpointsRow
 
 func (e *endpoint) isPartner() bool { return e.Kind == kindPartner }
 
-func (e *endpoint) wants(news domain.ConversionNews) bool {
+func (e *endpoint) wants(event domain.StatusEvent) bool {
 	if e.isPartner() {
-		return domain.PartnerWanted(e.Events, news)
+		return domain.PartnerWantsEvent(e.Events, event)
 	}
-	return domain.Wanted(e.Events, news)
+	return domain.WantsEvent(e.Events, event)
 }
 
 // closed says why nothing may be sent to it, or "".
@@ -61,8 +61,8 @@ func endpointByID(ctx context.Context, tx pgx.Tx, tenantID, id uuid.UUID) (endpo
 	return endpoint(rows[0]), nil
 }
 
-// endpointsOf are all that hear of a conversion's news, in one look-up and one order: the callback
-// endpoint, and the partner's global and event's postbacks, both (rule 54). The news of tests stays
+// endpointsOf are all that hear of a conversion's event, in one look-up and one order: the callback
+// endpoint, and the partner's global and event's postbacks, both (rule 54). Events of tests stay
 // with the tenant.
 func endpointsOf(ctx context.Context, tx pgx.Tx, event *stream.ConversionEvent) ([]endpoint, error) {
 	var whose struct {
@@ -82,13 +82,13 @@ func endpointsOf(ctx context.Context, tx pgx.Tx, event *stream.ConversionEvent) 
 	for i, row := range rows {
 		endpoints[i] = endpoint(row)
 	}
-	// Two events of one conversion lock their lanes in the same order.
+	// Two events of one conversion lock their queues in the same order.
 	slices.SortFunc(endpoints, func(a, b endpoint) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
 	return endpoints, err
 }
 
-// PartnerMacros are what a partner's macros stand for in the news of a conversion, with the status
-// that the news is of; nil where it has no partner. ok is false where partners may not hear of it (rules
+// PartnerMacros are what a partner's macros stand for in the event of a conversion, with the status
+// that the event is of; nil where it has no partner. ok is false where partners may not hear of it (rules
 // 54, 66, 69).
 func PartnerMacros(ctx context.Context, tx pgx.Tx, tenantID, conversionID uuid.UUID, status domain.Status) (values map[string]string, ok bool, err error) {
 	row, err := queries.PartnerNewsOf(ctx, tx, tenantID, conversionID)
@@ -99,21 +99,21 @@ func PartnerMacros(ctx context.Context, tx pgx.Tx, tenantID, conversionID uuid.U
 		return nil, false, err
 	}
 	c := &row.Conversion
-	news := domain.PartnerNews{
+	event := domain.PartnerConversion{
 		ConversionID: c.ID, ClickID: c.ClickID, OfferID: c.OfferID, OfferName: row.OfferName, AdvertiserID: c.AdvertiserID,
 		PubClickID: row.PubClickID, PubSubs: row.PubSubs, Source: row.Source, EventID: c.CnvEventID, Amount: c.CnvAmount,
 		Payout: c.PayoutMicros, Currency: c.Currency, Status: status,
 	}
 	var offer domain.Offer
-	if err := errors.Join(json.Unmarshal(row.Event, &news.Event), json.Unmarshal(row.OfferNow, &offer)); err != nil {
+	if err := errors.Join(json.Unmarshal(row.Event, &event.Event), json.Unmarshal(row.OfferNow, &offer)); err != nil {
 		return nil, false, err
 	}
 	if c.PartnerID == nil {
 		return nil, false, nil
 	}
-	news.PartnerID, news.Event.ID = *c.PartnerID, c.EventID
+	event.PartnerID, event.Event.ID = *c.PartnerID, c.EventID
 	if c.PubMemberID != nil {
-		news.PubMemberID = *c.PubMemberID
+		event.PubMemberID = *c.PubMemberID
 	}
-	return news.Macros(), !domain.HiddenFromPartners(news.Event.IsPrivate, &offer, c.EventID, row.GoalsEnabled), nil
+	return event.Macros(), !domain.HiddenFromPartners(event.Event.IsPrivate, &offer, c.EventID, row.GoalsEnabled), nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/offerflow/offerflow/stream"
 )
 
-// Tenants are told when one of their endpoints begins to fail, and when news failed for good (rule 51): by
+// Tenants are told when one of their endpoints begins to fail, and when messages failed for good (rule 51): by
 // the endpoint's document in the API at once, by mail from Watch. What is told is counted in one row per
 // endpoint, by the transactions that write the failures down.
 
@@ -24,20 +24,20 @@ const (
 	// no reason for a mail.
 	failingAttempts = 3
 	failingFor      = time.Minute
-	// tellFailingEvery is the least time between two mails about an endpoint that works and fails in turn.
+	// failingNoticeEvery is the least time between two mails about an endpoint that works and fails in turn.
 	// While it only fails, there is one.
-	tellFailingEvery = time.Hour
-	// lostFor is how long news that failed for good is gathered for one mail, tellLostEvery the least time
+	failingNoticeEvery = time.Hour
+	// lostFor is how long messages that failed for good are gathered for one mail, lostNoticeEvery the least time
 	// between two such mails about an endpoint.
-	lostFor       = time.Minute
-	tellLostEvery = 24 * time.Hour
-	// lostShownFor is for how long metrics show that news failed for good.
+	lostFor         = time.Minute
+	lostNoticeEvery = 24 * time.Hour
+	// lostShownFor is for how long metrics show that messages failed for good.
 	lostShownFor = 24 * time.Hour
-	// tellBatch bounds the mails of one look.
-	tellBatch = 100
+	// noticeBatch bounds the mails of one look.
+	noticeBatch = 100
 )
 
-// endpointFailure is what failed at an endpoint: an attempt, news for good, or both.
+// endpointFailure is what failed at an endpoint: an attempt, messages for good, or both.
 type endpointFailure struct {
 	tenantID, endpointID uuid.UUID
 	kind                 string
@@ -47,7 +47,7 @@ type endpointFailure struct {
 }
 
 // countFailure writes a failure down. It is the last statement of its transaction, or nearly: the row is
-// one for all lanes of the endpoint. What a tenant paused itself is no failure.
+// one for all queues of the endpoint. What a tenant paused itself is no failure.
 func (d *Deliveries) countFailure(ctx context.Context, tx pgx.Tx, f *endpointFailure) error {
 	if f.err == errorPaused {
 		return nil
@@ -91,17 +91,17 @@ func (d *Deliveries) failIn(ctx context.Context, tx pgx.Tx, ref stream.DeliveryE
 	})
 }
 
-// tellOfFailures writes the mails that are due, and keeps the metric of what fails. Any number of processes
+// sendFailureNotices writes the mails that are due, and keeps the metric of what fails. Any number of processes
 // may do so at once: the row of an endpoint says what was told.
-func (d *Deliveries) tellOfFailures(ctx context.Context) error {
+func (d *Deliveries) sendFailureNotices(ctx context.Context) error {
 	now := d.now()
 	rows, err := queries.SystemEndpointsToTell(ctx, d.store.SystemPool(), dbgen.SystemEndpointsToTellParams{
-		FailingBefore: now.Add(-failingFor), Failures: failingAttempts, ToldBefore: now.Add(-tellFailingEvery),
-		LostBefore: now.Add(-lostFor), LostToldBefore: now.Add(-tellLostEvery), AtMost: tellBatch,
+		FailingBefore: now.Add(-failingFor), Failures: failingAttempts, ToldBefore: now.Add(-failingNoticeEvery),
+		LostBefore: now.Add(-lostFor), LostToldBefore: now.Add(-lostNoticeEvery), AtMost: noticeBatch,
 	})
 	errs := []error{err, d.observeFailing(ctx)}
 	for _, row := range rows {
-		if err := d.tellOf(ctx, row.TenantID, row.EndpointID); err != nil {
+		if err := d.sendFailureNotice(ctx, row.TenantID, row.EndpointID); err != nil {
 			errs = append(errs, fmt.Errorf("endpoint %s of tenant %s: %w", row.EndpointID, row.TenantID, err))
 		}
 	}
@@ -139,10 +139,10 @@ func (d *Deliveries) observeFailing(ctx context.Context) error {
 	return nil
 }
 
-// tellOf writes the mail about one endpoint, if one is still due under the lock of its row. That of news
+// sendFailureNotice writes the mail about one endpoint, if one is still due under the lock of its row. That of messages
 // which failed for good says since when the endpoint fails, too.
-func (d *Deliveries) tellOf(ctx context.Context, tenantID, endpointID uuid.UUID) error {
-	return d.inLanes(ctx, tenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*laneMove, error) {
+func (d *Deliveries) sendFailureNotice(ctx context.Context, tenantID, endpointID uuid.UUID) error {
+	return d.inQueues(ctx, tenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*queueMove, error) {
 		row, err := queries.LockEndpointFailure(ctx, tx, tenantID, endpointID)
 		if err != nil {
 			return nil, err
@@ -175,17 +175,17 @@ func failingIsDue(row *dbgen.EndpointFailure, now time.Time) bool {
 	if row.FailingSince == nil || row.Failures < failingAttempts || row.FailingSince.After(now.Add(-failingFor)) {
 		return false
 	}
-	return row.ToldFailingAt == nil || row.ToldFailingAt.Before(*row.FailingSince) && row.ToldFailingAt.Before(now.Add(-tellFailingEvery))
+	return row.ToldFailingAt == nil || row.ToldFailingAt.Before(*row.FailingSince) && row.ToldFailingAt.Before(now.Add(-failingNoticeEvery))
 }
 
 func lostIsDue(row *dbgen.EndpointFailure, now time.Time) bool {
 	if row.LostUntold == 0 || row.UntoldSince == nil || row.UntoldSince.After(now.Add(-lostFor)) {
 		return false
 	}
-	return row.ToldLostAt == nil || row.ToldLostAt.Before(now.Add(-tellLostEvery))
+	return row.ToldLostAt == nil || row.ToldLostAt.Before(now.Add(-lostNoticeEvery))
 }
 
-// noticeEndpoint is what a mail says of an endpoint that fails, or whose news failed for good.
+// noticeEndpoint is what a mail says of an endpoint that fails, or whose messages failed for good.
 type noticeEndpoint struct {
 	ID          uuid.UUID `json:"id"`
 	Kind        string    `json:"kind"`

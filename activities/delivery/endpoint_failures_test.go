@@ -44,7 +44,7 @@ func (rig *noticeRig) retry() {
 
 func (rig *noticeRig) tell() {
 	rig.t.Helper()
-	require.NoError(rig.t, rig.tellOfFailures(rig.t.Context()))
+	require.NoError(rig.t, rig.sendFailureNotices(rig.t.Context()))
 	rig.Wait()
 }
 
@@ -103,7 +103,7 @@ func TestRule51TheTenantIsToldThatItsEndpointFails(t *testing.T) {
 	rig.advanceClock(2 * failingFor)
 	rig.tell()
 	require.Len(t, rig.subjects(), 1, "a mail an hour is enough for one that works and fails in turn")
-	rig.advanceClock(tellFailingEvery)
+	rig.advanceClock(failingNoticeEvery)
 	rig.tell()
 	require.Len(t, rig.subjects(), 2)
 }
@@ -136,7 +136,7 @@ func TestRule51TheTenantIsToldWhatFailsForGood(t *testing.T) {
 	rig.advanceClock(time.Hour)
 	rig.tell()
 	require.Len(t, rig.subjects(), 1, "a mail a day")
-	rig.advanceClock(tellLostEvery)
+	rig.advanceClock(lostNoticeEvery)
 	rig.tell()
 	require.Equal(t, "Callbacks to "+host+" failed for good: 1", rig.subjects()[1])
 	row := rig.failures()

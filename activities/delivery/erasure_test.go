@@ -49,7 +49,7 @@ func newErasureStory(t *testing.T) *erasureStory {
 	require.Equal(t, domain.OutcomeHeld, rig.Post(s.clicks[1], "C", activitytest.Telling).Outcome)
 	waits := rig.Post(s.clicks[2], "E", activitytest.Telling)
 	rig.news(1)
-	rig.Review(waits.ConversionID, domain.ActionApprove, func(r *attribution.SettleRequest) { r.Note = "as " + s.member + " asked" })
+	rig.Review(waits.ConversionID, domain.ActionApprove, func(r *attribution.TransitionRequest) { r.Note = "as " + s.member + " asked" })
 	rig.answers("/hook", status(http.StatusServiceUnavailable)) // this news waits
 	rig.Review(done.ConversionID, domain.ActionReverse)
 	rig.InTenant(func(ctx context.Context, tx pgx.Tx) error {

@@ -17,14 +17,14 @@ import (
 	"github.com/offerflow/offerflow/stream"
 )
 
-// HandleConversion turns the news of a transition into a delivery for each endpoint that hears of
+// HandleConversion turns the event of a transition into a delivery for each endpoint that hears of
 // it, and sets their first attempts going. It returns when they are on disk: no receiver, however
-// slow, holds up the stream. News that comes again finds them there.
+// slow, holds up the stream. An event that comes again finds them there.
 func (d *Deliveries) HandleConversion(ctx context.Context, event stream.ConversionEvent) error {
 	if event.ConversionID == uuid.Nil || !json.Valid(event.Conversion) {
 		return fmt.Errorf("%w: conversion news %s without its conversion", stream.ErrBad, event.ID)
 	}
-	err := d.tellAll(ctx, &event, nil)
+	err := d.enqueueAll(ctx, &event, nil)
 	if !activities.Permanent(err) {
 		return err
 	}
@@ -36,25 +36,25 @@ func (d *Deliveries) HandleConversion(ctx context.Context, event stream.Conversi
 	})
 	errs := []error{err}
 	for i := range endpoints {
-		errs = append(errs, d.tellAll(ctx, &event, &endpoints[i]))
+		errs = append(errs, d.enqueueAll(ctx, &event, &endpoints[i]))
 	}
 	return errors.Join(errs...)
 }
 
-// tellAll tells all endpoints, or only one, in one transaction.
-func (d *Deliveries) tellAll(ctx context.Context, event *stream.ConversionEvent, only *endpoint) error {
+// enqueueAll adds the event to the queues of all endpoints, or of only one, in one transaction.
+func (d *Deliveries) enqueueAll(ctx context.Context, event *stream.ConversionEvent, only *endpoint) error {
 	var notYet error
-	err := d.inLanes(ctx, event.TenantID, rewardDue(event), func(ctx context.Context, tx pgx.Tx) (moves []*laneMove, err error) {
+	err := d.inQueues(ctx, event.TenantID, rewardDue(event), func(ctx context.Context, tx pgx.Tx) (moves []*queueMove, err error) {
 		endpoints, err := endpointsOf(ctx, tx, event)
 		if err != nil {
 			return nil, err
 		}
-		news := news{ConversionEvent: event}
+		queued := conversionEvent{ConversionEvent: event}
 		for i := range endpoints {
 			if only != nil && only.ID != endpoints[i].ID {
 				continue
 			}
-			move, err := d.tell(ctx, tx, &endpoints[i], &news)
+			move, err := d.enqueue(ctx, tx, &endpoints[i], &queued)
 			if move != nil {
 				moves = append(moves, move)
 			}
@@ -69,8 +69,8 @@ func (d *Deliveries) tellAll(ctx context.Context, event *stream.ConversionEvent,
 	return errors.Join(err, notYet)
 }
 
-// news is one transition on its way to its endpoints.
-type news struct {
+// conversionEvent is one transition on its way to its endpoints.
+type conversionEvent struct {
 	*stream.ConversionEvent
 	// macros are what partners' templates take, loaded for the first of them; nil where it has no
 	// partner. hidden says that partners hear of it only where they must.
@@ -78,48 +78,48 @@ type news struct {
 	hidden bool
 }
 
-// tell brings one endpoint's lane up to date with the news.
-func (d *Deliveries) tell(ctx context.Context, tx pgx.Tx, endpoint *endpoint, news *news) (*laneMove, error) {
-	wanted := endpoint.wants(domain.ConversionNews{Status: news.Status, RewardWasSent: news.RewardWasSent})
-	if endpoint.isPartner() && news.FromStatus == news.Status {
+// enqueue brings one endpoint's queue up to date with the event.
+func (d *Deliveries) enqueue(ctx context.Context, tx pgx.Tx, endpoint *endpoint, event *conversionEvent) (*queueMove, error) {
+	wanted := endpoint.wants(domain.StatusEvent{Status: event.Status, RewardWasSent: event.RewardWasSent})
+	if endpoint.isPartner() && event.FromStatus == event.Status {
 		wanted = false // figures were adjusted: most partners count each call as a conversion
 	}
-	if !wanted && news.Sequence == 1 {
+	if !wanted && event.Sequence == 1 {
 		return nil, nil // nothing came before that it could supersede
 	}
-	lane := lane{tenantID: news.TenantID, endpointID: endpoint.ID, conversionID: &news.ConversionID, kind: endpoint.Kind}
-	if err := lane.lock(ctx, tx); err != nil {
+	queue := deliveryQueue{tenantID: event.TenantID, endpointID: endpoint.ID, conversionID: &event.ConversionID, kind: endpoint.Kind}
+	if err := queue.lock(ctx, tx); err != nil {
 		return nil, err
 	}
 	if wanted {
-		if err := d.insertNews(ctx, tx, lane, endpoint, news); err != nil {
+		if err := d.insertDelivery(ctx, tx, queue, endpoint, event); err != nil {
 			return nil, err
 		}
 	}
-	return d.advance(ctx, tx, lane, advanceOptions{latest: news.Sequence})
+	return d.advance(ctx, tx, queue, advanceOptions{latest: event.Sequence})
 }
 
-// insertNews writes the delivery with all that every attempt sends.
-func (d *Deliveries) insertNews(ctx context.Context, tx pgx.Tx, lane lane, endpoint *endpoint, news *news) error {
-	id := domain.DerivedID(news.ID, domain.DerivedDelivery, endpoint.ID.String())
+// insertDelivery writes the delivery with all that every attempt sends.
+func (d *Deliveries) insertDelivery(ctx context.Context, tx pgx.Tx, queue deliveryQueue, endpoint *endpoint, event *conversionEvent) error {
+	id := domain.DerivedID(event.ID, domain.DerivedDelivery, endpoint.ID.String())
 	now := d.now()
-	body, err := d.bodyOf(ctx, tx, endpoint, news, id, now)
+	body, err := d.bodyOf(ctx, tx, endpoint, event, id, now)
 	if err != nil || body == nil {
 		return err
 	}
-	if endpoint.isPartner() && news.hidden {
-		if must, err := d.mustTell(ctx, tx, lane, news); err != nil || !must {
+	if endpoint.isPartner() && event.hidden {
+		if must, err := d.mustHear(ctx, tx, queue, event); err != nil || !must {
 			return err
 		}
 	}
-	if ok, err := d.mayTell(ctx, tx, lane, endpoint, news); err != nil || !ok {
+	if ok, err := d.isReady(ctx, tx, queue, endpoint, event); err != nil || !ok {
 		return err
 	}
 	row := dbgen.InsertDeliveryParams{
-		TenantID: news.TenantID, ID: id, Kind: endpoint.Kind, EndpointID: endpoint.ID, ConversionID: &news.ConversionID,
-		Sequence: news.Sequence, Status: string(news.Status), State: stateWaiting, Body: string(body), CreatedAt: now, IsTest: news.IsTest,
+		TenantID: event.TenantID, ID: id, Kind: endpoint.Kind, EndpointID: endpoint.ID, ConversionID: &event.ConversionID,
+		Sequence: event.Sequence, Status: string(event.Status), State: stateWaiting, Body: string(body), CreatedAt: now, IsTest: event.IsTest,
 	}
-	if news.Status == domain.StatusRejected && news.RewardWasSent {
+	if event.Status == domain.StatusRejected && event.RewardWasSent {
 		row.Status = statusReversed
 	}
 	if why := endpoint.closed(); why != "" {
@@ -135,75 +135,75 @@ func (d *Deliveries) insertNews(ctx context.Context, tx pgx.Tx, lane lane, endpo
 
 // bodyOf is a callback's very bytes, or what a partner's macros stand for: its URL may be corrected
 // before the message is sent again. nil says that there is nothing to tell partners.
-func (d *Deliveries) bodyOf(ctx context.Context, tx pgx.Tx, endpoint *endpoint, news *news, id uuid.UUID, now time.Time) ([]byte, error) {
+func (d *Deliveries) bodyOf(ctx context.Context, tx pgx.Tx, endpoint *endpoint, event *conversionEvent, id uuid.UUID, now time.Time) ([]byte, error) {
 	if !endpoint.isPartner() {
-		return json.Marshal(domain.CallbackMessage{ID: id, SentAt: now, Sequence: news.Sequence, Conversion: news.Conversion})
+		return json.Marshal(domain.CallbackMessage{ID: id, SentAt: now, Sequence: event.Sequence, Conversion: event.Conversion})
 	}
-	if news.macros != nil {
-		return news.macros, nil
+	if event.macros != nil {
+		return event.macros, nil
 	}
-	values, ok, err := PartnerMacros(ctx, tx, news.TenantID, news.ConversionID, news.Status)
+	values, ok, err := PartnerMacros(ctx, tx, event.TenantID, event.ConversionID, event.Status)
 	if err != nil || values == nil {
 		return nil, err
 	}
-	news.hidden = !ok
-	news.macros, err = json.Marshal(values)
-	return news.macros, err
+	event.hidden = !ok
+	event.macros, err = json.Marshal(values)
+	return event.macros, err
 }
 
-// mustTell says whether a partner hears of a hidden goal all the same: it was told of the Success that
+// mustHear says whether a partner hears of a hidden goal all the same: it was told of the Success that
 // is taken back (rule 66).
-func (d *Deliveries) mustTell(ctx context.Context, tx pgx.Tx, lane lane, news *news) (bool, error) {
-	if news.Status != domain.StatusRejected || !news.RewardWasSent {
+func (d *Deliveries) mustHear(ctx context.Context, tx pgx.Tx, queue deliveryQueue, event *conversionEvent) (bool, error) {
+	if event.Status != domain.StatusRejected || !event.RewardWasSent {
 		return false, nil
 	}
-	rows, err := lane.rows(ctx, tx)
-	heard := slices.DeleteFunc(rows, func(row dbgen.LaneOfConversionRow) bool {
-		return row.State == stateFailed || row.Sequence >= news.Sequence
+	rows, err := queue.rows(ctx, tx)
+	heard := slices.DeleteFunc(rows, func(row dbgen.QueueOfConversionRow) bool {
+		return row.State == stateFailed || row.Sequence >= event.Sequence
 	})
-	return domain.PartnerToldAlready(laneNews(heard)), err
+	return domain.PartnerHeardAlready(queuedDeliveries(heard)), err
 }
 
-// patience is how long a reversal waits for the news of its Success to overtake it.
-const patience = 10 * time.Second
+// reversalWait is how long a reversal waits for the event of its Success to overtake it.
+const reversalWait = 10 * time.Second
 
-// mayTell says ErrNotYet for a reversal whose Success is still on its way through the stream. Other
-// news needs no waiting: what comes late is superseded. It is false for a Success that a partner
+// isReady says ErrNotYet for a reversal whose Success is still on its way through the stream. Other
+// events need no waiting: what comes late is superseded. It is false for a Success that a partner
 // has heard of already, before it was taken back and given again unknown to it.
-func (d *Deliveries) mayTell(ctx context.Context, tx pgx.Tx, lane lane, endpoint *endpoint, news *news) (bool, error) {
-	again := endpoint.isPartner() && news.Status == domain.StatusSuccess && news.Sequence > 1
-	early := news.FromStatus == domain.StatusSuccess && !endpoint.CreatedAt.After(news.At) && d.now().Sub(news.At) <= patience &&
-		endpoint.wants(domain.ConversionNews{Status: domain.StatusSuccess})
+func (d *Deliveries) isReady(ctx context.Context, tx pgx.Tx, queue deliveryQueue, endpoint *endpoint, event *conversionEvent) (bool, error) {
+	again := endpoint.isPartner() && event.Status == domain.StatusSuccess && event.Sequence > 1
+	early := event.FromStatus == domain.StatusSuccess && !endpoint.CreatedAt.After(event.At) && d.now().Sub(event.At) <= reversalWait &&
+		endpoint.wants(domain.StatusEvent{Status: domain.StatusSuccess})
 	if !again && !early {
 		return true, nil
 	}
-	rows, err := lane.rows(ctx, tx)
+	rows, err := queue.rows(ctx, tx)
 	if err != nil {
 		return false, err
 	}
 	if again {
-		return d.mayTellAgain(endpoint, news, rows)
+		return d.isReadyAgain(endpoint, event, rows)
 	}
 	for _, row := range rows {
-		if row.Sequence == news.Sequence-1 || row.Sequence == news.Sequence {
+		if row.Sequence == event.Sequence-1 || row.Sequence == event.Sequence {
 			return true, nil
 		}
 	}
 	return false, stream.ErrNotYet
 }
 
-// mayTellAgain says whether a partner hears of another Success of a conversion. One that hears of
+// isReadyAgain says whether a partner hears of another Success of a conversion. One that hears of
 // reversals is waited for until it has heard of this one: in between it was taken back.
-func (d *Deliveries) mayTellAgain(endpoint *endpoint, news *news, rows []dbgen.LaneOfConversionRow) (bool, error) {
-	isThere := slices.ContainsFunc(rows, func(row dbgen.LaneOfConversionRow) bool { return row.Sequence == news.Sequence })
-	heard := slices.DeleteFunc(rows, func(row dbgen.LaneOfConversionRow) bool { return row.State == stateFailed })
+func (d *Deliveries) isReadyAgain(endpoint *endpoint, event *conversionEvent, rows []dbgen.QueueOfConversionRow) (bool, error) {
+	isThere := slices.ContainsFunc(rows, func(row dbgen.QueueOfConversionRow) bool { return row.Sequence == event.Sequence })
+	heard := slices.DeleteFunc(rows, func(row dbgen.QueueOfConversionRow) bool { return row.State == stateFailed })
 	switch {
 	case isThere:
 		return false, nil
-	case !domain.PartnerToldAlready(laneNews(heard)):
+	case !domain.PartnerHeardAlready(queuedDeliveries(heard)):
 		return true, nil
-	case news.FromStatus == domain.StatusRejected && d.now().Sub(news.At) <= patience &&
-		endpoint.wants(domain.ConversionNews{Status: domain.StatusRejected, RewardWasSent: true}):
+	case event.FromStatus == domain.StatusRejected && d.now().Sub(event.At) <= reversalWait &&
+		endpoint.wants(domain.StatusEvent{Status: domain.StatusRejected, RewardWasSent: true}):
 		return false, stream.ErrNotYet
 	default:
 		return false, nil

@@ -67,7 +67,7 @@ func newDeliveryRig(t *testing.T, events ...string) *deliveryRig {
 	rig.Deliveries = NewDeliveries(store, keys, outbound.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, nil), nil)
 	rig.now = func() time.Time { rig.mu.Lock(); defer rig.mu.Unlock(); return rig.clock }
 	rig.jitter = func(time.Duration) time.Duration { return 0 }
-	rig.later = func(_ context.Context, ref stream.DeliveryEvent, at time.Time) error {
+	rig.scheduleRetry = func(_ context.Context, ref stream.DeliveryEvent, at time.Time) error {
 		rig.mu.Lock()
 		defer rig.mu.Unlock()
 		rig.handed = append(rig.handed, handedOver{ref, at})

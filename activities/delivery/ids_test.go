@@ -99,7 +99,7 @@ func idsOf(rig *activitytest.SharedRig, partnership domain.Partnership, postback
 	for _, id := range pending {
 		require.Empty(rig.T, rig.Review(&id, domain.ActionRelease, activitytest.ByTimer).Error)
 	}
-	reversal := func(r *attribution.SettleRequest) { r.RequestID = "reversal" }
+	reversal := func(r *attribution.TransitionRequest) { r.RequestID = "reversal" }
 	require.Empty(rig.T, rig.Review(&pending[0], domain.ActionReverse, reversal).Error)
 	require.NoError(rig.T, rig.AdjustBy(&pending[1], domain.Adjustment{Revenue: activitytest.Decimal("1")}, func(r *attribution.AdjustRequest) { r.RequestID = "adjustment" }))
 	for _, id := range conversions {
@@ -108,7 +108,7 @@ func idsOf(rig *activitytest.SharedRig, partnership domain.Partnership, postback
 		}
 	}
 	deliveries := NewDeliveries(rig.Store, rig.Keys, nil, nil)
-	deliveries.later = func(context.Context, stream.DeliveryEvent, time.Time) error { return nil }
+	deliveries.scheduleRetry = func(context.Context, stream.DeliveryEvent, time.Time) error { return nil }
 	deliveries.callbacks.first, deliveries.partners.first = maxFirstAttempts, maxFirstAttempts // nothing goes out
 	rows, err := rig.Store.SystemPool().Query(ctx, "SELECT payload FROM outbox WHERE subject = $1 ORDER BY (payload->>'sequence')::bigint", stream.SubjectConversion)
 	require.NoError(rig.T, err)

@@ -105,7 +105,7 @@ func (d *Deliveries) noticeOfEdit(ctx context.Context, partnershipID uuid.UUID, 
 	if err != nil {
 		return err
 	}
-	return d.inLanes(ctx, tenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*laneMove, error) {
+	return d.inQueues(ctx, tenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*queueMove, error) {
 		n, about, err := noticeFrom(ctx, tx, tenantID, partnershipID, side)
 		if err != nil {
 			return nil, err
@@ -136,7 +136,7 @@ func (d *Deliveries) NoticeOfRequest(ctx context.Context, partnershipID, request
 	if err != nil {
 		return err
 	}
-	return d.inLanes(ctx, tenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*laneMove, error) {
+	return d.inQueues(ctx, tenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*queueMove, error) {
 		n, _, err := noticeFrom(ctx, tx, tenantID, partnershipID, domain.SidePublisher)
 		if err != nil {
 			return nil, err
@@ -158,7 +158,7 @@ func (d *Deliveries) NoticeOfProposal(ctx context.Context, partnershipID, propos
 	if err != nil {
 		return err
 	}
-	return d.inLanes(ctx, tenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*laneMove, error) {
+	return d.inQueues(ctx, tenantID, time.Time{}, func(ctx context.Context, tx pgx.Tx) ([]*queueMove, error) {
 		n, _, err := noticeFrom(ctx, tx, tenantID, partnershipID, side)
 		if err != nil {
 			return nil, err
@@ -255,7 +255,7 @@ func (n *notice) nameEvents(ctx context.Context, tx pgx.Tx, versions ...int64) e
 }
 
 // notify writes a notice as a delivery and takes its first attempt, unless it is there already.
-func (d *Deliveries) notify(ctx context.Context, tx pgx.Tx, tenantID, endpointID uuid.UUID, sequence int64, n *notice) ([]*laneMove, error) {
+func (d *Deliveries) notify(ctx context.Context, tx pgx.Tx, tenantID, endpointID uuid.UUID, sequence int64, n *notice) ([]*queueMove, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, err
@@ -276,15 +276,15 @@ func (d *Deliveries) notify(ctx context.Context, tx pgx.Tx, tenantID, endpointID
 	if err != nil || made == 0 {
 		return nil, err
 	}
-	lane := lane{tenantID: tenantID, endpointID: endpointID, alone: id, kind: kindEmail}
-	if err := lane.lock(ctx, tx); err != nil {
+	queue := deliveryQueue{tenantID: tenantID, endpointID: endpointID, single: id, kind: kindEmail}
+	if err := queue.lock(ctx, tx); err != nil {
 		return nil, err
 	}
-	move, err := d.advance(ctx, tx, lane, advanceOptions{})
+	move, err := d.advance(ctx, tx, queue, advanceOptions{})
 	if move == nil {
 		return nil, err
 	}
-	return []*laneMove{move}, err
+	return []*queueMove{move}, err
 }
 
 // mailEndpoint stands for the mail server; it is closed where there is none.

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// overdueSlack is how late a due attempt must be before it is taken for forgotten: the durable
+	// overdueAfter is how late a due attempt must be before it is taken for forgotten: the durable
 	// retry has its own way first.
-	overdueSlack = 10 * time.Second
+	overdueAfter = 10 * time.Second
 	// watchEvery, with the lease and the slack, bounds how long a crash delays what it cut short.
 	watchEvery = 5 * time.Second
 	// watchBatch bounds what a watch adds to an engine that is late because it has too much to do.
@@ -32,23 +32,23 @@ func (d *Deliveries) SweepDeliveries(ctx context.Context) (activities.Items, err
 	seen := map[uuid.UUID]bool{}
 	// What is set going is not overdue any more, and what cannot be is put off: each page finds others.
 	next := func(*dbgen.SystemOverdueDeliveriesRow) ([]dbgen.SystemOverdueDeliveriesRow, error) {
-		rows, err := queries.SystemOverdueDeliveries(ctx, d.store.SystemPool(), d.now().Add(-overdueSlack), activities.ItemsPage)
+		rows, err := queries.SystemOverdueDeliveries(ctx, d.store.SystemPool(), d.now().Add(-overdueAfter), activities.ItemsPage)
 		isOld := func(row dbgen.SystemOverdueDeliveriesRow) bool { return seen[row.ID] }
 		return slices.DeleteFunc(rows, isOld), err
 	}
 	return activities.InPages(ctx, "delivery", next, func(row *dbgen.SystemOverdueDeliveriesRow) error {
 		seen[row.ID] = true
-		return d.setGoingOrPutOff(ctx, stream.DeliveryEvent{TenantID: row.TenantID, DeliveryID: row.ID})
+		return d.wakeOrDefer(ctx, stream.DeliveryEvent{TenantID: row.TenantID, DeliveryID: row.ID})
 	})
 }
 
-// putOffBy is how long a delivery waits that could not be set going, so that others have their turn.
-const putOffBy = 5 * time.Minute
+// deferBy is how long a delivery waits that could not be set going, so that others have their turn.
+const deferBy = 5 * time.Minute
 
-// setGoingOrPutOff sets an overdue delivery going. One that cannot be is put off, or ends as failed, where
+// wakeOrDefer sets an overdue delivery going. One that cannot be is put off, or ends as failed, where
 // people see it and can send it again, if no retry mends it.
-func (d *Deliveries) setGoingOrPutOff(ctx context.Context, ref stream.DeliveryEvent) error {
-	err := d.setGoing(ctx, ref, advanceOptions{})
+func (d *Deliveries) wakeOrDefer(ctx context.Context, ref stream.DeliveryEvent) error {
+	err := d.wake(ctx, ref, advanceOptions{})
 	if err == nil || ctx.Err() != nil || db.Unavailable(err) {
 		return err
 	}
@@ -56,7 +56,7 @@ func (d *Deliveries) setGoingOrPutOff(ctx context.Context, ref stream.DeliveryEv
 		return errors.Join(err, d.fail(ctx, ref, err))
 	}
 	return errors.Join(err, d.store.Tenant(ctx, ref.TenantID, func(ctx context.Context, tx pgx.Tx) error {
-		return queries.SetDeliveryDue(ctx, tx, d.now().Add(putOffBy), ref.TenantID, ref.DeliveryID)
+		return queries.SetDeliveryDue(ctx, tx, d.now().Add(deferBy), ref.TenantID, ref.DeliveryID)
 	}))
 }
 
@@ -74,10 +74,10 @@ func (d *Deliveries) Watch(ctx context.Context) error {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
-		if err := d.takeUp(ctx); err != nil && ctx.Err() == nil {
+		if err := d.resumeAttempts(ctx); err != nil && ctx.Err() == nil {
 			slog.Warn("cannot look for overdue deliveries", "error", err)
 		}
-		if err := d.tellOfFailures(ctx); err != nil && ctx.Err() == nil {
+		if err := d.sendFailureNotices(ctx); err != nil && ctx.Err() == nil {
 			slog.Warn("not all tenants with failing endpoints could be notified", "error", err)
 		}
 		select {
@@ -88,8 +88,8 @@ func (d *Deliveries) Watch(ctx context.Context) error {
 	}
 }
 
-func (d *Deliveries) takeUp(ctx context.Context) error {
-	rows, err := queries.SystemForgottenDeliveries(ctx, d.store.SystemPool(), d.now().Add(-overdueSlack), watchBatch)
+func (d *Deliveries) resumeAttempts(ctx context.Context) error {
+	rows, err := queries.SystemForgottenDeliveries(ctx, d.store.SystemPool(), d.now().Add(-overdueAfter), watchBatch)
 	if err != nil || len(rows) == 0 {
 		return err
 	}
@@ -97,7 +97,7 @@ func (d *Deliveries) takeUp(ctx context.Context) error {
 	slog.Warn("deliveries found whose attempt was cut short", "count", len(rows))
 	var failures []error
 	for _, row := range rows {
-		failures = append(failures, d.setGoingOrPutOff(ctx, stream.DeliveryEvent{TenantID: row.TenantID, DeliveryID: row.ID}))
+		failures = append(failures, d.wakeOrDefer(ctx, stream.DeliveryEvent{TenantID: row.TenantID, DeliveryID: row.ID}))
 	}
 	return errors.Join(failures...)
 }

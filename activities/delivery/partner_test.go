@@ -61,7 +61,7 @@ func newPartnerRigOf(of *activitytest.Rig) *partnerRig {
 	t.Cleanup(rig.out.Wait)
 	rig.out.now = rig.Time
 	rig.out.jitter = func(time.Duration) time.Duration { return 0 }
-	rig.out.later = func(_ context.Context, ref stream.DeliveryEvent, _ time.Time) error {
+	rig.out.scheduleRetry = func(_ context.Context, ref stream.DeliveryEvent, _ time.Time) error {
 		rig.mu.Lock()
 		defer rig.mu.Unlock()
 		rig.handed = append(rig.handed, ref)
@@ -476,9 +476,9 @@ func TestRule54CostsNothingWithoutPostbacks(t *testing.T) {
 			endpoints, err := endpointsOf(ctx, spy, &event)
 			require.NoError(t, err)
 			require.Len(t, endpoints, 1)
-			news := news{ConversionEvent: &event}
-			move, err := rig.out.tell(ctx, spy, &endpoints[0], &news)
-			rig.out.gateOf(move.attempt).leave(rig.TenantID, endpoints[0].ID, true)
+			queued := conversionEvent{ConversionEvent: &event}
+			move, err := rig.out.enqueue(ctx, spy, &endpoints[0], &queued)
+			rig.out.breakerOf(move.attempt).release(rig.TenantID, endpoints[0].ID, true)
 			statements = spy.statements
 			return err
 		})
@@ -557,15 +557,15 @@ func TestAnAttemptThatACrashCutShortIsTakenUp(t *testing.T) {
 	row := rig.deliveries(kindCallback)[0]
 	rig.Set("UPDATE deliveries SET next_attempt_at = $2 WHERE id = $1", row.ID, rig.Time().Add(lease))
 	rig.answers("/hook", nil)
-	require.NoError(t, rig.out.takeUp(t.Context()))
+	require.NoError(t, rig.out.resumeAttempts(t.Context()))
 	rig.Wait(lease)
-	require.NoError(t, rig.out.takeUp(t.Context()))
+	require.NoError(t, rig.out.resumeAttempts(t.Context()))
 	rig.out.Wait()
 	require.Len(t, rig.at("/hook"), 1, "its lease, and a moment for the retry's own way")
-	rig.Wait(overdueSlack + time.Second)
-	activitytest.AtOnce(t, 8, func(int) error { return rig.out.takeUp(context.WithoutCancel(t.Context())) })
+	rig.Wait(overdueAfter + time.Second)
+	activitytest.AtOnce(t, 8, func(int) error { return rig.out.resumeAttempts(context.WithoutCancel(t.Context())) })
 	rig.out.Wait()
 	require.Len(t, rig.at("/hook"), 2, "however many watch, one has it")
 	require.Equal(t, stateDelivered, rig.deliveries(kindCallback)[0].State)
-	require.LessOrEqual(t, lease+overdueSlack+watchEvery, 45*time.Second)
+	require.LessOrEqual(t, lease+overdueAfter+watchEvery, 45*time.Second)
 }

@@ -26,7 +26,7 @@ func TestOneBadDeliveryKeepsNoOther(t *testing.T) {
 		}
 		return err
 	})
-	rig.advanceClock(overdueSlack + time.Second)
+	rig.advanceClock(overdueAfter + time.Second)
 	done, err := rig.SweepDeliveries(t.Context())
 	rig.Wait()
 	require.NoError(t, err)
@@ -35,7 +35,7 @@ func TestOneBadDeliveryKeepsNoOther(t *testing.T) {
 	for _, row := range rig.rows() {
 		states[row.State]++
 		if row.ID == bad.ID {
-			require.Equal(t, rig.now().Add(putOffBy), *row.NextAttemptAt)
+			require.Equal(t, rig.now().Add(deferBy), *row.NextAttemptAt)
 		}
 	}
 	require.Equal(t, map[string]int{stateDelivered: 2, stateWaiting: 1}, states)

@@ -19,46 +19,46 @@ import (
 // request, and the writing of its result with time to spare.
 const lease = 30 * time.Second
 
-// lane is the queue of one conversion's news for one endpoint (rule 49).
-type lane struct {
+// deliveryQueue is the queue of one conversion's events for one endpoint (rule 49).
+type deliveryQueue struct {
 	tenantID     uuid.UUID
 	endpointID   uuid.UUID
 	conversionID *uuid.UUID
-	// alone is the only message of a lane without a conversion.
-	alone uuid.UUID
+	// single is the only message of a queue without a conversion.
+	single uuid.UUID
 	// kind is that of its messages: to the limits and in metrics a test is a callback.
 	kind string
 }
 
-func laneOf(row *dbgen.Delivery) lane {
-	return lane{tenantID: row.TenantID, endpointID: row.EndpointID, conversionID: row.ConversionID, alone: row.ID, kind: row.Kind}
+func queueOf(row *dbgen.Delivery) deliveryQueue {
+	return deliveryQueue{tenantID: row.TenantID, endpointID: row.EndpointID, conversionID: row.ConversionID, single: row.ID, kind: row.Kind}
 }
 
-// lock makes the caller the only one to change the lane until it commits.
-func (l lane) lock(ctx context.Context, tx pgx.Tx) error {
-	name := l.alone.String()
-	if l.conversionID != nil {
-		name = l.endpointID.String() + " " + l.conversionID.String()
+// lock makes the caller the only one to change the queue until it commits.
+func (q deliveryQueue) lock(ctx context.Context, tx pgx.Tx) error {
+	name := q.single.String()
+	if q.conversionID != nil {
+		name = q.endpointID.String() + " " + q.conversionID.String()
 	}
-	return queries.LockLane(ctx, tx, name)
+	return queries.LockQueue(ctx, tx, name)
 }
 
-// rows are the lane's messages in order of sequence, without their bodies.
-func (l lane) rows(ctx context.Context, tx pgx.Tx) ([]dbgen.LaneOfConversionRow, error) {
-	if l.conversionID != nil {
-		return queries.LaneOfConversion(ctx, tx, l.tenantID, l.endpointID, *l.conversionID)
+// rows are the queue's messages in order of sequence, without their bodies.
+func (q deliveryQueue) rows(ctx context.Context, tx pgx.Tx) ([]dbgen.QueueOfConversionRow, error) {
+	if q.conversionID != nil {
+		return queries.QueueOfConversion(ctx, tx, q.tenantID, q.endpointID, *q.conversionID)
 	}
-	alone, err := queries.LaneOfOne(ctx, tx, l.tenantID, l.alone)
-	out := make([]dbgen.LaneOfConversionRow, len(alone))
+	alone, err := queries.QueueOfOne(ctx, tx, q.tenantID, q.single)
+	out := make([]dbgen.QueueOfConversionRow, len(alone))
 	for i, row := range alone {
-		out[i] = dbgen.LaneOfConversionRow(row)
+		out[i] = dbgen.QueueOfConversionRow(row)
 	}
 	return out, err
 }
 
-// laneMove is what is to be done for a lane once its transaction has committed: an attempt that
+// queueMove is what is to be done for a queue once its transaction has committed: an attempt that
 // was claimed, or a hand-over to the durable retry.
-type laneMove struct {
+type queueMove struct {
 	attempt *attempt
 	retry   stream.DeliveryEvent
 	retryAt time.Time
@@ -75,28 +75,28 @@ type attempt struct {
 
 // advanceOptions are what the caller of advance knows.
 type advanceOptions struct {
-	// latest is the newest sequence of the conversion, also when its news is not sent.
+	// latest is the newest sequence of the conversion, also when its event is not sent.
 	latest int64
-	// insist passes an open breaker: a person asked.
-	insist bool
-	// holdsSlot says that the caller is in the gate with this endpoint already.
-	holdsSlot bool
-	// passOn leaves the attempt to the durable retry.
-	passOn bool
+	// passBreaker passes an open breaker: a person asked.
+	passBreaker bool
+	// isAdmitted says that the caller is in the breaker with this endpoint already.
+	isAdmitted bool
+	// leaveToRetry leaves the attempt to the durable retry.
+	leaveToRetry bool
 	// endedLease is the lease of the attempt that the caller has just ended: what waited for that
 	// lease need not wait any longer.
 	endedLease time.Time
 }
 
-// advance puts a lane in order and takes its next message if that is due: supersedes what a later
-// status replaced, gives the next one its time, and claims it. The caller holds the lane's lock.
-func (d *Deliveries) advance(ctx context.Context, tx pgx.Tx, l lane, options advanceOptions) (*laneMove, error) {
-	rows, err := l.rows(ctx, tx)
+// advance puts a queue in order and takes its next message if that is due: supersedes what a later
+// status replaced, gives the next one its time, and claims it. The caller holds the queue's lock.
+func (d *Deliveries) advance(ctx context.Context, tx pgx.Tx, q deliveryQueue, options advanceOptions) (*queueMove, error) {
+	rows, err := q.rows(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	superseded, next := domain.LaneOrder(laneNews(rows), options.latest)
-	due, err := d.supersede(ctx, tx, l, rows, superseded)
+	superseded, next := domain.QueueOrder(queuedDeliveries(rows), options.latest)
+	due, err := d.supersede(ctx, tx, q, rows, superseded)
 	if err != nil || next < 0 {
 		return nil, err
 	}
@@ -110,13 +110,13 @@ func (d *Deliveries) advance(ctx context.Context, tx pgx.Tx, l lane, options adv
 	if due.Equal(options.endedLease) {
 		due, isNew = d.now(), true
 	}
-	return d.take(ctx, tx, l, rows[next].ID, due, isNew, options)
+	return d.take(ctx, tx, q, rows[next].ID, due, isNew, options)
 }
 
-func laneNews(rows []dbgen.LaneOfConversionRow) []domain.LaneNews {
-	out := make([]domain.LaneNews, len(rows))
+func queuedDeliveries(rows []dbgen.QueueOfConversionRow) []domain.QueuedDelivery {
+	out := make([]domain.QueuedDelivery, len(rows))
 	for i, row := range rows {
-		out[i] = domain.LaneNews{
+		out[i] = domain.QueuedDelivery{
 			Sequence: row.Sequence, Status: domain.Status(row.Status), Reversal: row.Status == statusReversed,
 			Waiting: row.State == stateWaiting, Resent: row.FinishedAt != nil,
 		}
@@ -126,7 +126,9 @@ func laneNews(rows []dbgen.LaneOfConversionRow) []domain.LaneNews {
 
 // supersede ends messages and says when the one after them may go. Whether an attempt of one is
 // under way cannot be told from a short wait; then its lease is waited for.
-func (d *Deliveries) supersede(ctx context.Context, tx pgx.Tx, l lane, rows []dbgen.LaneOfConversionRow, superseded []int) (due time.Time, err error) {
+func (d *Deliveries) supersede(
+	ctx context.Context, tx pgx.Tx, q deliveryQueue, rows []dbgen.QueueOfConversionRow, superseded []int,
+) (due time.Time, err error) {
 	due = d.now()
 	if len(superseded) == 0 {
 		return due, nil
@@ -139,39 +141,41 @@ func (d *Deliveries) supersede(ctx context.Context, tx pgx.Tx, l lane, rows []db
 			due = *at
 		}
 	}
-	callbacksEnded.WithLabelValues(l.kind, "superseded").Add(float64(len(ids)))
-	return due, queries.SupersedeDeliveries(ctx, tx, d.now(), l.tenantID, ids)
+	callbacksEnded.WithLabelValues(q.kind, "superseded").Add(float64(len(ids)))
+	return due, queries.SupersedeDeliveries(ctx, tx, d.now(), q.tenantID, ids)
 }
 
-// take claims a due message if the gate lets it through; else the durable retry has it.
-func (d *Deliveries) take(ctx context.Context, tx pgx.Tx, l lane, id uuid.UUID, due time.Time, isNew bool, options advanceOptions) (*laneMove, error) {
+// take claims a due message if the breaker lets it through; else the durable retry has it.
+func (d *Deliveries) take(
+	ctx context.Context, tx pgx.Tx, q deliveryQueue, id uuid.UUID, due time.Time, isNew bool, options advanceOptions,
+) (*queueMove, error) {
 	if isNew {
-		if err := queries.SetDeliveryDue(ctx, tx, due, l.tenantID, id); err != nil {
+		if err := queries.SetDeliveryDue(ctx, tx, due, q.tenantID, id); err != nil {
 			return nil, err
 		}
 	}
-	ref := stream.DeliveryEvent{TenantID: l.tenantID, DeliveryID: id}
-	if isWaiting := due.After(d.now()); isWaiting || options.passOn {
+	ref := stream.DeliveryEvent{TenantID: q.tenantID, DeliveryID: id}
+	if isWaiting := due.After(d.now()); isWaiting || options.leaveToRetry {
 		if isWaiting && !isNew {
 			return nil, nil
 		}
-		return &laneMove{retry: ref, retryAt: due}, nil
+		return &queueMove{retry: ref, retryAt: due}, nil
 	}
-	if !options.holdsSlot {
-		if !d.gate(l.kind).enterFirst(l.tenantID, l.endpointID, d.now(), options.insist) {
+	if !options.isAdmitted {
+		if !d.breaker(q.kind).admitFirst(q.tenantID, q.endpointID, d.now(), options.passBreaker) {
 			callbacksHandedOver.Inc()
 			at, _ := domain.NextAttempt(1, d.now(), d.jitter)
-			return &laneMove{retry: ref, retryAt: at}, queries.SetDeliveryDue(ctx, tx, at, l.tenantID, id)
+			return &queueMove{retry: ref, retryAt: at}, queries.SetDeliveryDue(ctx, tx, at, q.tenantID, id)
 		}
 	}
 	claimed, err := d.claim(ctx, tx, ref)
-	if !options.holdsSlot && claimed == nil {
-		d.gate(l.kind).leave(l.tenantID, l.endpointID, true)
+	if !options.isAdmitted && claimed == nil {
+		d.breaker(q.kind).release(q.tenantID, q.endpointID, true)
 	}
 	if err != nil || claimed == nil {
 		return nil, err
 	}
-	return &laneMove{attempt: claimed}, nil
+	return &queueMove{attempt: claimed}, nil
 }
 
 // claim takes a due delivery for one attempt. It returns nil when somebody else has it, and when
@@ -197,10 +201,10 @@ func (d *Deliveries) claim(ctx context.Context, tx pgx.Tx, ref stream.DeliveryEv
 	return &attempt{row: row, endpoint: endpoint, leaseUntil: until}, nil
 }
 
-// inLanes runs fn and follows the moves that it finds, once it has committed. due is when the news
+// inQueues runs fn and follows the moves that it finds, once it has committed. due is when the event
 // fell due, if that is known. What fn claimed before it failed gives its slots back.
-func (d *Deliveries) inLanes(ctx context.Context, tenantID uuid.UUID, due time.Time, fn func(ctx context.Context, tx pgx.Tx) ([]*laneMove, error)) error {
-	var moves []*laneMove
+func (d *Deliveries) inQueues(ctx context.Context, tenantID uuid.UUID, due time.Time, fn func(ctx context.Context, tx pgx.Tx) ([]*queueMove, error)) error {
+	var moves []*queueMove
 	err := d.store.Tenant(ctx, tenantID, func(ctx context.Context, tx pgx.Tx) (err error) {
 		moves, err = fn(ctx, tx)
 		return err
@@ -208,17 +212,17 @@ func (d *Deliveries) inLanes(ctx context.Context, tenantID uuid.UUID, due time.T
 	for _, move := range moves {
 		switch {
 		case err == nil:
-			d.follow(ctx, move, due)
+			d.dispatch(ctx, move, due)
 		case move.attempt != nil:
-			d.gateOf(move.attempt).leave(move.attempt.row.TenantID, move.attempt.row.EndpointID, true)
+			d.breakerOf(move.attempt).release(move.attempt.row.TenantID, move.attempt.row.EndpointID, true)
 		}
 	}
 	return err
 }
 
-// follow does what a committed transaction found to be done. Attempts run on their own; their
-// number is bounded by the gate.
-func (d *Deliveries) follow(ctx context.Context, move *laneMove, due time.Time) {
+// dispatch does what a committed transaction found to be done. Attempts run on their own; their
+// number is bounded by the breaker.
+func (d *Deliveries) dispatch(ctx context.Context, move *queueMove, due time.Time) {
 	ctx = context.WithoutCancel(ctx)
 	if move.attempt == nil {
 		d.handOver(ctx, move.retry, move.retryAt)
@@ -228,7 +232,7 @@ func (d *Deliveries) follow(ctx context.Context, move *laneMove, due time.Time) 
 		due = move.attempt.row.CreatedAt
 	}
 	d.running.Go(func() {
-		defer d.gateOf(move.attempt).leave(move.attempt.row.TenantID, move.attempt.row.EndpointID, true)
+		defer d.breakerOf(move.attempt).release(move.attempt.row.TenantID, move.attempt.row.EndpointID, true)
 		result := d.run(ctx, move.attempt, due)
 		if !result.ended {
 			d.handOver(ctx, move.attempt.ref(), result.nextAt)
@@ -239,7 +243,7 @@ func (d *Deliveries) follow(ctx context.Context, move *laneMove, due time.Time) 
 // handOver gives a delivery to the durable retry. If that cannot be reached, the sweep will find
 // the row overdue.
 func (d *Deliveries) handOver(ctx context.Context, ref stream.DeliveryEvent, at time.Time) {
-	if err := d.later(ctx, ref, at); err != nil {
+	if err := d.scheduleRetry(ctx, ref, at); err != nil {
 		slog.Warn("durable retry not reached; the sweep will start it", "delivery", ref.DeliveryID, "error", err)
 	}
 }

@@ -140,14 +140,14 @@ func TestRule49AReversalWaitsForItsSuccessInTheStream(t *testing.T) {
 		t.Errorf("sent %v", sent)
 	}
 	alone := rig.event(uuid.New(), 2, success, rejected)
-	rig.advanceClock(patience + time.Second)
+	rig.advanceClock(reversalWait + time.Second)
 	rig.handle(alone)
 	if len(rig.statuses()) != 3 {
 		t.Error("it waits for ever")
 	}
 }
 
-// Whatever the order and number of callers, a lane's news is sent one after the other, and no
+// Whatever the order and number of callers, a queue's news is sent one after the other, and no
 // reversal before its Success.
 func TestRule49ConcurrentNewsOfOneLane(t *testing.T) {
 	t.Parallel()
@@ -189,7 +189,7 @@ func TestRule49ConcurrentNewsOfOneLane(t *testing.T) {
 	}
 	all.Wait()
 	rig.Wait()
-	// A caller sends three of a lane and leaves the rest to the durable retry.
+	// A caller sends three of a queue and leaves the rest to the durable retry.
 	for handed := rig.handOvers(); len(handed) > 0; handed = rig.handOvers() {
 		for _, h := range handed {
 			if wait := retryDelay(t, rig.DeliverLater(t.Context(), h.ref)); wait != 0 {
@@ -240,7 +240,7 @@ func TestAMessageSentAgainKeepsItsIDAndStartsTheScheduleAnew(t *testing.T) {
 	}
 }
 
-// The process died between the commit that made room in a lane and the next one's attempt.
+// The process died between the commit that made room in a queue and the next one's attempt.
 func TestTheSweepWakesALaneThatStandsStill(t *testing.T) {
 	t.Parallel()
 	rig := newDeliveryRig(t)
@@ -252,7 +252,7 @@ func TestTheSweepWakesALaneThatStandsStill(t *testing.T) {
 		return err
 	})
 	rig.answers(status(200))
-	rig.advanceClock(overdueSlack + time.Second)
+	rig.advanceClock(overdueAfter + time.Second)
 	found, err := rig.SweepDeliveries(t.Context())
 	rig.Wait()
 	if found.Found != 1 || err != nil || rig.rows()[0].State != stateDelivered {

@@ -57,14 +57,14 @@ func durableRetry(temporalClient client.Client) func(context.Context, stream.Del
 // when the next one is. Backoff is in the row and counts recorded attempts: Temporal's own count,
 // which a crash of ours advances, decides nothing.
 func (d *Deliveries) DeliverLater(ctx context.Context, ref stream.DeliveryEvent) error {
-	claimed, again, err := d.claimLater(ctx, ref)
+	claimed, again, err := d.claimRetry(ctx, ref)
 	switch {
 	case activities.Permanent(err) && !isNoDelivery(err):
 		return d.fail(ctx, ref, err)
 	case err != nil:
 		return err
 	case claimed != nil:
-		defer d.gateOf(claimed).leave(claimed.row.TenantID, claimed.row.EndpointID, false)
+		defer d.breakerOf(claimed).release(claimed.row.TenantID, claimed.row.EndpointID, false)
 		result := d.run(ctx, claimed, claimed.row.CreatedAt)
 		if result.ended {
 			return nil
@@ -82,9 +82,9 @@ var errNoDelivery = temporal.NewNonRetryableApplicationError("no such delivery",
 
 func isNoDelivery(err error) bool { return errors.Is(err, errNoDelivery) }
 
-// claimLater claims a due delivery, holding a slot for it, or says when to ask again; neither when
-// it has ended or waits for another of its lane.
-func (d *Deliveries) claimLater(ctx context.Context, ref stream.DeliveryEvent) (claimed *attempt, again time.Time, err error) {
+// claimRetry claims a due delivery, holding a slot for it, or says when to ask again; neither when
+// it has ended or waits for another of its queue.
+func (d *Deliveries) claimRetry(ctx context.Context, ref stream.DeliveryEvent) (claimed *attempt, again time.Time, err error) {
 	entered := false
 	err = d.store.Tenant(ctx, ref.TenantID, func(ctx context.Context, tx pgx.Tx) error {
 		row, err := queries.LockDelivery(ctx, tx, ref.TenantID, ref.DeliveryID)
@@ -97,21 +97,21 @@ func (d *Deliveries) claimLater(ctx context.Context, ref stream.DeliveryEvent) (
 		if again = *row.NextAttemptAt; again.After(d.now()) {
 			return nil
 		}
-		gate := d.gate(row.Kind)
-		if entered = gate.enterRetry(row.TenantID, row.EndpointID); !entered {
+		breaker := d.breaker(row.Kind)
+		if entered = breaker.admitRetry(row.TenantID, row.EndpointID); !entered {
 			again = d.now().Add(d.deferral(row.CreatedAt))
 			return queries.SetDeliveryDue(ctx, tx, again, ref.TenantID, ref.DeliveryID)
 		}
 		claimed, err = d.claim(ctx, tx, ref)
 		if claimed == nil {
 			again = time.Time{}
-			gate.leave(row.TenantID, row.EndpointID, false)
+			breaker.release(row.TenantID, row.EndpointID, false)
 			entered = false
 		}
 		return err
 	})
 	if err != nil && entered {
-		d.gateOf(claimed).leave(claimed.row.TenantID, claimed.row.EndpointID, false)
+		d.breakerOf(claimed).release(claimed.row.TenantID, claimed.row.EndpointID, false)
 	}
 	return claimed, again, err
 }

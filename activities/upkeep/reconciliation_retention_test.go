@@ -31,7 +31,7 @@ func TestRule61EqualComparisonsAreForgotten(t *testing.T) {
 		return left
 	}
 	retention := &Retention{Store: rig.Store, After: year, Now: time.Now}
-	gone, err := retention.LetGoOfOld(t.Context())
+	gone, err := retention.DropExpired(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 3, gone.Reconciliations)
 	require.Equal(t, []int{1, 364, 399}, days(p.ID))

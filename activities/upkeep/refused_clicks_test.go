@@ -39,7 +39,7 @@ func TestRefusedClicksHaveAnAgeAndANumber(t *testing.T) {
 	letGo := func(log RefusedLog) {
 		t.Helper()
 		log.Store, log.Now = rig.Store, rig.Time
-		_, err := log.LetGo(t.Context())
+		_, err := log.Trim(t.Context())
 		require.NoError(t, err)
 	}
 	letGo(RefusedLog{Clicks: 15 * day, Rows: 5})

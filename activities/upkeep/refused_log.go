@@ -28,9 +28,9 @@ type RefusedLog struct {
 	Now  func() time.Time
 }
 
-// LetGo deletes what is too old or too much, the oldest first, and says how many rows went. It may be
+// Trim deletes what is too old or too much, the oldest first, and says how many rows went. It may be
 // cut short anywhere and run again.
-func (l *RefusedLog) LetGo(ctx context.Context) (gone int64, err error) {
+func (l *RefusedLog) Trim(ctx context.Context) (gone int64, err error) {
 	ofOperator, err := l.ofOperator(ctx)
 	ofTenants, failed := l.ofTenants(ctx)
 	clicks, clicksFailed := l.clicks(ctx)
@@ -44,8 +44,8 @@ func (l *RefusedLog) ofTenants(ctx context.Context) (gone int64, err error) {
 	beyond, err := queries.SystemRefusedBeyond(ctx, l.Store.SystemPool(), l.Rows)
 	errs := []error{err}
 	for _, row := range beyond {
-		n, err := untilFew(func() (int64, error) {
-			return queries.SystemForgetRefused(ctx, l.Store.SystemPool(), &row.TenantID, row.ID, forgetBatch)
+		n, err := deleteInBatches(func() (int64, error) {
+			return queries.SystemForgetRefused(ctx, l.Store.SystemPool(), &row.TenantID, row.ID, deleteBatch)
 		})
 		gone += n
 		if err != nil {
@@ -64,8 +64,8 @@ const reportsDone = time.Hour
 func (l *RefusedLog) clicks(ctx context.Context) (gone int64, err error) {
 	var errs []error
 	forget := func(tenantID, upTo uuid.UUID) {
-		n, err := untilFew(func() (int64, error) {
-			return queries.SystemForgetRefusedClicks(ctx, l.Store.SystemPool(), tenantID, upTo, forgetBatch)
+		n, err := deleteInBatches(func() (int64, error) {
+			return queries.SystemForgetRefusedClicks(ctx, l.Store.SystemPool(), tenantID, upTo, deleteBatch)
 		})
 		gone += n
 		if err != nil {
@@ -111,17 +111,17 @@ func (l *RefusedLog) ofOperator(ctx context.Context) (int64, error) {
 	if upTo == uuid.Nil {
 		return 0, nil
 	}
-	return untilFew(func() (int64, error) {
-		return queries.SystemForgetUnclaimed(ctx, l.Store.SystemPool(), upTo, forgetBatch)
+	return deleteInBatches(func() (int64, error) {
+		return queries.SystemForgetUnclaimed(ctx, l.Store.SystemPool(), upTo, deleteBatch)
 	})
 }
 
-// untilFew repeats a deletion of up to forgetBatch rows until there is less to delete.
-func untilFew(forget func() (int64, error)) (total int64, err error) {
+// deleteInBatches repeats a deletion of up to forgetBatch rows until there is less to delete.
+func deleteInBatches(forget func() (int64, error)) (total int64, err error) {
 	for {
 		n, err := forget()
 		total += n
-		if err != nil || n < forgetBatch {
+		if err != nil || n < deleteBatch {
 			return total, err
 		}
 	}

@@ -84,8 +84,8 @@ func TestTheLogOfRefusedPostbacksHasASize(t *testing.T) {
 	rig := activitytest.New(t, 4)
 	rig.Keys, _ = keyring.Parse(rig.SecretKeys)
 	o := rig.Offer([]domain.Event{activitytest.Goal("A")})
-	decided := rig.Postback(rig.Click(o), "A")
-	require.Equal(t, domain.OutcomeAccepted, rig.MustDecide(decided).Answer.Outcome)
+	result := rig.Postback(rig.Click(o), "A")
+	require.Equal(t, domain.OutcomeAccepted, rig.MustDecide(result).Answer.Outcome)
 	keyed := func(p *domain.Postback) { p.AdvertiserKey = rig.AdvertiserID.String() }
 	ofOperator, ofTenant := []uuid.UUID{}, []uuid.UUID{}
 	for day := range 20 {
@@ -110,12 +110,12 @@ func TestTheLogOfRefusedPostbacksHasASize(t *testing.T) {
 		{RefusedLog{Rows: 5, After: 2 * 24 * time.Hour}, 1, 5},
 	} {
 		step.log.Store, step.log.Now = rig.Store, now
-		_, err := step.log.LetGo(t.Context())
+		_, err := step.log.Trim(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, []int64{step.operators, step.tenants}, []int64{left(ofOperator), left(ofTenant)}, "%+v", step)
 	}
 	require.Equal(t, int64(1), left(ofOperator[19:]), "the oldest go first")
-	require.Equal(t, int64(1), left([]uuid.UUID{decided.ID}))
+	require.Equal(t, int64(1), left([]uuid.UUID{result.ID}))
 	tag, err := rig.Store.SystemPool().Exec(t.Context(), "DELETE FROM postbacks")
 	require.NoError(t, err)
 	require.Equal(t, int64(6), tag.RowsAffected(), "the database itself deletes nothing but refused ones")

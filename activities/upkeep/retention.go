@@ -14,7 +14,7 @@ import (
 	"github.com/offerflow/offerflow/db/dbgen"
 )
 
-// Retention lets go of what is bulky and old. Conversions with their clicks and postbacks and
+// Retention drops and deletes what is bulky and old. Conversions with their clicks and postbacks and
 // the ledger are kept for ever.
 type Retention struct {
 	Store *db.Store
@@ -23,8 +23,11 @@ type Retention struct {
 	Now   func() time.Time
 }
 
-// LetGo is what a run let go of.
-type LetGo struct {
+// DropExpiredActivity is the name under which DropExpired is registered. Workflow histories hold it.
+const DropExpiredActivity = "LetGoOfOld"
+
+// RetentionResult is what a run deleted.
+type RetentionResult struct {
 	Months          []string `json:",omitempty"`
 	Attempts, Audit int64
 	Reconciliations int64 `json:",omitempty"`
@@ -33,15 +36,15 @@ type LetGo struct {
 	Resent int64 `json:",omitempty"`
 }
 
-// LetGoOfOld drops the months of clicks and postbacks that are wholly older than After, and deletes old
+// DropExpired drops the months of clicks and postbacks that are wholly older than After, and deletes old
 // attempts, audit entries, comparisons of books that were equal, and views of offers. It may be cut short anywhere
 // and run again.
-func (r *Retention) LetGoOfOld(ctx context.Context) (gone LetGo, err error) {
+func (r *Retention) DropExpired(ctx context.Context) (gone RetentionResult, err error) {
 	if r.After == 0 {
 		return gone, nil
 	}
 	before := r.Now().Add(-r.After)
-	errs := []error{r.months(ctx, before, &gone)}
+	errs := []error{r.dropMonths(ctx, before, &gone)}
 	for _, kind := range []struct {
 		count  *int64
 		forget func(ctx context.Context, tx dbgen.DBTX, before time.Time, atMost int32) (int64, error)
@@ -50,21 +53,21 @@ func (r *Retention) LetGoOfOld(ctx context.Context) (gone LetGo, err error) {
 		{&gone.Reconciliations, queries.SystemForgetReconciliations}, {&gone.Views, queries.SystemForgetOfferViews},
 		{&gone.Resent, queries.SystemForgetResent},
 	} {
-		n, err := inBatches(ctx, r.Store, before, kind.forget)
+		n, err := deleteOlder(ctx, r.Store, before, kind.forget)
 		*kind.count = n
 		errs = append(errs, err)
 	}
 	return gone, errors.Join(errs...)
 }
 
-// months drops each old month by itself.
-func (r *Retention) months(ctx context.Context, before time.Time, gone *LetGo) error {
+// dropMonths drops each old month by itself.
+func (r *Retention) dropMonths(ctx context.Context, before time.Time, gone *RetentionResult) error {
 	var errs []error
 	for _, table := range []string{"clicks", "postbacks"} {
 		months, err := queries.SystemOldMonths(ctx, r.Store.SystemPool(), table, before)
 		errs = append(errs, err)
 		for _, month := range months {
-			kept, err := r.Store.LetGo(ctx, table, month, before)
+			kept, err := r.Store.DropPartition(ctx, table, month, before)
 			if err != nil {
 				activities.ItemErrors.WithLabelValues("month").Inc()
 				errs = append(errs, fmt.Errorf("drop partition %s: %w", month, err))
@@ -77,17 +80,17 @@ func (r *Retention) months(ctx context.Context, before time.Time, gone *LetGo) e
 	return errors.Join(errs...)
 }
 
-// forgetBatch rows are deleted at a time, in a short transaction of their own.
-const forgetBatch = 5_000
+// deleteBatch rows are deleted at a time, in a short transaction of their own.
+const deleteBatch = 5_000
 
-// inBatches deletes what is older than before, until there is none or time is up.
-func inBatches(ctx context.Context, store *db.Store, before time.Time,
+// deleteOlder deletes what is older than before, until there is none or time is up.
+func deleteOlder(ctx context.Context, store *db.Store, before time.Time,
 	forget func(ctx context.Context, tx dbgen.DBTX, before time.Time, atMost int32) (int64, error),
 ) (total int64, err error) {
 	for {
-		n, err := forget(ctx, store.SystemPool(), before, forgetBatch)
+		n, err := forget(ctx, store.SystemPool(), before, deleteBatch)
 		total += n
-		if err != nil || n < forgetBatch {
+		if err != nil || n < deleteBatch {
 			return total, err
 		}
 		if activity.IsActivity(ctx) {

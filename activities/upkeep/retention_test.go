@@ -35,7 +35,7 @@ func TestRetentionKeepsWhatIsStillDecidedAbout(t *testing.T) {
 	rig.OwnedByAnybody()
 
 	off := &Retention{Store: rig.Store, Now: time.Now}
-	gone, err := off.LetGoOfOld(t.Context())
+	gone, err := off.DropExpired(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, gone, "0 keeps everything")
 
@@ -43,7 +43,7 @@ func TestRetentionKeepsWhatIsStillDecidedAbout(t *testing.T) {
 	// An attempt that was cut short has left its table behind.
 	_, err = rig.Store.SystemPool().Exec(t.Context(), "SELECT offerflow_open_kept('clicks', $1)", "clicks_"+old)
 	require.NoError(t, err)
-	gone, err = retention.LetGoOfOld(t.Context())
+	gone, err = retention.DropExpired(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []string{"clicks_" + old, "postbacks_" + old}, gone.Months)
 	require.False(t, rig.Has("clicks", lost.ID), "without a conversion")
@@ -54,14 +54,14 @@ func TestRetentionKeepsWhatIsStillDecidedAbout(t *testing.T) {
 	require.False(t, rig.Has("postbacks", refused.PostbackID))
 	require.True(t, activitytest.Value[bool](rig, "SELECT to_regclass($1) IS NOT NULL", "clicks_"+young), "the young month's partition")
 
-	gone, err = retention.LetGoOfOld(t.Context())
+	gone, err = retention.DropExpired(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, gone.Months, "once is enough")
 
 	rig.At = time.Now()
-	settled := rig.Review(answer.ConversionID, domain.ActionReverse)
-	require.Equal(t, domain.StatusRejected, settled.Status)
-	require.Empty(t, settled.Error)
+	result := rig.Review(answer.ConversionID, domain.ActionReverse)
+	require.Equal(t, domain.StatusRejected, result.Status)
+	require.Empty(t, result.Error)
 }
 
 // A conversion that is decided while the clicks that stay are being copied is not forgotten: the
@@ -89,7 +89,7 @@ func TestRetentionFindsLateConversions(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		letGo := func() (int64, error) {
-			return rig.Store.LetGo(context.WithoutCancel(t.Context()), "clicks", "clicks_"+old, time.Now().Add(-year))
+			return rig.Store.DropPartition(context.WithoutCancel(t.Context()), "clicks", "clicks_"+old, time.Now().Add(-year))
 		}
 		var busy *pgconn.PgError
 		kept, err := letGo()
@@ -130,7 +130,7 @@ func TestRetentionIsBoundedByTheDatabase(t *testing.T) {
 	})
 	require.ErrorContains(t, err, "permission denied")
 	rig.AsOwner("INSERT INTO audit_log (tenant_id, id, at, actor, action, noun, noun_id) VALUES ($1, $2, now() - interval '59 days', 'a', 'b', 'c', 'd')", rig.TenantID, uuid.New())
-	n, err := queries.SystemForgetAudit(t.Context(), rig.Store.SystemPool(), time.Now(), forgetBatch)
+	n, err := queries.SystemForgetAudit(t.Context(), rig.Store.SystemPool(), time.Now(), deleteBatch)
 	require.NoError(t, err)
 	require.Zero(t, n)
 }
@@ -146,7 +146,7 @@ func TestRetentionForgetsAttemptsAndAudit(t *testing.T) {
 	}
 	rig.AsOwner(`INSERT INTO audit_log (tenant_id, id, at, actor, action, noun, noun_id)
 		SELECT $1, gen_random_uuid(), now() - make_interval(days => n), 'a', 'b', 'c', 'd' FROM unnest(ARRAY[10, 364, 366, 500]) n`, rig.TenantID)
-	gone, err := (&Retention{Store: rig.Store, After: year, Now: time.Now}).LetGoOfOld(t.Context())
+	gone, err := (&Retention{Store: rig.Store, After: year, Now: time.Now}).DropExpired(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 3, gone.Attempts)
 	require.EqualValues(t, 2, gone.Audit)
@@ -160,12 +160,12 @@ func TestRetentionForgetsViews(t *testing.T) {
 	rig.AsOwner(`INSERT INTO offer_views (tenant_id, id, offer_id, pub_member_id, created_at)
 		SELECT $1, gen_random_uuid(), $2, 'm', now() - make_interval(days => n) FROM unnest(ARRAY[10, 59, 364]) n`, rig.TenantID, offer.ID)
 	rig.AsOwner(`INSERT INTO offer_views (tenant_id, id, offer_id, pub_member_id, created_at)
-		SELECT $1, gen_random_uuid(), $2, 'm', now() - interval '366 days' FROM generate_series(1, $3)`, rig.TenantID, offer.ID, forgetBatch+1)
-	gone, err := (&Retention{Store: rig.Store, After: year, Now: time.Now}).LetGoOfOld(t.Context())
+		SELECT $1, gen_random_uuid(), $2, 'm', now() - interval '366 days' FROM generate_series(1, $3)`, rig.TenantID, offer.ID, deleteBatch+1)
+	gone, err := (&Retention{Store: rig.Store, After: year, Now: time.Now}).DropExpired(t.Context())
 	require.NoError(t, err)
-	require.EqualValues(t, forgetBatch+1, gone.Views)
+	require.EqualValues(t, deleteBatch+1, gone.Views)
 	require.Equal(t, 3, activitytest.Value[int](rig, "SELECT count(*)::int FROM offer_views"))
-	n, err := queries.SystemForgetOfferViews(t.Context(), rig.Store.SystemPool(), time.Now(), forgetBatch)
+	n, err := queries.SystemForgetOfferViews(t.Context(), rig.Store.SystemPool(), time.Now(), deleteBatch)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n, "that of 364 days")
 }
@@ -181,8 +181,8 @@ func TestSweepForgetsNoncesAndIdempotencyKeys(t *testing.T) {
 		"idempotency_keys": "INSERT INTO idempotency_keys (tenant_id, key, route, request_hash, created_at) SELECT $1, n::text, 'r', '', %s FROM generate_series(%d, %d) n",
 	} {
 		rig.AsOwner(fmt.Sprintf(insert, age(71), 1, 2), rig.TenantID, rig.At)
-		rig.AsOwner(fmt.Sprintf(insert, age(73), 3, forgetBatch+10), rig.TenantID, rig.At)
-		require.Equal(t, forgetBatch+10, activitytest.Value[int](rig, "SELECT count(*)::int FROM "+table))
+		rig.AsOwner(fmt.Sprintf(insert, age(73), 3, deleteBatch+10), rig.TenantID, rig.At)
+		require.Equal(t, deleteBatch+10, activitytest.Value[int](rig, "SELECT count(*)::int FROM "+table))
 	}
 	_, err := sweep.forget(t.Context())
 	require.NoError(t, err)

@@ -248,7 +248,7 @@ func TestReportsOutliveTheirClicks(t *testing.T) {
 	_, err = r.rollups.RollUp(t.Context())
 	require.NoError(t, err)
 	retention := Retention{Store: r.Store, After: 90 * 24 * time.Hour, Now: func() time.Time { return r.Time().AddDate(0, 6, 0) }}
-	_, err = retention.LetGoOfOld(t.Context())
+	_, err = retention.DropExpired(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, int64(1), activitytest.Value[int64](r.Rig, "SELECT count(*) FROM clicks"), "the one that converted is kept")
 	day := r.Time().Truncate(24 * time.Hour)

@@ -21,7 +21,7 @@ import (
 // ScheduledChanges makes changes of offers that waited for their time.
 type ScheduledChanges struct {
 	Store *db.Store
-	// Nudge tells the relay that news was committed.
+	// Nudge tells the relay that events were committed.
 	Nudge func()
 	// Now is the clock; time.Now outside of tests.
 	Now func() time.Time
@@ -148,7 +148,7 @@ func (s *ScheduledChanges) figure(
 // at is the instant in the database's precision.
 func (s *ScheduledChanges) at() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
 
-// save writes the offer's next version with its audit entry and its news, as the tenant that planned it.
+// save writes the offer's next version with its audit entry and its event, as the tenant that planned it.
 func (s *ScheduledChanges) save(ctx context.Context, tx pgx.Tx, tenantID uuid.UUID, before, after *domain.Offer, row *dbgen.Offer) error {
 	at := s.at()
 	after.Version++

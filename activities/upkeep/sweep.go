@@ -124,8 +124,8 @@ const keptFor = 72 * time.Hour
 func (s *Sweep) forget(ctx context.Context) (activities.Items, error) {
 	before := s.Decisions.Now().Add(-keptFor)
 	done := activities.Items{Kind: "forget"}
-	_, keys := inBatches(ctx, s.Store, before, queries.SystemForgetIdempotencyKeys)
-	_, nonces := inBatches(ctx, s.Store, before, queries.SystemForgetNonces)
+	_, keys := deleteOlder(ctx, s.Store, before, queries.SystemForgetIdempotencyKeys)
+	_, nonces := deleteOlder(ctx, s.Store, before, queries.SystemForgetNonces)
 	_, uploads := queries.SystemForgetUploads(ctx, s.Store.SystemPool(), before)
 	return done, errors.Join(done.Add(ctx, keys), done.Add(ctx, nonces), done.Add(ctx, uploads))
 }
@@ -140,15 +140,15 @@ func (s *Sweep) held(ctx context.Context, before time.Time) (activities.Items, e
 		return queries.SystemOverdueHeld(ctx, s.Store.SystemPool(), page)
 	}
 	return activities.InPages(ctx, "held", next, func(row *dbgen.SystemOverdueHeldRow) error {
-		decided, err := s.Decisions.DecideHeld(ctx, row.TenantID, row.ClickID)
+		result, err := s.Decisions.DecideHeld(ctx, row.TenantID, row.ClickID)
 		if err != nil {
 			return err
 		}
-		return s.startAll(ctx, decided.Waiting)
+		return s.startAll(ctx, result.Waiting)
 	})
 }
 
-// pending settles what no wait has: the transaction decides, and a run whose timer the engine has lost
+// pending releases what no wait has: the transaction decides, and a run whose timer the engine has lost
 // is neither needed nor waited for. One that wakes later finds it done.
 func (s *Sweep) pending(ctx context.Context, before time.Time) (activities.Items, error) {
 	next := func(after *dbgen.SystemOverduePendingRow) ([]dbgen.SystemOverduePendingRow, error) {
@@ -159,13 +159,13 @@ func (s *Sweep) pending(ctx context.Context, before time.Time) (activities.Items
 		return queries.SystemOverduePending(ctx, s.Store.SystemPool(), page)
 	}
 	return activities.InPages(ctx, "pending", next, func(row *dbgen.SystemOverduePendingRow) error {
-		settled, err := s.Decisions.Settle(ctx, attribution.SettleRequest{
+		result, err := s.Decisions.ApplyTransition(ctx, attribution.TransitionRequest{
 			TenantID: row.TenantID, ConversionID: row.ID, Action: domain.ActionRelease, RequestID: attribution.ReleaseRequestID,
 		})
 		if err != nil {
 			return err
 		}
-		return s.startAll(ctx, settled.After.Waiting)
+		return s.startAll(ctx, result.After.Waiting)
 	})
 }
 

@@ -94,8 +94,8 @@ func TestRule21OneBadReleaseKeepsNoOther(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, found.Found, "it waits to be sent again")
 
-	settled := rig.Review(&bad, domain.ActionApprove)
-	require.Equal(t, "a balance or sum would be too large to be booked", settled.Error, "a person is told")
+	result := rig.Review(&bad, domain.ActionApprove)
+	require.Equal(t, "a balance or sum would be too large to be booked", result.Error, "a person is told")
 	rig.Set("UPDATE member_balances SET points_micros = 0 WHERE points_micros = 9223372036854775807")
 	rig.Set("UPDATE failed_messages SET state = 'resent'")
 	found, err = sweep.pending(t.Context(), rig.Time())

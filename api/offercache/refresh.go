@@ -68,7 +68,7 @@ func (d *dirtySet) take() (tenants, offers []uuid.UUID, all bool) {
 // change falls between the two. An ordered consumer goes on where it was after a lost connection;
 // what it may have missed even so is loaded whole.
 func (c *Cache) Subscribe(ctx context.Context, conn *stream.Conn) error {
-	if err := conn.OfferNews(ctx, c.Heard); err != nil {
+	if err := conn.OfferEvents(ctx, c.Heard); err != nil {
 		return err
 	}
 	reconnected := conn.NATS.StatusChanged(nats.CONNECTED)

@@ -83,7 +83,7 @@ var (
 		{Name: "pub_member_id", Limit: maxMemberID, Strict: true, Doc: "The publisher's id of the member, stored exactly as sent."},
 		{Name: "pub_click_id", Limit: MaxClickID, Strict: true, Doc: "The publisher's own id of the click."},
 		{Name: "pub_session_id", Limit: MaxClickID, Strict: true, Doc: "The publisher's own id of the session."},
-		{Name: "pub_gender", Limit: maxClickParam, Doc: "What is known of the member: targeting goes by this and the following."},
+		{Name: "pub_gender", Limit: maxClickParam, Doc: "Used for targeting, like the following fields."},
 		{Name: "pub_age", Limit: maxClickParam, Doc: "In years."},
 		{Name: "pub_geo_country", Limit: maxClickParam, Doc: "ISO 3166-1, or a common name."},
 		{Name: "pub_geo_state", Limit: maxClickParam, Doc: "ISO 3166-2, or its last part."},

@@ -114,12 +114,23 @@ func (q *Queries) DropCounters(ctx context.Context, db DBTX, arg DropCountersPar
 	return err
 }
 
-const giveBackSlot = `-- name: GiveBackSlot :exec
+const ownCapLock = `-- name: OwnCapLock :exec
+SELECT pg_advisory_xact_lock(hashtextextended('caps ' || $1::text, 0))
+`
+
+// subject is 'offer <id>' or 'partner <id>'. Decisions share this lock (LockClick); a change of caps
+// takes it alone, so that its seed misses nothing.
+func (q *Queries) OwnCapLock(ctx context.Context, db DBTX, subject string) error {
+	_, err := db.Exec(ctx, ownCapLock, subject)
+	return err
+}
+
+const releaseCap = `-- name: ReleaseCap :exec
 UPDATE cap_counters SET value = greatest(0, value - $1::bigint)
 WHERE tenant_id = $2 AND scope = $3 AND scope_id = $4 AND period = $5 AND period_start = $6
 `
 
-type GiveBackSlotParams struct {
+type ReleaseCapParams struct {
 	Amount      int64
 	TenantID    uuid.UUID
 	Scope       string
@@ -129,8 +140,8 @@ type GiveBackSlotParams struct {
 }
 
 // Rule 28: a rejected one gives its slot back in the period it was counted in.
-func (q *Queries) GiveBackSlot(ctx context.Context, db DBTX, arg GiveBackSlotParams) error {
-	_, err := db.Exec(ctx, giveBackSlot,
+func (q *Queries) ReleaseCap(ctx context.Context, db DBTX, arg ReleaseCapParams) error {
+	_, err := db.Exec(ctx, releaseCap,
 		arg.Amount,
 		arg.TenantID,
 		arg.Scope,
@@ -141,15 +152,54 @@ func (q *Queries) GiveBackSlot(ctx context.Context, db DBTX, arg GiveBackSlotPar
 	return err
 }
 
-const ownCapLock = `-- name: OwnCapLock :exec
-SELECT pg_advisory_xact_lock(hashtextextended('caps ' || $1::text, 0))
+const reserveCap = `-- name: ReserveCap :one
+INSERT INTO cap_counters AS c (tenant_id, scope, scope_id, period, period_start, value)
+SELECT $1::uuid, $2::text, $3::uuid, $4::text, $5::date, first.value::bigint
+FROM (SELECT CASE
+  WHEN EXISTS (SELECT 1 FROM cap_counters k WHERE k.tenant_id = $1::uuid AND k.scope = $2::text AND k.scope_id = $3::uuid
+    AND k.period = $4::text AND k.period_start = $5::date) THEN $6::bigint
+  WHEN $2::text = 'event' THEN (SELECT count(*) FROM conversions v WHERE v.tenant_id = $1::uuid AND v.event_id = $3::uuid
+    AND v.is_counted AND v.counted_day >= $5::date AND v.counted_day < $7::date)
+  WHEN $2::text = 'partner' THEN (SELECT count(*) FROM conversions v WHERE v.tenant_id = $1::uuid AND v.partner_id = $3::uuid
+    AND v.is_counted AND v.counted_day >= $5::date AND v.counted_day < $7::date)
+  ELSE (SELECT coalesce(sum(v.revenue_micros), 0) FROM conversions v WHERE v.tenant_id = $1::uuid AND v.offer_id = $3::uuid
+    AND v.is_counted AND v.counted_day >= $5::date AND v.counted_day < $7::date)
+  END::numeric AS value) first
+WHERE $6::bigint <= $8::bigint AND first.value <= $8::bigint
+ON CONFLICT (tenant_id, scope, scope_id, period, period_start)
+DO UPDATE SET value = c.value + $6::bigint WHERE c.value::numeric + $6::bigint <= $8::bigint
+RETURNING value
 `
 
-// subject is 'offer <id>' or 'partner <id>'. Decisions share this lock (LockClick); a change of caps
-// takes it alone, so that its seed misses nothing.
-func (q *Queries) OwnCapLock(ctx context.Context, db DBTX, subject string) error {
-	_, err := db.Exec(ctx, ownCapLock, subject)
-	return err
+type ReserveCapParams struct {
+	TenantID    uuid.UUID
+	Scope       string
+	ScopeID     uuid.UUID
+	Period      string
+	PeriodStart time.Time
+	Amount      int64
+	PeriodEnd   time.Time
+	Ceiling     int64
+}
+
+// Rule 30: takes amount from a cap or budget only where it fits; no row is touched where it does
+// not. One statement, so that n callers for k slots get exactly k. A counter that is not there yet
+// begins with what is live in its period, the caller's own conversion with it, which is written
+// already: the cap may have been set after a period whose postback was held until now.
+func (q *Queries) ReserveCap(ctx context.Context, db DBTX, arg ReserveCapParams) (int64, error) {
+	row := db.QueryRow(ctx, reserveCap,
+		arg.TenantID,
+		arg.Scope,
+		arg.ScopeID,
+		arg.Period,
+		arg.PeriodStart,
+		arg.Amount,
+		arg.PeriodEnd,
+		arg.Ceiling,
+	)
+	var value int64
+	err := row.Scan(&value)
+	return value, err
 }
 
 const seedCounter = `-- name: SeedCounter :exec
@@ -203,54 +253,4 @@ func (q *Queries) SumLiveRevenueOfOffer(ctx context.Context, db DBTX, arg SumLiv
 	var column_1 int64
 	err := row.Scan(&column_1)
 	return column_1, err
-}
-
-const takeSlot = `-- name: TakeSlot :one
-INSERT INTO cap_counters AS c (tenant_id, scope, scope_id, period, period_start, value)
-SELECT $1::uuid, $2::text, $3::uuid, $4::text, $5::date, first.value::bigint
-FROM (SELECT CASE
-  WHEN EXISTS (SELECT 1 FROM cap_counters k WHERE k.tenant_id = $1::uuid AND k.scope = $2::text AND k.scope_id = $3::uuid
-    AND k.period = $4::text AND k.period_start = $5::date) THEN $6::bigint
-  WHEN $2::text = 'event' THEN (SELECT count(*) FROM conversions v WHERE v.tenant_id = $1::uuid AND v.event_id = $3::uuid
-    AND v.is_counted AND v.counted_day >= $5::date AND v.counted_day < $7::date)
-  WHEN $2::text = 'partner' THEN (SELECT count(*) FROM conversions v WHERE v.tenant_id = $1::uuid AND v.partner_id = $3::uuid
-    AND v.is_counted AND v.counted_day >= $5::date AND v.counted_day < $7::date)
-  ELSE (SELECT coalesce(sum(v.revenue_micros), 0) FROM conversions v WHERE v.tenant_id = $1::uuid AND v.offer_id = $3::uuid
-    AND v.is_counted AND v.counted_day >= $5::date AND v.counted_day < $7::date)
-  END::numeric AS value) first
-WHERE $6::bigint <= $8::bigint AND first.value <= $8::bigint
-ON CONFLICT (tenant_id, scope, scope_id, period, period_start)
-DO UPDATE SET value = c.value + $6::bigint WHERE c.value::numeric + $6::bigint <= $8::bigint
-RETURNING value
-`
-
-type TakeSlotParams struct {
-	TenantID    uuid.UUID
-	Scope       string
-	ScopeID     uuid.UUID
-	Period      string
-	PeriodStart time.Time
-	Amount      int64
-	PeriodEnd   time.Time
-	Ceiling     int64
-}
-
-// Rule 30: takes amount from a cap or budget only where it fits; no row is touched where it does
-// not. One statement, so that n callers for k slots get exactly k. A counter that is not there yet
-// begins with what is live in its period, the caller's own conversion with it, which is written
-// already: the cap may have been set after a period whose postback was held until now.
-func (q *Queries) TakeSlot(ctx context.Context, db DBTX, arg TakeSlotParams) (int64, error) {
-	row := db.QueryRow(ctx, takeSlot,
-		arg.TenantID,
-		arg.Scope,
-		arg.ScopeID,
-		arg.Period,
-		arg.PeriodStart,
-		arg.Amount,
-		arg.PeriodEnd,
-		arg.Ceiling,
-	)
-	var value int64
-	err := row.Scan(&value)
-	return value, err
 }

@@ -421,94 +421,6 @@ func (q *Queries) InsertOutboxOfDeliveries(ctx context.Context, db DBTX, tenantI
 	return err
 }
 
-const laneOfConversion = `-- name: LaneOfConversion :many
-SELECT id, sequence, status, state, next_attempt_at, created_at, finished_at FROM deliveries
-WHERE tenant_id = $1 AND endpoint_id = $2 AND conversion_id = $3::uuid
-ORDER BY sequence
-`
-
-type LaneOfConversionRow struct {
-	ID            uuid.UUID
-	Sequence      int64
-	Status        string
-	State         string
-	NextAttemptAt *time.Time
-	CreatedAt     time.Time
-	FinishedAt    *time.Time
-}
-
-func (q *Queries) LaneOfConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, endpointID uuid.UUID, conversionID uuid.UUID) ([]LaneOfConversionRow, error) {
-	rows, err := db.Query(ctx, laneOfConversion, tenantID, endpointID, conversionID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []LaneOfConversionRow{}
-	for rows.Next() {
-		var i LaneOfConversionRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Sequence,
-			&i.Status,
-			&i.State,
-			&i.NextAttemptAt,
-			&i.CreatedAt,
-			&i.FinishedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const laneOfOne = `-- name: LaneOfOne :many
-SELECT id, sequence, status, state, next_attempt_at, created_at, finished_at FROM deliveries
-WHERE tenant_id = $1 AND id = $2
-`
-
-type LaneOfOneRow struct {
-	ID            uuid.UUID
-	Sequence      int64
-	Status        string
-	State         string
-	NextAttemptAt *time.Time
-	CreatedAt     time.Time
-	FinishedAt    *time.Time
-}
-
-// A message without a conversion, such as a test, is a lane of its own.
-func (q *Queries) LaneOfOne(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) ([]LaneOfOneRow, error) {
-	rows, err := db.Query(ctx, laneOfOne, tenantID, iD)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []LaneOfOneRow{}
-	for rows.Next() {
-		var i LaneOfOneRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Sequence,
-			&i.Status,
-			&i.State,
-			&i.NextAttemptAt,
-			&i.CreatedAt,
-			&i.FinishedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const lockDelivery = `-- name: LockDelivery :one
 SELECT tenant_id, id, kind, endpoint_id, conversion_id, sequence, status, state, body, attempts, next_attempt_at, last_status_code, last_error, created_at, finished_at, is_test FROM deliveries WHERE tenant_id = $1 AND id = $2 FOR UPDATE
 `
@@ -537,7 +449,7 @@ func (q *Queries) LockDelivery(ctx context.Context, db DBTX, tenantID uuid.UUID,
 	return i, err
 }
 
-const lockLane = `-- name: LockLane :exec
+const lockQueue = `-- name: LockQueue :exec
 
 SELECT pg_advisory_xact_lock(hashtextextended('lane ' || $1::text, 0))
 `
@@ -547,9 +459,97 @@ SELECT pg_advisory_xact_lock(hashtextextended('lane ' || $1::text, 0))
 // ahead (its lease), so that nobody else takes it and a crash gives it back. finished_at of a
 // waiting delivery is when it had ended before a person sent it again.
 // Whoever changes a lane of (endpoint, conversion) holds this until commit.
-func (q *Queries) LockLane(ctx context.Context, db DBTX, lane string) error {
-	_, err := db.Exec(ctx, lockLane, lane)
+func (q *Queries) LockQueue(ctx context.Context, db DBTX, lane string) error {
+	_, err := db.Exec(ctx, lockQueue, lane)
 	return err
+}
+
+const queueOfConversion = `-- name: QueueOfConversion :many
+SELECT id, sequence, status, state, next_attempt_at, created_at, finished_at FROM deliveries
+WHERE tenant_id = $1 AND endpoint_id = $2 AND conversion_id = $3::uuid
+ORDER BY sequence
+`
+
+type QueueOfConversionRow struct {
+	ID            uuid.UUID
+	Sequence      int64
+	Status        string
+	State         string
+	NextAttemptAt *time.Time
+	CreatedAt     time.Time
+	FinishedAt    *time.Time
+}
+
+func (q *Queries) QueueOfConversion(ctx context.Context, db DBTX, tenantID uuid.UUID, endpointID uuid.UUID, conversionID uuid.UUID) ([]QueueOfConversionRow, error) {
+	rows, err := db.Query(ctx, queueOfConversion, tenantID, endpointID, conversionID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []QueueOfConversionRow{}
+	for rows.Next() {
+		var i QueueOfConversionRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Sequence,
+			&i.Status,
+			&i.State,
+			&i.NextAttemptAt,
+			&i.CreatedAt,
+			&i.FinishedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const queueOfOne = `-- name: QueueOfOne :many
+SELECT id, sequence, status, state, next_attempt_at, created_at, finished_at FROM deliveries
+WHERE tenant_id = $1 AND id = $2
+`
+
+type QueueOfOneRow struct {
+	ID            uuid.UUID
+	Sequence      int64
+	Status        string
+	State         string
+	NextAttemptAt *time.Time
+	CreatedAt     time.Time
+	FinishedAt    *time.Time
+}
+
+// A message without a conversion, such as a test, is a lane of its own.
+func (q *Queries) QueueOfOne(ctx context.Context, db DBTX, tenantID uuid.UUID, iD uuid.UUID) ([]QueueOfOneRow, error) {
+	rows, err := db.Query(ctx, queueOfOne, tenantID, iD)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []QueueOfOneRow{}
+	for rows.Next() {
+		var i QueueOfOneRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Sequence,
+			&i.Status,
+			&i.State,
+			&i.NextAttemptAt,
+			&i.CreatedAt,
+			&i.FinishedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const recordDelivery = `-- name: RecordDelivery :exec

@@ -1,4 +1,4 @@
--- name: TakeSlot :one
+-- name: ReserveCap :one
 -- Rule 30: takes amount from a cap or budget only where it fits; no row is touched where it does
 -- not. One statement, so that n callers for k slots get exactly k. A counter that is not there yet
 -- begins with what is live in its period, the caller's own conversion with it, which is written
@@ -20,7 +20,7 @@ ON CONFLICT (tenant_id, scope, scope_id, period, period_start)
 DO UPDATE SET value = c.value + @amount::bigint WHERE c.value::numeric + @amount::bigint <= @ceiling::bigint
 RETURNING value;
 
--- name: GiveBackSlot :exec
+-- name: ReleaseCap :exec
 -- Rule 28: a rejected one gives its slot back in the period it was counted in.
 UPDATE cap_counters SET value = greatest(0, value - @amount::bigint)
 WHERE tenant_id = @tenant_id AND scope = @scope AND scope_id = @scope_id AND period = @period AND period_start = @period_start;

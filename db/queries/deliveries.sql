@@ -3,16 +3,16 @@
 -- ahead (its lease), so that nobody else takes it and a crash gives it back. finished_at of a
 -- waiting delivery is when it had ended before a person sent it again.
 
--- name: LockLane :exec
+-- name: LockQueue :exec
 -- Whoever changes a lane of (endpoint, conversion) holds this until commit.
 SELECT pg_advisory_xact_lock(hashtextextended('lane ' || @lane::text, 0));
 
--- name: LaneOfConversion :many
+-- name: QueueOfConversion :many
 SELECT id, sequence, status, state, next_attempt_at, created_at, finished_at FROM deliveries
 WHERE tenant_id = @tenant_id AND endpoint_id = @endpoint_id AND conversion_id = @conversion_id::uuid
 ORDER BY sequence;
 
--- name: LaneOfOne :many
+-- name: QueueOfOne :many
 -- A message without a conversion, such as a test, is a lane of its own.
 SELECT id, sequence, status, state, next_attempt_at, created_at, finished_at FROM deliveries
 WHERE tenant_id = @tenant_id AND id = @id;

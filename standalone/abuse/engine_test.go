@@ -303,7 +303,7 @@ func TestForgedUpdatesAreNotBelieved(t *testing.T) {
 		_, err := ours.DescribeWorkflowExecution(t.Context(), workflowID, "")
 		return err == nil
 	})
-	request := attribution.SettleRequest{
+	request := attribution.TransitionRequest{
 		TenantID: uuid.MustParse(v.TenantID), ConversionID: conversion, Action: domain.ActionApprove, RequestID: uuid.NewString(), Actor: "admin",
 	}
 	require.ErrorContains(t, update(workflowID, workflows.UpdateReview, request), "not sealed")

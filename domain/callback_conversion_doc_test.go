@@ -26,7 +26,7 @@ func TestTheDocsShowEveryFieldOfACallback(t *testing.T) {
 		Conversion map[string]any
 	}
 	require.NoError(t, json.Unmarshal([]byte(example), &shown))
-	text, err := json.Marshal(News{Revenue: "5.00"})
+	text, err := json.Marshal(CallbackConversion{Revenue: "5.00"})
 	require.NoError(t, err)
 	var sent map[string]any
 	require.NoError(t, json.Unmarshal(text, &sent))

@@ -20,10 +20,10 @@ const (
 	answerWithin = 1500 * time.Millisecond
 	// startWithin bounds the start of a workflow, for which nobody waits.
 	startWithin = 5 * time.Second
-	// gateTripsAfter so many calls in a row without an answer, the engine is left alone for gateRest; then
+	// breakerTripsAfter so many calls in a row without an answer, the engine is left alone for gateRest; then
 	// one call tries whether it answers again.
-	gateTripsAfter = 5
-	gateRest       = time.Second
+	breakerTripsAfter = 5
+	breakerRest       = time.Second
 	// silentFor is how long a workflow is left alone that did not answer, mostSilent how many are remembered.
 	silentFor  = 10 * time.Second
 	mostSilent = 4096
@@ -32,30 +32,30 @@ const (
 // errEngineAway is returned for a call that was not made, or got no answer.
 var errEngineAway = errors.New("the workflow engine does not answer")
 
-// gate stands before the workflow engine. Each call has a bounded time; while none is answered, calls
+// engineBreaker stands before the workflow engine. Each call has a bounded time; while none is answered, calls
 // fail at once, so that nothing waits for an engine that is slow or away.
-type gate struct {
+type engineBreaker struct {
 	breaker *gobreaker.CircuitBreaker[struct{}]
 	// silent are workflows that did not answer of late. They are not asked for a while, so that one of
 	// them does not make the engine look away.
 	silent *expirable.LRU[string, struct{}]
 }
 
-func newGate() *gate {
+func newEngineBreaker() *engineBreaker {
 	silent := expirable.NewLRU[string, struct{}](mostSilent, nil, silentFor)
 	breaker := gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Name: "workflow engine", MaxRequests: 1, Timeout: gateRest,
-		ReadyToTrip:  func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= gateTripsAfter },
+		Name: "workflow engine", MaxRequests: 1, Timeout: breakerRest,
+		ReadyToTrip:  func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= breakerTripsAfter },
 		IsSuccessful: func(err error) bool { return err == nil || !isPassing(err) || isItsOwnLimit(err) },
 		OnStateChange: func(name string, from, to gobreaker.State) {
 			silent.Purge() // it is the engine that does not answer
-			observeGate(name, from, to)
+			observeBreaker(name, from, to)
 		},
 	})
-	return &gate{breaker, silent}
+	return &engineBreaker{breaker, silent}
 }
 
-func observeGate(_ string, from, to gobreaker.State) {
+func observeBreaker(_ string, from, to gobreaker.State) {
 	switch {
 	case to == gobreaker.StateClosed:
 		engineAway.Set(0)
@@ -67,7 +67,7 @@ func observeGate(_ string, from, to gobreaker.State) {
 }
 
 // ask makes one call.
-func (g *gate) ask(ctx context.Context, within time.Duration, call func(ctx context.Context) error) error {
+func (g *engineBreaker) ask(ctx context.Context, within time.Duration, call func(ctx context.Context) error) error {
 	_, err := g.breaker.Execute(func() (struct{}, error) {
 		ctx, cancel := context.WithTimeout(ctx, within)
 		defer cancel()
@@ -83,8 +83,8 @@ func (g *gate) ask(ctx context.Context, within time.Duration, call func(ctx cont
 var errSilent = fmt.Errorf("%w: this workflow did not answer a moment ago", errEngineAway)
 
 // askOf makes one call to one workflow, unless that did not answer of late.
-func (g *gate) askOf(ctx context.Context, workflowID string, within time.Duration, call func(ctx context.Context) error) error {
-	if g.isOpen() && g.silent.Contains(workflowID) {
+func (g *engineBreaker) askOf(ctx context.Context, workflowID string, within time.Duration, call func(ctx context.Context) error) error {
+	if g.isEngineUp() && g.silent.Contains(workflowID) {
 		return errSilent
 	}
 	err := g.ask(ctx, within, call)
@@ -94,15 +94,15 @@ func (g *gate) askOf(ctx context.Context, workflowID string, within time.Duratio
 	return err
 }
 
-// isOpen says that the engine answers, as far as is known.
-func (g *gate) isOpen() bool { return g.breaker.State() == gobreaker.StateClosed }
+// isEngineUp says that the engine answers, as far as is known.
+func (g *engineBreaker) isEngineUp() bool { return g.breaker.State() == gobreaker.StateClosed }
 
-// isShut says that no call would be made now.
-func (g *gate) isShut() bool { return g.breaker.State() == gobreaker.StateOpen }
+// rejectsAll says that no call would be made now.
+func (g *engineBreaker) rejectsAll() bool { return g.breaker.State() == gobreaker.StateOpen }
 
 // probe asks whether the engine answers again, for a time in which nothing else asks it anything.
 func (w *Worker) probe(ctx context.Context) {
-	_ = w.engineGate.ask(ctx, answerWithin, func(ctx context.Context) error { // the gate goes by it
+	_ = w.engineBreaker.ask(ctx, answerWithin, func(ctx context.Context) error { // the breaker goes by it
 		if _, err := w.Temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
 			return fmt.Errorf("%w: %w", errEngineAway, err)
 		}

@@ -8,9 +8,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// News is a conversion as a callback tells it: the document of http.md, as it stood at one
+// CallbackConversion is a conversion as a callback tells it: the document of http.md, as it stood at one
 // transition.
-type News struct {
+type CallbackConversion struct {
 	Status              Status    `json:"status"`
 	RejectionReason     *Reason   `json:"rejectionReason"`
 	UserCompletedAt     time.Time `json:"userCompletedAt"`
@@ -54,8 +54,8 @@ type News struct {
 
 // MarshalJSON adds pubSub1..15 and trackSysConversionSub1..5, empty ones included, so that a
 // receiver sees one shape always.
-func (n News) MarshalJSON() ([]byte, error) {
-	type plain News
+func (n CallbackConversion) MarshalJSON() ([]byte, error) {
+	type plain CallbackConversion
 	fixed, err := json.Marshal(plain(n))
 	if err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ import (
 func TestPaceYieldsWhileBusy(t *testing.T) {
 	t.Parallel()
 	var busy atomic.Bool
-	p := newPace(busy.Load)
+	p := newStartThrottle(busy.Load)
 	for name, c := range map[string]struct {
 		busy bool
 		want int32
@@ -21,7 +21,7 @@ func TestPaceYieldsWhileBusy(t *testing.T) {
 		ready.Add(int(c.want))
 		for range 8 {
 			all.Go(func() {
-				_ = p.do(context.Background(), func() error {
+				_ = p.run(context.Background(), func() error {
 					n := now.Add(1)
 					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 					}
@@ -43,7 +43,7 @@ func TestPaceYieldsWhileBusy(t *testing.T) {
 
 func TestPaceWithoutRedirectsIsNeverBusy(t *testing.T) {
 	t.Parallel()
-	if newPace(nil).isBusy() {
+	if newStartThrottle(nil).isBusy() {
 		t.Error("a worker of its own has nobody to yield to")
 	}
 }

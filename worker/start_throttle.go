@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// pace throttles the starts of clicks' workflows: many run at once on a quiet process, one after the
-// other with a rest between them while redirects are frequent. Members wait for redirects. Nothing
+// startThrottle throttles the starts of clicks' workflows: many run at once on a quiet process, one after
+// the other with a rest between them while redirects are frequent. Members wait for redirects. Nothing
 // waits for workflow starts, since a postback starts its click's workflow if there is none yet.
-type pace struct {
-	busy func() bool // nil: never
-	many chan struct{}
-	one  sync.Mutex
+type startThrottle struct {
+	busy       func() bool // nil: never
+	slots      chan struct{}
+	oneAtATime sync.Mutex
 }
 
 const (
@@ -23,21 +23,21 @@ const (
 	longestRest = 100 * time.Millisecond
 )
 
-func newPace(busy func() bool) *pace {
-	return &pace{busy: busy, many: make(chan struct{}, startsAtOnce)}
+func newStartThrottle(busy func() bool) *startThrottle {
+	return &startThrottle{busy: busy, slots: make(chan struct{}, startsAtOnce)}
 }
 
-func (p *pace) isBusy() bool { return p.busy != nil && p.busy() }
+func (p *startThrottle) isBusy() bool { return p.busy != nil && p.busy() }
 
-// do runs one start when it is its turn.
-func (p *pace) do(ctx context.Context, start func() error) error {
+// run runs one start when it is its turn.
+func (p *startThrottle) run(ctx context.Context, start func() error) error {
 	if !p.isBusy() {
-		p.many <- struct{}{}
-		defer func() { <-p.many }()
+		p.slots <- struct{}{}
+		defer func() { <-p.slots }()
 		return start()
 	}
-	p.one.Lock()
-	defer p.one.Unlock()
+	p.oneAtATime.Lock()
+	defer p.oneAtATime.Unlock()
 	began := time.Now()
 	err := start()
 	if p.isBusy() {
