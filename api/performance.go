@@ -236,7 +236,8 @@ func (q *reportQuery) dimensions(c *checks, names []string) {
 		case name != "period" && slices.Contains(reportKeys, name):
 			q.GroupBy = append(q.GroupBy, name)
 		default:
-			c.add("group_by", "%q is none of: hour, day, week, month, %s, %s1 to %s%d", name, strings.Join(reportKeys[1:], ", "), subDimension, subDimension, tracking.PubSubs)
+			c.add("group_by", "%q is none of: hour, day, week, month, %s, %s1 to %s%d", name,
+				strings.Join(reportKeys[1:], ", "), subDimension, subDimension, tracking.PubSubs)
 		}
 		q.groupBy = append(q.groupBy, name)
 	}

@@ -170,7 +170,8 @@ func (s *Server) cancelChange(ctx context.Context, in *scheduledChangeByID) (*st
 			if _, err := viewScheduledChange(ctx, tx, in.ID, in.ChangeID); err != nil {
 				return err
 			}
-			return problem.Forbidden("The other side scheduled this change: only it can cancel it.", domain.FieldError{Field: "changeId", Reason: "belongs to the other side"})
+			return problem.Forbidden("The other side scheduled this change: only it can cancel it.",
+				domain.FieldError{Field: "changeId", Reason: "belongs to the other side"})
 		}
 		if err != nil {
 			return err

@@ -55,8 +55,10 @@ type updateSettingsInput struct{ Body settingsBody }
 
 // fraudDefaults are the checks (rule 47) and what each does until the tenant says otherwise.
 var fraudDefaults = map[string]string{
-	"bot": domain.FraudActionRefuse, "proxy": domain.FraudActionOff, "ipVelocity": domain.FraudActionOff, "deviceVelocity": domain.FraudActionOff, "memberVelocity": domain.FraudActionOff,
-	"blocklist": domain.FraudActionOff, "clickToConversionTime": domain.FraudActionOff, "accounts": domain.FraudActionOff, "geo": domain.FraudActionOff, "conversionRate": domain.FraudActionOff,
+	"bot": domain.FraudActionRefuse, "proxy": domain.FraudActionOff, "ipVelocity": domain.FraudActionOff,
+	"deviceVelocity": domain.FraudActionOff, "memberVelocity": domain.FraudActionOff, "blocklist": domain.FraudActionOff,
+	"clickToConversionTime": domain.FraudActionOff, "accounts": domain.FraudActionOff, "geo": domain.FraudActionOff,
+	"conversionRate": domain.FraudActionOff,
 }
 
 // fraudRun are the checks that something runs, and what each can do. To take a setting that nothing heeds

@@ -62,7 +62,7 @@ func BadField(field, reason string) *Problem {
 	return badRequest(domain.FieldError{Field: field, Reason: reason})
 }
 
-// notFound is 404, for what does not exist and for what is another tenant's alike.
+// NotFound is 404, for what does not exist and for what is another tenant's alike.
 func NotFound() *Problem { return New(http.StatusNotFound, "Not found.") }
 
 // Conflict is 409.
@@ -93,7 +93,7 @@ func Forbidden(detail string, fields ...domain.FieldError) *Problem {
 	return p
 }
 
-// unavailable is 503: the same request may succeed a little later.
+// Unavailable is 503: the same request may succeed a little later.
 func Unavailable() *Problem {
 	return New(http.StatusServiceUnavailable, "A dependency of this request does not answer. Try again.").RetryAfter(time.Second)
 }

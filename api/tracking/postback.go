@@ -148,7 +148,8 @@ func (t *Edge) publishAndAwait(ctx context.Context, form *conversionForm, postba
 
 // queued is the answer for a postback that is on disk and not decided yet.
 func queued(id uuid.UUID) domain.Answer {
-	return domain.Answer{PostbackID: id, Outcome: domain.OutcomeQueued, Detail: "Received but not decided yet: GET /track/" + id.String() + " returns the answer later."}
+	return domain.Answer{PostbackID: id, Outcome: domain.OutcomeQueued,
+		Detail: "Received but not decided yet: GET /track/" + id.String() + " returns the answer later."}
 }
 
 // awaitAnswer is the decision, or otherwise when it takes too long or the sender has gone.
