@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/workflows"
@@ -240,7 +241,7 @@ func (s *Server) turnJob(ctx context.Context, id uuid.UUID, action string,
 		}
 		switch state := out.Body.State; {
 		case turned == 0 && (state == attribution.JobDone || state == attribution.JobReceiving):
-			return conflict("The job is " + state + ".")
+			return problem.Conflict("The job is " + state + ".")
 		case turned == 0:
 			return nil
 		}
