@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -37,21 +38,21 @@ func (s *Server) adjustConversion(ctx context.Context, in *adjustInput) (*adjust
 	row, err := decisions.Adjust(context.WithoutCancel(ctx), request)
 	switch {
 	case errors.Is(err, attribution.ErrNoConversion):
-		return nil, notFound()
+		return nil, problem.NotFound()
 	case errors.Is(err, domain.ErrAdjustRejected):
-		return nil, conflict("The conversion is Rejected: " + err.Error() + ".")
+		return nil, problem.Conflict("The conversion is Rejected: " + err.Error() + ".")
 	case errors.Is(err, attribution.ErrBudgetExhausted):
-		problem := conflict("The remaining budget of the offer is less than this revenue.")
+		problem := problem.Conflict("The remaining budget of the offer is less than this revenue.")
 		problem.Errors = append(problem.Errors, domain.FieldError{Field: "revenue", Reason: err.Error()})
 		return nil, problem
 	case errors.Is(err, domain.ErrDecidedByAdvertiser): // rule 58
-		return nil, forbidden("The conversion is " + err.Error() + ".")
+		return nil, problem.Forbidden("The conversion is " + err.Error() + ".")
 	case errors.Is(err, domain.ErrPublishersPayout): // rule 57
-		return nil, forbidden("The other side of the shared offer sets this.", domain.FieldError{Field: "payout", Reason: err.Error()})
+		return nil, problem.Forbidden("The other side of the shared offer sets this.", domain.FieldError{Field: "payout", Reason: err.Error()})
 	case errors.Is(err, domain.ErrPublishersReward):
-		return nil, forbidden("The other side of the shared offer sets this.", domain.FieldError{Field: "reward", Reason: err.Error()})
+		return nil, problem.Forbidden("The other side of the shared offer sets this.", domain.FieldError{Field: "reward", Reason: err.Error()})
 	case errors.Is(err, domain.ErrNobodyToPay):
-		return nil, badField("payout", err.Error())
+		return nil, problem.BadField("payout", err.Error())
 	case err != nil && !errors.Is(err, domain.ErrNothingAdjusted):
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -102,7 +103,7 @@ func (s *Server) changedAdvertiser(ctx context.Context, id uuid.UUID, action str
 			return orNotFound(err)
 		}
 		if row.ExchangeTenantID != nil {
-			return forbidden("This advertiser belongs to another tenant of the Exchange. Only that tenant can change it.",
+			return problem.Forbidden("This advertiser belongs to another tenant of the Exchange. Only that tenant can change it.",
 				domain.FieldError{Field: "id", Reason: "is another tenant's advertiser"})
 		}
 		security, err := dbgen.New().PostbackSecurity(ctx, tx, tenantID)

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -110,7 +111,7 @@ func (s *Server) getConversionForAdvertiser(ctx context.Context, in *ByID) (*adv
 			return err
 		}
 		if len(views) == 0 {
-			return notFound()
+			return problem.NotFound()
 		}
 		if err := nameConversions(ctx, tx, views); err != nil {
 			return err

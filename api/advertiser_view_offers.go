@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -98,7 +99,7 @@ func (s *Server) getOfferForAdvertiser(ctx context.Context, in *offerInput) (*ad
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		found, err := s.advertiserOffers(ctx, tx, in.Product, onlyID(in.ID))
 		if err == nil && len(found.Items) == 0 {
-			err = notFound()
+			err = problem.NotFound()
 		}
 		if err == nil {
 			out.Body = found.Items[0]

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 )
 
@@ -88,7 +89,7 @@ func (s *Server) getAdvertiser(ctx context.Context, in *ByID) (*advertiserOutput
 // getAdvertiserForAdvertiser shows an advertiser itself, with its postback address.
 func (s *Server) getAdvertiserForAdvertiser(ctx context.Context, in *ByID) (*advertiserOutput, error) {
 	if in.ID != *principal(ctx).AdvertiserID {
-		return nil, notFound()
+		return nil, problem.NotFound()
 	}
 	return s.shownAdvertiser(ctx, in.ID)
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/api/tracking"
 )
 
 // metric is one that the code makes.
@@ -228,7 +230,7 @@ func alternatives(pattern string) (parts []string) {
 // routesOfTheAPI are its templates by method, as the metric names them.
 func routesOfTheAPI() (routes []string) {
 	gin.SetMode(gin.TestMode)
-	engine, s := gin.New(), &Server{Tracking: &Tracking{}}
+	engine, s := gin.New(), &Server{Tracking: &tracking.Edge{}}
 	s.routes(newRouter(s, engine))
 	for _, route := range engine.Routes() {
 		routes = append(routes, route.Path)

@@ -9,6 +9,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"github.com/offerflow/offerflow/api/lookup"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 )
 
@@ -110,7 +112,7 @@ func (s *Server) authorize(who access, reads bool) gin.HandlerFunc {
 		c.Header("Cache-Control", "no-store") // answers are one tenant's, and some show a secret
 		p, err := s.authenticate(c.Request, c, who)
 		if err != nil {
-			writeError(c, err)
+			problem.WriteError(c, err)
 			return
 		}
 		p.readsOnly = reads || p.Scope == scopeReadonly
@@ -120,10 +122,10 @@ func (s *Server) authorize(who access, reads bool) gin.HandlerFunc {
 }
 
 // authenticate finds out who asks; from is nil where a client is looked at again.
-func (s *Server) authenticate(r *http.Request, from asker, who access) (Principal, error) {
+func (s *Server) authenticate(r *http.Request, from lookup.Asker, who access) (Principal, error) {
 	token, ok := tokenOf(r)
 	if !ok {
-		return Principal{}, unauthorized("Send a token: Authorization: ApiToken <token>.")
+		return Principal{}, problem.Unauthorized("Send a token: Authorization: ApiToken <token>.")
 	}
 	if s.isOperator(token) {
 		return s.asOperator(r, who)
@@ -133,10 +135,10 @@ func (s *Server) authenticate(r *http.Request, from asker, who access) (Principa
 		return Principal{}, err
 	}
 	if who&scopeBits[p.Scope] == 0 {
-		return Principal{}, forbidden("A token of scope " + p.Scope + " may not do this.")
+		return Principal{}, problem.Forbidden("A token of scope " + p.Scope + " may not do this.")
 	}
 	if named := r.Header.Get("X-Tenant"); named != "" && !strings.EqualFold(named, p.TenantID.String()) {
-		return Principal{}, forbidden("X-Tenant is for the operator's token.")
+		return Principal{}, problem.Forbidden("X-Tenant is for the operator's token.")
 	}
 	return p, nil
 }
@@ -168,14 +170,14 @@ func (s *Server) asOperator(r *http.Request, who access) (Principal, error) {
 	}
 	id, err := uuid.Parse(r.Header.Get("X-Tenant"))
 	if err != nil {
-		return Principal{}, badField("X-Tenant", "the operator must send a tenant's id")
+		return Principal{}, problem.BadField("X-Tenant", "the operator must send a tenant's id")
 	}
 	known, err := dbgen.New().SystemTenantExists(r.Context(), s.Store.SystemPool(), id)
 	if err != nil {
 		return Principal{}, err
 	}
 	if !known {
-		return Principal{}, badField("X-Tenant", "no tenant has this id")
+		return Principal{}, problem.BadField("X-Tenant", "no tenant has this id")
 	}
 	p.TenantID = id
 	return p, nil

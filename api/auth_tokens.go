@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/time/rate"
 
+	"github.com/offerflow/offerflow/api/lookup"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 )
 
@@ -33,8 +35,8 @@ const (
 // guesses do not reach. A token of a release before, which has no MAC, and which this process has not
 // seen yet, needs luck there: a few of those are let through.
 var (
-	tokenMissesEach = bucket{perSecond: 10, burst: 60, kept: 10}
-	tokenMissesAll  = bucket{perSecond: 100, burst: 400, kept: 200}
+	tokenMissesEach = lookup.Bucket{PerSecond: 10, Burst: 60, Kept: 10}
+	tokenMissesAll  = lookup.Bucket{PerSecond: 100, Burst: 400, Kept: 200}
 )
 
 const (
@@ -49,30 +51,30 @@ const (
 )
 
 // principalOf finds out whose a token is, from memory or by its keyed hashes.
-func (s *Server) principalOf(ctx context.Context, from asker, token string) (Principal, error) {
+func (s *Server) principalOf(ctx context.Context, from lookup.Asker, token string) (Principal, error) {
 	hashes := s.Keys.Hashes(token)
 	now := time.Now()
 	entry, isKnown := s.tokens.get(hashes[0])
 	if isKnown && s.tokens.isFresh(entry, now) {
 		return entry.admitted(s.now())
 	}
-	proof := proofNone
+	proof := lookup.ProofNone
 	switch {
 	case isKnown:
-		proof = proofKnown
+		proof = lookup.ProofKnown
 	case s.Keys.MintedToken(tokenPrefix, token):
-		proof = proofMAC
+		proof = lookup.ProofMAC
 	}
 	entry, err := s.lookUpToken(ctx, from, proof, hashes)
 	if err == nil && !s.tokens.isFresh(entry, now) { // it was on its way when a token was revoked: maybe this one
 		entry, err = s.lookUpToken(ctx, from, proof, hashes)
 	}
 	switch {
-	case errors.Is(err, errNoTarget):
+	case errors.Is(err, lookup.ErrNotFound):
 		s.tokens.drop(hashes[0])
 		failedAuthentications.WithLabelValues(tokenUnknown).Inc()
-		return Principal{}, unauthorized("The token is unknown or was revoked.")
-	case errors.Is(err, errTooManyMisses):
+		return Principal{}, problem.Unauthorized("The token is unknown or was revoked.")
+	case errors.Is(err, lookup.ErrTooMany):
 		failedAuthentications.WithLabelValues(tokenSlowed).Inc()
 		return Principal{}, tooManyGuesses()
 	case err != nil:
@@ -81,8 +83,8 @@ func (s *Server) principalOf(ctx context.Context, from asker, token string) (Pri
 	return entry.admitted(s.now())
 }
 
-func (s *Server) lookUpToken(ctx context.Context, from asker, proof proof, hashes []string) (cachedToken, error) {
-	return lookUp(ctx, s.tokens.lookups(), hashes[0], proof, from, func(ctx context.Context) (cachedToken, error) {
+func (s *Server) lookUpToken(ctx context.Context, from lookup.Asker, proof lookup.Proof, hashes []string) (cachedToken, error) {
+	return lookup.Find(ctx, s.tokens.lookups(), hashes[0], proof, from, func(ctx context.Context) (cachedToken, error) {
 		at := time.Now()
 		row, err := dbgen.New().SystemTokenByHash(ctx, s.Store.SystemPool(), hashes)
 		if err != nil {
@@ -98,15 +100,15 @@ func (s *Server) lookUpToken(ctx context.Context, from asker, proof proof, hashe
 }
 
 // tooManyGuesses is 429: nothing was found out about the token.
-func tooManyGuesses() *Problem {
-	return newProblem(http.StatusTooManyRequests,
-		"Too many unknown tokens came from your address, so this one was not checked. Try again after Retry-After.").retryAfter(slowDown)
+func tooManyGuesses() *problem.Problem {
+	return problem.New(http.StatusTooManyRequests,
+		"Too many unknown tokens came from your address, so this one was not checked. Try again after Retry-After.").RetryAfter(slowDown)
 }
 
 // tokenCache spares the database one look-up per request. Unknown tokens are not kept, so that
 // nobody fills it by guessing.
 type tokenCache struct {
-	kept lruOnce[string, cachedToken]
+	kept lookup.LRU[string, cachedToken]
 	// stale is the instant, in Unix nanoseconds, before which nothing that was loaded counts any more.
 	stale atomic.Int64
 	mu    sync.Mutex
@@ -114,14 +116,14 @@ type tokenCache struct {
 	forgotten chan struct{}
 
 	once   sync.Once
-	bounds *lookups
+	bounds *lookup.Lookups
 }
 
 // lookups bounds the look-ups of tokens that are not kept.
-func (t *tokenCache) lookups() *lookups {
+func (t *tokenCache) lookups() *lookup.Lookups {
 	t.once.Do(func() {
-		t.bounds = newLookups("token", newMissBudget(tokenMissesEach, tokenMissesAll), tokenMissRemembered)
-		t.bounds.allowance = rate.NewLimiter(tokenAllowancePerSecond, tokenAllowanceBurst)
+		t.bounds = lookup.New("token", lookup.NewBudget(tokenMissesEach, tokenMissesAll), tokenMissRemembered)
+		t.bounds.Allowance = rate.NewLimiter(tokenAllowancePerSecond, tokenAllowanceBurst)
 	})
 	return t.bounds
 }
@@ -143,21 +145,21 @@ const (
 func (e cachedToken) admitted(now time.Time) (Principal, error) {
 	if e.expiresAt != nil && !now.Before(*e.expiresAt) {
 		failedAuthentications.WithLabelValues(tokenExpired).Inc()
-		return Principal{}, unauthorized("The token has expired.")
+		return Principal{}, problem.Unauthorized("The token has expired.")
 	}
 	return e.principal, nil
 }
 
 // get is a token that was valid when it was loaded: it counts while isFresh.
-func (t *tokenCache) get(hash string) (cachedToken, bool) { return t.kept.of(maxTokens).Get(hash) }
+func (t *tokenCache) get(hash string) (cachedToken, bool) { return t.kept.Of(maxTokens).Get(hash) }
 
 func (t *tokenCache) isFresh(entry cachedToken, now time.Time) bool {
 	return now.Sub(entry.loadedAt) < tokenCacheTTL && entry.loadedAt.UnixNano() > t.stale.Load()
 }
 
-func (t *tokenCache) put(hash string, entry cachedToken) { t.kept.of(maxTokens).Add(hash, entry) }
+func (t *tokenCache) put(hash string, entry cachedToken) { t.kept.Of(maxTokens).Add(hash, entry) }
 
-func (t *tokenCache) drop(hash string) { t.kept.of(maxTokens).Remove(hash) }
+func (t *tokenCache) drop(hash string) { t.kept.Of(maxTokens).Remove(hash) }
 
 // forget is for a token that was revoked: all are looked up again. It ends the era, which live streams
 // wait for.

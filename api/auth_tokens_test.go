@@ -15,6 +15,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/offerflow/offerflow/api/clocktest"
+	"github.com/offerflow/offerflow/api/lookup"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/db/dbtest"
@@ -42,8 +44,8 @@ func newDoor(t *testing.T) *door {
 	d.made = prometheus.NewCounter(prometheus.CounterOpts{Name: "made"})
 	l := d.tokens.lookups()
 	each, all := tokenMissesEach, tokenMissesAll
-	each.perSecond, all.perSecond = 1e-3, 1e-3
-	l.budget, l.made, l.allowance, l.remembered = newMissBudget(each, all), d.made, rate.NewLimiter(1e-3, tokenAllowanceBurst), time.Hour
+	each.PerSecond, all.PerSecond = 1e-3, 1e-3
+	l.Budget, l.Made, l.Allowance, l.Remembered = lookup.NewBudget(each, all), d.made, rate.NewLimiter(1e-3, tokenAllowanceBurst), time.Hour
 	d.tenant.TenantID = newID()
 	require.NoError(t, store.System(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
 		return dbgen.New().InsertTenant(ctx, tx, dbgen.InsertTenantParams{
@@ -79,7 +81,7 @@ func (d *door) knock(address, token string) int {
 	d.handler.ServeHTTP(w, r)
 	if w.Code == http.StatusTooManyRequests {
 		require.Equal(d.t, "1", w.Header().Get("Retry-After"))
-		require.Equal(d.t, problemType, w.Header().Get("Content-Type"))
+		require.Equal(d.t, problem.MediaType, w.Header().Get("Content-Type"))
 	}
 	return w.Code
 }
@@ -100,7 +102,7 @@ func TestGuessingTokensIsSlowed(t *testing.T) {
 	for range 300 {
 		codes[d.knock("198.51.100.1", guess())]++
 	}
-	looked := tokenMissesEach.burst - tokenMissesEach.kept + tokenAllowanceBurst
+	looked := tokenMissesEach.Burst - tokenMissesEach.Kept + tokenAllowanceBurst
 	require.Equal(t, map[int]int{http.StatusUnauthorized: looked, http.StatusTooManyRequests: 300 - looked}, codes)
 	require.InDelta(t, 1+looked, testutil.ToFloat64(d.made), 0)
 	require.GreaterOrEqual(t, testutil.ToFloat64(failedAuthentications.WithLabelValues(tokenSlowed)), failed+float64(300-looked))
@@ -112,19 +114,19 @@ func TestGuessingTokensIsSlowed(t *testing.T) {
 	require.Equal(t, http.StatusOK, d.knock("198.51.100.1", d.admit(d.Keys.NewToken(tokenPrefix))), "a new token")
 	require.Equal(t, http.StatusOK, d.knock("198.51.100.1", "operator"))
 	require.Equal(t, http.StatusTooManyRequests, d.knock("198.51.100.1", earlier), "without a MAC, not seen before, and the allowance is used up")
-	d.tokens.lookups().allowance.SetLimitAt(time.Now().Add(-time.Hour), 1)
+	d.tokens.lookups().Allowance.SetLimitAt(time.Now().Add(-time.Hour), 1)
 	require.Equal(t, http.StatusOK, d.knock("198.51.100.1", earlier), "as soon as the allowance has one again")
 	require.Equal(t, http.StatusOK, d.knock("198.51.100.1", earlier), "and from then on it is known")
 
 	require.Equal(t, http.StatusOK, d.knock("203.0.113.1", d.admit(guess())), "another address")
 
 	// From many addresses.
-	d.tokens.lookups().allowance = nil
+	d.tokens.lookups().Allowance = nil
 	before := testutil.ToFloat64(d.made)
-	for n := range 3 * tokenMissesAll.burst {
+	for n := range 3 * tokenMissesAll.Burst {
 		d.knock(fmt.Sprintf("[2001:db8:0:%x::1]", n), guess())
 	}
-	require.Less(t, testutil.ToFloat64(d.made)-before, float64(tokenMissesAll.burst-tokenMissesAll.kept))
+	require.Less(t, testutil.ToFloat64(d.made)-before, float64(tokenMissesAll.Burst-tokenMissesAll.Kept))
 	require.Equal(t, http.StatusOK, d.knock("203.0.113.1", d.admit(d.Keys.NewToken(tokenPrefix))), "a new token, while all addresses guess")
 }
 

@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/offerflow/offerflow/api/problem"
 )
 
 // batches is how far a list has been read that is read in batches. Each batch is a transaction of its own, so
@@ -28,7 +30,7 @@ func (l listing[T]) batch(ctx context.Context, tx pgx.Tx, in ListInput, where, o
 		}
 		items, err := pgx.AppendRows([]T{}, rows, l.scan)
 		if err == nil && len(items) > maxSortedCSV {
-			err = badField("orderby", fmt.Sprintf("CSV cannot sort more than %d rows by %s: omit orderby, or filter", maxSortedCSV, in.OrderBy))
+			err = problem.BadField("orderby", fmt.Sprintf("CSV cannot sort more than %d rows by %s: omit orderby, or filter", maxSortedCSV, in.OrderBy))
 		}
 		return items, err
 	}

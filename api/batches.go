@@ -8,6 +8,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
+
+	"github.com/offerflow/offerflow/api/problem"
 )
 
 // inBatches lets write send an answer that is read from the database in batches, each in a transaction of
@@ -15,7 +17,7 @@ import (
 // a part must not look like the whole. The log names the route and not the address, which may name a member.
 func inBatches(ctx context.Context, response huma.Context, write func(out gin.ResponseWriter) error) {
 	if err := write(humagin.Unwrap(response).Writer); err != nil {
-		slog.WarnContext(ctx, "export interrupted", "request_id", requestIDOf(ctx), "route", response.Operation().Path, "error", err)
+		slog.WarnContext(ctx, "export interrupted", "request_id", problem.RequestID(ctx), "route", response.Operation().Path, "error", err)
 		panic(http.ErrAbortHandler)
 	}
 }

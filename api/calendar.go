@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -139,7 +140,7 @@ func calendarOf(ctx context.Context, tx pgx.Tx, name string, at time.Time) (*cal
 	if err != nil {
 		return nil, orNotFound(err)
 	}
-	own, err := zoneOf(tenant)
+	own, err := db.ZoneOf(tenant)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -112,7 +113,7 @@ func (s *Server) putCallbackEndpoint(ctx context.Context, in *putEndpointInput) 
 		return s.audit(ctx, tx, map[bool]string{true: "create", false: "update"}[isNew], "callback-endpoint", row.ID.String(), before, endpointOf(row, s.now()))
 	})
 	if db.UniqueViolation(err) != "" {
-		return nil, conflict("Another request has just created the endpoint. Send your request again.")
+		return nil, problem.Conflict("Another request has just created the endpoint. Send your request again.")
 	}
 	return out, err
 }
@@ -287,13 +288,13 @@ func testMessage(id uuid.UUID, at time.Time) ([]byte, error) {
 func enabledEndpoint(ctx context.Context, tx pgx.Tx) (dbgen.CallbackEndpoint, error) {
 	row, err := dbgen.New().GetCallbackEndpoint(ctx, tx, principal(ctx).TenantID)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return row, newProblem(http.StatusNotFound, "There is no callback endpoint: PUT /api/v1/callback-endpoint.")
+		return row, problem.New(http.StatusNotFound, "There is no callback endpoint: PUT /api/v1/callback-endpoint.")
 	}
 	if err != nil {
 		return row, err
 	}
 	if row.DisabledAt != nil {
-		return row, conflict("The callback endpoint is disabled: it " + row.DisabledReason + ". PUT it again to enable it.")
+		return row, problem.Conflict("The callback endpoint is disabled: it " + row.DisabledReason + ". PUT it again to enable it.")
 	}
 	return row, nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/workflows"
@@ -51,7 +52,7 @@ func clickFields() map[string]listField {
 		"from":          {column: "c.id", kind: fieldFrom, unordered: true, minted: true},
 		"to":            {column: "c.id", kind: fieldTo, unordered: true, minted: true},
 	}
-	for n := 1; n <= pubSubs; n++ {
+	for n := 1; n <= tracking.PubSubs; n++ {
 		number := strconv.Itoa(n)
 		fields["pubSub"+number] = listField{column: "c.pub_subs[" + number + "]", kind: fieldMember, unordered: true}
 	}

@@ -287,7 +287,7 @@ func (s *Server) resolveEventFilter(ctx context.Context, filters map[string][]st
 		ids := []string{uuid.Nil.String()}
 		var names []string
 		for _, value := range values {
-			names = append(names, storable(value))
+			names = append(names, domain.Storable(value))
 			if _, err := uuid.Parse(value); err == nil {
 				ids = append(ids, value)
 			}

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/offerflow/offerflow/api"
+	"github.com/offerflow/offerflow/api/tracking"
 )
 
 // An offer with countries is no silent dead end where nothing tells countries: the answer that made it, the
@@ -17,7 +17,7 @@ import (
 func TestUnknownCountriesAreSaidWhereTheyMatter(t *testing.T) {
 	t.Parallel()
 	b := newToolBook(t)
-	b.api.Config.GeoIPFile = api.GeoIPOff
+	b.api.Config.GeoIPFile = tracking.GeoIPOff
 	b.takesClicks()
 	shop := &shop{site: b.site}
 	of := account{caller: b.me, advertiser: b.me.made("/api/v1/advertisers", map[string]any{"name": "adv"})}

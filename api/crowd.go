@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/offerflow/offerflow/api/problem"
 )
 
 // weight says how much of its tenant's share a route's request may take.
@@ -140,7 +142,7 @@ func (s *Server) inTurn(of weight) gin.HandlerFunc {
 		}
 		leave, ok := s.crowd.enter(c.Request.Context(), tenantID, of, s.Config.DatabaseConns)
 		if !ok {
-			writeProblem(c, crowded("This tenant has too many requests in progress. Send fewer at a time."))
+			problem.Write(c, crowded("This tenant has too many requests in progress. Send fewer at a time."))
 			return
 		}
 		defer leave()
@@ -149,9 +151,9 @@ func (s *Server) inTurn(of weight) gin.HandlerFunc {
 }
 
 // crowded is 503 for who has too many requests in flight.
-func crowded(detail string) *Problem {
+func crowded(detail string) *problem.Problem {
 	crowdedOut.Inc()
-	return newProblem(http.StatusServiceUnavailable, detail).retryAfter(time.Second)
+	return problem.New(http.StatusServiceUnavailable, detail).RetryAfter(time.Second)
 }
 
 // turnOf is how a route's requests come in.
@@ -174,7 +176,7 @@ func (s *Server) inTurnForCSV(otherwise gin.HandlerFunc) gin.HandlerFunc {
 		}
 		leave, ok := s.exports.enter(c.Request.Context(), principal(c.Request.Context()).TokenID, heavy, s.Config.DatabaseConns)
 		if !ok {
-			writeProblem(c, crowded("This token has too many exports in progress. Run fewer at a time."))
+			problem.Write(c, crowded("This token has too many exports in progress. Run fewer at a time."))
 			return
 		}
 		defer leave()

@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/api/problem"
 )
 
 // One tenant's requests wait for each other and are then refused; another's come in at once. Its lists and
@@ -89,9 +91,9 @@ func TestACrowdsQueueIsBounded(t *testing.T) {
 func TestACutStatementSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]string{"57014": "Use a shorter period", "55P03": "Try again"} {
-		p := asProblem(t.Context(), &pgconn.PgError{Code: code})
-		if p.Status != http.StatusServiceUnavailable || !strings.Contains(p.Detail, want) || p.headers.Get("Retry-After") == "" {
-			t.Errorf("%s: %d %q %v", code, p.Status, p.Detail, p.headers)
+		p := problem.Of(t.Context(), &pgconn.PgError{Code: code})
+		if p.Status != http.StatusServiceUnavailable || !strings.Contains(p.Detail, want) || p.GetHeaders().Get("Retry-After") == "" {
+			t.Errorf("%s: %d %q %v", code, p.Status, p.Detail, p.GetHeaders())
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
+
+	"github.com/offerflow/offerflow/api/problem"
 )
 
 // Every list and every report answers in CSV too: with format=csv, or where the Accept header names
@@ -43,7 +45,7 @@ func wantsCSV(request *http.Request) (bool, error) {
 	case "json":
 		return false, nil
 	default:
-		return false, badField("format", oneOf(format, []string{"csv", "json"}))
+		return false, problem.BadField("format", oneOf(format, []string{"csv", "json"}))
 	}
 }
 
@@ -72,7 +74,7 @@ func csvOr(asCSV, asJSON gin.HandlerFunc) gin.HandlerFunc {
 		wanted, err := wantsCSV(c.Request)
 		switch {
 		case err != nil:
-			writeError(c, err)
+			problem.WriteError(c, err)
 		case wanted:
 			c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), csvKey{}, true))
 			asCSV(c)

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db/dbgen"
 )
 
@@ -67,7 +68,7 @@ func csvColumnsOf(item reflect.Type) []csvColumn {
 		}
 	}
 	for _, column := range flat {
-		for n := 1; column.name == fieldSubs && n <= pubSubs; n++ {
+		for n := 1; column.name == fieldSubs && n <= tracking.PubSubs; n++ {
 			columns = append(columns, csvColumn{name: "pubSub" + strconv.Itoa(n), index: column.index, sub: n})
 		}
 	}

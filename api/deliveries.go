@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 )
 
@@ -124,7 +125,7 @@ func (s *Server) resendDelivery(ctx context.Context, in *ByID) (*deliveryIDOutpu
 			return err
 		}
 		if len(ids) == 0 {
-			return notFound()
+			return problem.NotFound()
 		}
 		return s.audit(ctx, tx, "resend", "delivery", in.ID.String(), nil, nil)
 	})
@@ -142,7 +143,7 @@ func endpointsCalled(ctx context.Context, tx pgx.Tx, id *uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	return conflict("The endpoint " + row.ID.String() + " is not called: it " + row.Why + ". PUT it again to enable it.")
+	return problem.Conflict("The endpoint " + row.ID.String() + " is not called: it " + row.Why + ". PUT it again to enable it.")
 }
 
 // maxResend bounds one request: the rows are locked for as long as it runs.

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/offerflow/offerflow/api/problem"
 )
 
 // The page at /docs is Scalar's API reference, embedded: scripts/reference.sh fetches it.
@@ -75,7 +77,7 @@ func (p *docsPage) add(name string, script docsScript) {
 func (s *Server) docs(c *gin.Context) {
 	page, err := loadDocs()
 	if err != nil {
-		writeError(c, err)
+		problem.WriteError(c, err)
 		return
 	}
 	c.Header("Content-Security-Policy", docsPolicy)
@@ -88,12 +90,12 @@ func (s *Server) docs(c *gin.Context) {
 func (s *Server) docsFile(c *gin.Context) {
 	page, err := loadDocs()
 	if err != nil {
-		writeError(c, err)
+		problem.WriteError(c, err)
 		return
 	}
 	script, ok := page.scripts[c.Param("file")]
 	if !ok {
-		writeProblem(c, notFound())
+		problem.Write(c, problem.NotFound())
 		return
 	}
 	c.Header("Cache-Control", "public, max-age=31536000, immutable")

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
@@ -44,7 +45,7 @@ func (s *Server) acceptShare(ctx context.Context, in *ByID) (*partnershipOutput,
 	return s.decideShare(ctx, in, func(tx pgx.Tx, p *dbgen.Partnership, offer *domain.Offer) error {
 		switch {
 		case p.EndedAt != nil:
-			return conflict("The partnership has ended. Share the offer again.")
+			return problem.Conflict("The partnership has ended. Share the offer again.")
 		case !offer.IsRequested:
 			return nil
 		}
@@ -97,7 +98,7 @@ func (s *Server) declineShare(ctx context.Context, in *declineShareInput) (*part
 	return s.decideShare(ctx, &in.ByID, func(tx pgx.Tx, p *dbgen.Partnership, offer *domain.Offer) error {
 		switch {
 		case !offer.IsRequested:
-			return conflict("This share is not waiting to be accepted: end the partnership instead.")
+			return problem.Conflict("This share is not waiting to be accepted: end the partnership instead.")
 		case p.EndedAt != nil:
 			return nil
 		}
@@ -114,7 +115,7 @@ func (s *Server) decideShare(ctx context.Context, in *ByID, decide func(pgx.Tx, 
 			return err
 		}
 		if principal(ctx).TenantID != p.PublisherTenantID {
-			return conflict("Only the publisher can accept or decline this share. To withdraw it, end the partnership.")
+			return problem.Conflict("Only the publisher can accept or decline this share. To withdraw it, end the partnership.")
 		}
 		if err := decide(tx, p, offer); err != nil {
 			return err

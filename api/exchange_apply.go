@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -84,7 +85,7 @@ func (s *Server) applyToShares(ctx context.Context, in *applyToSharesInput) (*ap
 			return err
 		}
 		if side != domain.SideOwner {
-			return conflict("This is a shared offer: edit it, or apply its source offer.")
+			return problem.Conflict("This is a shared offer: edit it, or apply its source offer.")
 		}
 		patch, errs := domain.SharesPatch(source, json.RawMessage(in.Body.Fields))
 		if len(errs) > 0 {
@@ -102,7 +103,7 @@ func (s *Server) applyToShares(ctx context.Context, in *applyToSharesInput) (*ap
 			return err
 		}
 		if total == 0 {
-			return conflict("This offer has no shares to edit.")
+			return problem.Conflict("This offer has no shares to edit.")
 		}
 		if err := queries.SetJobTotal(ctx, tx, total, tenantID, out.Body.JobID); err != nil {
 			return err
@@ -123,7 +124,7 @@ func (s *Server) ApplyToShare(ctx context.Context, edit attribution.ShareEdit) (
 			return err
 		}
 		if missing := before.MissingEvents(edit.Patch); len(missing) > 0 {
-			return badField("offerEvents", "this share has no event "+strings.Join(missing, ", "))
+			return problem.BadField("offerEvents", "this share has no event "+strings.Join(missing, ", "))
 		}
 		if _, err := s.patchShared(ctx, tx, before, edit.Patch); err != nil {
 			return err
@@ -138,7 +139,7 @@ func (s *Server) ApplyToShare(ctx context.Context, edit attribution.ShareEdit) (
 		return err
 	})
 	s.nudge()
-	var problem *Problem
+	var problem *problem.Problem
 	var fields domain.FieldErrors
 	switch {
 	case errors.As(err, &problem):

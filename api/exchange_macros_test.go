@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -19,8 +20,8 @@ var grantOf = func() map[string]string {
 		"pub_click_id": "pub_click_id", "source": "source", "aff_sub": "pub_sub_1", "aff_sub2": "pub_sub_2",
 		"aff_sub3": "pub_sub_3", "aff_sub4": "pub_sub_4", "aff_sub5": "pub_sub_5",
 	}
-	for n := range pubSubs {
-		grants[pubSubName(n)] = pubSubName(n)
+	for n := range tracking.PubSubs {
+		grants[tracking.PubSubName(n)] = tracking.PubSubName(n)
 	}
 	return grants
 }()
@@ -45,8 +46,8 @@ func everyParam() string {
 	for _, name := range []string{"pub_member_id", "pub_click_id", "pub_session_id", "source", "pub_gender", "pub_age"} {
 		said.Set(name, "said-"+name)
 	}
-	for n := range pubSubs {
-		said.Set(pubSubName(n), "said-"+pubSubName(n))
+	for n := range tracking.PubSubs {
+		said.Set(tracking.PubSubName(n), "said-"+tracking.PubSubName(n))
 	}
 	return said.Encode()
 }
@@ -78,8 +79,8 @@ func TestRule59EveryMacroOfASharedOffer(t *testing.T) {
 		return got
 	}
 	grants := []string{"", "source", "pub_click_id", "pub_session_id"}
-	for n := range pubSubs {
-		grants = append(grants, pubSubName(n))
+	for n := range tracking.PubSubs {
+		grants = append(grants, tracking.PubSubName(n))
 	}
 	check := func(clickID bool) {
 		t.Helper()

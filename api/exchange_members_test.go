@@ -17,6 +17,7 @@ import (
 	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/activities/delivery"
 	"github.com/offerflow/offerflow/api/clocktest"
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -74,11 +75,11 @@ func TestRule57NothingOfThePublishersMembersIsTheAdvertisers(t *testing.T) {
 	f.publisher.call(http.MethodPost, "/api/v1/partners", map[string]any{"name": "P"}, 201, &partner)
 	f.publisher.call(http.MethodPost, "/api/v1/offers/"+f.partnership.OfferID.String()+"/links", map[string]any{"partnerId": partner.ID}, 201, &link)
 	said := url.Values{}
-	for _, name := range append([]string{"pub_member_id", "pub_click_id", "pub_session_id", "source", "viewId"}, audienceParams...) {
+	for _, name := range append([]string{"pub_member_id", "pub_click_id", "pub_session_id", "source", "viewId"}, tracking.AudienceParams...) {
 		said.Set(name, "said-"+name)
 	}
-	for n := range pubSubs {
-		said.Set(pubSubName(n), "said-"+pubSubName(n))
+	for n := range tracking.PubSubs {
+		said.Set(tracking.PubSubName(n), "said-"+tracking.PubSubName(n))
 	}
 	status, location := f.publisher.text(http.MethodGet, strings.TrimPrefix(link.URL, shopfrontURL)+"?"+said.Encode(),
 		http.Header{"User-Agent": {"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) said-agent"}, "Referer": {"https://said-page.example/"}})

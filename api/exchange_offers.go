@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/markup"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -38,7 +40,7 @@ func (s *Server) getSharedOffer(ctx context.Context, in *ByID) (*sharedOfferOutp
 func checkShared(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 	share, err := activities.ShareOf(ctx, tx, principal(ctx).TenantID, id)
 	if err == nil && share == nil {
-		err = notFound()
+		err = problem.NotFound()
 	}
 	return err
 }
@@ -54,7 +56,7 @@ func (s *Server) viewShared(ctx context.Context, tx pgx.Tx, id uuid.UUID) (offer
 	if err != nil {
 		return view, err
 	}
-	view.OfferDocument = cleaned(view.offer.Document())
+	view.OfferDocument = markup.CleanDocument(view.offer.Document())
 	view.OfferDocument.Version = version
 	return view, nil
 }

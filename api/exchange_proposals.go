@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -82,9 +83,9 @@ func (s *Server) propose(ctx context.Context, tx pgx.Tx, before *domain.Offer, p
 	case err != nil:
 		return uuid.Nil, nil, err
 	case len(refused) > 0:
-		return uuid.Nil, nil, forbidden("These fields are read-only.", refused...)
+		return uuid.Nil, nil, problem.Forbidden("These fields are read-only.", refused...)
 	case len(changes) == 0:
-		return uuid.Nil, nil, badField("body", "does not change the offer")
+		return uuid.Nil, nil, problem.BadField("body", "does not change the offer")
 	}
 	id, err := s.keepProposal(ctx, tx, share, before.Version, patch, minted, changes)
 	return id, warnings, err
@@ -142,7 +143,7 @@ func (s *Server) keepProposal(
 	case !errors.Is(err, pgx.ErrNoRows):
 		return uuid.Nil, err
 	case open >= maxOpenProposals:
-		return uuid.Nil, conflict(fmt.Sprintf("This offer already has %d open proposals. Withdraw one, or wait for the other side.", open))
+		return uuid.Nil, problem.Conflict(fmt.Sprintf("This offer already has %d open proposals. Withdraw one, or wait for the other side.", open))
 	}
 	if _, err := queries.InsertProposal(ctx, tx, row); err != nil { // under the offer's lock: there is no other
 		return uuid.Nil, err
@@ -254,7 +255,7 @@ func (s *Server) decideProposal(ctx context.Context, in *ProposalByID, state dom
 			return err
 		}
 		if share == nil {
-			return notFound()
+			return problem.NotFound()
 		}
 		row, err := dbgen.New().GetProposal(ctx, tx, principal(ctx).TenantID, in.ProposalID, in.ID)
 		if err != nil {
@@ -277,7 +278,7 @@ func decidable(proposal *proposalDocument, share *activities.Share, state domain
 	own := proposal.Side == share.Side
 	switch {
 	case own && state == domain.ProposalAccepted:
-		return "", conflict("This tenant made the proposal: only the other side can accept or decline it.")
+		return "", problem.Conflict("This tenant made the proposal: only the other side can accept or decline it.")
 	case own:
 		state = domain.ProposalWithdrawn
 	}
@@ -285,7 +286,7 @@ func decidable(proposal *proposalDocument, share *activities.Share, state domain
 	case proposal.State == state:
 		return "", nil
 	case proposal.State != domain.ProposalOpen:
-		return "", conflict("The proposal is " + string(proposal.State) + " already.")
+		return "", problem.Conflict("The proposal is " + string(proposal.State) + " already.")
 	case share.Closed() != nil && state == domain.ProposalAccepted:
 		return "", editRefusal(share.Closed())
 	}
@@ -379,9 +380,9 @@ func (s *Server) overtaken(ctx context.Context, tx pgx.Tx, offerID uuid.UUID, fi
 	if err != nil {
 		return err
 	}
-	p := conflict("The offer has changed since this proposal was made, so it cannot be accepted. Decline it, or ask for a new proposal.")
+	p := problem.Conflict("The offer has changed since this proposal was made, so it cannot be accepted. Decline it, or ask for a new proposal.")
 	p.Errors = fields
-	return p.showing(etag(current.Version), current)
+	return p.Showing(etag(current.Version), current)
 }
 
 var proposalListing = listing[proposalDocument]{

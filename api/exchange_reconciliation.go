@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/lookup"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
@@ -126,7 +127,7 @@ const lookedAtEvery = time.Minute
 // looks remembers when partnerships' histories were looked at last.
 type looks struct {
 	mu sync.Mutex
-	at lruOnce[uuid.UUID, time.Time]
+	at lookup.LRU[uuid.UUID, time.Time]
 }
 
 // manyLooks are more than anybody has partnerships.
@@ -136,10 +137,10 @@ const manyLooks = 10_000
 func (l *looks) first(partnershipID uuid.UUID, at time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if before, ok := l.at.of(manyLooks).Get(partnershipID); ok && at.Sub(before) < lookedAtEvery {
+	if before, ok := l.at.Of(manyLooks).Get(partnershipID); ok && at.Sub(before) < lookedAtEvery {
 		return false
 	}
-	l.at.of(manyLooks).Add(partnershipID, at)
+	l.at.Of(manyLooks).Add(partnershipID, at)
 	return true
 }
 

@@ -19,6 +19,8 @@ import (
 
 	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/clocktest"
+	"github.com/offerflow/offerflow/api/offercache"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
@@ -91,9 +93,9 @@ func (s *shopfront) hear() {
 	news, err := pgx.CollectRows(rows, pgx.RowTo[json.RawMessage])
 	require.NoError(s.t, err)
 	for _, one := range news {
-		s.tracking.Offers().heard(one)
+		s.tracking.Offers().Heard(one)
 	}
-	require.NoError(s.t, s.tracking.Offers().reloadDirty(s.t.Context()))
+	require.NoError(s.t, s.tracking.Offers().ReloadDirty(s.t.Context()))
 }
 
 // clicked follows a link and says whereto it led, and which click was made.
@@ -132,17 +134,21 @@ func TestRule55RedirectRightAfterTheShare(t *testing.T) {
 	require.Equal(t, "adv.example", location.Host)
 	require.Equal(t, click.ID.String(), location.Query().Get("sub1"))
 	linkID := uuid.MustParse(strings.TrimPrefix(f.link, "/c/"))
-	for name, find := range map[string]func(context.Context, *OfferCache) (target, error){
-		"another process": func(ctx context.Context, c *OfferCache) (target, error) { return c.byLink(ctx, nil, linkID) },
-		"by offer": func(ctx context.Context, c *OfferCache) (target, error) {
-			return c.byOffer(ctx, nil, f.partnership.OfferID)
+	for name, find := range map[string]func(context.Context, *offercache.Cache) (offercache.Target, error){
+		"another process": func(ctx context.Context, c *offercache.Cache) (offercache.Target, error) {
+			return c.ByLink(ctx, nil, linkID)
 		},
-		"loaded from the start": func(ctx context.Context, c *OfferCache) (target, error) { return loaded(ctx, c, f.partnership.OfferID) },
+		"by offer": func(ctx context.Context, c *offercache.Cache) (offercache.Target, error) {
+			return c.ByOffer(ctx, nil, f.partnership.OfferID)
+		},
+		"loaded from the start": func(ctx context.Context, c *offercache.Cache) (offercache.Target, error) {
+			return loaded(ctx, c, f.partnership.OfferID)
+		},
 	} {
-		found, err := find(t.Context(), NewOfferCache(f.publisher.decisions.Store, f.publisher.decisions.Keys))
+		found, err := find(t.Context(), offercache.New(f.publisher.decisions.Store, f.publisher.decisions.Keys))
 		require.NoError(t, err, name)
 		require.Equal(t, []uuid.UUID{linkID, f.partnership.PublisherTenantID, f.partnership.PublisherTenantID, f.partnership.AdvertiserTenantID},
-			[]uuid.UUID{found.link.ID, found.link.TenantID, found.tenant.id, found.offer.TenantID}, name)
+			[]uuid.UUID{found.Link.ID, found.Link.TenantID, found.Tenant.ID, found.Offer.TenantID}, name)
 	}
 	var partner, foreign struct{ ID string }
 	f.publisher.call(http.MethodPost, "/api/v1/partners", map[string]any{"name": "P"}, 201, &partner)
@@ -273,11 +279,11 @@ func TestRule59CountedGoalsOfBothSides(t *testing.T) {
 	f.publisher.call(http.MethodGet, "/api/v1/offers/"+f.source+"/goals", nil, 404, nil)
 }
 
-func loaded(ctx context.Context, c *OfferCache, offerID uuid.UUID) (target, error) {
+func loaded(ctx context.Context, c *offercache.Cache, offerID uuid.UUID) (offercache.Target, error) {
 	if err := c.Load(ctx); err != nil {
-		return target{}, err
+		return offercache.Target{}, err
 	}
-	return c.byOffer(ctx, nil, offerID)
+	return c.ByOffer(ctx, nil, offerID)
 }
 
 // Rules 46 and 58: caps are those of the advertiser, who decides, and in its zone; where a click goes
@@ -305,15 +311,15 @@ func TestRule58CapsAreTheAdvertisers(t *testing.T) {
 		require.Equal(t, "2.50", offer.Counters.BudgetSpent)
 		require.Equal(t, 1, offer.Counters.Events[0].Day, "both sides see what is counted")
 	}
-	require.NoError(t, f.publisher.tracking.Offers().refreshCaps(t.Context()))
+	require.NoError(t, f.publisher.tracking.Offers().RefreshCaps(t.Context()))
 	location, refused := f.clicked(f.link + "?pub_member_id=m-2")
 	require.Equal(t, "publisher.example", location.Host)
 	require.Equal(t, domain.ReasonCapped, refused.RefusedReason)
 	tokyo, err := time.LoadLocation("Asia/Tokyo")
 	require.NoError(t, err)
 	midnight, offers := domain.NextDayStart(begun, tokyo), f.publisher.tracking.Offers()
-	require.True(t, offers.isOfferCapped(f.partnership.OfferID, midnight.Add(-time.Nanosecond)), "until the advertiser's midnight")
-	require.False(t, offers.isOfferCapped(f.partnership.OfferID, midnight), "the advertiser's midnight")
+	require.True(t, offers.IsOfferCapped(f.partnership.OfferID, midnight.Add(-time.Nanosecond)), "until the advertiser's midnight")
+	require.False(t, offers.IsOfferCapped(f.partnership.OfferID, midnight), "the advertiser's midnight")
 }
 
 // Rules 20 and 60: after the end a new click goes along the publisher's fallback chain, an earlier one
@@ -390,7 +396,7 @@ func TestRule55ValidWhereverAnOfferIs(t *testing.T) {
 func TestRule59WhatIsNotTheirsToSend(t *testing.T) {
 	t.Parallel()
 	f := newSharedFront(t, nil)
-	var problem Problem
+	var problem problem.Problem
 	f.advertiser.call(http.MethodPost, "/api/v1/tools/test-conversion", map[string]any{"offerId": f.partnership.OfferID}, 400, &problem)
 	require.Equal(t, "offerId", problem.Errors[0].Field)
 	require.Contains(t, problem.Errors[0].Reason, "test the source offer instead")

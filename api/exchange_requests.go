@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
@@ -51,11 +52,11 @@ func (s *Server) requestReview(ctx context.Context, in *requestReviewInput) (*re
 			return err
 		}
 		if share.Side != domain.SidePublisher {
-			return conflict("This tenant decides this conversion: review it instead.")
+			return problem.Conflict("This tenant decides this conversion: review it instead.")
 		}
 		action := domain.Action(in.Body.Action)
 		if _, _, err := domain.Move(asAdvertiser(conversion), action, s.now()); err != nil {
-			return conflict("This action is not possible: " + err.Error() + ".")
+			return problem.Conflict("This action is not possible: " + err.Error() + ".")
 		}
 		by, err := actorInWords(ctx, tx)
 		if err != nil {
@@ -94,11 +95,11 @@ func sharedConversion(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*dbgen.Conv
 		return nil, nil, orNotFound(err)
 	}
 	if !row.Side.Shared() {
-		return nil, nil, notFound()
+		return nil, nil, problem.NotFound()
 	}
 	share, err := activities.ShareOf(ctx, tx, tenantID, row.OfferID)
 	if err == nil && share == nil {
-		err = notFound()
+		err = problem.NotFound()
 	}
 	return &row, share, err
 }
@@ -147,7 +148,7 @@ func askedAlready(ctx context.Context, tx pgx.Tx, request *conversionRequest, se
 	if err != nil {
 		return err
 	}
-	return conflict("The same action was already requested by request " + id.String() + ", and the conversion has not changed since.")
+	return problem.Conflict("The same action was already requested by request " + id.String() + ", and the conversion has not changed since.")
 }
 
 var conversionRequestListing = listing[conversionRequest]{

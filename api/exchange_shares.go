@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
@@ -102,7 +103,7 @@ func (s *Server) share(ctx context.Context, id, offerID, publisherID uuid.UUID) 
 	if before, err := s.shareMade(ctx, id); err != nil || before != nil {
 		return before, err // the same request, which ran at the same time
 	}
-	p := conflict("The offer is already shared with this publisher. End that partnership first, or edit the shared offer.")
+	p := problem.Conflict("The offer is already shared with this publisher. End that partnership first, or edit the shared offer.")
 	p.Errors = []domain.FieldError{{Field: "publisherTenantId", Reason: "has this offer already"}}
 	return nil, p
 }
@@ -121,12 +122,12 @@ func (s *Server) shareSource(ctx context.Context, offerID uuid.UUID) (source sha
 			return err
 		}
 		if source.tenant.Product == domain.ProductPublisher {
-			return forbidden("A tenant whose product is publisher cannot share offers; it can only receive them.",
+			return problem.Forbidden("A tenant whose product is publisher cannot share offers; it can only receive them.",
 				domain.FieldError{Field: "offerId", Reason: "is a publisher's"})
 		}
 		source.side, err = dbgen.New().OfferSide(ctx, tx, tenantID, offerID)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return badField("offerId", "no offer has this id")
+			return problem.BadField("offerId", "no offer has this id")
 		}
 		if err == nil {
 			source.offer, err = currentOffer(ctx, tx, offerID)

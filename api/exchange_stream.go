@@ -18,6 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/stream"
 )
 
@@ -116,8 +118,8 @@ func (l *liveStreams) leave(tenantID uuid.UUID, end *context.CancelFunc) {
 	liveStreamsOpen.Dec()
 }
 
-func tooManyStreams(detail string) *Problem {
-	return newProblem(http.StatusServiceUnavailable, detail).retryAfter(liveRetry)
+func tooManyStreams(detail string) *problem.Problem {
+	return problem.New(http.StatusServiceUnavailable, detail).RetryAfter(liveRetry)
 }
 
 // EndLiveStreams ends every live stream and takes no more: their clients go on at another process.
@@ -139,28 +141,28 @@ func (s *Server) liveStream(c *gin.Context) {
 	tenantID := principal(c.Request.Context()).TenantID
 	after, resumes, err := lastEventID(c.Request)
 	if err != nil {
-		writeError(c, err)
+		problem.WriteError(c, err)
 		return
 	}
 	ctx, leave, err := s.live.enter(c.Request.Context(), tenantID, limits)
 	if err != nil {
-		writeError(c, err)
+		problem.WriteError(c, err)
 		return
 	}
 	defer leave()
 	source, err := s.liveSource()
 	if err != nil {
-		writeError(c, err)
+		problem.WriteError(c, err)
 		return
 	}
 	begin, err := beginLive(ctx, source, after, resumes)
 	if err != nil {
-		writeError(c, err)
+		problem.WriteError(c, err)
 		return
 	}
 	events, err := source.Follow(ctx, stream.SubjectLive+tenantID.String(), begin.after)
 	if err != nil {
-		writeError(c, err)
+		problem.WriteError(c, err)
 		return
 	}
 	out := openEventWriter(c, limits.WriteWithin)
@@ -168,7 +170,7 @@ func (s *Server) liveStream(c *gin.Context) {
 		err = s.sendLive(ctx, c.Request, out, events, limits)
 	}
 	if err != nil {
-		slog.InfoContext(ctx, "a live stream's reader is dropped", "request_id", requestIDOf(ctx), "error", err)
+		slog.InfoContext(ctx, "a live stream's reader is dropped", "request_id", problem.RequestID(ctx), "error", err)
 	}
 }
 
@@ -186,7 +188,7 @@ func (s *Server) liveSource() (liveSource, error) {
 	case s.Stream != nil:
 		return s.Stream, nil
 	default:
-		return nil, unavailable()
+		return nil, problem.Unavailable()
 	}
 }
 
@@ -244,7 +246,7 @@ func (s *Server) sendLive(ctx context.Context, r *http.Request, out *eventWriter
 // says nothing about it.
 func (s *Server) noLongerMay(r *http.Request) bool {
 	_, err := s.authenticate(r, nil, read)
-	var refusal *Problem
+	var refusal *problem.Problem
 	return errors.As(err, &refusal) && (refusal.Status == http.StatusUnauthorized || refusal.Status == http.StatusForbidden)
 }
 
@@ -260,7 +262,7 @@ func lastEventID(r *http.Request) (after uint64, resumes bool, err error) {
 	}
 	// The largest that may be added to.
 	if after, err = strconv.ParseUint(text, 10, 63); err != nil {
-		return 0, false, badField(name, "must be the id of an event of this stream")
+		return 0, false, problem.BadField(name, "must be the id of an event of this stream")
 	}
 	return after, true, nil
 }
@@ -278,7 +280,7 @@ func openEventWriter(c *gin.Context, within time.Duration) *eventWriter {
 	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no") // what nginx and others go by
 	header.Set("Connection", "close")     // the deadline of the last write stays with the connection
-	w := &eventWriter{to: c.Writer, control: http.NewResponseController(unwrapped(c.Writer)), within: within}
+	w := &eventWriter{to: c.Writer, control: http.NewResponseController(inbound.Unwrapped(c.Writer)), within: within}
 	// The deadline of reading the request would end the stream: it cancels the request's context.
 	_ = w.control.SetReadDeadline(time.Time{}) // not every writer has deadlines
 	c.Status(http.StatusOK)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -173,8 +174,8 @@ func (s *Server) resendAllFailedMessages(ctx context.Context, in *resendAllFaile
 	return s.resendAny(ctx, nil, in.Body.Source, in.Body.TenantID, resendAtMost)
 }
 
-func errNotWaiting() *Problem {
-	return conflict("The message was already resent and has not failed since.")
+func errNotWaiting() *problem.Problem {
+	return problem.Conflict("The message was already resent and has not failed since.")
 }
 
 func (s *Server) resendOwn(ctx context.Context, id *uuid.UUID, source *string, atMost int32) (*resentOutput, error) {

@@ -22,6 +22,7 @@ import (
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/stream"
+	"github.com/offerflow/offerflow/worker/workertest"
 )
 
 // The tracking edge of TestEveryRouteKeepsTenantsApart, with all that a worker does behind it: at once,
@@ -93,7 +94,7 @@ func (e *edge) takePostback(postback domain.Postback) (domain.Answer, bool) {
 	e.mu.Lock()
 	e.postbacks = append(e.postbacks, postback.ID)
 	e.mu.Unlock()
-	answer, err := api.ConsumerOf(e.decisions).Answer(context.Background(), &postback, false)
+	answer, err := workertest.ConsumerOf(e.decisions).Answer(context.Background(), &postback, false)
 	if err != nil { // the sender is told something at once: it would wait for a decision
 		e.failed(err)
 		answer = domain.Answer{PostbackID: postback.ID, Outcome: domain.OutcomeRefused, Reason: domain.ReasonMalformed}

@@ -376,7 +376,7 @@ func (r *rich) bodyOf(o operation) map[string]any {
 	if body := bodies[o.method+" "+o.path]; body != nil {
 		return body(r)
 	}
-	required, _ := sample(o.schema, o.schemas, r).(map[string]any)
+	required, _ := Sample(o.schema, o.schemas, r).(map[string]any)
 	if required == nil {
 		required = map[string]any{}
 	}

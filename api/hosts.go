@@ -11,6 +11,9 @@ import (
 	"sync"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/domain"
 )
 
 // Hosts are the names by which people reach this process. A page of somebody else's that makes its own
@@ -71,12 +74,12 @@ func (g *hostGuard) check(c *gin.Context) {
 	switch {
 	case g.hosts.Allows(c.Request.Host):
 	case g.isListed:
-		writeProblem(c, newProblem(http.StatusMisdirectedRequest, fmt.Sprintf(
+		problem.Write(c, problem.New(http.StatusMisdirectedRequest, fmt.Sprintf(
 			"The host name %.100q is not allowed. The operator can add it to OFFERFLOW_ALLOWED_HOSTS.", c.Request.Host)))
 	default:
 		g.warns.Do(func() {
 			slog.Warn("a request used a host name that is neither loopback nor that of OFFERFLOW_PUBLIC_URL. List all host names of this installation "+
-				"in OFFERFLOW_ALLOWED_HOSTS: the API and its documentation then refuse all others", "host", truncated(c.Request.Host, 100))
+				"in OFFERFLOW_ALLOWED_HOSTS: the API and its documentation then refuse all others", "host", domain.Truncated(c.Request.Host, 100))
 		})
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 )
 
@@ -92,12 +93,12 @@ func (s *Server) idempotent(options route) gin.HandlerFunc {
 		}
 		request, err := s.keyedRequest(c, key)
 		if err != nil {
-			writeError(c, err)
+			problem.WriteError(c, err)
 			return
 		}
 		release, ok := s.running.take(request.name())
 		if !ok {
-			writeProblem(c, stillRunning())
+			problem.Write(c, stillRunning())
 			return
 		}
 		defer release()
@@ -107,14 +108,14 @@ func (s *Server) idempotent(options route) gin.HandlerFunc {
 			err = request.atomically()
 		}
 		if err != nil {
-			writeError(c, err)
+			problem.WriteError(c, err)
 		}
 		c.Abort() // the rest of the chain has run
 	}
 }
 
-func stillRunning() *Problem {
-	return conflict("The first request with this Idempotency-Key is still in progress.").retryAfter(runningFor)
+func stillRunning() *problem.Problem {
+	return problem.Conflict("The first request with this Idempotency-Key is still in progress.").RetryAfter(runningFor)
 }
 
 func (s *Server) keyedRequest(c *gin.Context, key string) (*keyed, error) {
@@ -137,11 +138,11 @@ func (s *Server) keyedRequest(c *gin.Context, key string) (*keyed, error) {
 func (s *Server) keyedStream(c *gin.Context, key string) (*keyed, error) {
 	for _, r := range key {
 		if r < ' ' || r > '~' {
-			return nil, badField("Idempotency-Key", "must contain only printable ASCII characters")
+			return nil, problem.BadField("Idempotency-Key", "must contain only printable ASCII characters")
 		}
 	}
 	if len(key) > maxKeyLength {
-		return nil, badField("Idempotency-Key", fmt.Sprintf("must have at most %d characters", maxKeyLength))
+		return nil, problem.BadField("Idempotency-Key", fmt.Sprintf("must have at most %d characters", maxKeyLength))
 	}
 	p := principal(c.Request.Context())
 	return &keyed{
@@ -174,7 +175,7 @@ var errRefused = errors.New("refused")
 // atomically runs the handler inside the transaction that keeps its answer.
 func (k *keyed) atomically() error {
 	ctx := k.c.Request.Context()
-	var answer *recorder
+	var answer *bufferedResponse
 	err := k.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		free, err := dbgen.New().LockIdempotencyKey(ctx, tx, k.name())
 		if err != nil {
@@ -205,7 +206,7 @@ func (k *keyed) atomically() error {
 // repeatably runs the handler by itself, under an id that was put on disk before.
 func (k *keyed) repeatably() error {
 	ctx := k.c.Request.Context()
-	var answer *recorder
+	var answer *bufferedResponse
 	var id uuid.UUID
 	err := k.transaction(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		mine := newID().String()
@@ -247,7 +248,7 @@ func (k *keyed) repeatably() error {
 }
 
 // kept finds the answer that was given before, or the id that an unfinished request runs under.
-func (k *keyed) kept(ctx context.Context, tx pgx.Tx) (*recorder, uuid.UUID, error) {
+func (k *keyed) kept(ctx context.Context, tx pgx.Tx) (*bufferedResponse, uuid.UUID, error) {
 	row, err := dbgen.New().GetIdempotencyKey(ctx, tx, k.tenantID, k.key, k.route)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, uuid.Nil, nil
@@ -256,7 +257,7 @@ func (k *keyed) kept(ctx context.Context, tx pgx.Tx) (*recorder, uuid.UUID, erro
 		return nil, uuid.Nil, err
 	}
 	if !bytes.Equal(row.RequestHash, k.hash) {
-		return nil, uuid.Nil, newProblem(http.StatusUnprocessableEntity, "This Idempotency-Key was already used for a different request.")
+		return nil, uuid.Nil, problem.New(http.StatusUnprocessableEntity, "This Idempotency-Key was already used for a different request.")
 	}
 	if row.StatusCode == nil {
 		id, err := uuid.Parse(*row.Answer)
@@ -265,7 +266,7 @@ func (k *keyed) kept(ctx context.Context, tx pgx.Tx) (*recorder, uuid.UUID, erro
 	return k.unseal(int(*row.StatusCode), *row.Answer)
 }
 
-func (k *keyed) unseal(status int, sealed string) (*recorder, uuid.UUID, error) {
+func (k *keyed) unseal(status int, sealed string) (*bufferedResponse, uuid.UUID, error) {
 	plain, err := k.server.Keys.Open(sealed)
 	if err != nil {
 		return nil, uuid.Nil, err
@@ -275,10 +276,10 @@ func (k *keyed) unseal(status int, sealed string) (*recorder, uuid.UUID, error) 
 		return nil, uuid.Nil, err
 	}
 	answer.Header.Set("Idempotency-Replayed", "true")
-	return &recorder{status: status, header: answer.Header, body: *bytes.NewBuffer(answer.Body)}, uuid.Nil, nil
+	return &bufferedResponse{status: status, header: answer.Header, body: *bytes.NewBuffer(answer.Body)}, uuid.Nil, nil
 }
 
-func (k *keyed) keep(ctx context.Context, tx pgx.Tx, answer *recorder) error {
+func (k *keyed) keep(ctx context.Context, tx pgx.Tx, answer *bufferedResponse) error {
 	header := answer.header.Clone()
 	header.Del("X-Request-Id") // each try has its own
 	plain, err := json.Marshal(keptAnswer{Header: header, Body: answer.body.Bytes()})
@@ -292,10 +293,10 @@ func (k *keyed) keep(ctx context.Context, tx pgx.Tx, answer *recorder) error {
 	})
 }
 
-// run lets the rest of the chain answer into a recorder.
-func (k *keyed) run(ctx context.Context) *recorder {
+// run lets the rest of the chain answer into a buffer.
+func (k *keyed) run(ctx context.Context) *bufferedResponse {
 	real := k.c.Writer
-	answer := &recorder{ResponseWriter: real, status: http.StatusOK, header: http.Header{}}
+	answer := &bufferedResponse{ResponseWriter: real, status: http.StatusOK, header: http.Header{}}
 	k.c.Writer = answer
 	k.c.Request = k.c.Request.WithContext(ctx)
 	defer func() { k.c.Writer = real }()

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/workflows"
@@ -55,7 +56,7 @@ type jobFailure struct {
 	Number       int64      `json:"number" doc:"Its position in the job; for an upload the line in the file."`
 	ConversionID *uuid.UUID `json:"conversionId"`
 	OfferID      *uuid.UUID `json:"offerId,omitempty" doc:"The shared offer that could not be edited."`
-	Line         string     `json:"line,omitempty" doc:"The line of the upload as sent."`
+	Line         string     `json:"line,omitempty" doc:"The line of the upload as sent; for an erasure, what is erased."`
 	Field        string     `json:"field,omitempty" doc:"The column with the error."`
 	Error        string     `json:"error" doc:"A reason code, or the error in the line."`
 }
@@ -240,7 +241,7 @@ func (s *Server) turnJob(ctx context.Context, id uuid.UUID, action string,
 		}
 		switch state := out.Body.State; {
 		case turned == 0 && (state == attribution.JobDone || state == attribution.JobReceiving):
-			return conflict("The job is " + state + ".")
+			return problem.Conflict("The job is " + state + ".")
 		case turned == 0:
 			return nil
 		}

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/offerflow/offerflow/api/problem"
 )
 
 // jsonFormat reads and writes bodies. Its errors say what is wrong without naming Go types.
@@ -19,14 +21,14 @@ var jsonFormat = huma.Format{
 		err := json.Unmarshal(data, v)
 		if _, whole := v.(*any); whole && err == nil { // huma decodes each body so, before it fills in the type
 			if field, reason := repeatedKey(data); field != "" {
-				return fieldInBody(field, reason)
+				return problem.FieldInBody(field, reason)
 			}
 		}
 		var wrongType *json.UnmarshalTypeError
 		var syntax *json.SyntaxError
 		switch {
 		case errors.As(err, &wrongType):
-			return fieldInBody(wrongType.Field, "does not fit: "+wrongType.Value)
+			return problem.FieldInBody(wrongType.Field, "does not fit: "+wrongType.Value)
 		case errors.As(err, &syntax):
 			return errors.New("is not JSON: " + syntax.Error())
 		}

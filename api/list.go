@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -159,7 +160,7 @@ func list[T any](ctx context.Context, tx pgx.Tx, at time.Time, l listing[T], in 
 	if in.after != nil {
 		where, args, offset = where+" AND "+l.id+behind(in)+"$"+strconv.Itoa(len(args)+1), append(args, *in.after), 0
 	} else if l.cursor != nil && offset >= maxCounted {
-		return out, badField("page", fmt.Sprintf("reaches only the first %d rows: to read further, send the answer's next as cursor", maxCounted))
+		return out, problem.BadField("page", fmt.Sprintf("reaches only the first %d rows: to read further, send the answer's next as cursor", maxCounted))
 	}
 	query := fmt.Sprintf("SELECT %s FROM %s%s%s LIMIT %d OFFSET %d", l.columns, l.from, where, order, in.PageSize, offset)
 	rows, err := tx.Query(ctx, query, args...)
@@ -231,7 +232,7 @@ func (l listing[T]) ordering(in ListInput) (string, error) {
 	}
 	field, ok := l.field(name)
 	if !ok || field.unordered {
-		return "", badField("orderby", "is not a field to sort by; use one of: "+l.names(false))
+		return "", problem.BadField("orderby", "is not a field to sort by; use one of: "+l.names(false))
 	}
 	direction, nulls := "DESC", " NULLS LAST"
 	if in.OrderAsc {

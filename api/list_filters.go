@@ -35,7 +35,7 @@ func (f listField) condition(dates *calendar, values []string, number int) (stri
 		if len(values) != 1 {
 			return "", nil, fmt.Errorf("must be a single text")
 		}
-		return "strpos(lower(" + f.column + "), lower(" + p + "::text)) > 0", []any{storable(values[0])}, nil
+		return "strpos(lower(" + f.column + "), lower(" + p + "::text)) > 0", []any{domain.Storable(values[0])}, nil
 	default:
 		texts, err := f.texts(values)
 		if err != nil {
@@ -72,7 +72,7 @@ func (f listField) equals(parameter, sqlType string, n int, all, one any) (strin
 func (f listField) texts(values []string) ([]string, error) {
 	texts := make([]string, len(values))
 	for i, value := range values {
-		texts[i] = storable(value)
+		texts[i] = domain.Storable(value)
 		if f.oneOf == nil || value == "" {
 			continue
 		}
@@ -96,7 +96,7 @@ func textsOf[T ~string](words []T) []string {
 
 // oneOf says that a value is none of a closed list.
 func oneOf(value string, known []string) string {
-	return fmt.Sprintf("%q is none of: %s", truncated(strings.ToValidUTF8(value, "\uFFFD"), 64), strings.Join(known, ", "))
+	return fmt.Sprintf("%q is none of: %s", domain.Truncated(strings.ToValidUTF8(value, "\uFFFD"), 64), strings.Join(known, ", "))
 }
 
 func eachOf[T any](values []string, what string, parse func(string) (T, error)) ([]T, error) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -28,7 +29,7 @@ type lookupItemOutput struct{ Body domain.LookupItem }
 func (s *Server) getLookup(ctx context.Context, in *lookupInput) (*lookupOutput, error) {
 	builtIn, ok := domain.Lookup(in.Kind)
 	if !ok {
-		return nil, notFound()
+		return nil, problem.NotFound()
 	}
 	out := &lookupOutput{}
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
@@ -125,7 +126,7 @@ func (s *Server) addLookup(
 		}
 		sameName := func(other domain.LookupItem) bool { return strings.EqualFold(other.Name, item.Name) }
 		if slices.ContainsFunc(slices.Concat(builtIn, added), sameName) {
-			return conflict("This name already exists.")
+			return problem.Conflict("This name already exists.")
 		}
 		if err := insert(ctx, tx); err != nil {
 			return err

@@ -27,16 +27,6 @@ func TestFullCachesForgetTheOldestAlone(t *testing.T) {
 		t.Error("after one was revoked all are looked up again")
 	}
 
-	misses := newLookups("test", newMissBudget(idMissesEach, idMissesAll), missRemembered)
-	ids := make([]string, missesRemembered+1)
-	for i := range ids {
-		ids[i] = uuid.NewString()
-		misses.unknown.of(missesRemembered).Add(ids[i], now)
-	}
-	if misses.isUnknown(ids[0], now) || !misses.isUnknown(ids[1], now) || !misses.isUnknown(ids[missesRemembered], now) {
-		t.Error("more or less than the oldest is forgotten")
-	}
-
 	var looked looks
 	partnerships := make([]uuid.UUID, manyLooks+1)
 	for i := range partnerships {

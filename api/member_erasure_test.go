@@ -139,7 +139,7 @@ func TestAMemberIsErased(t *testing.T) {
 		Total         int
 	}
 	b.me.get("/api/v1/jobs/"+first).into(http.StatusOK, &job)
-	require.Equal(t, []any{"erase", "running", 5}, []any{job.Action, job.State, job.Total})
+	require.Equal(t, []any{"erase", "running", 4}, []any{job.Action, job.State, job.Total})
 	b.works(first)
 	b.me.get("/api/v1/jobs/"+first).into(http.StatusOK, &job)
 	require.Equal(t, "done", job.State)

@@ -16,6 +16,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/inbound"
 )
 
 // requestSeconds is labelled by route template, never by path: a path has as many values as there
@@ -36,7 +39,7 @@ func (r *router) requestIDs(c *gin.Context) {
 		id = uuid.NewString()
 	}
 	c.Header("X-Request-ID", id)
-	c.Request = c.Request.WithContext(withRequestID(c.Request.Context(), id))
+	c.Request = c.Request.WithContext(problem.WithRequestID(c.Request.Context(), id))
 }
 
 func harmless(id string) bool {
@@ -71,7 +74,7 @@ func (r *router) observe(c *gin.Context) {
 	}
 	slog.LogAttrs(ctx, level, "request", slog.String("method", method), slog.String("route", template),
 		slog.Int("status", status), slog.Float64("ms", float64(took.Microseconds())/1000),
-		slog.String("request_id", requestIDOf(ctx)), slog.String("actor", principal(ctx).Actor))
+		slog.String("request_id", problem.RequestID(ctx)), slog.String("actor", principal(ctx).Actor))
 }
 
 // knownMethod keeps invented methods out of the labels.
@@ -93,11 +96,11 @@ func recovery(c *gin.Context) {
 		if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(cause)
 		}
-		slog.ErrorContext(c.Request.Context(), "panic", "request_id", requestIDOf(c.Request.Context()),
+		slog.ErrorContext(c.Request.Context(), "panic", "request_id", problem.RequestID(c.Request.Context()),
 			"panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 		if !c.Writer.Written() {
-			writeProblem(c, newProblem(http.StatusInternalServerError,
-				"Internal error. The server's log has the details under request "+requestIDOf(c.Request.Context())+"."))
+			problem.Write(c, problem.New(http.StatusInternalServerError,
+				"Internal error. The server's log has the details under request "+problem.RequestID(c.Request.Context())+"."))
 		}
 	}()
 	c.Next()
@@ -109,16 +112,16 @@ const bodyTimeout = 30 * time.Second
 // readBody reads the whole body and leaves it to be read again. JSON must be UTF-8.
 func readBody(limit int64) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		body, err := readWhole(c.Writer, c.Request, limit, bodyTimeout)
+		body, err := inbound.ReadBody(c.Writer, c.Request, limit, bodyTimeout)
 		var tooLarge *http.MaxBytesError
 		switch {
 		case errors.As(err, &tooLarge):
-			writeProblem(c, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body may have at most %d bytes.", limit)))
+			problem.Write(c, problem.New(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body may have at most %d bytes.", limit)))
 		case err != nil:
-			writeProblem(c, newProblem(http.StatusBadRequest, "The body did not arrive completely."))
+			problem.Write(c, problem.New(http.StatusBadRequest, "The body did not arrive completely."))
 		case !utf8.Valid(body):
 			// Decoding would put U+FFFD in place of what was meant.
-			writeProblem(c, badField("body", "is not valid UTF-8"))
+			problem.Write(c, problem.BadField("body", "is not valid UTF-8"))
 		case body != nil:
 			c.Request.Body = io.NopCloser(bytes.NewReader(body))
 		}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
+
+	"github.com/offerflow/offerflow/api/problem"
 )
 
 // Not parallel: it changes the process's logger.
@@ -38,7 +40,7 @@ func TestPanicsAndLogs(t *testing.T) {
 	}
 	answer := send("/panic/k3y?security_token=hush")
 	require.Equal(t, http.StatusInternalServerError, answer.Code)
-	require.Equal(t, problemType, answer.Header().Get("Content-Type"))
+	require.Equal(t, problem.MediaType, answer.Header().Get("Content-Type"))
 	require.NotContains(t, answer.Body.String(), "boom")
 	require.Contains(t, answer.Body.String(), answer.Header().Get("X-Request-ID"))
 	require.Contains(t, log.String(), `"panic":"boom"`)

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -34,17 +35,17 @@ func editRefusal(err error) error {
 	var foreign *activities.ForeignFields
 	switch {
 	case errors.Is(err, activities.ErrPartnershipEnded):
-		return conflict("The partnership has ended: its offer can no longer be edited.")
+		return problem.Conflict("The partnership has ended: its offer can no longer be edited.")
 	case errors.Is(err, activities.ErrNotAccepted):
-		return conflict("The publisher has not accepted this share yet: its offer can be edited after that.")
+		return problem.Conflict("The publisher has not accepted this share yet: its offer can be edited after that.")
 	case errors.As(err, &foreign):
 		return otherSides(foreign.Fields)
 	}
 	return err
 }
 
-func otherSides(fields domain.FieldErrors) *Problem {
-	return forbidden("Only the other side may edit these fields.", fields...)
+func otherSides(fields domain.FieldErrors) *problem.Problem {
+	return problem.Forbidden("Only the other side may edit these fields.", fields...)
 }
 
 // finish writes down what the edit changed, for both sides, once the version is written.
@@ -138,7 +139,7 @@ func (s *Server) parseEdit(
 
 // asGiven names the fields of new events in a refusal as the request's document has them.
 func asGiven(err error, document []byte, before, after *domain.Offer) error {
-	var problem *Problem
+	var problem *problem.Problem
 	if errors.As(err, &problem) {
 		problem.Errors = domain.NamedAsGiven(problem.Errors, document, before, after)
 	}

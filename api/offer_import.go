@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -64,7 +65,7 @@ func (s *Server) importOffers(ctx context.Context, in *importInput) (*importOutp
 	ctx, cancel := context.WithTimeout(ctx, importTime)
 	defer cancel()
 	if in.Body.ConcurrencyRequestID == uuid.Nil {
-		return nil, badField("concurrencyRequestId", "must not be the zero UUID")
+		return nil, problem.BadField("concurrencyRequestId", "must not be the zero UUID")
 	}
 	hash, err := importHash(in)
 	if err != nil {
@@ -136,7 +137,7 @@ func (i *offerImport) begin(ctx context.Context, hash []byte) (done bool, err er
 	case err != nil:
 		return false, err
 	case !bytes.Equal(before.Hash, hash):
-		p := newProblem(http.StatusUnprocessableEntity, "This concurrencyRequestId was already used for a different import.")
+		p := problem.New(http.StatusUnprocessableEntity, "This concurrencyRequestId was already used for a different import.")
 		p.Errors = []domain.FieldError{{Field: "concurrencyRequestId", Reason: "was already used for a different import"}}
 		return false, p
 	default:
@@ -163,7 +164,7 @@ func (i *offerImport) end(ctx context.Context, hash []byte) error {
 func (i *offerImport) take(ctx context.Context, n int, item offerDocument) error {
 	externalID, document, err := splitFeedItem(item)
 	if err == nil && i.listed[externalID] {
-		err = badField("externalId", "is in the list twice")
+		err = problem.BadField("externalId", "is in the list twice")
 	}
 	i.listed[externalID] = true
 	if externalID == "" {
@@ -201,7 +202,7 @@ func (i *offerImport) take(ctx context.Context, n int, item offerDocument) error
 // refusals are what is wrong with an offer, one line a field; nil when the error is no refusal.
 func refusals(err error) []string {
 	var fields domain.FieldErrors
-	var problem *Problem
+	var problem *problem.Problem
 	switch {
 	case errors.As(err, &fields):
 	case errors.As(err, &problem):
@@ -286,7 +287,7 @@ func (i *offerImport) pauseUnlisted(ctx context.Context) error {
 func splitFeedItem(item []byte) (externalID string, document []byte, err error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(item, &members); err != nil || members == nil {
-		return "", nil, badField("offers", "must be objects")
+		return "", nil, problem.BadField("offers", "must be objects")
 	}
 	take := func(from map[string]json.RawMessage, name string) json.RawMessage {
 		for key, value := range from {
@@ -299,7 +300,7 @@ func splitFeedItem(item []byte) (externalID string, document []byte, err error) 
 	}
 	if err := json.Unmarshal(take(members, "externalId"), &externalID); err != nil || strings.TrimSpace(externalID) == "" ||
 		len(externalID) > maxExternalID || strings.ContainsRune(externalID, 0) {
-		return "", nil, badField("externalId", fmt.Sprintf("must be a text of 1 to %d bytes", maxExternalID))
+		return "", nil, problem.BadField("externalId", fmt.Sprintf("must be a text of 1 to %d bytes", maxExternalID))
 	}
 	if data := take(members, "offerData"); data != nil {
 		var one []json.RawMessage
@@ -308,7 +309,7 @@ func splitFeedItem(item []byte) (externalID string, document []byte, err error) 
 		}
 		members = nil
 		if err := json.Unmarshal(data, &members); err != nil || members == nil {
-			return externalID, nil, badField("offerData", "must be an object, or a list with one object")
+			return externalID, nil, problem.BadField("offerData", "must be an object, or a list with one object")
 		}
 	}
 	if link := take(members, "offerLink"); link != nil {

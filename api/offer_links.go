@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
@@ -57,7 +58,7 @@ func (s *Server) createLink(ctx context.Context, in *createLinkInput) (*linkOutp
 func mayLink(ctx context.Context, tx pgx.Tx, offerID uuid.UUID) error {
 	side, err := dbgen.New().OfferSide(ctx, tx, principal(ctx).TenantID, offerID)
 	if err == nil && side == domain.SideAdvertiser {
-		err = forbidden("This is a shared offer: only the publisher creates its links, since the publisher's members click them. Use the source offer for links of this tenant.",
+		err = problem.Forbidden("This is a shared offer: only the publisher creates its links, since the publisher's members click them. Use the source offer for links of this tenant.",
 			domain.FieldError{Field: "id", Reason: "is a shared offer whose links belong to the publisher"})
 	}
 	return err
@@ -172,7 +173,7 @@ func (s *Server) listLinksForPartner(ctx context.Context, in *listLinksInput) (*
 		return nil, err
 	}
 	if found.Body.TotalCount == 0 && len(in.filters) == 0 {
-		return nil, notFound()
+		return nil, problem.NotFound()
 	}
 	return &pageOutput[LinkBasics]{Body: reduced(found.Body, func(l *linkView) LinkBasics { return l.LinkBasics })}, nil
 }

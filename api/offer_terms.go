@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/markup"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -24,7 +25,7 @@ func (s *Server) parseOffer(
 // placed says what nothing tells of a visitor's place; a process that takes no clicks does not know.
 func (s *Server) placed(terms domain.OfferTerms) domain.OfferTerms {
 	if s.Tracking != nil {
-		terms.NoCountries, terms.NoStates = s.Tracking.Places().missing(), s.Tracking.Places().missingStates()
+		terms.NoCountries, terms.NoStates = s.Tracking.Places().Missing(), s.Tracking.Places().MissingStates()
 	}
 	return terms
 }
@@ -49,7 +50,7 @@ func (l *offerLookups) terms(tenant dbgen.Tenant, previous *domain.Offer) domain
 	return domain.OfferTerms{
 		RewardRatio: tenant.RewardRatioMicros, GoalsEnabled: tenant.GoalsEnabled, Previous: previous, NewID: newID,
 		DestinationSchemes: tenant.DestinationSchemes,
-		Sanitize:           cleanMarkup, Age: l.age, CategoryKnown: l.categoryKnown,
+		Sanitize:           markup.Clean, Age: l.age, CategoryKnown: l.categoryKnown,
 		AdvertiserExists:      l.exists(dbgen.New().OfferAdvertiserExists),
 		PlacementExists:       l.exists(dbgen.New().OfferPlacementExists),
 		PayoutStructureExists: l.exists(dbgen.New().PayoutStructureExists),

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
@@ -306,7 +307,7 @@ func (s *Server) setPaused(ctx context.Context, id uuid.UUID, action string, pau
 func ownProduct(ctx context.Context, tx pgx.Tx, product string) (dbgen.Tenant, error) {
 	tenant, err := dbgen.New().GetTenant(ctx, tx, principal(ctx).TenantID)
 	if err == nil && !strings.EqualFold(product, tenant.Product) {
-		err = forbidden("This tenant's product is " + tenant.Product + ".")
+		err = problem.Forbidden("This tenant's product is " + tenant.Product + ".")
 	}
 	return tenant, err
 }
@@ -349,7 +350,7 @@ func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + 
 func checkIfMatch(header string, current int64, show func() (any, error)) error {
 	header = strings.TrimSpace(header)
 	if header == "" || header == "*" {
-		p := newProblem(http.StatusPreconditionRequired, "Send If-Match with the version that you edited.")
+		p := problem.New(http.StatusPreconditionRequired, "Send If-Match with the version that you edited.")
 		reason := "is required"
 		if header == "*" {
 			reason = "must be a version: * would overwrite later changes by others"
@@ -359,7 +360,7 @@ func checkIfMatch(header string, current int64, show func() (any, error)) error 
 	}
 	version, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(header, "W/"), `"`), 10, 64)
 	if err != nil {
-		return badField("If-Match", "must be the number of a version")
+		return problem.BadField("If-Match", "must be the number of a version")
 	}
 	if version == current {
 		return nil
@@ -368,5 +369,5 @@ func checkIfMatch(header string, current int64, show func() (any, error)) error 
 	if err != nil {
 		return err
 	}
-	return preconditionFailed("The offer has changed since: its version is "+strconv.FormatInt(current, 10)+" now.", etag(current), shown)
+	return problem.PreconditionFailed("The offer has changed since: its version is "+strconv.FormatInt(current, 10)+" now.", etag(current), shown)
 }

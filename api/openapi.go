@@ -6,6 +6,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
+
+	"github.com/offerflow/offerflow/api/problem"
 )
 
 // describe fills in what the OpenAPI document says beside its operations.
@@ -30,7 +32,7 @@ func (s *Server) openAPIDocument(doc *huma.OpenAPI) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		text, err := marshal()
 		if err != nil {
-			writeError(c, err)
+			problem.WriteError(c, err)
 			return
 		}
 		c.Data(http.StatusOK, "application/json", text)

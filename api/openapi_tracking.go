@@ -7,6 +7,9 @@ import (
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/api/tracking"
 )
 
 // What the OpenAPI document says of routes that are not JSON: their parameters, from the tables that
@@ -30,7 +33,7 @@ func says(all ...rawAnswer) option {
 }
 
 // reads are a raw route's parameters, in the query or, of a POST, as a form.
-func reads(tables ...[]SentField) option {
+func reads(tables ...[]tracking.SentField) option {
 	return func(r *route) {
 		for _, table := range tables {
 			r.sent = append(r.sent, table...)
@@ -41,7 +44,7 @@ func reads(tables ...[]SentField) option {
 var (
 	plainText = map[string]reflect.Type{"text/plain": nil}
 	htmlPage  = map[string]reflect.Type{"text/html": nil}
-	answerIn  = map[string]reflect.Type{"application/json": reflect.TypeFor[PostbackAnswer]()}
+	answerIn  = map[string]reflect.Type{"application/json": reflect.TypeFor[tracking.PostbackAnswer]()}
 	pixelIn   = map[string]reflect.Type{"image/gif": nil, "text/html": nil}
 )
 
@@ -67,12 +70,12 @@ var (
 	// saysKeyed adds what a GET with the id of an earlier postback gets.
 	saysKeyed = says(
 		answers(http.StatusNotFound, "refused: unknown_click; or the postback is unknown.",
-			map[string]reflect.Type{"application/json": reflect.TypeFor[PostbackAnswer](), problemType: reflect.TypeFor[Problem]()}),
+			map[string]reflect.Type{"application/json": reflect.TypeFor[tracking.PostbackAnswer](), problem.MediaType: reflect.TypeFor[problem.Problem]()}),
 		answers(http.StatusServiceUnavailable, "Not stored: send it again after Retry-After; or too many requests for answers.",
-			map[string]reflect.Type{"text/plain": nil, problemType: reflect.TypeFor[Problem]()}, "Retry-After"))
+			map[string]reflect.Type{"text/plain": nil, problem.MediaType: reflect.TypeFor[problem.Problem]()}, "Retry-After"))
 	saysTune = says(
 		answers(http.StatusOK, "success=true; or success=false; err_msg=<reason>; and JSON with format=json.",
-			map[string]reflect.Type{"text/plain": nil, "application/json": reflect.TypeFor[tuneAnswer](), "image/gif": nil, "text/html": nil}),
+			map[string]reflect.Type{"text/plain": nil, "application/json": reflect.TypeFor[tracking.TuneAnswer](), "image/gif": nil, "text/html": nil}),
 		answers(http.StatusServiceUnavailable, "Not stored: send it again after Retry-After.",
 			map[string]reflect.Type{"text/plain": nil, "image/gif": nil, "text/html": nil}, "Retry-After"))
 	saysPixel = says(
@@ -124,7 +127,7 @@ func (r *router) describeRaw(op *huma.Operation, line *route) {
 	}
 	for _, status := range line.refusals(op.Method, op.Path) {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: reasons[status], Content: map[string]*huma.MediaType{
-			problemType: {Schema: schemas.Schema(reflect.TypeFor[Problem](), true, "")},
+			problem.MediaType: {Schema: schemas.Schema(reflect.TypeFor[problem.Problem](), true, "")},
 		}}
 	}
 }

@@ -51,7 +51,7 @@ func (s *Server) heedOwnNews(c *gin.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), ownNewsTimeout)
 	defer cancel()
 	for _, id := range news.offers {
-		if err := s.Tracking.Offers().loadNow(ctx, id); err != nil {
+		if err := s.Tracking.Offers().LoadNow(ctx, id); err != nil {
 			slog.DebugContext(ctx, "offer not loaded immediately", "offer", id, "error", err)
 		}
 	}

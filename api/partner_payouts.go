@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
@@ -93,7 +94,7 @@ func (s *Server) createPartnerPayout(ctx context.Context, in *createPartnerPayou
 		return s.audit(ctx, tx, "create", "partner payout", row.ID.String(), nil, out.Body.PartnerPayoutDocument)
 	})
 	if db.UniqueViolation(err) != "" {
-		return nil, conflict("This partner already has a custom payout for this event: change that one.")
+		return nil, problem.Conflict("This partner already has a custom payout for this event: change that one.")
 	}
 	return out, err
 }
@@ -141,7 +142,7 @@ func (s *Server) updatePartnerPayout(ctx context.Context, in *updatePartnerPayou
 		return s.audit(ctx, tx, "update", "partner payout", row.ID.String(), before.PartnerPayoutDocument, out.Body.PartnerPayoutDocument)
 	})
 	if db.UniqueViolation(err) != "" {
-		return nil, conflict("Another request changed the custom payout at the same time. Read it again.")
+		return nil, problem.Conflict("Another request changed the custom payout at the same time. Read it again.")
 	}
 	return out, err
 }
@@ -149,7 +150,7 @@ func (s *Server) updatePartnerPayout(ctx context.Context, in *updatePartnerPayou
 func partnerPayoutVersions(ctx context.Context, tx pgx.Tx, id uuid.UUID) ([]dbgen.PartnerPayout, error) {
 	rows, err := dbgen.New().PartnerPayoutVersions(ctx, tx, principal(ctx).TenantID, id)
 	if err == nil && len(rows) == 0 {
-		err = notFound()
+		err = problem.NotFound()
 	}
 	return rows, err
 }
@@ -198,7 +199,7 @@ func namePartnerPayout(ctx context.Context, tx pgx.Tx, row *dbgen.PartnerPayout,
 func mayPay(ctx context.Context, tx pgx.Tx, offerID uuid.UUID) error {
 	side, err := dbgen.New().OfferSide(ctx, tx, principal(ctx).TenantID, offerID)
 	if err == nil && side == domain.SideAdvertiser {
-		err = forbidden("This is a shared offer: only the publisher sets payouts for it, since the publisher's partners send the members. Use the source offer for payouts of this tenant.",
+		err = problem.Forbidden("This is a shared offer: only the publisher sets payouts for it, since the publisher's partners send the members. Use the source offer for payouts of this tenant.",
 			domain.FieldError{Field: "offerId", Reason: "is a shared offer whose payouts belong to the publisher"})
 	}
 	return err
@@ -208,7 +209,7 @@ func mayPay(ctx context.Context, tx pgx.Tx, offerID uuid.UUID) error {
 // current until the commit: an edit that makes a goal private ends every custom payout for it.
 func offerNamed(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*domain.Offer, error) {
 	offer, err := lockOffer(ctx, tx, id)
-	var problem *Problem
+	var problem *problem.Problem
 	if errors.As(err, &problem) {
 		return nil, nil //nolint:nilnil // a missing offer is the caller's to name
 	}
@@ -237,7 +238,7 @@ func refusePrivate(ctx context.Context, tx pgx.Tx, row dbgen.PartnerPayout) erro
 		return err
 	}
 	if event := offer.EventByID(row.EventID); event != nil && event.IsPrivate && !row.IsDeleted {
-		return badField("eventId", "is a private goal, which pays nothing (rule 39)")
+		return problem.BadField("eventId", "is a private goal, which pays nothing (rule 39)")
 	}
 	return nil
 }

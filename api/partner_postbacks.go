@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities/delivery"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -119,7 +120,7 @@ func (s *Server) updatePartnerPostback(ctx context.Context, in *updatePartnerPos
 			return err
 		}
 		if row.Url != vetted {
-			return conflict("Another request has just changed the URL. Send your request again.")
+			return problem.Conflict("Another request has just changed the URL. Send your request again.")
 		}
 		if err := checkPartnerPostback(ctx, tx, &row); err != nil {
 			return err
@@ -160,7 +161,7 @@ func (s *Server) vetPartnerURL(ctx context.Context, template string) error {
 		plain := domain.NewPartnerRequest("GET", template, nil).URL
 		return s.vetURL(ctx, "url", plain)
 	}
-	return badField("url", err.Error())
+	return problem.BadField("url", err.Error())
 }
 
 func applyPartnerPostback(row *dbgen.PartnerPostback, body partnerPostbackBody) error {
@@ -292,7 +293,7 @@ func (s *Server) previewPartnerPostback(ctx context.Context, in *previewPartnerP
 		}
 		conversion, err := dbgen.New().GetConversion(ctx, tx, principal(ctx).TenantID, in.Body.ConversionID)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return badField("conversionId", "no conversion has this id")
+			return problem.BadField("conversionId", "no conversion has this id")
 		}
 		if err != nil {
 			return err
@@ -318,7 +319,7 @@ func previewed(ctx context.Context, tx pgx.Tx, in *previewPartnerPostbackInput) 
 	if id := body.PartnerPostbackID; id != nil {
 		row, err := dbgen.New().GetPartnerPostback(ctx, tx, tenantID, *id)
 		if errors.Is(err, pgx.ErrNoRows) {
-			err = badField("partnerPostbackId", "no partner postback has this id")
+			err = problem.BadField("partnerPostbackId", "no partner postback has this id")
 		}
 		return row, err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -158,7 +159,7 @@ func (s *Server) getConversionForPartner(ctx context.Context, in *ByID) (*partne
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		found, err := partnerHistories(ctx, tx, "c.id = $3", in.ID)
 		if err == nil && len(found) == 0 {
-			err = notFound()
+			err = problem.NotFound()
 		}
 		if err == nil {
 			out.Body = found[0]
@@ -210,7 +211,7 @@ func (s *Server) traceClickForPartner(ctx context.Context, in *ByID) (*partnerTr
 			return orNotFound(err)
 		}
 		if row.PartnerID == nil || *row.PartnerID != *p.PartnerID {
-			return notFound()
+			return problem.NotFound()
 		}
 		out.Body.Click = partnerClickOf(clickOf(&row))
 		out.Body.Conversions, err = partnerHistories(ctx, tx, "c.click_id = $3", in.ID)

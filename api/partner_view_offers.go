@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -84,7 +85,7 @@ func (s *Server) getOfferForPartner(ctx context.Context, in *offerInput) (*partn
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		found, err := s.partnerOffers(ctx, tx, in.Product, ListInput{PageSize: 1, filters: map[string][]string{"id": {in.ID.String()}}})
 		if err == nil && len(found.Items) == 0 {
-			err = notFound()
+			err = problem.NotFound()
 		}
 		if err == nil {
 			out.Body = found.Items[0]
@@ -234,7 +235,7 @@ func (s *Server) getPartnerPayoutForPartner(ctx context.Context, in *ByID) (*par
 		return nil, err
 	}
 	if len(found.Body.Items) == 0 {
-		return nil, notFound()
+		return nil, problem.NotFound()
 	}
 	return &partnersPayoutOutput{Body: partnersPayoutOf(&found.Body.Items[0])}, nil
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/offerflow/offerflow/api/problem"
 )
 
 // partnersPostback is a URL of the asking partner's.
@@ -51,7 +53,7 @@ func (s *Server) getPartnerPostbackForPartner(ctx context.Context, in *ByID) (*p
 		return nil, err
 	}
 	if len(found.Body.Items) == 0 {
-		return nil, notFound()
+		return nil, problem.NotFound()
 	}
 	return &partnersPostbackOutput{Body: partnersPostbackOf(&found.Body.Items[0])}, nil
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -151,7 +153,7 @@ func checkTier(ctx context.Context, tx pgx.Tx, row dbgen.Partner) error {
 	}
 	known, err := dbgen.New().PartnerTierExists(ctx, tx, row.TenantID, *row.TierID)
 	if err == nil && !known {
-		err = badField("tierId", "no tier has this id")
+		err = problem.BadField("tierId", "no tier has this id")
 	}
 	return err
 }
@@ -203,7 +205,7 @@ func (s *Server) changedForRedirect(ctx context.Context, tx pgx.Tx, action, noun
 // seedPartnerCaps counts what is live already for every cap that is newly set, under the partner's
 // lock: decisions share it, so that none is under way between the count and the commit.
 func (s *Server) seedPartnerCaps(ctx context.Context, tx pgx.Tx, before, after dbgen.Partner) error {
-	added, gone := newlySet(capsOf(before), capsOf(after)), newlySet(capsOf(after), capsOf(before))
+	added, gone := newlySet(db.CapsOf(before), db.CapsOf(after)), newlySet(db.CapsOf(after), db.CapsOf(before))
 	if len(added)+len(gone) == 0 {
 		return nil
 	}
@@ -271,7 +273,7 @@ func (s *Server) tenantPeriods(ctx context.Context, from dbgen.DBTX, tenantID uu
 	if err != nil {
 		return domain.Periods{}, err
 	}
-	zone, err := zoneOf(tenant)
+	zone, err := db.ZoneOf(tenant)
 	at := s.now()
 	return domain.PeriodsAt(at, zone.At(at)), err
 }

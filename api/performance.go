@@ -15,6 +15,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/api/tracking"
+	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -206,7 +209,7 @@ func newReportQuery(tenant dbgen.Tenant, zone *time.Location) *reportQuery {
 
 // reportZone is the zone that was asked for, else the tenant's at an instant.
 func reportZone(c *checks, tenant dbgen.Tenant, name string, at time.Time) (*time.Location, error) {
-	zone, err := zoneOf(tenant)
+	zone, err := db.ZoneOf(tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +225,7 @@ func (q *reportQuery) dimensions(c *checks, names []string) {
 		sub, isSub := strings.CutPrefix(name, subDimension)
 		n, err := strconv.ParseInt(sub, 10, 32)
 		switch {
-		case isSub && err == nil && n >= 1 && n <= pubSubs && strconv.FormatInt(n, 10) == sub:
+		case isSub && err == nil && n >= 1 && n <= tracking.PubSubs && strconv.FormatInt(n, 10) == sub:
 			q.Subs = append(q.Subs, int32(n))
 		case slices.Contains(reportUnits, domain.ReportUnit(name)):
 			if q.unit != "" {
@@ -233,7 +236,7 @@ func (q *reportQuery) dimensions(c *checks, names []string) {
 		case name != "period" && slices.Contains(reportKeys, name):
 			q.GroupBy = append(q.GroupBy, name)
 		default:
-			c.add("group_by", "%q is none of: hour, day, week, month, %s, %s1 to %s%d", name, strings.Join(reportKeys[1:], ", "), subDimension, subDimension, pubSubs)
+			c.add("group_by", "%q is none of: hour, day, week, month, %s, %s1 to %s%d", name, strings.Join(reportKeys[1:], ", "), subDimension, subDimension, tracking.PubSubs)
 		}
 		q.groupBy = append(q.groupBy, name)
 	}
@@ -252,7 +255,7 @@ func (q *reportQuery) filter(c *checks, filters map[string][]string) {
 			}
 		case strings.EqualFold(name, "country"):
 			for _, value := range filters[name] {
-				q.Countries = append(q.Countries, cmp.Or(domain.CountryCode(value), strings.ToUpper(storable(value))))
+				q.Countries = append(q.Countries, cmp.Or(domain.CountryCode(value), strings.ToUpper(domain.Storable(value))))
 			}
 		default:
 			c.add(filterPrefix+name, "is not a filter here; use one of: advertiserId, country, offerId, partnerId")
@@ -319,7 +322,7 @@ func (q *reportQuery) run(ctx context.Context, tx pgx.Tx) (performanceReport, er
 	report := performanceReport{From: q.Since, To: q.Until, Timezone: q.zone.String(), GroupBy: q.groupBy, Items: []performanceRow{}}
 	rows, err := q.rows(ctx, tx)
 	if errors.Is(err, errTooManyRows) {
-		return report, badField("group_by", fmt.Sprintf("gives more than %d rows: use fewer dimensions or a shorter period", maxReportRows))
+		return report, problem.BadField("group_by", fmt.Sprintf("gives more than %d rows: use fewer dimensions or a shorter period", maxReportRows))
 	}
 	if err != nil {
 		return report, err

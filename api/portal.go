@@ -8,6 +8,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
+
+	"github.com/offerflow/offerflow/api/problem"
 )
 
 // Partners and advertisers are people outside the tenant. A route lets them in by forPartners or
@@ -71,7 +73,7 @@ func (r *router) dispatched(method, path string, everybody gin.HandlerFunc) gin.
 		case handler != nil:
 			handler(c)
 		default:
-			writeError(c, forbidden("A token of scope "+scope+" may not do this."))
+			problem.WriteError(c, problem.Forbidden("A token of scope "+scope+" may not do this."))
 		}
 	}
 }
@@ -95,5 +97,5 @@ func (r *router) describePortal(path, scope string, body reflect.Type) {
 		ok.Description = http.StatusText(http.StatusOK)
 	}
 	media.Schema = &huma.Schema{AnyOf: append(slices.Clone(forms), own)}
-	ok.Description += "; a token of scope " + scope + " gets a form of its own"
+	ok.Description += "; a token of scope " + scope + " gets its own form"
 }

@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/offerflow/offerflow/api/problem"
 )
 
 // precondition is what the handler looks at before anything else, and so comes before the refusal of a
@@ -16,7 +18,7 @@ func precondition(check func(huma.Context) error) option {
 func init() {
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, detail string, errs ...error) huma.StatusError {
 		if status == http.StatusInternalServerError && len(errs) > 0 {
-			return asProblem(ctx.Context(), errs[0])
+			return problem.Of(ctx.Context(), errs[0])
 		}
 		if p := failedPrecondition(ctx); p != nil {
 			return p
@@ -26,7 +28,7 @@ func init() {
 }
 
 // failedPrecondition is the refusal that comes before that of what cannot be read, or nil.
-func failedPrecondition(ctx huma.Context) *Problem {
+func failedPrecondition(ctx huma.Context) *problem.Problem {
 	line, ok := ctx.Operation().Metadata["route"].(route)
 	if !ok || line.precondition == nil {
 		return nil
@@ -35,7 +37,7 @@ func failedPrecondition(ctx huma.Context) *Problem {
 	if err == nil {
 		return nil
 	}
-	p := asProblem(ctx.Context(), err)
+	p := problem.Of(ctx.Context(), err)
 	for name, values := range p.GetHeaders() {
 		for _, value := range values {
 			ctx.AppendHeader(name, value)

@@ -9,6 +9,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -29,7 +31,7 @@ func checkedQuery(op *huma.Operation, line route, handler gin.HandlerFunc) gin.H
 	return func(c *gin.Context) {
 		if c.Request.URL.RawQuery != "" {
 			if errs := wrongQuery(op, line.openQuery, c.Request.URL.RawQuery); len(errs) > 0 {
-				writeError(c, errs)
+				problem.WriteError(c, errs)
 				return
 			}
 		}
@@ -50,7 +52,7 @@ func wrongQuery(op *huma.Operation, open bool, query string) (errs domain.FieldE
 			reason = unknownParameter(op, open, name)
 		}
 		if earlier, known := first[name]; reason == "" && known && earlier != value && !isRepeatable(op, name) {
-			reason = twiceReason
+			reason = tracking.TwiceReason
 		}
 		if reason != "" && !slices.ContainsFunc(errs, func(e domain.FieldError) bool { return e.Field == name }) {
 			errs = append(errs, domain.FieldError{Field: name, Reason: reason})
@@ -67,9 +69,9 @@ func queryPair(pair string) (name, value, reason string) {
 	sentName, sentValue, _ := strings.Cut(pair, "=")
 	name, err := url.QueryUnescape(sentName)
 	if err != nil {
-		return truncated(strings.ToValidUTF8(sentName, "\uFFFD"), 64), "", "is not correctly percent-encoded"
+		return domain.Truncated(strings.ToValidUTF8(sentName, "\uFFFD"), 64), "", "is not correctly percent-encoded"
 	}
-	name = truncated(strings.ToValidUTF8(name, "\uFFFD"), 64)
+	name = domain.Truncated(strings.ToValidUTF8(name, "\uFFFD"), 64)
 	if value, err = url.QueryUnescape(sentValue); err != nil {
 		return name, "", "is not correctly percent-encoded: write % as %25"
 	}

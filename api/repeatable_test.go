@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/api/clocktest"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/db/dbtest"
@@ -36,7 +37,7 @@ func TestRepeatableKeepsItsID(t *testing.T) {
 		})
 	}))
 	var ids []uuid.UUID
-	fail := error(newProblem(http.StatusServiceUnavailable, "half-way"))
+	fail := error(problem.New(http.StatusServiceUnavailable, "half-way"))
 	engine := gin.New()
 	r := newRouter(s, engine)
 	handle(r, post, "/jobs", "startJob", manage, "Start a job", func(ctx context.Context, _ *struct{}) (*struct{ Body uuid.UUID }, error) {
@@ -65,7 +66,7 @@ func TestRepeatableKeepsItsID(t *testing.T) {
 	require.Len(t, ids, 2, "an answered request does not run again")
 
 	// A refusal gives the key back.
-	fail = badField("x", "is wrong")
+	fail = problem.BadField("x", "is wrong")
 	require.Equal(t, http.StatusBadRequest, send("k2").Code)
 	fail = nil
 	require.Equal(t, http.StatusAccepted, send("k2").Code)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/offerflow/offerflow/domain"
 )
 
 // Of a key that an object has twice Go takes the last, other readers the first: what a person approved
@@ -85,7 +87,7 @@ func (l *jsonLevel) hasValue(token json.Token) (reason string) {
 		l.named = false
 		key := &l.keys[l.at]
 		if _, isDelim := token.(json.Delim); l.again && (isDelim || token != key.value) {
-			return "is given more than once, as " + truncated(key.spellings[0], 64) + " too"
+			return "is given more than once, as " + domain.Truncated(key.spellings[0], 64) + " too"
 		}
 		key.value = token
 	}
@@ -158,7 +160,7 @@ func pathOf(open []jsonLevel) string {
 			if path.Len() > 0 {
 				path.WriteByte('.')
 			}
-			path.WriteString(truncated(open[i].key, 64))
+			path.WriteString(domain.Truncated(open[i].key, 64))
 		}
 	}
 	if path.Len() == 0 {

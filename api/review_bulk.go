@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -165,7 +166,7 @@ func (s *Server) takeItems(ctx context.Context, tx pgx.Tx, jobID uuid.UUID, requ
 		return 0, err
 	}
 	if tag.RowsAffected() > maxJobItems {
-		return 0, badField("filter", fmt.Sprintf("matches more than %d conversions; add a period", maxJobItems))
+		return 0, problem.BadField("filter", fmt.Sprintf("matches more than %d conversions; add a period", maxJobItems))
 	}
 	return tag.RowsAffected(), nil
 }

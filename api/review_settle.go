@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,8 +12,10 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/workflows"
@@ -70,7 +71,7 @@ func (s *Server) perform(ctx context.Context, request *reviewRequest, rows map[u
 		}
 	}
 	if unreached > 0 && unreached == len(rows) {
-		return nil, unavailable()
+		return nil, problem.Unavailable()
 	}
 	if unreached > 0 {
 		notFinal(ctx)
@@ -84,22 +85,21 @@ func (s *Server) settleAll(ctx context.Context, request *reviewRequest, rows map
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
 	outcomes := make([]settledOne, len(request.ids))
-	places := make(chan struct{}, reviewsAtOnce)
-	var wait sync.WaitGroup
+	var group errgroup.Group // without its context: one failure ends no other
+	group.SetLimit(reviewsAtOnce)
 	for i, id := range request.ids {
 		if rows[id] == nil || rows[id].Side == domain.SidePublisher {
 			continue
 		}
-		places <- struct{}{}
-		wait.Go(func() {
-			defer func() { <-places }()
+		group.Go(func() error {
 			outcomes[i].settled, outcomes[i].err = s.settle(ctx, attribution.TransitionRequest{
 				TenantID: principal(ctx).TenantID, ConversionID: id, Action: request.action, RequestID: request.requestID,
 				Actor: principal(ctx).Actor, Note: request.note, OverrideCaps: request.overrideCaps,
 			})
+			return nil // each outcome holds its own
 		})
 	}
-	wait.Wait()
+	_ = group.Wait() // nil
 	return outcomes
 }
 
@@ -163,7 +163,7 @@ func reviewError(ctx context.Context, id uuid.UUID, err error) string {
 	if errors.As(err, &application) && application.Type() == "NoConversion" {
 		return errorNoConversion
 	}
-	slog.WarnContext(ctx, "review failed temporarily", "conversion", id, "request_id", requestIDOf(ctx), "error", err)
+	slog.WarnContext(ctx, "review failed temporarily", "conversion", id, "request_id", problem.RequestID(ctx), "error", err)
 	return "outcome unknown; retry the request"
 }
 

@@ -13,6 +13,9 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/api/tracking"
 )
 
 // router turns lines of the route table into Gin routes and OpenAPI operations.
@@ -55,7 +58,7 @@ type route struct {
 	fields     map[string]listField
 	orAccepted string
 	finds      bool
-	sent       []SentField
+	sent       []tracking.SentField
 	answers    []rawAnswer
 	// portals are what partners and advertisers get; portalOf marks such a handler with its scope.
 	portals  []portal
@@ -252,7 +255,7 @@ func problems[I, O any](handler func(context.Context, *I) (*O, error)) func(cont
 	return func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err != nil {
-			return nil, asProblem(ctx, err)
+			return nil, problem.Of(ctx, err)
 		}
 		return out, nil
 	}

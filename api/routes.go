@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/domain"
 )
 
@@ -83,31 +84,31 @@ func (s *Server) routes(r *router) {
 	handle(r, post, "/api/v1/integrations/offer-providers/custom/offers", "importOffers", manage, "Import the offers of a feed", s.importOffers, maxBody(importMaxBody))
 
 	r.group("Tracking", "Clicks, postbacks and pixels, used by advertisers, partners and members. They need no token.")
-	raw(r, get, "/c/{linkId}", "clickTracked", public, "Click a tracking link", s.Tracking.clickTracked, lean, reads(ClickFields), saysClick)
-	raw(r, http.MethodHead, "/c/{linkId}", unlisted, public, "Whether a tracking link is there", s.Tracking.linkProbed, quiet, hidden)
-	raw(r, get, "/api/v1/offer-link/redirect/{linkId}", unlisted, public, "Click a tracking link", s.Tracking.clickTracked, lean, hidden)
-	raw(r, get, "/api/v1/offer-wall/offer-link-redirect", "wallClickTracked", public, "Click an offer's own link", s.Tracking.wallClickTracked, lean, reads(WallClickFields, ClickFields), saysClick)
+	raw(r, get, "/c/{linkId}", "clickTracked", public, "Click a tracking link", s.Tracking.ClickTracked, lean, reads(tracking.ClickFields), saysClick)
+	raw(r, http.MethodHead, "/c/{linkId}", unlisted, public, "Whether a tracking link is there", s.Tracking.LinkProbed, quiet, hidden)
+	raw(r, get, "/api/v1/offer-link/redirect/{linkId}", unlisted, public, "Click a tracking link", s.Tracking.ClickTracked, lean, hidden)
+	raw(r, get, "/api/v1/offer-wall/offer-link-redirect", "wallClickTracked", public, "Click an offer's own link", s.Tracking.WallClickTracked, lean, reads(tracking.WallClickFields, tracking.ClickFields), saysClick)
 	for i, path := range []string{"/track", "/postback", "/api/v1/conversion"} {
-		options := []option{reads(PostbackFields), saysPostback, quiet, hidden}[:min(4, i+3)] // the first spelling is the documented one
-		raw(r, get, path, "postbackTracked", public, "Post a conversion", s.Tracking.postbackTracked, options...)
-		raw(r, post, path, "postbackTracked2", public, "Post a conversion", s.Tracking.postbackTracked, append(options, streamed)...)
-		raw(r, get, path+"/{advertiserKey}", "keyedGetTracked", public, "Post a conversion; with a postback's id, get the answer to an earlier one", s.Tracking.keyedGetTracked, append(options, saysKeyed)...)
-		raw(r, post, path+"/{advertiserKey}", "postbackTracked3", public, "Post a conversion", s.Tracking.postbackTracked, append(options, streamed)...)
+		options := []option{reads(tracking.PostbackFields), saysPostback, quiet, hidden}[:min(4, i+3)] // the first spelling is the documented one
+		raw(r, get, path, "postbackTracked", public, "Post a conversion", s.Tracking.PostbackTracked, options...)
+		raw(r, post, path, "postbackTracked2", public, "Post a conversion", s.Tracking.PostbackTracked, append(options, streamed)...)
+		raw(r, get, path+"/{advertiserKey}", "keyedGetTracked", public, "Post a conversion; with a postback's id, get the answer to an earlier one", s.Tracking.KeyedGetTracked, append(options, saysKeyed)...)
+		raw(r, post, path+"/{advertiserKey}", "postbackTracked3", public, "Post a conversion", s.Tracking.PostbackTracked, append(options, streamed)...)
 	}
-	raw(r, get, "/pixel.gif", "imagePixelTracked", public, "Post a conversion by an image on a page", s.Tracking.imagePixelTracked, quiet, reads(PostbackFields, TunePostbackFields), saysPixel)
-	raw(r, get, "/pixel", "framePixelTracked", public, "Post a conversion by a frame on a page", s.Tracking.framePixelTracked, quiet, reads(PostbackFields, TunePostbackFields), saysPixel)
-	raw(r, get, "/aff_c", "tuneClickTracked", public, "Click by offer and partner, in TUNE's format", s.Tracking.tuneClickTracked, lean, reads(TuneClickFields, ClickFields), saysClick)
-	raw(r, get, "/aff_l", "leadPixelTracked", public, "Post a conversion by a pixel, in TUNE's format", s.Tracking.leadPixelTracked, quiet, reads(PostbackFields, TunePostbackFields), saysPixel)
-	raw(r, get, "/SL{code}", "opaquePixelTracked", public, "Post a conversion by an opaque pixel", s.Tracking.opaquePixelTracked, quiet, reads(PostbackFields, TunePostbackFields), saysPixel)
-	raw(r, get, "/GL{code}", "opaqueGoalPixelTracked", public, "Post a conversion of a goal by an opaque pixel", s.Tracking.opaqueGoalPixelTracked, quiet, reads(PostbackFields, TunePostbackFields), saysPixel)
-	raw(r, get, "/aff_lsr", "leadTracked", public, "Post a conversion in TUNE's format", s.Tracking.leadTracked, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
-	raw(r, post, "/aff_lsr", "leadTracked2", public, "Post a conversion in TUNE's format", s.Tracking.leadTracked, streamed, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
-	raw(r, get, "/aff_goal", "goalTracked", public, "Post a conversion of a goal in TUNE's format; with a=l, its pixel", s.Tracking.goalTracked, quiet, reads(TuneGoalFields, PostbackFields, TunePostbackFields), saysTune)
-	raw(r, post, "/aff_goal", "goalTracked2", public, "Post a conversion of a goal in TUNE's format; with a=l, its pixel", s.Tracking.goalTracked, streamed, quiet, reads(TuneGoalFields, PostbackFields, TunePostbackFields), saysTune)
-	raw(r, get, "/SP{code}", "opaqueTracked", public, "Post a conversion to an opaque address", s.Tracking.opaqueTracked, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
-	raw(r, post, "/SP{code}", "opaqueTracked2", public, "Post a conversion to an opaque address", s.Tracking.opaqueTracked, streamed, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
-	raw(r, get, "/GP{code}", "opaqueGoalTracked", public, "Post a conversion of a goal to an opaque address", s.Tracking.opaqueGoalTracked, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
-	raw(r, post, "/GP{code}", "opaqueGoalTracked2", public, "Post a conversion of a goal to an opaque address", s.Tracking.opaqueGoalTracked, streamed, quiet, reads(PostbackFields, TunePostbackFields), saysTune)
+	raw(r, get, "/pixel.gif", "imagePixelTracked", public, "Post a conversion by an image on a page", s.Tracking.ImagePixelTracked, quiet, reads(tracking.PostbackFields, tracking.TunePostbackFields), saysPixel)
+	raw(r, get, "/pixel", "framePixelTracked", public, "Post a conversion by a frame on a page", s.Tracking.FramePixelTracked, quiet, reads(tracking.PostbackFields, tracking.TunePostbackFields), saysPixel)
+	raw(r, get, "/aff_c", "tuneClickTracked", public, "Click by offer and partner, in TUNE's format", s.Tracking.TuneClickTracked, lean, reads(tracking.TuneClickFields, tracking.ClickFields), saysClick)
+	raw(r, get, "/aff_l", "leadPixelTracked", public, "Post a conversion by a pixel, in TUNE's format", s.Tracking.LeadPixelTracked, quiet, reads(tracking.PostbackFields, tracking.TunePostbackFields), saysPixel)
+	raw(r, get, "/SL{code}", "opaquePixelTracked", public, "Post a conversion by an opaque pixel", s.Tracking.OpaquePixelTracked, quiet, reads(tracking.PostbackFields, tracking.TunePostbackFields), saysPixel)
+	raw(r, get, "/GL{code}", "opaqueGoalPixelTracked", public, "Post a conversion of a goal by an opaque pixel", s.Tracking.OpaqueGoalPixelTracked, quiet, reads(tracking.PostbackFields, tracking.TunePostbackFields), saysPixel)
+	raw(r, get, "/aff_lsr", "leadTracked", public, "Post a conversion in TUNE's format", s.Tracking.LeadTracked, quiet, reads(tracking.PostbackFields, tracking.TunePostbackFields), saysTune)
+	raw(r, post, "/aff_lsr", "leadTracked2", public, "Post a conversion in TUNE's format", s.Tracking.LeadTracked, streamed, quiet, reads(tracking.PostbackFields, tracking.TunePostbackFields), saysTune)
+	raw(r, get, "/aff_goal", "goalTracked", public, "Post a conversion of a goal in TUNE's format; with a=l, its pixel", s.Tracking.GoalTracked, quiet, reads(tracking.TuneGoalFields, tracking.PostbackFields, tracking.TunePostbackFields), saysTune)
+	raw(r, post, "/aff_goal", "goalTracked2", public, "Post a conversion of a goal in TUNE's format; with a=l, its pixel", s.Tracking.GoalTracked, streamed, quiet, reads(tracking.TuneGoalFields, tracking.PostbackFields, tracking.TunePostbackFields), saysTune)
+	raw(r, get, "/SP{code}", "opaqueTracked", public, "Post a conversion to an opaque address", s.Tracking.OpaqueTracked, quiet, reads(tracking.PostbackFields, tracking.TunePostbackFields), saysTune)
+	raw(r, post, "/SP{code}", "opaqueTracked2", public, "Post a conversion to an opaque address", s.Tracking.OpaqueTracked, streamed, quiet, reads(tracking.PostbackFields, tracking.TunePostbackFields), saysTune)
+	raw(r, get, "/GP{code}", "opaqueGoalTracked", public, "Post a conversion of a goal to an opaque address", s.Tracking.OpaqueGoalTracked, quiet, reads(tracking.PostbackFields, tracking.TunePostbackFields), saysTune)
+	raw(r, post, "/GP{code}", "opaqueGoalTracked2", public, "Post a conversion of a goal to an opaque address", s.Tracking.OpaqueGoalTracked, streamed, quiet, reads(tracking.PostbackFields, tracking.TunePostbackFields), saysTune)
 
 	r.group("Conversions, review, logs", "Conversions, their review, jobs, postbacks, clicks, members, reports, audit log.")
 	handle(r, get, "/api/v1/sdk-conversion-system/conversions", "listConversions", read, "List conversions", s.listConversions, filtered(conversionListing),

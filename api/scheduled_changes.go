@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/workflows"
@@ -91,7 +92,7 @@ func (s *Server) planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *sc
 		return dbgen.ScheduledChange{}, err
 	}
 	if reason := domain.CheckScheduled(in.Body.At, s.now()); reason != "" {
-		return dbgen.ScheduledChange{}, badField("at", reason)
+		return dbgen.ScheduledChange{}, problem.BadField("at", reason)
 	}
 	var eventID uuid.UUID
 	switch {
@@ -100,7 +101,7 @@ func (s *Server) planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *sc
 	case offer.OfferType == domain.OfferTypeSingleEvent:
 		eventID = offer.Events[0].ID
 	default:
-		return dbgen.ScheduledChange{}, badField("eventId", "is required for a MultiEvent offer")
+		return dbgen.ScheduledChange{}, problem.BadField("eventId", "is required for a MultiEvent offer")
 	}
 	if _, err := offer.WithFigure(eventID, domain.ScheduledField(in.Body.Field), domain.Micros(in.Body.Value), ratio); err != nil {
 		return dbgen.ScheduledChange{}, err
@@ -112,7 +113,7 @@ func (s *Server) planChange(ctx context.Context, tx pgx.Tx, id uuid.UUID, in *sc
 		return dbgen.ScheduledChange{}, err
 	}
 	if waiting >= domain.MaxScheduled {
-		return dbgen.ScheduledChange{}, badField("field", "already has the maximum of 5 pending changes")
+		return dbgen.ScheduledChange{}, problem.BadField("field", "already has the maximum of 5 pending changes")
 	}
 	by, err := actorInWords(ctx, tx) // of a shared offer the other side reads it
 	if err != nil {
@@ -169,7 +170,7 @@ func (s *Server) cancelChange(ctx context.Context, in *scheduledChangeByID) (*st
 			if _, err := viewScheduledChange(ctx, tx, in.ID, in.ChangeID); err != nil {
 				return err
 			}
-			return forbidden("The other side scheduled this change: only it can cancel it.", domain.FieldError{Field: "changeId", Reason: "belongs to the other side"})
+			return problem.Forbidden("The other side scheduled this change: only it can cancel it.", domain.FieldError{Field: "changeId", Reason: "belongs to the other side"})
 		}
 		if err != nil {
 			return err
@@ -179,7 +180,7 @@ func (s *Server) cancelChange(ctx context.Context, in *scheduledChangeByID) (*st
 			return nil
 		case "pending":
 		default:
-			return conflict("The change is " + row.State + " already.")
+			return problem.Conflict("The change is " + row.State + " already.")
 		}
 		before, err := viewScheduledChange(ctx, tx, in.ID, row.ID)
 		if err != nil {

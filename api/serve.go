@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/offerflow/offerflow/inbound"
 )
 
 // ServiceHandler is the surface of a process that serves no API: health, and metrics for the operator.
@@ -17,7 +19,7 @@ func (s *Server) ServiceHandler() http.Handler {
 	engine.GET("/healthz", s.healthz)
 	engine.GET("/readyz", s.readyz)
 	engine.GET("/metrics", s.authorize(operatorOnly, true), s.metrics)
-	return hardened(closeUnread(engine))
+	return hardened(inbound.CloseUnread(engine))
 }
 
 // MetricsHandler serves /metrics to whoever reaches it: for an address of its own that only those who
@@ -27,7 +29,7 @@ func (s *Server) MetricsHandler() http.Handler {
 	engine := gin.New()
 	engine.Use(recovery)
 	engine.GET("/metrics", s.metrics)
-	return hardened(closeUnread(engine))
+	return hardened(inbound.CloseUnread(engine))
 }
 
 // PrintOpenAPI writes the OpenAPI document, indented: it comes from the code and needs no server.

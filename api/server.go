@@ -12,7 +12,9 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
 	"go.temporal.io/sdk/client"
 
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db"
+	"github.com/offerflow/offerflow/inbound"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/outbound"
 	"github.com/offerflow/offerflow/stream"
@@ -53,7 +55,7 @@ type Config struct {
 	// loopback; with none listed, others are let pass.
 	AllowedHosts []string
 	// Refused are the budgets of postbacks that are refused.
-	Refused RefusedBudgets
+	Refused tracking.RefusedBudgets
 }
 
 // Server answers HTTP requests. Its exported fields are set once, before Handler.
@@ -72,8 +74,8 @@ type Server struct {
 	Relay interface{ Nudge() }
 	// Live bounds the live streams.
 	Live LiveLimits
-	// Tracking is the public edge, made of TrackingParts; nil where the process has none.
-	Tracking *Tracking
+	// Tracking is the public edge, made of Parts; nil where the process has none.
+	Tracking *tracking.Edge
 
 	tokens  tokenCache
 	running runningKeys
@@ -105,7 +107,7 @@ func (s *Server) Handler() (http.Handler, error) {
 		engine.Use(otelgin.Middleware("offerflow"))
 	}
 	engine.Use(r.requestIDs, r.observe, recovery)
-	s.Tracking.strays(engine)
+	s.Tracking.Strays(engine)
 	s.routes(r)
-	return hardened(closeUnread(tolerant(engine))), nil
+	return hardened(inbound.CloseUnread(tracking.Tolerant(engine))), nil
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.temporal.io/sdk/client"
+
+	"github.com/offerflow/offerflow/api/tracking"
 )
 
 // healthz says that the process answers; it asks nobody else, so that a database that is down does
@@ -140,11 +142,11 @@ func (s *Server) lookReady(ctx context.Context) readiness {
 }
 
 // countriesReady is the part of readiness that says what tells countries.
-func countriesReady(places *placeFinder) dependency {
-	if missing := places.missing(); missing != "" {
+func countriesReady(places *tracking.GeoIP) dependency {
+	if missing := places.Missing(); missing != "" {
 		return dependency{Name: "countries", Status: statusFailing, Detail: missing}
 	}
-	return dependency{Name: "countries", Status: statusOK, Detail: places.source()}
+	return dependency{Name: "countries", Status: statusOK, Detail: places.Source()}
 }
 
 // errNotReady is a failing in words that anybody may read.

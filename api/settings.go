@@ -55,13 +55,13 @@ type updateSettingsInput struct{ Body settingsBody }
 
 // fraudDefaults are the checks (rule 47) and what each does until the tenant says otherwise.
 var fraudDefaults = map[string]string{
-	"bot": fraudRefuse, "proxy": fraudOff, "ipVelocity": fraudOff, "deviceVelocity": fraudOff, "memberVelocity": fraudOff,
-	"blocklist": fraudOff, "clickToConversionTime": fraudOff, "accounts": fraudOff, "geo": fraudOff, "conversionRate": fraudOff,
+	"bot": domain.FraudActionRefuse, "proxy": domain.FraudActionOff, "ipVelocity": domain.FraudActionOff, "deviceVelocity": domain.FraudActionOff, "memberVelocity": domain.FraudActionOff,
+	"blocklist": domain.FraudActionOff, "clickToConversionTime": domain.FraudActionOff, "accounts": domain.FraudActionOff, "geo": domain.FraudActionOff, "conversionRate": domain.FraudActionOff,
 }
 
 // fraudRun are the checks that something runs, and what each can do. To take a setting that nothing heeds
 // would be to say that the tenant is safe.
-var fraudRun = map[string][]string{"bot": {fraudOff, fraudRefuse}}
+var fraudRun = map[string][]string{"bot": {domain.FraudActionOff, domain.FraudActionRefuse}}
 
 func (s *Server) getSettings(ctx context.Context, _ *struct{}) (*settingsOutput, error) {
 	out := &settingsOutput{}
@@ -170,7 +170,7 @@ func (c *checks) changeFraudChecks(row *dbgen.Tenant, given map[string]string) e
 		switch action := given[check]; {
 		case fraudDefaults[check] == "":
 			c.add("fraudChecks."+check, "is not a check; the checks are: %s", strings.Join(sortedKeys(fraudDefaults), ", "))
-		case action != fraudOff && action != fraudRefuse && action != fraudHold:
+		case action != domain.FraudActionOff && action != domain.FraudActionRefuse && action != domain.FraudActionHold:
 			c.add("fraudChecks."+check, "must be off, refuse or hold")
 		case action != fraudDefaults[check] && fraudRun[check] == nil:
 			c.add("fraudChecks."+check, "cannot be enabled: this check does not exist yet")

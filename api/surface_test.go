@@ -119,8 +119,8 @@ func (s *schema) kind() string {
 	return ""
 }
 
-// sample is the least that a schema takes: its required fields.
-func sample(s *schema, all map[string]*schema, r *rich) any {
+// Sample is the least that a schema takes: its required fields.
+func Sample(s *schema, all map[string]*schema, r *rich) any {
 	s = s.resolved(all)
 	switch {
 	case s == nil:
@@ -133,14 +133,14 @@ func sample(s *schema, all map[string]*schema, r *rich) any {
 			if noun := nounOfField[name]; noun != "" && s.Properties[name].resolved(all).kind() == "string" {
 				body[name] = r.own(noun)
 			} else {
-				body[name] = sample(s.Properties[name], all, r)
+				body[name] = Sample(s.Properties[name], all, r)
 			}
 		}
 		return body
 	case s.kind() == "array":
 		items := []any{}
 		for range s.MinItems {
-			items = append(items, sample(s.Items, all, r))
+			items = append(items, Sample(s.Items, all, r))
 		}
 		return items
 	case s.kind() == "integer", s.kind() == "number":

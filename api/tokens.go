@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/stream"
@@ -66,9 +67,9 @@ func (s *Server) createToken(ctx context.Context, in *createTokenInput) (*create
 	if db.ForeignKeyViolation(err) != "" {
 		// Only the one that the scope takes is set.
 		if row.PartnerID != nil {
-			return nil, badField("partnerId", "no partner has this id")
+			return nil, problem.BadField("partnerId", "no partner has this id")
 		}
-		return nil, badField("advertiserId", "no advertiser has this id")
+		return nil, problem.BadField("advertiserId", "no advertiser has this id")
 	}
 	return out, err
 }

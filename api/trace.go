@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/workflows"
@@ -171,8 +172,8 @@ func (s *Server) explainPlace(ctx context.Context, tx pgx.Tx, trace *clickTrace)
 		return err
 	}
 	said, _ := domain.ParseCountry(click.PubGeoCountry)
-	if missesCountry(click.RefusedReason, &offer.Targeting, domain.Audience{Country: cmp.Or(click.Country, said.Code)}) {
-		trace.Findings[0].Detail = s.Tracking.Places().whyUnknown(click.IP)
+	if tracking.MissesCountry(click.RefusedReason, &offer.Targeting, domain.Audience{Country: cmp.Or(click.Country, said.Code)}) {
+		trace.Findings[0].Detail = s.Tracking.Places().WhyUnknown(click.IP)
 	}
 	return nil
 }

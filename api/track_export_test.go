@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/stream"
 )
@@ -32,7 +33,7 @@ func (s *Server) TrackWith(ctx context.Context, click func(domain.Click) error, 
 		return err
 	})
 	var err error
-	s.Tracking, err = NewTracking(parts)
+	s.Tracking, err = tracking.New(parts)
 	return err
 }
 

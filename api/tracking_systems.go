@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -63,7 +64,7 @@ type trackingEvent struct {
 func (s *Server) getTrackingSystem(ctx context.Context, in *trackingSystemInput) (*trackingSystemOutput, error) {
 	system, ok := domain.TrackingSystemByName(in.Name)
 	if !ok {
-		return nil, notFound()
+		return nil, problem.NotFound()
 	}
 	out := &trackingSystemOutput{Body: trackingSystemDocument{
 		Name: system.Name, ClickParameter: system.ClickParameter, TrackingLink: system.TrackingLink(""), Method: get,
@@ -104,9 +105,9 @@ func (d *trackingSystemDocument) fillURLs(system domain.TrackingSystem, form dom
 func (s *Server) fillPreset(ctx context.Context, tx pgx.Tx, doc *trackingSystemDocument, system domain.TrackingSystem, offerID uuid.UUID) error {
 	tenantID, queries := principal(ctx).TenantID, dbgen.New()
 	offer, err := currentOffer(ctx, tx, offerID)
-	var refused *Problem
+	var refused *problem.Problem
 	if errors.As(err, &refused) {
-		return badField("offerId", "no offer has this id")
+		return problem.BadField("offerId", "no offer has this id")
 	}
 	if err != nil {
 		return err

@@ -15,11 +15,13 @@ import (
 
 	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/clocktest"
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
 	"github.com/offerflow/offerflow/stream"
+	"github.com/offerflow/offerflow/worker/workertest"
 )
 
 // provider is an attribution provider as it is known from outside: the parameter in which it takes a
@@ -94,7 +96,7 @@ type shopfront struct {
 	url, token string
 	decisions  *attribution.Decisions
 	clicks     attribution.Clicks
-	tracking   *Tracking
+	tracking   *tracking.Edge
 }
 
 const shopfrontURL = "https://offers.example.com"
@@ -110,7 +112,7 @@ func newShopfront(t *testing.T) *shopfront {
 	server := &Server{Store: store, Keys: keys, Now: clocktest.Now, Config: Config{PublicURL: shopfrontURL, OperatorTokenHash: keys.Hash("operator")}}
 	parts := server.TrackingParts()
 	parts.Clicks, parts.Messages, parts.Refusals = shopfrontClicks{s}, shopfrontPostbacks{s}, refusalFunc(func(domain.Postback) {})
-	s.tracking, err = NewTracking(parts)
+	s.tracking, err = tracking.New(parts)
 	require.NoError(t, err)
 	server.Tracking = s.tracking
 	handler, err := server.Handler()
@@ -141,7 +143,7 @@ func (s shopfrontPostbacks) Publish(ctx context.Context, _, _ string, data []byt
 	if err := json.Unmarshal(data, &message); err != nil || message.Postback.ClickID == nil {
 		return err
 	}
-	decided, err := ConsumerOf(s.decisions).Answer(ctx, &message.Postback, false)
+	decided, err := workertest.ConsumerOf(s.decisions).Answer(ctx, &message.Postback, false)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/offerflow/offerflow/activities/attribution"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -74,16 +75,16 @@ func (s *Server) uploadConversions(c *gin.Context) {
 	answer, err := s.upload(c)
 	if err != nil {
 		c.Header("Connection", "close") // the rest of the body is not waited for
-		writeError(c, err)
+		problem.WriteError(c, err)
 		return
 	}
 	answer.send(c)
 	s.nudge()
 }
 
-func (s *Server) upload(c *gin.Context) (answer *recorder, err error) {
+func (s *Server) upload(c *gin.Context) (answer *bufferedResponse, err error) {
 	if kind, _, _ := mime.ParseMediaType(c.ContentType()); strings.HasPrefix(kind, "multipart/") {
-		return nil, newProblem(http.StatusUnsupportedMediaType, "Send the file as the body, with Content-Type text/csv.")
+		return nil, problem.New(http.StatusUnsupportedMediaType, "Send the file as the body, with Content-Type text/csv.")
 	}
 	u := &upload{server: s, c: c, jobID: newID()}
 	ctx := c.Request.Context()
@@ -131,7 +132,7 @@ func isDryRun(r *http.Request) (bool, error) {
 	}
 	dryRun, err := strconv.ParseBool(text)
 	if err != nil {
-		return false, badField("dryRun", "must be true or false")
+		return false, problem.BadField("dryRun", "must be true or false")
 	}
 	return dryRun, nil
 }
@@ -170,7 +171,7 @@ func (u *upload) receive(ctx context.Context) error {
 			return tooManyLines()
 		}
 		if errors.Is(end, io.EOF) {
-			u.c.Writer.Header().Del("Connection") // read whole: see closeUnread
+			u.c.Writer.Header().Del("Connection") // read whole: see CloseUnread
 			return nil
 		}
 		if end != nil {
@@ -180,7 +181,7 @@ func (u *upload) receive(ctx context.Context) error {
 }
 
 func tooManyLines() error {
-	return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The file may have at most %d lines.", maxJobItems))
+	return problem.New(http.StatusRequestEntityTooLarge, fmt.Sprintf("The file may have at most %d lines.", maxJobItems))
 }
 
 func (u *upload) header() ([]string, error) {
@@ -189,11 +190,11 @@ func (u *upload) header() ([]string, error) {
 		return nil, bodyProblem(err)
 	}
 	if len(line) > domain.MaxUploadLine {
-		return nil, newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("A line may have at most %d bytes.", domain.MaxUploadLine))
+		return nil, problem.New(http.StatusRequestEntityTooLarge, fmt.Sprintf("A line may have at most %d bytes.", domain.MaxUploadLine))
 	}
 	columns, err := domain.ParseUploadHeader(line)
 	if err != nil {
-		return nil, badField("body", "the first line "+err.Error())
+		return nil, problem.BadField("body", "the first line "+err.Error())
 	}
 	return columns, nil
 }
@@ -203,7 +204,7 @@ func (u *upload) chunk(chunk *dbgen.InsertJobLinesParams) error {
 	for len(chunk.Lines) < uploadChunk {
 		line, err := u.line()
 		if strings.TrimSpace(line) != "" {
-			chunk.Lines = append(chunk.Lines, storable(line))
+			chunk.Lines = append(chunk.Lines, domain.Storable(line))
 			chunk.Numbers = append(chunk.Numbers, u.number)
 		}
 		if err != nil {
@@ -234,14 +235,14 @@ func (u *upload) line() (string, error) {
 func bodyProblem(err error) error {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return newProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body may have at most %d bytes.", uploadMaxBody))
+		return problem.New(http.StatusRequestEntityTooLarge, fmt.Sprintf("The body may have at most %d bytes.", uploadMaxBody))
 	}
-	return newProblem(http.StatusBadRequest, "The body did not arrive completely.")
+	return problem.New(http.StatusBadRequest, "The body did not arrive completely.")
 }
 
 // finish makes the job and, with a key, keeps its answer, in one transaction: the same file under the
 // same key is one job, whoever comes second.
-func (u *upload) finish(ctx context.Context) (answer *recorder, err error) {
+func (u *upload) finish(ctx context.Context) (answer *bufferedResponse, err error) {
 	err = u.server.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if k := u.keyed; k != nil {
 			free, err := dbgen.New().LockIdempotencyKey(ctx, tx, k.name())
@@ -272,8 +273,8 @@ func (u *upload) finish(ctx context.Context) (answer *recorder, err error) {
 	return answer, nil
 }
 
-func (u *upload) made() (*recorder, error) {
-	answer := &recorder{status: http.StatusAccepted, header: http.Header{"Content-Type": {"application/json"}}}
+func (u *upload) made() (*bufferedResponse, error) {
+	answer := &bufferedResponse{status: http.StatusAccepted, header: http.Header{"Content-Type": {"application/json"}}}
 	return answer, json.NewEncoder(&answer.body).Encode(map[string]uuid.UUID{"jobId": u.jobID})
 }
 

@@ -53,7 +53,7 @@ type badLine struct {
 }
 
 // check reads the file and answers with what is wrong with it.
-func (u *upload) check(ctx context.Context) (*recorder, error) {
+func (u *upload) check(ctx context.Context) (*bufferedResponse, error) {
 	control := http.NewResponseController(u.c.Writer)
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }() // not every writer has deadlines
 	_ = control.SetReadDeadline(time.Now().Add(uploadPatience))
@@ -80,9 +80,9 @@ func (u *upload) check(ctx context.Context) (*recorder, error) {
 			return nil, bodyProblem(end)
 		}
 	}
-	u.c.Writer.Header().Del("Connection") // read whole: see closeUnread
+	u.c.Writer.Header().Del("Connection") // read whole: see CloseUnread
 	run.out.Good = run.out.Lines - run.out.Bad
-	answer := &recorder{status: http.StatusOK, header: http.Header{"Content-Type": {"application/json"}}}
+	answer := &bufferedResponse{status: http.StatusOK, header: http.Header{"Content-Type": {"application/json"}}}
 	return answer, json.NewEncoder(&answer.body).Encode(run.out)
 }
 
@@ -131,7 +131,7 @@ func (r *uploadCheck) chunk(ctx context.Context, numbers []int64, lines []string
 		}
 		bad := badLine{Number: numbers[i], Field: one.Field, Error: one.Reason}
 		if len(r.out.BadLines) < repeatedLines {
-			bad.Line = truncated(lines[i], repeatedBytes)
+			bad.Line = domain.Truncated(lines[i], repeatedBytes)
 		}
 		r.out.BadLines = append(r.out.BadLines, bad)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/db/txmark"
 	"github.com/offerflow/offerflow/outbound"
 )
@@ -25,8 +26,8 @@ const (
 func (s *Server) vetURL(ctx context.Context, field, raw string) error {
 	tenantID := principal(ctx).TenantID
 	if !s.vetting.enter(tenantID) {
-		return newProblem(http.StatusServiceUnavailable,
-			"Too many addresses are being looked up at once. Try again.").retryAfter(2 * time.Second)
+		return problem.New(http.StatusServiceUnavailable,
+			"Too many addresses are being looked up at once. Try again.").RetryAfter(2 * time.Second)
 	}
 	defer s.vetting.leave(tenantID)
 	err := outbound.New(s.Config.CallbackAllowCIDRs, s.Config.Resolver, s.Config.OwnParts...).CheckURL(ctx, raw)
@@ -36,7 +37,7 @@ func (s *Server) vetURL(ctx context.Context, field, raw string) error {
 	case errors.Is(err, txmark.ErrInTransaction):
 		return err
 	}
-	return badField(field, err.Error())
+	return problem.BadField(field, err.Error())
 }
 
 // nameLookups counts those under way.

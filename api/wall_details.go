@@ -7,6 +7,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/lookup"
+	"github.com/offerflow/offerflow/api/offercache"
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
@@ -39,13 +43,13 @@ type wallDetailsOutput struct{ Body wallDetails }
 // wallDetails shows an offer to a member and keeps that it did, as a view.
 func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDetailsOutput, error) {
 	to, err := s.onOwnWall(ctx, in.OfferID)
-	if errors.Is(err, errNoTarget) {
-		return nil, badField("offerId", "this offer is not on the wall")
+	if errors.Is(err, lookup.ErrNotFound) {
+		return nil, problem.BadField("offerId", "this offer is not on the wall")
 	}
 	if err != nil {
 		return nil, err
 	}
-	creative, err := seenCreative(&to.offer.Offer, in.Creative, firstCreative(&to.offer.Offer))
+	creative, err := seenCreative(&to.Offer.Offer, in.Creative, tracking.FirstCreative(&to.Offer.Offer))
 	if err != nil {
 		return nil, err
 	}
@@ -73,19 +77,19 @@ func (s *Server) wallDetails(ctx context.Context, in *wallDetailsInput) (*wallDe
 		out.Body.ViewID = &viewID
 		return dbgen.New().InsertOfferView(ctx, tx, dbgen.InsertOfferViewParams{
 			TenantID: principal(ctx).TenantID, ID: viewID, OfferID: in.OfferID, PubMemberID: in.Member, PlacementID: placementID,
-			Params: in.params.audienceQuery(), CreatedAt: view.at, CreativeOrder: creative,
+			Params: in.params.AudienceQuery(), CreatedAt: view.at, CreativeOrder: creative,
 		})
 	})
 }
 
 // onOwnWall finds an offer that the tenant's members are shown; a shared one is the publisher's alone.
-func (s *Server) onOwnWall(ctx context.Context, offerID uuid.UUID) (target, error) {
+func (s *Server) onOwnWall(ctx context.Context, offerID uuid.UUID) (offercache.Target, error) {
 	if s.Tracking == nil {
-		return target{}, unavailable()
+		return offercache.Target{}, problem.Unavailable()
 	}
-	to, err := s.Tracking.Offers().byOffer(ctx, tenantAsker(principal(ctx).TenantID), offerID)
-	if err == nil && to.link.TenantID != principal(ctx).TenantID {
-		err = errNoTarget
+	to, err := s.Tracking.Offers().ByOffer(ctx, lookup.Tenant(principal(ctx).TenantID), offerID)
+	if err == nil && to.Link.TenantID != principal(ctx).TenantID {
+		err = lookup.ErrNotFound
 	}
 	return to, err
 }
@@ -95,9 +99,9 @@ func seenCreative(offer *domain.Offer, text string, usual *int32) (*int32, error
 	if text == "" {
 		return usual, nil
 	}
-	order, ok := creativeOf(offer, text)
+	order, ok := tracking.CreativeOf(offer, text)
 	if !ok {
-		return nil, badField("creativeOrder", "the offer has no creative with this order")
+		return nil, problem.BadField("creativeOrder", "the offer has no creative with this order")
 	}
 	return order, nil
 }
@@ -110,7 +114,7 @@ func wallPlacement(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*uuid.UUID, er
 	lookups := &offerLookups{ctx: ctx, tx: tx, tenantID: principal(ctx).TenantID}
 	exists := lookups.exists(dbgen.New().OfferPlacementExists)(id)
 	if lookups.err == nil && !exists {
-		return nil, badField("placementId", "no placement has this id")
+		return nil, problem.BadField("placementId", "no placement has this id")
 	}
 	return &id, lookups.err
 }
@@ -128,8 +132,8 @@ func (s *Server) lookAs(ctx context.Context, tx pgx.Tx, member *WallMember, plac
 }
 
 // standing shows an offer and how the member stands with it, but for the session.
-func (v *wallView) standing(to target) (WallOffer, WallStanding) {
-	shown, progress := v.terms.offer(&to.offer.Offer, &v.history)
+func (v *wallView) standing(to offercache.Target) (WallOffer, WallStanding) {
+	shown, progress := v.terms.offer(&to.Offer.Offer, &v.history)
 	return shown, WallStanding{WallProgress: progress, IsOfferAvailable: v.candidate(to) != nil}
 }
 

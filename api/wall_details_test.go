@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/offerflow/offerflow/api/clocktest"
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/domain"
 	"github.com/offerflow/offerflow/keyring"
 )
@@ -322,7 +323,7 @@ func TestWallLinkRefusals(t *testing.T) {
 	f.badField(link+newID().String(), "viewId")
 	f.badField(link+seen.ViewID+"&offerId="+newID().String(), "offerId")
 	f.badField(link+seen.ViewID+"&pub_member_id=bob", "pub_member_id")
-	f.badField(link+seen.ViewID+"&pub_sub_3="+strings.Repeat("x", maxClickID+1), "pub_sub_3")
+	f.badField(link+seen.ViewID+"&pub_sub_3="+strings.Repeat("x", tracking.MaxClickID+1), "pub_sub_3")
 	details := wallRoutes + "offer-details?pub_member_id=anna&offerId="
 	f.badField(wallRoutes+"offer-details?offerId="+f.offer, "pub_member_id")
 	f.badField(wallRoutes+"offer-details?pub_member_id=&offerId="+f.offer, "pub_member_id")

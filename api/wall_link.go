@@ -11,14 +11,16 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
 
 // passedOn are the parameters of a click that a request for a link may give, which the link then has.
 var passedOn = func() []string {
-	names := append([]string{"pub_click_id", "pub_session_id"}, audienceParams...)
-	for n := range pubSubs {
+	names := append([]string{"pub_click_id", "pub_session_id"}, tracking.AudienceParams...)
+	for n := range tracking.PubSubs {
 		names = append(names, "pub_sub_"+strconv.Itoa(n+1))
 	}
 	return names
@@ -41,8 +43,8 @@ type ClickTerms struct {
 // Resolve satisfies huma.Resolver. What a click would refuse or leave out as too long is refused here.
 func (in *ClickTerms) Resolve(ctx huma.Context) []error {
 	address := ctx.URL()
-	params, tooLong := readClickParams(address.RawQuery)
-	if tooLong = cmp.Or(tooLong, params.leftOut); tooLong != "" {
+	params, tooLong := tracking.ReadClickParams(address.RawQuery)
+	if tooLong = cmp.Or(tooLong, params.LeftOut); tooLong != "" {
 		return []error{&huma.ErrorDetail{Location: "query." + tooLong, Message: "is too long"}}
 	}
 	query := address.Query()
@@ -76,7 +78,7 @@ func (s *Server) wallLink(ctx context.Context, in *wallLinkInput) (*wallLinkOutp
 	return out, s.tenant(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		view, err := dbgen.New().GetOfferView(ctx, tx, principal(ctx).TenantID, in.ViewID)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return badField("viewId", "no view has this id")
+			return problem.BadField("viewId", "no view has this id")
 		}
 		if err != nil {
 			return err

@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/lookup"
+	"github.com/offerflow/offerflow/api/offercache"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -96,7 +98,7 @@ func (s *Server) startedBy(ctx context.Context, tx pgx.Tx, member *WallMember, p
 	var started []*startedOffer
 	for i := range rows {
 		to, err := s.onOwnWall(ctx, rows[i].OfferID)
-		if errors.Is(err, errNoTarget) {
+		if errors.Is(err, lookup.ErrNotFound) {
 			continue
 		}
 		if err != nil {
@@ -109,7 +111,7 @@ func (s *Server) startedBy(ctx context.Context, tx pgx.Tx, member *WallMember, p
 	return started, nil
 }
 
-func (v *wallView) started(to target, row *dbgen.StartedOffersOfMemberRow) *startedOffer {
+func (v *wallView) started(to offercache.Target, row *dbgen.StartedOffersOfMemberRow) *startedOffer {
 	out := &startedOffer{StartedAt: row.StartedAt.UTC(), LastClickAt: row.LastClickAt.UTC()}
 	out.WallOffer, out.WallStanding = v.standing(to)
 	isOpen := v.at.Before(row.SessionEndsAt)

@@ -10,6 +10,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/offercache"
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -91,28 +94,28 @@ type WallMember struct {
 	PostalCode string `query:"pub_postal_code"`
 	Device     string `query:"pub_device" doc:"IOS, Android, MacOS or Browser."`
 
-	params clickParams
+	params tracking.ClickParams
 }
 
 // Resolve satisfies huma.Resolver. What a click would refuse or leave out as too long is refused here.
 func (in *WallMember) Resolve(ctx huma.Context) []error {
 	address, tooLong := ctx.URL(), ""
-	if in.params, tooLong = readClickParams(address.RawQuery); cmp.Or(tooLong, in.params.leftOut) != "" {
-		tooLong = cmp.Or(tooLong, in.params.leftOut)
+	if in.params, tooLong = tracking.ReadClickParams(address.RawQuery); cmp.Or(tooLong, in.params.LeftOut) != "" {
+		tooLong = cmp.Or(tooLong, in.params.LeftOut)
 		return []error{&huma.ErrorDetail{Location: "query." + tooLong, Message: "is too long"}}
 	}
-	in.Member = in.params.memberID
+	in.Member = in.params.MemberID
 	return nil
 }
 
 // audience is the member as a click on the offer will be judged, as far as the tenant knows it. What is
 // not known of a member does not match a list that is set.
-func (in *WallMember) audience(to target, placementID *uuid.UUID) domain.Audience {
+func (in *WallMember) audience(to offercache.Target, placementID *uuid.UUID) domain.Audience {
 	device := ""
-	if in.params.device != "" {
-		device = deviceOr(in.params.device)
+	if in.params.Device != "" {
+		device = tracking.DeviceOr(in.params.Device)
 	}
-	a := audience(to, &in.params, place{}, device)
+	a := tracking.Audience(to, &in.params, tracking.Place{}, device)
 	a.PlacementID = placementID
 	return a
 }
@@ -123,12 +126,12 @@ type wallTerms struct {
 	rewardRatio  *domain.Micros
 	// categories are the names of those that the tenant added.
 	categories map[uuid.UUID]string
-	offers     *OfferCache
+	offers     *offercache.Cache
 }
 
 func (s *Server) loadWallTerms(ctx context.Context, tx pgx.Tx) (*wallTerms, error) {
 	if s.Tracking == nil {
-		return nil, unavailable()
+		return nil, problem.Unavailable()
 	}
 	tenantID := principal(ctx).TenantID
 	tenant, err := dbgen.New().GetTenant(ctx, tx, tenantID)
@@ -151,7 +154,7 @@ func (t *wallTerms) events(o *domain.Offer) []*domain.Event { return o.WallEvent
 
 // goalsOf says whether the offer's goals are switched on, by everybody who may switch them off.
 func (t *wallTerms) goalsOf(o *domain.Offer) bool {
-	return t.goalsEnabled && t.offers.hasGoals(o.TenantID)
+	return t.goalsEnabled && t.offers.HasGoals(o.TenantID)
 }
 
 // categoryName is "" for one that is not the tenant's.

@@ -14,6 +14,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/offerflow/offerflow/api/offercache"
+	"github.com/offerflow/offerflow/api/problem"
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/domain"
 )
@@ -36,7 +39,7 @@ type listedOffer struct {
 
 // wallCandidate is an offer that may be shown to a member.
 type wallCandidate struct {
-	target
+	offercache.Target
 	events []*domain.Event
 	epc    domain.Micros
 	// reward is -1 where it is a share of a sale, so that it is less than nothing.
@@ -45,17 +48,17 @@ type wallCandidate struct {
 }
 
 func (c *wallCandidate) rank() domain.WallRank {
-	return domain.WallRank{IsFeatured: c.offer.IsFeatured, EPC: c.epc, ID: c.offer.ID}
+	return domain.WallRank{IsFeatured: c.Offer.IsFeatured, EPC: c.epc, ID: c.Offer.ID}
 }
 
 const placementFilter = "placementId"
 
 var wallListing = memoryListing[*wallCandidate]{
 	filters: map[string]memoryFilter[*wallCandidate]{
-		"categoryId":   among("an id", uuid.Parse, func(c *wallCandidate) []uuid.UUID { return c.offer.Targeting.CategoryIDs }),
+		"categoryId":   among("an id", uuid.Parse, func(c *wallCandidate) []uuid.UUID { return c.Offer.Targeting.CategoryIDs }),
 		"categoryName": among("a name", lowerCase, func(c *wallCandidate) []string { return c.categories }),
-		"isFeatured":   among("true or false", strconv.ParseBool, func(c *wallCandidate) []bool { return []bool{c.offer.IsFeatured} }),
-		"search":       searched(func(c *wallCandidate) []string { return []string{c.offer.Name, c.offer.Headline} }),
+		"isFeatured":   among("true or false", strconv.ParseBool, func(c *wallCandidate) []bool { return []bool{c.Offer.IsFeatured} }),
+		"search":       searched(func(c *wallCandidate) []string { return []string{c.Offer.Name, c.Offer.Headline} }),
 		// What it admits is for the targeting to say: see wallView.isOpen.
 		placementFilter: func(texts []string) (func(*wallCandidate) bool, error) {
 			_, err := eachOf(texts, "an id", uuid.Parse)
@@ -63,14 +66,14 @@ var wallListing = memoryListing[*wallCandidate]{
 		},
 	},
 	orders: map[string]func(a, b *wallCandidate) int{
-		"launchDate": func(a, b *wallCandidate) int { return a.offer.LaunchAt.Compare(b.offer.LaunchAt) },
+		"launchDate": func(a, b *wallCandidate) int { return a.Offer.LaunchAt.Compare(b.Offer.LaunchAt) },
 		"epc":        func(a, b *wallCandidate) int { return cmp.Compare(a.epc, b.epc) },
 		"reward":     func(a, b *wallCandidate) int { return cmp.Compare(a.reward, b.reward) },
 		"revenue": func(a, b *wallCandidate) int {
 			return cmp.Compare(domain.RevenueTotal(a.events), domain.RevenueTotal(b.events))
 		},
 		"name": func(a, b *wallCandidate) int {
-			return cmp.Compare(strings.ToLower(a.offer.Name), strings.ToLower(b.offer.Name))
+			return cmp.Compare(strings.ToLower(a.Offer.Name), strings.ToLower(b.Offer.Name))
 		},
 	},
 	order: func(a, b *wallCandidate) int { return a.rank().Compare(b.rank()) },
@@ -86,9 +89,9 @@ func (s *Server) wallOffers(ctx context.Context, in *wallOffersInput) (*pageOutp
 		return nil, err
 	}
 	if s.Tracking == nil {
-		return nil, unavailable()
+		return nil, problem.Unavailable()
 	}
-	targets, err := s.Tracking.Offers().ofTenant(ctx, principal(ctx).TenantID)
+	targets, err := s.Tracking.Offers().OfTenant(ctx, principal(ctx).TenantID)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +166,7 @@ func placementsOf(ctx context.Context, tx pgx.Tx, filters map[string][]string) (
 }
 
 // candidates are the offers that the member can start or go on with.
-func (v *wallView) candidates(targets []target) []*wallCandidate {
+func (v *wallView) candidates(targets []offercache.Target) []*wallCandidate {
 	var all []*wallCandidate
 	for _, to := range targets {
 		if c := v.candidate(to); c != nil {
@@ -175,20 +178,20 @@ func (v *wallView) candidates(targets []target) []*wallCandidate {
 
 // candidate is nil for an offer that has nothing to show, that takes no click of the member's, or that
 // the member has wholly done.
-func (v *wallView) candidate(to target) *wallCandidate {
+func (v *wallView) candidate(to offercache.Target) *wallCandidate {
 	if !v.isOpen(to) {
 		return nil
 	}
-	offer := &to.offer.Offer
+	offer := &to.Offer.Offer
 	events := v.terms.events(offer)
 	isLive := func(eventID uuid.UUID) bool { return v.history.isLive(eventOfOffer{offer.ID, eventID}) }
-	doable := offer.Doable(v.terms.goalsOf(offer), func(e *domain.Event) bool { return to.offer.takes(e.ID, v.at) }, // rules 33, 45
+	doable := offer.Doable(v.terms.goalsOf(offer), func(e *domain.Event) bool { return to.Offer.Takes(e.ID, v.at) }, // rules 33, 45
 		func(e *domain.Event) bool { return isLive(e.ID) })
 	shown := slices.DeleteFunc(slices.Clone(events), func(e *domain.Event) bool { return !slices.Contains(doable, e) })
 	if !domain.LeftToDo(shown, isLive) {
 		return nil
 	}
-	c := &wallCandidate{target: to, events: events, epc: offer.EPC(v.earnings[offer.ID], v.at), reward: -1}
+	c := &wallCandidate{Target: to, events: events, epc: offer.EPC(v.earnings[offer.ID], v.at), reward: -1}
 	if reward := offer.PromisedTotal(events, v.terms.rewardRatio); reward != nil {
 		c.reward = *reward
 	}
@@ -199,18 +202,18 @@ func (v *wallView) candidate(to target) *wallCandidate {
 }
 
 // isOpen says whether a click of the member's would lead on, on one of the placements (rules 20, 31, 45).
-func (v *wallView) isOpen(to target) bool {
+func (v *wallView) isOpen(to offercache.Target) bool {
 	return slices.ContainsFunc(v.placements, func(id *uuid.UUID) bool {
 		seen := v.member.audience(to, id)
-		reason := to.unavailability(v.at, seen)
-		if missesCountry(reason, &to.offer.Targeting, seen) {
-			v.unplaced = append(v.unplaced, to.offer.ID)
+		reason := to.Unavailability(v.at, seen)
+		if tracking.MissesCountry(reason, &to.Offer.Targeting, seen) {
+			v.unplaced = append(v.unplaced, to.Offer.ID)
 		}
 		return reason == domain.ReasonNone
 	})
 }
 
 func (v *wallView) listed(c *wallCandidate) listedOffer {
-	shown, _ := v.terms.offer(&c.offer.Offer, &v.history)
+	shown, _ := v.terms.offer(&c.Offer.Offer, &v.history)
 	return listedOffer{shown, Decimal(c.epc)}
 }

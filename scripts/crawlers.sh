@@ -11,18 +11,18 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/c" "$work/u"
 tar xzf "$work/crawler-user-agents-$crawlers.tgz" -C "$work/c"
 tar xzf "$work/user-agents-$agents.tgz" -C "$work/u"
-mkdir -p api/crawlers api/testdata
-cp "$work/c/package/LICENSE" api/crawlers/LICENSE
-cp "$work/u/package/LICENSE" api/testdata/human_agents.LICENSE
+mkdir -p api/tracking/crawlers api/tracking/testdata
+cp "$work/c/package/LICENSE" api/tracking/crawlers/LICENSE
+cp "$work/u/package/LICENSE" api/tracking/testdata/human_agents.LICENSE
 node - "$work" "$crawlers" "$agents" <<'JS'
 const fs = require('fs');
 const [work, crawlers, agents] = process.argv.slice(2);
 const list = JSON.parse(fs.readFileSync(`${work}/c/package/crawler-user-agents.json`));
 const from = `# crawler-user-agents ${crawlers} (npm), MIT, Copyright (c) 2017 Martin Monperrus; written by scripts/crawlers.sh`;
 const lines = (head, all) => [head, ...new Set(all)].join('\n') + '\n';
-fs.writeFileSync('api/crawlers/patterns.txt', lines(from, list.map((one) => one.pattern)));
-fs.writeFileSync('api/testdata/crawler_samples.txt', lines(from, list.flatMap((one) => one.instances || [])));
+fs.writeFileSync('api/tracking/crawlers/patterns.txt', lines(from, list.map((one) => one.pattern)));
+fs.writeFileSync('api/tracking/testdata/crawler_samples.txt', lines(from, list.flatMap((one) => one.instances || [])));
 const people = JSON.parse(fs.readFileSync(`${work}/u/package/dist/user-agents.json`)).map((one) => one.userAgent);
-fs.writeFileSync('api/testdata/human_agents.txt', lines(
+fs.writeFileSync('api/tracking/testdata/human_agents.txt', lines(
   `# user-agents ${agents} (npm), BSD-2-Clause, Copyright 2018-present Intoli, LLC; written by scripts/crawlers.sh`, people));
 JS

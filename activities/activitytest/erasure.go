@@ -17,7 +17,7 @@ import (
 	"github.com/offerflow/offerflow/domain"
 )
 
-// Mark begins and ends the ids of the member of these tests, and all that is said of it.
+// Mark is in the id of the member that tests erase, and in all that is said of it.
 const Mark = "erasemark"
 
 // Eraser erases members of a rig as the API's jobs do.
@@ -26,7 +26,7 @@ type Eraser struct {
 	Jobs *attribution.Jobs
 }
 
-// Eraser erases members of the rig.
+// Eraser is one for the rig's tenant.
 func (rig *Rig) Eraser() *Eraser {
 	return &Eraser{rig, &attribution.Jobs{Decisions: rig.Decisions}}
 }
@@ -67,7 +67,7 @@ func (e *Eraser) Run(jobID uuid.UUID) {
 	require.Empty(e.T, Value[[]string](e.Rig, `SELECT array_remove(array_agg(CASE WHEN state NOT IN ('changed', 'unchanged') THEN line || ' ' || error END), NULL) FROM job_items WHERE job_id = $1`, jobID))
 }
 
-// Erase erases a member by a job, and returns the pseudonym that its rows have then.
+// Erase erases a member from what is there by now.
 func (e *Eraser) Erase(member string) (pseudonym string) {
 	e.T.Helper()
 	e.Wait(time.Millisecond) // ids of clicks have milliseconds
@@ -102,10 +102,10 @@ func (rig *Rig) Holding(text string) (places []string) {
 	return places
 }
 
-// TextColumn is a column that may hold text.
+// TextColumn is a column that can hold a text.
 type TextColumn struct{ Table, Column, Type string }
 
-// TextColumns finds all columns of the schema that may hold text.
+// TextColumns lists those of all tables but partitions.
 const TextColumns = `SELECT c.table_name::text, c.column_name::text, c.udt_name::text FROM information_schema.columns c
 	JOIN pg_class t ON t.relname = c.table_name AND t.relnamespace = 'public'::regnamespace
 	WHERE c.table_schema = 'public' AND NOT t.relispartition AND c.udt_name IN ('text', '_text', 'varchar', 'json', 'jsonb', 'bytea') ORDER BY 1, 2`

@@ -22,8 +22,7 @@ const (
 	stageClicks  = "clicks"
 	stageViews   = "views"
 	stageReports = "reports"
-	stageLogs    = "logs"
-	// stageRest is all of it again, until nothing is found: what came in meanwhile.
+	// stageRest is the logs, and all of it again until nothing is found: what came in meanwhile.
 	stageRest = "rest"
 )
 
@@ -45,7 +44,7 @@ func Stages(clicks int64) (lines []string) {
 	for range batches {
 		lines = append(lines, stageClicks)
 	}
-	return append(lines, stageViews, stageReports, stageLogs, stageRest)
+	return append(lines, stageViews, stageReports, stageRest)
 }
 
 // MemberHash is what an erasure is found by while the member's id is known.
@@ -120,8 +119,6 @@ func (e *erasure) stage(ctx context.Context, stage string) (changed bool, err er
 		return e.views(ctx)
 	case stageReports:
 		return e.reports(ctx)
-	case stageLogs:
-		return true, e.logs(ctx)
 	case stageRest:
 		return e.all(ctx)
 	default:

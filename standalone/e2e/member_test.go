@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/offerflow/offerflow/standalone/blackbox"
 )
@@ -48,13 +49,13 @@ func TestAMemberIsExportedAndErased(t *testing.T) {
 	if whole := s.text(t, path+"/export"); strings.Count(whole, said) < 5 || exported.Balance.Points != "100.00" {
 		t.Errorf("the export lacks what the click and the postback said: %s", whole)
 	}
-	from := s.since.UTC().Format("2006-01-02")
+	from, to := s.since.UTC().Format(time.DateOnly), s.since.UTC().AddDate(0, 0, 1).Format(time.DateOnly)
 	places := []string{
 		"/api/v1/clicks?page_size=100", "/api/v1/clicks/" + click, "/api/v1/postbacks?page_size=100", "/api/v1/conversions/" + converted.ConversionID,
 		"/api/v1/deliveries?page_size=100", "/api/v1/audit?page_size=100", "/api/v1/jobs?page_size=100", path + "/ledger", path + "/offers",
-		"/api/v1/sdk-conversion-system/conversions?created_at_from=" + from + "&created_at_to=2100-01-01",
+		"/api/v1/sdk-conversion-system/conversions?created_at_from=" + from + "&created_at_to=" + to,
 	}
-	report := "/api/v1/reports/performance?group_by=offer,event,country&from=" + from + "&to=2100-01-01"
+	report := "/api/v1/reports/performance?group_by=offer,event,country&from=" + from + "&to=" + to
 	before := s.text(t, report)
 
 	var made struct{ JobID string }

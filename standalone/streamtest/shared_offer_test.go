@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/offerflow/offerflow/api"
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbtest"
 	"github.com/offerflow/offerflow/keyring"
@@ -49,7 +50,7 @@ func (s *server) process(t *testing.T, database string, keys *keyring.Keyring) (
 		Store: store, Keys: keys, Stream: conn, Relay: relay, Clicks: stream.NewClickPublisher(conn),
 		Config: api.Config{PublicURL: "http://offers.example", OperatorTokenHash: keys.Hash(operatorToken)},
 	}
-	if process.Tracking, err = api.StartTracking(ctx, conn, process.TrackingParts()); err != nil {
+	if process.Tracking, err = tracking.Start(ctx, conn, process.TrackingParts()); err != nil {
 		t.Fatal(err)
 	}
 	handler, err := process.Handler()

@@ -15,6 +15,7 @@ import (
 	"github.com/offerflow/offerflow/activities/attribution"
 	"github.com/offerflow/offerflow/activities/delivery"
 	"github.com/offerflow/offerflow/api"
+	"github.com/offerflow/offerflow/api/tracking"
 	"github.com/offerflow/offerflow/db"
 	"github.com/offerflow/offerflow/db/dbgen"
 	"github.com/offerflow/offerflow/keyring"
@@ -225,7 +226,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 			AllowedHosts:  p.config.AllowedHosts,
 			OwnParts:      p.ownParts(),
 			DatabaseConns: int(p.config.DatabaseConns),
-			Refused:       api.RefusedBudgets{PerAddress: p.config.RefusedPerAddress, PerKey: p.config.RefusedPerKey, Total: p.config.RefusedTotal},
+			Refused:       tracking.RefusedBudgets{PerAddress: p.config.RefusedPerAddress, PerKey: p.config.RefusedPerKey, Total: p.config.RefusedTotal},
 		},
 	}
 	p.api = server
@@ -236,7 +237,7 @@ func (p *Process) handler(ctx context.Context) (http.Handler, error) {
 	p.clicks, p.refusals = stream.NewClickPublisher(p.stream), stream.NewRefusalPublisher(p.stream)
 	server.Clicks, server.Refusals = p.clicks, p.refusals
 	var err error
-	if server.Tracking, err = api.StartTracking(ctx, p.stream, server.TrackingParts()); err != nil {
+	if server.Tracking, err = tracking.Start(ctx, p.stream, server.TrackingParts()); err != nil {
 		return nil, err
 	}
 	p.busy, p.endStreams = server.Tracking.Busy, server.EndLiveStreams
