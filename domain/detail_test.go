@@ -98,7 +98,7 @@ func TestExplainCaps(t *testing.T) {
 		{CapReservation{Scope: CapScopeEvent, ScopeID: idOf("A"), Period: PeriodWeek, Ceiling: 6, Reason: ReasonCapWeekly},
 			"The weekly cap is reached; the cap resets at " + monday + ".", `The cap is 6 for the event "A".`, ""},
 		{CapReservation{Scope: CapScopePartner, ScopeID: idOf("partner"), Period: PeriodMonth, Ceiling: 7, Reason: ReasonCapMonthly},
-			"The partitionRules cap is reached; the cap resets at " + month + ".", "", "The partner's cap is 7."},
+			"The monthly cap is reached; the cap resets at " + month + ".", "", "The partner's cap is 7."},
 		{CapReservation{Scope: CapScopeEvent, ScopeID: idOf("B"), Period: PeriodTotal, Ceiling: 8, Reason: ReasonCapTotal},
 			"The all-time cap is reached; the cap does not reset, but can be raised.", `The cap is 8 for the event "B".`, ""},
 		{CapReservation{Scope: CapScopeBudget, ScopeID: offer.ID, Period: PeriodDay, Amount: 2_500_000, Ceiling: 10_000_000, Reason: ReasonBudgetExhausted},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"regexp"
 	"strings"
 )
 
@@ -229,13 +230,16 @@ func (m mutator) moveToBody(raw []byte) []byte {
 	return withBody(raw, func(string) string { return moved })
 }
 
+// bytes.ToLower would not do: it makes bytes that are no UTF-8 longer.
+var signatureHeader = regexp.MustCompile(`(?i:of-signature: )`)
+
 // signature writes the signature in another way, or a part of it.
 func (m mutator) signature(raw []byte) []byte {
-	i := bytes.Index(bytes.ToLower(raw), []byte("of-signature: "))
-	if i < 0 {
+	found := signatureHeader.FindIndex(raw)
+	if found == nil {
 		return raw
 	}
-	i += len("of-signature: ")
+	i := found[1]
 	end := i + max(0, bytes.IndexByte(raw[i:], '\r'))
 	text := string(raw[i:end])
 	forms := []string{strings.ToUpper(text), text + "=", text[:len(text)/2], " " + text + " ", "sha256=" + text, strings.Repeat("0", len(text)), text + text}
