@@ -147,7 +147,8 @@ func (f *Facts) timeSentence(d *Decision) sentence {
 	case ReasonSessionClosed:
 		for _, c := range f.Session {
 			if c.ClosesSession && c.Status.Live() {
-				return sentence{anyone: "This click's session was closed by its end point, completed at " + instantText(c.CompletedAt) + "; a new click opens another session."}
+				return sentence{anyone: "This click's session was closed by its end point, completed at " + instantText(c.CompletedAt) +
+					"; a new click opens another session."}
 			}
 		}
 	}
@@ -186,7 +187,7 @@ func (f *Facts) capOwner(e *Exhausted) (advertiser, tenant string) {
 // Sentence is what a reason says by itself.
 func (r Reason) Sentence() string { return reasonSentences[r] }
 
-var reasonSentences = map[Reason]string{ //nolint:gosec // it speaks of tokens and holds none
+var reasonSentences = map[Reason]string{
 	ReasonMalformed:          "The request cannot be parsed.",
 	ReasonBadSignature:       "The security token or signature that this advertiser requires is missing or wrong.",
 	ReasonIPNotAllowed:       "The sender's IP address is not on this advertiser's allowlist.",

@@ -48,7 +48,7 @@ func TestTheDemosMailsMakeNoDataFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	box, err := openMailbox(&process.Config{}, dir)
 	require.NoError(t, err)
-	box.Close()
+	require.NoError(t, box.Close())
 	require.NoDirExists(t, dir)
 }
 
