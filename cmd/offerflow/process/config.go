@@ -103,9 +103,18 @@ const (
 // FromEnv reads the environment and checks what every role needs. Its error has a line for each setting
 // that is wrong.
 func FromEnv() (Config, error) {
-	config, err := env.ParseAs[Config]()
+	environment := env.ToMap(os.Environ())
+	config, err := env.ParseAsWithOptions[Config](env.Options{Environment: environment})
 	if err != nil {
-		return config, unreadable(err)
+		wrong, names := unreadable(err)
+		for _, name := range names {
+			delete(environment, name)
+		}
+		// The others are checked all the same, with defaults for those that cannot be read.
+		if config, err = env.ParseAsWithOptions[Config](env.Options{Environment: environment}); err != nil {
+			return config, wrong
+		}
+		return config, errors.Join(wrong, config.check())
 	}
 	if _, set := os.LookupEnv("OFFERFLOW_CALLBACK_ALLOW_CIDRS"); set && config.CallbackAllowCIDRs == nil {
 		config.CallbackAllowCIDRs = []netip.Prefix{} // set to nothing: then no default stands in its place
@@ -158,7 +167,7 @@ func (c *Config) checkRefused() error {
 		wrong = append(wrong, fmt.Errorf("OFFERFLOW_OPERATOR_LOG_DAYS is %d: use 0 to keep everything, or 1 to %d", c.OperatorLogDays, maxRetentionDays))
 	}
 	if c.RefusedClickDays < 0 || c.RefusedClickDays > maxRetentionDays {
-		return fmt.Errorf("OFFERFLOW_REFUSED_CLICK_DAYS is %d: use 0 to keep everything, or 1 to %d", c.RefusedClickDays, maxRetentionDays)
+		wrong = append(wrong, fmt.Errorf("OFFERFLOW_REFUSED_CLICK_DAYS is %d: use 0 to keep everything, or 1 to %d", c.RefusedClickDays, maxRetentionDays))
 	}
 	if c.RefusedRows < 0 {
 		wrong = append(wrong, fmt.Errorf("OFFERFLOW_REFUSED_LOG_ROWS is %d: use 0 to keep all, or 1 or more", c.RefusedRows))

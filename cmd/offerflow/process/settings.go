@@ -111,23 +111,22 @@ func (c *Config) required() error {
 }
 
 // unreadable says which variables have a value of the wrong kind. No secret is of a kind that can be wrong.
-func unreadable(err error) error {
+func unreadable(err error) (wrong error, names []string) {
 	var all env.AggregateError
 	if !errors.As(err, &all) {
-		return err
+		return err, nil
 	}
-	var wrong []error
 	for _, one := range all.Errors {
 		var parse env.ParseError
 		if !errors.As(one, &parse) {
-			wrong = append(wrong, one)
+			wrong = errors.Join(wrong, one)
 			continue
 		}
 		field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)
 		name := variable(field)
-		wrong = append(wrong, fmt.Errorf("%s is %q: use %s", name, os.Getenv(name), kindOf(field.Type, parse.Err)))
+		wrong, names = errors.Join(wrong, fmt.Errorf("%s is %q: use %s", name, os.Getenv(name), kindOf(field.Type, parse.Err))), append(names, name)
 	}
-	return errors.Join(wrong...)
+	return wrong, names
 }
 
 func kindOf(kind reflect.Type, err error) string {
