@@ -172,7 +172,7 @@ func differentKeys(t *testing.T) {
 	}
 	for _, command := range withStreams {
 		refuses(t, command, map[string]string{"OFFERFLOW_SECRET_KEYS": keyring.Generate()},
-			"OFFERFLOW_SECRET_KEYS of this process", "lack the key "+ring.IDs()[0], "api on ", "give it the keys of those")
+			"OFFERFLOW_SECRET_KEYS of this process", "lack the key "+ring.IDs()[0], "api on ", "give it the same keys")
 	}
 	refuses(t, "adopt-keys", map[string]string{"OFFERFLOW_SECRET_KEYS": keyring.Generate()}, "api on ", "Stop them first")
 	works(t, "worker", map[string]string{"OFFERFLOW_SECRET_KEYS": keyring.Generate() + "," + right["OFFERFLOW_SECRET_KEYS"]})

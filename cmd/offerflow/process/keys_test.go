@@ -89,7 +89,7 @@ func TestAProcessWithOtherKeysDoesNotStart(t *testing.T) {
 	err := other.look(t.Context())
 	require.ErrorIs(t, err, ErrOtherKeys)
 	for _, says := range []string{
-		"OFFERFLOW_SECRET_KEYS of this process (" + other.self.SecretKeys[0] + ")", "lack the key " + idOf(t, key), "api on " + api.self.Host, "worker on", "give it the keys of those",
+		"OFFERFLOW_SECRET_KEYS of this process (" + other.self.SecretKeys[0] + ")", "lack the key " + idOf(t, key), "api on " + api.self.Host, "worker on", "give it the same keys",
 	} {
 		require.ErrorContains(t, err, says)
 	}
@@ -215,7 +215,7 @@ func TestTheFirstStartAfterTheUpgrade(t *testing.T) {
 	f.exec(`INSERT INTO api_tokens (tenant_id, id, name, scope, token_hash, created_at) VALUES ($1, gen_random_uuid(), 'n', 'management', $2, now())`, f.used(), ring.Hash("token"))
 	err = f.process(RoleAPI, newer).look(t.Context())
 	require.ErrorIs(t, err, ErrOtherKeys)
-	require.ErrorContains(t, err, "lack the key "+ring.IDs()[0]+", with which the newest API token")
+	require.ErrorContains(t, err, "lack the key "+ring.IDs()[0]+", which made the newest API token")
 	agree(t, f.started(RoleAPI, newer, used), f.started(RoleWorker, used)) // processes of the release before run still
 }
 
