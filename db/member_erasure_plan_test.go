@@ -24,9 +24,10 @@ func TestAMembersRowsAreFoundByIndexes(t *testing.T) {
 		`INSERT INTO clicks (tenant_id, id, clicked_at, link_id, offer_id, offer_version, advertiser_id, pub_member_id, session_ends_at)
 			SELECT $1, ` + id + `, now(), $2, $2, 1, $2, 'm' || n % 5000, now() FROM generate_series(1, 30000) n`,
 		`INSERT INTO conversions (tenant_id, id, click_id, postback_id, offer_id, offer_version, event_id, advertiser_id, pub_member_id, status, sequence, currency,
-			revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, unique_per, is_counted, counted_day, counted_week, counted_month)
+			revenue_micros, payout_micros, reward_micros, received_at, created_at, user_completed_at, unique_per, is_counted, counted_day, counted_week, counted_month, side, member_key)
 			SELECT $1, ` + id + `, ` + id + `, gen_random_uuid(), $2, 1, gen_random_uuid(), $2, 'm' || n % 5000, 'Success', 1, 'USD',
-			0, 0, 0, now(), now(), now(), 'none', false, now(), now(), now() FROM generate_series(1, 30000) n`,
+			0, 0, 0, now(), now(), now(), 'none', false, now(), now(), now(),
+			CASE n % 2 WHEN 0 THEN 'owner' ELSE 'advertiser' END, CASE n % 2 WHEN 0 THEN NULL ELSE 'm:' || n % 5000 END FROM generate_series(1, 30000) n`,
 		`INSERT INTO postbacks (tenant_id, id, received_at, click_id, method, path, source_ip, params, outcome, decided_at)
 			SELECT $1, ` + id + `, now(), ` + id + `, 'GET', '/track', '', jsonb_build_object('for', $2::text), 'accepted', now() FROM generate_series(1, 30000) n`,
 		`INSERT INTO ledger_transactions (tenant_id, id, conversion_id, sequence, at) SELECT $1, ` + id + `, ` + id + `, 1, now() FROM generate_series(1, 30000) n WHERE $2::uuid IS NOT NULL`,
@@ -55,8 +56,8 @@ func TestAMembersRowsAreFoundByIndexes(t *testing.T) {
 	}{
 		{erasures, "SystemClicksToErase", []string{ofMember, "conversions_member", "ledger_entries_party"}}, {"member_erasures", "CountClicksOfMember", []string{ofMember}},
 		{"member_erasures", "ClicksOfMemberBehind", []string{ofMember}}, {erasures, "SystemLockErasedClicks", []string{"_pkey"}}, {erasures, "SystemEraseClicks", []string{ofMember}},
-		{erasures, "SystemRekeyClicks", []string{"_pkey"}}, {erasures, "SystemRekeyConversions", []string{"conversions_click"}}, {erasures, "SystemEraseConversions", []string{"conversions_click"}},
-		{erasures, "SystemConversionsOfClicks", []string{"conversions_click"}}, {erasures, "SystemMoveEntries", []string{"ledger_transactions_tenant_id_conversion_id", "ledger_entries_pkey"}},
+		{erasures, "SystemRekeyClicks", []string{"_pkey"}}, {erasures, "SystemRekeyConversions", []string{"conversions_of_click"}}, {erasures, "SystemEraseConversions", []string{"conversions_of_click"}},
+		{erasures, "SystemConversionsOfClicks", []string{"conversions_of_click"}}, {erasures, "SystemMoveEntries", []string{"ledger_transactions_tenant_id_conversion_id", "ledger_entries_p"}},
 		{erasures, "SystemDropEmptyBalance", []string{"ledger_entries_party"}}, {erasures, "SystemErasePostbacks", []string{"tenant_id_click_id_id_idx"}},
 		{erasures, "SystemHeldToErase", []string{"held_postbacks_click"}}, {erasures, "SystemEraseNotes", []string{"transitions_"}}, {erasures, "SystemDeliveriesToErase", []string{"deliveries_lane"}},
 		{erasures, "SystemEraseAttempts", []string{"delivery_attempts_pkey"}}, {erasures, "SystemEraseViews", []string{"offer_views_member"}}, {erasures, "SystemErasedConversions", []string{"conversions_member"}},

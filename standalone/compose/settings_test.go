@@ -40,7 +40,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"no database":       {"temporal", temporal, map[string]string{"TEMPORAL_DATABASE_URL": ""}, []string{"TEMPORAL_DATABASE_URL must be like postgres://"}},
 		"no URL":            {"temporal", temporal, map[string]string{"TEMPORAL_DATABASE_URL": token}, []string{"TEMPORAL_DATABASE_URL must be like postgres://"}},
 		"no token":          {"temporal", temporal, map[string]string{"TEMPORAL_TOKEN": ""}, []string{"TEMPORAL_TOKEN is not set", "openssl rand"}},
-		"weak token":        {"temporal", temporal, map[string]string{"TEMPORAL_TOKEN": "0000000000000000"}, []string{"TEMPORAL_TOKEN must not be one short pattern"}},
+		"weak token":        {"temporal", temporal, map[string]string{"TEMPORAL_TOKEN": "0000000000000000"}, []string{"TEMPORAL_TOKEN must not be a short repeated pattern"}},
 		"short token":       {"temporal", temporal, map[string]string{"TEMPORAL_TOKEN": "short"}, []string{"TEMPORAL_TOKEN must have at least 16 bytes"}},
 		"a name to listen":  {"temporal", temporal, map[string]string{"TEMPORAL_LISTEN_ADDR": "temporal:7233"}, []string{"TEMPORAL_LISTEN_ADDR", "0.0.0.0:7233"}},
 		"a taken address":   {"temporal", temporal, map[string]string{"TEMPORAL_LISTEN_ADDR": taken.Addr().String()}, []string{"TEMPORAL_LISTEN_ADDR", taken.Addr().String(), "in use"}},
