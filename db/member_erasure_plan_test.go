@@ -36,6 +36,10 @@ func TestAMembersRowsAreFoundByIndexes(t *testing.T) {
 		`INSERT INTO offer_views (tenant_id, id, offer_id, pub_member_id, created_at) SELECT $1, gen_random_uuid(), $2, 'm' || n % 5000, now() FROM generate_series(1, 30000) n`,
 		`INSERT INTO deliveries (tenant_id, id, kind, endpoint_id, conversion_id, state, body, created_at)
 			SELECT $1, gen_random_uuid(), 'callback', $2, ` + id + `, 'delivered', '{}', now() FROM generate_series(1, 30000) n`,
+		`INSERT INTO held_postbacks (tenant_id, postback_id, click_id, event_id, message, decide_by)
+			SELECT $1, gen_random_uuid(), ` + id + `, $2, '{}', now() FROM generate_series(1, 30000) n`,
+		`INSERT INTO delivery_attempts (tenant_id, delivery_id, number, at, status_code, latency_ms)
+			SELECT $1, gen_random_uuid(), 1, now(), 200, 1 FROM generate_series(1, 30000) n WHERE $2::uuid IS NOT NULL`,
 		`INSERT INTO transitions (tenant_id, conversion_id, sequence, to_status, at, actor, request_id) SELECT $1, ` + id + `, 1, 'Success', now(), 'a', $2::text FROM generate_series(1, 30000) n`,
 	} {
 		_, err := owner.Exec(t.Context(), insert, tenant, offer)

@@ -106,7 +106,7 @@ func FromEnv() (Config, error) {
 	environment := env.ToMap(os.Environ())
 	config, err := env.ParseAsWithOptions[Config](env.Options{Environment: environment})
 	if err != nil {
-		wrong, names := unreadable(err)
+		names, wrong := unreadable(err)
 		for _, name := range names {
 			delete(environment, name)
 		}

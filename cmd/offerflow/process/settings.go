@@ -111,10 +111,10 @@ func (c *Config) required() error {
 }
 
 // unreadable says which variables have a value of the wrong kind. No secret is of a kind that can be wrong.
-func unreadable(err error) (wrong error, names []string) {
+func unreadable(err error) (names []string, wrong error) {
 	var all env.AggregateError
 	if !errors.As(err, &all) {
-		return err, nil
+		return nil, err
 	}
 	for _, one := range all.Errors {
 		var parse env.ParseError
@@ -126,7 +126,7 @@ func unreadable(err error) (wrong error, names []string) {
 		name := variable(field)
 		wrong, names = errors.Join(wrong, fmt.Errorf("%s is %q: use %s", name, os.Getenv(name), kindOf(field.Type, parse.Err))), append(names, name)
 	}
-	return wrong, names
+	return names, wrong
 }
 
 func kindOf(kind reflect.Type, err error) string {
