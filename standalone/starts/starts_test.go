@@ -184,7 +184,7 @@ func differentKeys(t *testing.T) {
 func withoutTemporal(t *testing.T) {
 	for _, command := range serving {
 		p := launch(t, command, map[string]string{"TEMPORAL_ADDRESS": "127.0.0.1:1"})
-		p.says("TEMPORAL_ADDRESS: Temporal at 127.0.0.1:1 does not answer: clicks are taken and postbacks decided")
+		p.says("TEMPORAL_ADDRESS: Temporal at 127.0.0.1:1 does not answer: clicks are accepted and postbacks decided")
 		p.says("msg=listening")
 		p.stops()
 	}

@@ -172,7 +172,7 @@ func TestALiveStreamIsRefused(t *testing.T) {
 	}
 	r := s.open(me, "")
 	s.open(me, "")
-	if code, retry, body := status(me, ""); code != http.StatusServiceUnavailable || retry == "" || !strings.Contains(body, "tenant has 2") {
+	if code, retry, body := status(me, ""); code != http.StatusServiceUnavailable || retry == "" || !strings.Contains(body, "maximum of 2 open") {
 		t.Errorf("a third of a tenant: %d, %q, %s", code, retry, body)
 	}
 	s.open(other, "")
